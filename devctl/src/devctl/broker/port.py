@@ -1,0 +1,113 @@
+"""The port to the broker: what devctl asks of Redis and of the Celery workers behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+TaskState = Literal["pending", "started", "retrying", "succeeded", "failed"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One task to publish: Celery message protocol 2, JSON."""
+
+    task: str
+    queue: str
+    task_id: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    ignore_result: bool = False
+
+
+@dataclass(frozen=True)
+class QueueDepth:
+    """One queue: messages waiting in its list, and messages claimed (taken, not yet acknowledged)."""
+
+    name: str
+    waiting: int
+    claimed: int
+    oldest_seconds: float | None = None
+    """Age of the oldest waiting message, where its publisher stamped one (`published_at`)."""
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """One Celery worker that answered: its node name, the queues it consumes, the tasks it has registered."""
+
+    node: str
+    queues: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What the result backend knows of a task."""
+
+    task_id: str
+    state: TaskState
+    result: Any = None
+    error_type: str = ""
+    error_message: str = ""
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """The broker's server."""
+
+    product: str
+    """redis or valkey."""
+    version: str
+    persistence: str
+    """"AOF everysec", "AOF always", "RDB only", "none"."""
+    eviction_policy: str
+    maxmemory_bytes: int
+    used_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One run of a task's body, as the worker wrote it into the run's ledger; unix seconds, the worker's clock."""
+
+    task_id: str
+    started: float
+    finished: float
+    worker: str
+
+
+class Broker(Protocol):
+    """All calls may raise DevctlError with a hint, soon: no call hangs when the server is away."""
+
+    url: str
+
+    def info(self) -> ServerInfo:
+        """Ask the server what it is; DevctlError where it does not answer."""
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Publish all, in order, in chunks; DevctlError says how many were accepted where it fails midway."""
+
+    def queues(self, names: Sequence[str]) -> list[QueueDepth]:
+        """Depths of these queues and of any other queue the broker knows."""
+
+    def consumers(self, *, expected: int | None = None, timeout: float = 1.0) -> list[Consumer]:
+        """Workers that answer within `timeout`; returns as soon as `expected` have."""
+
+    def consume(self, queue: str, nodes: Sequence[str]) -> None:
+        """Tell these workers to consume one more queue."""
+
+    def stop_consuming(self, queue: str, nodes: Sequence[str] | None = None) -> None:
+        """Tell these workers, or all, to leave a queue."""
+
+    def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
+        """What is known of these tasks now, in the same order; does not wait."""
+
+    def executed(self, run: str) -> int:
+        """How many executions a bench run's ledger holds; one cheap call."""
+
+    def ledger(self, run: str) -> list[Execution]:
+        """A bench run's ledger, in order of arrival."""
+
+    def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
+        """Remove a bench run's queues, ledger and results, and nothing else."""

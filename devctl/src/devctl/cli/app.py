@@ -1,0 +1,20 @@
+"""The Typer app: every command is one module of this folder, listed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+COMMANDS: tuple[Callable[..., None], ...] = ()
+
+app = typer.Typer(
+    name="devctl",
+    help="Start, feed, measure and explain a stack of Celery services.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # Rich help costs 70 ms in every start and every TAB
+    pretty_exceptions_enable=False,  # the error boundary in __main__ speaks
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in COMMANDS:
+    app.command(name=command.__name__.rstrip("_").replace("_", "-"))(command)

@@ -1,0 +1,108 @@
+"""The stack as the Compose file describes it: values only, no engine and no process."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devctl.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Port:
+    """One published port: `host_ip:published -> target`; published 0 means "any free one"."""
+
+    target: int
+    published: int
+    host_ip: str = "127.0.0.1"
+    protocol: str = "tcp"
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """Compose's healthcheck; durations in seconds. `test` keeps its CMD or CMD-SHELL head."""
+
+    test: tuple[str, ...]
+    interval: float = 30.0
+    timeout: float = 30.0
+    retries: int = 3
+    start_period: float = 0.0
+    start_interval: float = 5.0
+
+
+@dataclass(frozen=True)
+class Build:
+    """Where an image is built from."""
+
+    context: Path
+    dockerfile: str = "Dockerfile"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One Compose service."""
+
+    name: str
+    image: str = ""
+    build: Build | None = None
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[Port, ...] = ()
+    depends_on: Mapping[str, str] = field(default_factory=dict)
+    """Service -> condition (service_started, service_healthy, service_completed_successfully)."""
+    healthcheck: HealthCheck | None = None
+    replicas: int = 1
+    restart: str = "no"
+    stop_grace_seconds: float = 10.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All services, and what Compose has no word for (the top-level `x-devctl`)."""
+
+    name: str
+    """The Compose project name."""
+    services: Mapping[str, Service]
+    broker: str
+    """The service that is the Celery broker."""
+    workers: tuple[str, ...]
+    """The services that `bench` scales."""
+    aliases: Mapping[str, str]
+    contracts: str
+    """The Python module whose CONTRACTS are the task contracts."""
+
+    def resolve(self, names: Iterable[str]) -> list[str]:
+        """Turn names and aliases into service names, in order, once each; UsageError for an unknown one."""
+        found: dict[str, None] = {}
+        for name in names:
+            service = self.aliases.get(name, name)
+            if service not in self.services:
+                near = difflib.get_close_matches(name, [*self.services, *self.aliases], n=1)
+                raise UsageError(
+                    f"no service {name!r} in the Compose file" + (f": did you mean {near[0]}?" if near else ""),
+                    hint="services: " + ", ".join(self.services),
+                )
+            found[service] = None
+        return list(found)
+
+    def closure(self, names: Iterable[str]) -> list[str]:
+        """The services and all they depend on, dependencies first."""
+        return [name for level in self.levels(names) for name in level]
+
+    def levels(self, names: Iterable[str]) -> list[list[str]]:
+        """The closure in start order: each level needs only levels before it. A cycle never gets here (file.py)."""
+        depth: dict[str, int] = {}
+
+        def visit(name: str) -> int:
+            if name not in depth:
+                depth[name] = 1 + max((visit(d) for d in self.services[name].depends_on), default=-1)
+            return depth[name]
+
+        for name in names:
+            visit(name)
+        return [
+            [name for name in self.services if depth.get(name) == level]
+            for level in range(max(depth.values(), default=-1) + 1)
+        ]

@@ -1,0 +1,103 @@
+"""The port every runtime implements: Compose, local processes, and the fake that the tests use.
+
+A runtime starts one service at a time and never waits; the waiting, the order and the explanations are in
+`stack/start.py`, once for all runtimes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from devctl.stack.model import Stack
+
+State = Literal["created", "running", "restarting", "exited", "paused"]
+Health = Literal["none", "starting", "healthy", "unhealthy"]
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One container, or one supervised process."""
+
+    service: str
+    name: str
+    """Unique in the stack: `worker-2`."""
+    state: State
+    health: Health = "none"
+    exit_code: int | None = None
+    restarts: int = 0
+    started_at: float | None = None
+    """Unix seconds."""
+    ports: tuple[str, ...] = ()
+    """`127.0.0.1:8001->8001`."""
+    health_output: str = ""
+    """What its health check last said, one or a few lines."""
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a replica uses now: CPU in percent of one core, memory in bytes."""
+
+    cpu_percent: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line as the service wrote it; `time` (unix seconds) is when the runtime saw it, None where it does not say."""
+
+    service: str
+    replica: str
+    text: str
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class BuildProgress:
+    """A line of a running build; service is "" where the builder does not say which."""
+
+    service: str
+    text: str
+
+
+class Runtime(Protocol):
+    """One way to run the services of a stack. All calls may raise DevctlError with a hint."""
+
+    name: str
+    """compose or local."""
+    stack: Stack
+
+    def build(self, services: Sequence[str], emit: Callable[[BuildProgress], None]) -> None:
+        """Build the images of these services where the runtime has images; DevctlError with the failing lines."""
+
+    def missing_images(self, services: Sequence[str]) -> list[str]:
+        """Those services whose image has to be built or pulled before a start; empty where there are no images."""
+
+    def start(self, service: str, *, replicas: int | None = None) -> None:
+        """Start one service without its dependencies and return at once; harmless when it runs.
+
+        replicas None keeps what runs, or the Compose file's number.
+        """
+
+    def status(self) -> list[Replica]:
+        """All replicas of the stack, one snapshot, cheap enough to poll five times a second."""
+
+    def usage(self) -> Mapping[str, Usage]:
+        """Replica name -> what it uses."""
+
+    def stop(self, services: Sequence[str] | None = None, *, volumes: bool = False) -> None:
+        """Stop these services and remove them; None: all, and everything else the stack owns, with volumes its data."""
+
+    def restart(self, services: Sequence[str]) -> None:
+        """Restart the replicas of these services in place; returns when they were told, not when they are ready."""
+
+    def logs(
+        self, services: Sequence[str], *, follow: bool = False, since: float | None = None, tail: int | None = None
+    ) -> AbstractContextManager[Iterator[LogLine]]:
+        """The lines of these services, by time; leaving the context ends a follow and leaves no process behind."""
+
+    def address(self, service: str, target: int) -> tuple[str, int]:
+        """Host and port, on this machine, of a published target port; DevctlError where it is not published or not up."""

@@ -1,0 +1,49 @@
+"""Where and how devctl writes: data on stdout, talk on stderr; symbols where the terminal has them."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PLAIN = {"✔": "ok", "✘": "FAIL", "●": "..", "!": "!", "→": "->", "–": "-", "│": "|", "·": "-", "×": "x", "█": "#"}
+
+
+@cache
+def out() -> Console:
+    """The console for data (stdout)."""
+    return _console(sys.stdout)
+
+
+@cache
+def talk() -> Console:
+    """The console for progress, hints and errors (stderr)."""
+    return _console(sys.stderr)
+
+
+def _console(stream: IO[str]) -> Console:
+    from rich.console import Console
+
+    # Rich honours NO_COLOR and COLUMNS, and writes no ANSI where the stream is no terminal.
+    return Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+
+
+def sign(symbol: str, stream: IO[str] | None = None) -> str:
+    """The symbol, or its plain form where the stream cannot show it."""
+    encoding = (getattr(stream or sys.stdout, "encoding", None) or "ascii").lower()
+    try:
+        symbol.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return _PLAIN.get(symbol, "?")
+    return symbol
+
+
+def write_json(document: object) -> None:
+    """One JSON document and a newline on stdout; never coloured, never wrapped."""
+    import json
+
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,60 @@
+"""The composition root: the one place that picks adapters. Heavy libraries are imported here, when first used."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from devctl.settings import Settings
+
+if TYPE_CHECKING:
+    from devctl.broker.port import Broker
+    from devctl.contracts.catalog import Catalog
+    from devctl.stack.model import Stack
+    from devctl.stack.port import Runtime
+
+
+class Workbench:
+    """What a command works with: one settings object, and adapters made on demand."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The stack as the Compose file describes it, read without an engine."""
+        from devctl.stack.file import read
+
+        return read(self.settings)
+
+    @cached_property
+    def runtime_choice(self) -> tuple[str, str]:
+        """Runtime name and why: ("local", "no container engine answers; --runtime compose to insist")."""
+        from devctl.stack.choice import choose
+
+        return choose(self.settings)
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """The chosen runtime over the stack of the Compose file."""
+        if self.runtime_choice[0] == "compose":
+            from devctl.stack.compose import ComposeRuntime
+
+            return ComposeRuntime.open(self.settings)
+        from devctl.stack.local import LocalRuntime
+
+        return LocalRuntime.open(self.settings)
+
+    @cached_property
+    def broker(self) -> Broker:
+        """The broker of the running stack, at its address on this machine."""
+        from devctl.broker.celery import CeleryBroker
+
+        return CeleryBroker.of(self.stack, self.runtime.address)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The task contracts that the Compose file names."""
+        from devctl.contracts.catalog import Catalog
+
+        return Catalog.load(self.stack.contracts)
