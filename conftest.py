@@ -12,10 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import devctl
 import pytest
 import redis
+import worker
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+# Two packages are called like the folder they lie in. importlib mode names tests after folders (`devctl.tests.…`);
+# imported here first, the packages win over those folders.
+PACKAGES = (devctl, worker)
 
 # What docker-compose.yml takes when nothing else is said.
 BASE_IMAGES = ("python:3.11-slim", "redis:8-alpine")

@@ -1,0 +1,88 @@
+"""The demo's one HTTP request: what the Compose file says to send (`x-devctl: demo:`), and sending it."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devctl.errors import DevctlError
+
+CORRELATION_HEADER = "X-Correlation-ID"
+
+
+@dataclass(frozen=True)
+class Request:
+    """`service` and `port` (the container's) name who is asked; the body is sent as JSON."""
+
+    service: str
+    port: int
+    method: str
+    path: str
+    body: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, demo: Mapping[str, Any]) -> Request:
+        """Read `{service, port, request: "POST /path", body}`; DevctlError names what is missing."""
+        try:
+            method, path = str(demo["request"]).split()
+            return cls(str(demo["service"]), int(demo["port"]), method, path, dict(demo.get("body", {})))
+        except (KeyError, ValueError, TypeError) as wrong:
+            raise DevctlError(
+                f"x-devctl: demo: is not usable: {wrong}",
+                hint='it wants {service: service1, port: 8001, request: "POST /api/orders", body: {…}}',
+            ) from wrong
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; `sent_at` in unix seconds, `seconds` from sending to the last byte."""
+
+    status: int
+    body: Any
+    location: str
+    correlation_id: str
+    sent_at: float
+    seconds: float
+
+
+def send(request: Request, host: str, port: int, *, timeout: float = 10.0) -> Answer:
+    """Send it and read the JSON answer; DevctlError unless the answer is a 2xx."""
+    correlation_id = f"demo-{uuid.uuid4().hex[:12]}"
+    asked = urllib.request.Request(
+        f"http://{host}:{port}{request.path}",
+        method=request.method,
+        data=json.dumps(request.body).encode(),
+        headers={"Content-Type": "application/json", CORRELATION_HEADER: correlation_id},
+    )
+    # A proxy of the user's has no business between us and a service on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    sent_at, start = time.time(), time.perf_counter()
+    try:
+        with opener.open(asked, timeout=timeout) as answer:
+            body = json.loads(answer.read() or b"null")
+            return Answer(
+                answer.status,
+                body,
+                answer.headers.get("Location", ""),
+                correlation_id,
+                sent_at,
+                time.perf_counter() - start,
+            )
+    except urllib.error.HTTPError as refused:
+        text = refused.read(500).decode("utf-8", "replace")
+        raise DevctlError(
+            f"{request.method} {request.path} answered {refused.code}",
+            details=[text],
+            hint=f"devctl logs {request.service} --stack demo",
+        ) from refused
+    except (OSError, ValueError) as broken:
+        raise DevctlError(
+            f"{request.method} http://{host}:{port}{request.path} failed: {broken}",
+            hint=f"devctl logs {request.service} --stack demo",
+        ) from broken
