@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from devctl.errors import UsageError
 
@@ -72,6 +73,8 @@ class Stack:
     aliases: Mapping[str, str]
     contracts: str
     """The Python module whose CONTRACTS are the task contracts."""
+    demo: Mapping[str, Any] = field(default_factory=dict)
+    """The request that `devctl demo` sends: service, port, request, body."""
 
     def resolve(self, names: Iterable[str]) -> list[str]:
         """Turn names and aliases into service names, in order, once each; UsageError for an unknown one."""
