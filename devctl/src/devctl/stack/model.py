@@ -39,6 +39,9 @@ class Build:
 
     context: Path
     dockerfile: str = "Dockerfile"
+    additional_contexts: Mapping[str, Path] = field(default_factory=dict)
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
 
 
 @dataclass(frozen=True)
