@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from devctl import settings
+from devctl.errors import DevctlError
 from devctl.workbench import Workbench
 
 RuntimeOption = Annotated[
-    str | None, typer.Option("--runtime", metavar="auto|compose|local", help="Where the services run.", show_default=False)
+    str | None,
+    typer.Option("--runtime", metavar="auto|compose|local", help="Where the services run.", show_default=False),
 ]
 StackOption = Annotated[
     str | None, typer.Option("--stack", metavar="NAME", help="An isolated stack, by its name.", show_default=False)
@@ -21,3 +24,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable outpu
 def open_workbench(runtime: str | None, stack: str | None) -> Workbench:
     """Settle the settings and hand out the workbench; touches no engine and no broker."""
     return Workbench(settings.load(runtime=runtime, stack=stack))
+
+
+def announce(workbench: Workbench, *, as_json: bool) -> None:
+    """Say on stderr which runtime the command works with, and why."""
+    name, reason = workbench.runtime_choice
+    if not as_json:
+        sys.stderr.write(f"runtime  {name} ({reason})\n")
+
+
+def complete_services(incomplete: str) -> list[str]:
+    """Complete a service or an alias from the Compose file; silent where there is none."""
+    try:
+        stack = open_workbench(None, None).stack
+    except DevctlError:
+        return []
+    return [name for name in (*stack.services, *stack.aliases) if name.startswith(incomplete)]

@@ -1,0 +1,65 @@
+"""devctl logs"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from devctl import errors
+from devctl.cli import options
+
+
+def logs(
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SERVICE]…", help="These only; none: all.", autocompletion=options.complete_services),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come; Ctrl-C ends it.")] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="5m|TIME", help="A duration back from now, or 2026-11-23T10:15:00Z.")
+    ] = None,
+    level: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning, error: this and worse.")
+    ] = None,
+    grep: Annotated[str | None, typer.Option(metavar="REGEX", help="Only entries in which it is found.")] = None,
+    id_: Annotated[
+        str | None,
+        typer.Option(
+            "--id", metavar="ID", help="One piece of work through all services: a task, order or correlation id."
+        ),
+    ] = None,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", metavar="N", min=0, help="The last N entries in all.")
+    ] = None,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """What the services log, all of them by time, JSON lines made readable.
+
+    A terminal shows ids shortened, and --id takes them so; a pipe and --json have them whole.
+
+    \b
+    Examples:
+      devctl logs --follow
+      devctl logs worker service2 --since 5m --level warning
+      devctl logs --id 0190b3c2            one order, through every service
+      devctl logs --json | jq .event
+    """
+    from devctl.logs import read as reading
+    from devctl.logs.selection import wanted
+    from devctl.ui import logs as ui
+
+    asked = wanted(since=since, level=level, grep=grep, identity=id_)
+    workbench = options.open_workbench(runtime, stack)
+    names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
+    options.announce(workbench, as_json=as_json)
+    page = ui.JsonLines() if as_json else ui.Page(names)
+    if follow:
+        try:
+            reading.follow(workbench.runtime, names, asked, page, tail=tail, still_wanted=ui.reader_is_there)
+        except KeyboardInterrupt:  # the usual end of it, and nothing to explain
+            raise typer.Exit(errors.INTERRUPTED) from None
+    elif not reading.read(workbench.runtime, names, asked, page, tail=tail) and not as_json:
+        ui.nothing(filtered=not asked.everything or asked.since is not None or tail == 0)
