@@ -65,11 +65,14 @@ def spans(screen: Screen, row: int) -> list[tuple[int, str, Style]]:
     for column in range(screen.columns):
         cell = screen.buffer[row][column]
         style = (COLOURS.get(cell.fg, f"#{cell.fg}"), cell.bold)
-        if found and found[-1][2] == style:
-            found[-1] = (found[-1][0], found[-1][1] + cell.data, style)
+        if cell.data == " ":  # words are placed one by one: viewers differ in what they make of spaces
+            continue
+        start, text, before = found[-1] if found else (0, "", style)
+        if found and before == style and start + len(text) == column:
+            found[-1] = (start, text + cell.data, style)
         else:
             found.append((column, cell.data, style))
-    return [(column, text, style) for column, text, style in found if text.strip()]
+    return found
 
 
 def draw(screen: Screen, title: str) -> str:
@@ -82,8 +85,7 @@ def draw(screen: Screen, title: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">',
         f'<rect width="{width:.0f}" height="{height:.0f}" rx="9" fill="#161b22"/>',
         '<g fill="#484f58"><circle cx="20" cy="18" r="5"/><circle cx="38" cy="18" r="5"/><circle cx="56" cy="18" r="5"/></g>',
-        f'<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="{FONT}" '
-        'xml:space="preserve">',
+        f'<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="{FONT}">',
         f'<text x="16" y="50" fill="#8b949e">$ <tspan fill="#ffffff">{escape(title)}</tspan></text>',
     ]
     for number, row in enumerate(rows, start=1):
