@@ -1,0 +1,58 @@
+"""Celery apps: `app` for those who publish, `make_worker` for those who own tasks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery, signals
+
+from common_tasks import correlation, environment, ledger
+from common_tasks.contract import Implementation
+from common_tasks.events import emit
+from common_tasks.running import run_worker
+from common_tasks.settings import CelerySettings, celery_settings
+
+__all__ = ["app", "make_app", "make_worker", "run_worker"]
+
+
+def make_app(
+    name: str = "client", settings: CelerySettings | None = None, *, patience_seconds: float | None = None
+) -> Celery:
+    """An app with the settings of this stack; without `settings`, the environment is read at the first use.
+
+    `patience_seconds` is for callers that somebody waits for: no retries, no network wait that is longer."""
+    made = Celery(name, set_as_current=False)
+    made.add_defaults(lambda: celery_settings(settings or environment.load(CelerySettings), patience_seconds))
+    if settings is not None:
+        made.backend_cls = settings.results_url  # else CELERY_RESULT_BACKEND would win over what was given
+    return made
+
+
+def make_worker(
+    service: str, owns: Sequence[Implementation[Any, Any]], settings: CelerySettings | None = None
+) -> Celery:
+    """An app that runs what `service` owns, and nothing else."""
+    made = make_app(service, settings)
+    for implementation in owns:
+        implementation.register(made)
+    made.owned_queues = tuple(dict.fromkeys(one.contract.queue for one in owns))  # type: ignore[attr-defined]
+    return made
+
+
+app = make_app()
+
+
+@signals.before_task_publish.connect
+def _stamp(headers: dict[str, Any], **_: Any) -> None:
+    correlation.stamp(headers)
+
+
+@signals.after_task_publish.connect
+def _published(sender: str, headers: dict[str, Any], routing_key: str, **_: Any) -> None:
+    if ledger.HEADER not in headers:
+        emit(
+            "task.published",
+            task=sender,
+            task_id=headers["id"],
+            queue=routing_key,
+            correlation_id=headers[correlation.HEADER],
+        )

@@ -1,0 +1,173 @@
+"""A contract: the name, the queue and the shapes that publisher and owner of a task agree on."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from uuid import UUID
+
+import pydantic
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+from pydantic import TypeAdapter
+
+from common_tasks.errors import ValidationError
+from common_tasks.outcome import Outcome
+from common_tasks.retries import NO_RETRIES, RetryPolicy
+from common_tasks.schemas import TaskPayload
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from celery.canvas import Signature
+    from celery.result import AsyncResult
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Pending(Generic[R]):
+    """A published task; its result comes back as the contract's model."""
+
+    celery_result: "AsyncResult[Any]"
+    adapter: TypeAdapter[R]
+
+    @property
+    def id(self) -> str:
+        return str(self.celery_result.id)
+
+    @property
+    def state(self) -> str:
+        return str(self.celery_result.state)
+
+    def ready(self) -> bool:
+        return bool(self.celery_result.ready())
+
+    def get(self, timeout: float | None = None) -> R:
+        """The result; raises what the task raised, or TimeoutError."""
+        try:
+            return self.adapter.validate_python(self.celery_result.get(timeout=timeout))
+        except CeleryTimeoutError as exc:
+            raise TimeoutError(f"task {self.id} has no result after {timeout} s") from exc
+
+
+@dataclass(frozen=True)
+class Contract(Generic[P, R]):
+    """A task as its callers see it. They need neither the body nor the process that runs it."""
+
+    name: str
+    queue: str
+    payload: type[P]
+    result: type[R]
+    retries: RetryPolicy = NO_RETRIES
+    ignore_result: bool = False
+    bound: "Celery | None" = None
+
+    def bind(self, app: "Celery") -> "Contract[P, R]":
+        """The same contract, published through `app` instead of the app of the environment."""
+        return replace(self, bound=app)
+
+    @property
+    def app(self) -> "Celery":
+        if self.bound is not None:
+            return self.bound
+        from common_tasks.celery_app import app
+
+        return app
+
+    @cached_property
+    def payload_adapter(self) -> TypeAdapter[P]:
+        return TypeAdapter(self.payload)
+
+    @cached_property
+    def result_adapter(self) -> TypeAdapter[R]:
+        return TypeAdapter(self.result)
+
+    def check(self, payload: P) -> P:
+        """The payload, validated again; what is not the contract's payload is refused."""
+        if not isinstance(payload, self.payload):
+            raise TypeError(f"{self.name} takes {self.payload.__name__}, not {type(payload).__name__}")
+        try:
+            return self.payload_adapter.validate_python(payload)
+        except pydantic.ValidationError as exc:
+            raise ValidationError(describe(exc)) from None
+
+    @overload
+    def delay(self: "Contract[None, R]") -> Pending[R]: ...
+    @overload
+    def delay(self, payload: P) -> Pending[R]: ...
+    def delay(self, payload: Any = None) -> Pending[R]:
+        """Publish, once it is valid."""
+        return self.apply_async(cast("P", payload))
+
+    @overload
+    def apply_async(self: "Contract[None, R]", payload: None = None, **options: Any) -> Pending[R]: ...
+    @overload
+    def apply_async(self, payload: P, **options: Any) -> Pending[R]: ...
+    def apply_async(self, payload: Any = None, **options: Any) -> Pending[R]:
+        """Publish with Celery's options: countdown, eta, expires, headers, queue, …."""
+        return Pending(self._signature(payload, options).apply_async(), self.result_adapter)
+
+    @overload
+    def s(self: "Contract[None, R]", payload: None = None, **options: Any) -> "Signature[Any]": ...
+    @overload
+    def s(self, payload: P, **options: Any) -> "Signature[Any]": ...
+    def s(self, payload: Any = None, **options: Any) -> "Signature[Any]":
+        """The first link of a chain, a member of a group, a header of a chord."""
+        return self._signature(payload, options)
+
+    def partial(self, **options: Any) -> "Signature[Any]":
+        """A later link of a chain, the body of a chord: what came before is its payload."""
+        return self.app.signature(self.name, app=self.app, **({"queue": self.queue} | options))
+
+    def pending(self, task_id: UUID | str) -> Pending[R]:
+        """A task that was published elsewhere."""
+        return Pending(self.app.AsyncResult(str(task_id)), self.result_adapter)
+
+    def _signature(self, payload: Any, options: dict[str, Any]) -> "Signature[Any]":
+        checked = self.check(payload)
+        chosen = {"queue": self.queue, "ignore_result": self.ignore_result}
+        if isinstance(checked, TaskPayload):
+            chosen["task_id"] = str(checked.task_id)
+            if str(options.get("task_id", checked.task_id)) != str(checked.task_id):
+                raise ValueError(f"the task_id of {self.name} is the payload's: {checked.task_id}")
+        args = () if checked is None else (self.payload_adapter.dump_python(checked, mode="json"),)
+        return self.app.signature(self.name, args=args, app=self.app, **(chosen | options))
+
+
+Body = Callable[[P], R] | Callable[[P, Outcome], R]
+
+
+@dataclass(frozen=True)
+class Implementation(Generic[P, R]):
+    """A body and its contract. Still a plain function in tests; only `register` makes a task of it."""
+
+    contract: Contract[P, R]
+    body: Body[P, R]
+
+    @cached_property
+    def takes_outcome(self) -> bool:
+        return len(inspect.signature(self.body).parameters) > 1
+
+    def __call__(self, payload: P, outcome: Outcome | None = None) -> R:
+        if self.takes_outcome:
+            return cast("Callable[[P, Outcome], R]", self.body)(payload, outcome or Outcome())
+        return cast("Callable[[P], R]", self.body)(payload)
+
+    def register(self, app: "Celery") -> None:
+        """Make it a task of this app."""
+        from common_tasks.execution import register
+
+        register(self, app)
+
+
+def implements(contract: Contract[P, R]) -> Callable[[Body[P, R]], Implementation[P, R]]:
+    """The body of a contract, in the service that owns it. Records only: `make_worker` registers what it owns."""
+    return lambda body: Implementation(contract, body)
+
+
+def describe(error: pydantic.ValidationError) -> str:
+    """What is wrong, field by field, without the values: they may be somebody's secret."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    lines = [f"{'.'.join(str(part) for part in one['loc']) or 'payload'}: {one['msg']}" for one in found]
+    return f"{len(lines)} {'field is' if len(lines) == 1 else 'fields are'} wrong: " + "; ".join(lines)

@@ -1,0 +1,50 @@
+"""One id for everything that one request causes, carried by message headers."""
+
+import time
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+from celery import current_task
+
+HEADER = "x_correlation_id"  # `correlation_id` is taken: Celery's own message property of that name is the task id
+PUBLISHED_AT = "published_at"  # unix seconds; a worker tells from it how long the message waited
+
+_bound: ContextVar[str | None] = ContextVar("correlation_id", default=None)
+
+
+class Bound:
+    """Holds from the call on; as a context manager, until its end."""
+
+    def __init__(self, correlation_id: str) -> None:
+        self.correlation_id = correlation_id
+        self._token: Token[str | None] = _bound.set(correlation_id)
+
+    def __enter__(self) -> str:
+        return self.correlation_id
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        _bound.reset(self._token)
+
+
+def bind(correlation_id: str | None = None) -> Bound:
+    """What is published from here on carries this id, or a new one."""
+    return Bound(correlation_id or uuid4().hex)
+
+
+def current() -> str | None:
+    """The id that was bound here, else the one of the task that runs here."""
+    if bound := _bound.get():
+        return bound
+    request = current_task.request if current_task else None
+    if request is None:
+        return None
+    # A stock client sends no such header. The first task of a chain names the whole then.
+    return request.get(HEADER) or request.root_id
+
+
+def stamp(headers: dict[str, Any]) -> None:
+    """Complete the headers of a message that is about to be sent."""
+    headers[HEADER] = current() or headers.get(HEADER) or uuid4().hex
+    headers[PUBLISHED_AT] = time.time()

@@ -1,0 +1,85 @@
+"""Run a Celery worker in this process, until a SIGTERM."""
+
+import gc
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+
+from common_tasks.health import Heartbeat
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from common_tasks.settings import WorkerSettings
+
+
+class Consumption:
+    """Whether this process consumes: it is bound to its queues, and its broker connection stands."""
+
+    def __init__(self) -> None:
+        self._consumer: Any = None
+        self._listeners: list[Callable[[], None]] = []
+        signals.worker_ready.connect(self._ready, weak=False)
+        signals.worker_shutting_down.connect(self._ends, weak=False)
+
+    def alive(self) -> bool:
+        # While Celery reconnects it has no connection, and no task consumer before it is bound again.
+        consumer = self._consumer
+        if consumer is None:
+            return False
+        connection = consumer.connection
+        return consumer.task_consumer is not None and connection is not None and bool(connection.connected)
+
+    def on_ready(self, listener: Callable[[], None]) -> None:
+        self._listeners.append(listener)
+
+    def _ready(self, sender: Any, **_: Any) -> None:
+        self._consumer = sender
+        for listener in self._listeners:
+            listener()
+
+    def _ends(self, **_: Any) -> None:
+        self._consumer = None
+
+
+def node_name(service: str) -> str:
+    return f"{service}@{socket.gethostname()}-{os.getpid()}"
+
+
+def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumption | None = None) -> int:
+    """Consume until told to stop; the exit code. SIGTERM: takes nothing new, finishes what runs."""
+    consumption = consumption or Consumption()
+    heartbeat = Heartbeat(settings.health_file, consumption.alive) if settings.health_file else None
+    if heartbeat:
+        consumption.on_ready(heartbeat.beat)
+        heartbeat.start()
+    queues = [name.strip() for name in settings.queues.split(",") if name.strip()] or list(app.owned_queues)  # type: ignore[attr-defined]
+    signals.setup_logging.connect(_keep_our_logging)
+    # What is loaded by now lives as long as the process: outside the collector's sight, the memory of the forked
+    # children stays shared.
+    gc.collect()
+    gc.freeze()
+    worker = app.Worker(
+        hostname=node_name(app.main),
+        queues=queues,
+        concurrency=settings.concurrency,
+        pool=settings.pool.value,
+        quiet=True,
+        # Chatter between workers that nobody here listens to; it costs a subscription and start-up time each.
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    try:
+        worker.start()
+    finally:
+        if heartbeat:
+            heartbeat.stop()
+    return int(worker.exitcode or 0)
+
+
+def _keep_our_logging(**_: Any) -> None:
+    """A receiver of this signal tells Celery to leave the logging alone."""

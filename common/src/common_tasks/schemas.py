@@ -1,0 +1,144 @@
+"""Payloads and results: what travels between the services, as JSON objects."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Self
+from uuid import UUID, uuid4
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+
+def _refuse_floats(value: object) -> object:
+    if isinstance(value, bool | float):
+        raise ValueError('an amount is text such as "12.50": floats lose cents')
+    return value
+
+
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_refuse_floats),
+    Field(gt=0, max_digits=14, decimal_places=2),
+    PlainSerializer(lambda amount: format(amount, "f"), return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,12}(\.\d{1,2})?$", "examples": ["25.00"]}),
+]
+ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=128)]
+
+
+class Model(BaseModel):
+    """Frozen; unknown fields are refused, so that a typing error is never dropped in silence."""
+
+    # Checked again at every publish: model_construct and model_copy(update=…) skip the checks.
+    model_config = ConfigDict(frozen=True, extra="forbid", revalidate_instances="always")
+
+
+class TaskPayload(Model):
+    """One piece of work. `task_id` is its one id: Celery's, the one of idempotency, kept by retries."""
+
+    named_by: ClassVar[str | None] = None  # a field that is the task_id under the name that the subject gives it
+
+    task_id: UUID = Field(default_factory=uuid4)
+    timestamp: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    source_service: ServiceName
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_id(cls, data: Any) -> Any:
+        if cls.named_by is None or not isinstance(data, dict):
+            return data
+        known = data.get("task_id") or data.get(cls.named_by) or uuid4()
+        return {"task_id": known, cls.named_by: known, **data}
+
+    @model_validator(mode="after")
+    def _same_id(self) -> Self:
+        if self.named_by is not None and getattr(self, self.named_by) != self.task_id:
+            raise ValueError(f"{self.named_by} and task_id are two names of one id and must be equal")
+        return self
+
+    def with_task_id(self, task_id: UUID) -> Self:
+        """The same work under another id."""
+        renamed = {"task_id": task_id} | ({self.named_by: task_id} if self.named_by else {})
+        return self.model_copy(update=renamed)
+
+
+class Priority(StrEnum):
+    LOW = "LOW"
+    NORMAL = "NORMAL"
+    HIGH = "HIGH"
+
+
+class OrderItem(Model):
+    product_id: Identifier
+    quantity: int = Field(ge=1, le=10_000, strict=True)
+
+
+class OrderPayload(TaskPayload):
+    named_by: ClassVar[str | None] = "order_id"
+
+    order_id: UUID = Field(default_factory=uuid4)
+    customer_id: Identifier
+    items: tuple[OrderItem, ...] = Field(min_length=1, max_length=1_000)
+    total_amount: Money
+    priority: Priority = Priority.NORMAL
+
+
+class OrderStatus(StrEnum):
+    COMPLETED = "completed"
+
+
+class OrderResult(Model):
+    order_id: UUID
+    status: OrderStatus
+    notification_id: UUID
+    item_count: int
+    total_amount: Money
+
+
+class NotificationType(StrEnum):
+    EMAIL = "EMAIL"
+    SMS = "SMS"
+    PUSH = "PUSH"
+
+
+class NotificationPayload(TaskPayload):
+    named_by: ClassVar[str | None] = "notification_id"
+
+    notification_id: UUID = Field(default_factory=uuid4)
+    recipient: Annotated[str, StringConstraints(min_length=1, max_length=320)]
+    notification_type: NotificationType
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    message: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+    metadata: dict[str, str] = Field(default_factory=dict, max_length=50)
+
+    @model_validator(mode="after")
+    def _email_has_a_subject(self) -> Self:
+        if self.notification_type is NotificationType.EMAIL and not self.subject:
+            raise ValueError("an EMAIL needs a subject")
+        return self
+
+
+class NotificationStatus(StrEnum):
+    DELIVERED = "delivered"
+
+
+class NotificationResult(Model):
+    notification_id: UUID
+    status: NotificationStatus
+    delivered_at: AwareDatetime
+
+
+class HealthResult(Model):
+    status: str
+    worker: str
+    timestamp: AwareDatetime

@@ -1,0 +1,155 @@
+"""Every Celery setting of this stack, in one place."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common_tasks.bench import bench
+from common_tasks.logs import LogFormat
+from common_tasks.tasks import CONTRACTS
+
+SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
+BAD_PORT = "its port must be a number from 1 to 65535"
+
+# No lease is renewed by the stock transport: a message goes to somebody else when it was not acknowledged in this time,
+# whether it runs or waits for its due time. So it is longer than the longest countdown of ours (a retry waits 60 s at
+# most) plus the longest run (14 minutes are left for it); and it is how long a killed worker's messages stay away.
+VISIBILITY_TIMEOUT_SECONDS = 900
+SHORTEST_VISIBILITY_SECONDS = 120
+
+
+def _check_redis_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        port = url.port
+    except ValueError:
+        raise ValueError(BAD_PORT) from None
+    if url.scheme not in SCHEMES:
+        raise ValueError(f"it must begin with {', '.join(scheme + '://' for scheme in SCHEMES)}")
+    if port == 0:
+        raise ValueError(BAD_PORT)
+    if url.scheme in {"redis", "rediss"}:
+        database = url.path.strip("/")
+        if not url.hostname:
+            raise ValueError("it names no host")
+        if database and not database.isdigit():
+            raise ValueError("after the host comes the number of a database, such as /0")
+    return value
+
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda text: str(text).upper())]
+RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
+
+
+class CelerySettings(BaseSettings):
+    """Where the broker is: CELERY_BROKER_URL and its kin."""
+
+    model_config = SettingsConfigDict(env_prefix="CELERY_", env_ignore_empty=True, frozen=True)
+
+    broker_url: RedisUrl = "redis://localhost:6379/0"
+    result_backend: RedisUrl | None = None  # none: the broker, so that an outcome can be one step
+    visibility_timeout: int = Field(default=VISIBILITY_TIMEOUT_SECONDS, ge=SHORTEST_VISIBILITY_SECONDS)
+
+    @property
+    def results_url(self) -> str:
+        return self.result_backend or self.broker_url
+
+
+class Pool(StrEnum):
+    PREFORK = "prefork"
+    THREADS = "threads"
+    SOLO = "solo"
+
+
+class WorkerSettings(BaseSettings):
+    """How a worker runs: WORKER_CONCURRENCY and its kin."""
+
+    model_config = SettingsConfigDict(env_prefix="WORKER_", env_ignore_empty=True, frozen=True)
+
+    concurrency: int = Field(default=1, ge=1, le=1_000)
+    pool: Pool = Pool.PREFORK
+    health_file: Path | None = None
+    queues: str = ""  # comma separated; empty: the queues of the contracts it owns
+
+
+class LogSettings(BaseSettings):
+    """What is logged, and how: LOG_LEVEL, LOG_FORMAT."""
+
+    model_config = SettingsConfigDict(env_prefix="LOG_", env_ignore_empty=True, frozen=True)
+
+    level: LogLevel = "INFO"
+    format: LogFormat = LogFormat.AUTO
+
+
+def celery_settings(settings: CelerySettings, patience_seconds: float | None = None) -> dict[str, Any]:
+    """What every app of this stack is configured with, client or worker."""
+    return {
+        # A contract's queue also for callers that know only its name.
+        "task_routes": {one.name: {"queue": one.queue} for one in (*CONTRACTS, bench)},
+        "task_default_queue": "default",
+        # JSON only: unpickling a message would run whatever its sender likes.
+        "task_protocol": 2,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        "enable_utc": True,
+        "timezone": "UTC",
+        # At least once: acknowledged when done, given back when the process that ran it died.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        # A failure is an outcome and is acknowledged; so is a time-out, as nobody counts starts yet: given back, a task
+        # that always hangs would occupy a worker for ever.
+        "task_acks_on_failure": True,
+        "task_acks_on_timeout": True,
+        # Take one message at a time: what waits in a worker's memory is waited for by nobody else.
+        "worker_prefetch_multiplier": 1,
+        "task_track_started": True,  # GET /api/orders/{id} tells "started"
+        # When the broker goes, running tasks finish; their ack fails, and they run again.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_send_task_events": False,
+        "task_send_sent_event": False,
+        "worker_redirect_stdouts": False,
+        "worker_hijack_root_logger": False,
+        **transport_settings(settings, patience_seconds),
+    }
+
+
+def transport_settings(settings: CelerySettings, patience_seconds: float | None = None) -> dict[str, Any]:
+    """The hot path: how messages and results get to Redis and back. With a patience (an HTTP request waits for the
+    answer), nothing is tried twice and every network wait ends by then."""
+    connect_timeout, socket_timeout = (2.0, 5.0) if patience_seconds is None else (patience_seconds, patience_seconds)
+    retries = 3 if patience_seconds is None else 0
+    patience = {"max_retries": retries, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
+    return {
+        # The read and write URLs win over CELERY_BROKER_URL, which Celery would prefer to the settings given here.
+        "broker_url": settings.broker_url,
+        "broker_read_url": settings.broker_url,
+        "broker_write_url": settings.broker_url,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # a worker waits for its broker as long as it takes
+        "broker_connection_timeout": connect_timeout,
+        "broker_transport_options": {
+            "visibility_timeout": settings.visibility_timeout,
+            "unacked_restore_interval": 5,  # with a throttle of 1: an expired message is back within 5 s, not 100
+            "unacked_restore_throttle": 1,
+            "socket_timeout": socket_timeout,
+            "socket_connect_timeout": connect_timeout,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            **patience,
+        },
+        "task_publish_retry": retries > 0,
+        "task_publish_retry_policy": patience,
+        "result_backend": settings.results_url,
+        "result_backend_transport_options": {"retry_policy": {**patience, "timeout": socket_timeout}},
+        "result_expires": 24 * 3600,
+        "redis_socket_timeout": socket_timeout,
+        "redis_socket_connect_timeout": connect_timeout,
+        "redis_socket_keepalive": True,
+        "redis_backend_health_check_interval": 10,
+    }

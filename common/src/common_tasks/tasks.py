@@ -1,0 +1,28 @@
+"""The contracts of this stack."""
+
+from types import NoneType
+from typing import Any
+
+from common_tasks.contract import Contract
+from common_tasks.retries import RetryPolicy
+from common_tasks.schemas import HealthResult, NotificationPayload, NotificationResult, OrderPayload, OrderResult
+
+process_order = Contract(
+    name="tasks.process_order",
+    queue="orders",
+    payload=OrderPayload,
+    result=OrderResult,
+    retries=RetryPolicy(limit=3, cap_seconds=30),
+)
+send_notification = Contract(
+    name="tasks.send_notification",
+    queue="notifications",
+    payload=NotificationPayload,
+    result=NotificationResult,
+    retries=RetryPolicy(limit=5, cap_seconds=60),
+)
+health_check: Contract[None, HealthResult] = Contract(
+    name="tasks.health_check", queue="default", payload=NoneType, result=HealthResult
+)
+
+CONTRACTS: tuple[Contract[Any, Any], ...] = (process_order, send_notification, health_check)

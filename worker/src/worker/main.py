@@ -1,0 +1,25 @@
+"""python -m worker.main: run the tasks that the worker owns, until a SIGTERM."""
+
+import sys
+
+from common_tasks import logs
+from common_tasks.bench import bench_task
+from common_tasks.celery_app import make_worker, run_worker
+from common_tasks.errors import SettingsError
+from worker import config
+from worker.handlers import SERVICE, check_health, handle_order
+
+
+def main() -> int:
+    try:
+        settings = config.load()
+    except SettingsError as exc:
+        print(f"{SERVICE}: {exc}", file=sys.stderr)  # noqa: T201  before there are logs
+        return 1
+    logs.configure(SERVICE, settings.log.level, settings.log.format)
+    app = make_worker(SERVICE, owns=[handle_order, check_health, bench_task], settings=settings.celery)
+    return run_worker(app, settings.worker)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
