@@ -1,0 +1,39 @@
+"""Which runtime a command uses, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from devctl.errors import DevctlError
+from devctl.settings import Settings
+from devctl.stack import identity
+from devctl.stack.engine import Engine, look
+
+
+def choose(settings: Settings, ask: Callable[[], Engine] | None = None) -> tuple[str, str]:
+    """Return runtime and reason: what was asked for, else where the stack already is, else what the machine has."""
+    ask = ask or (lambda: look(dict(settings.environment)))
+    if settings.runtime == "local":
+        return "local", "asked for"
+    if settings.runtime == "compose":
+        _insist(ask(), "compose")
+        return "compose", "asked for"
+    last = identity.last_runtime(settings)
+    if last == "local":
+        return "local", "this stack was started there"
+    engine = ask()
+    if last == "compose":
+        _insist(engine, "this stack was started in containers")
+        return "compose", "this stack was started there"
+    if engine.usable:
+        return "compose", f"engine {engine.server}, Compose {engine.compose}"
+    return "local", f"{engine.lack[0]}; --runtime compose to insist"
+
+
+def _insist(engine: Engine, why: str) -> None:
+    problem, fix = engine.lack
+    if problem:
+        raise DevctlError(
+            f"{problem}, and {why} was asked for" if why == "compose" else f"{problem}, but {why}",
+            hint=f"{fix}\nor without containers: --runtime local",
+        )

@@ -1,0 +1,115 @@
+"""Who a stack is: its Compose project name, its folder of state, and the variables it was made with."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+from collections import ChainMap
+from collections.abc import Mapping
+from pathlib import Path
+
+from devctl.errors import DevctlError, UsageError
+from devctl.settings import Settings
+from devctl.stack import document
+from devctl.stack.interpolation import InterpolationError, interpolate
+
+MAIN = "main"
+"""The folder of the checkout's own stack, so no name for an isolated one."""
+_LETTERS = "bcdfghjkmnpqrstvwxz"  # no vowels: no words
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
+
+
+def project_name(settings: Settings) -> str:
+    """Return the Compose project name, found as Compose finds it; an isolated stack adds its own name."""
+    own = _own_name(settings)
+    return f"{own}-{settings.stack}" if settings.stack else own
+
+
+def state_dir(settings: Settings) -> Path:
+    """Return the folder of this stack's state; it may not exist."""
+    return settings.state / "stacks" / (settings.stack or MAIN)
+
+
+def interpolation(settings: Settings) -> Mapping[str, str]:
+    """Return what the file is interpolated with: the stack's variables over the user's; UsageError: no such stack."""
+    if settings.stack and not (state_dir(settings) / "env.json").is_file():
+        others = ", ".join(known(settings)) or "none"
+        raise UsageError(f"no stack {settings.stack!r} here", hint=f"stacks: {others}; a new one: devctl up --isolated")
+    name = {"COMPOSE_PROJECT_NAME": project_name(settings)}
+    return ChainMap(overrides(settings), name, dict(settings.environment))
+
+
+def overrides(settings: Settings) -> dict[str, str]:
+    """Return the variables the stack was created with; empty for the checkout's own."""
+    file = state_dir(settings) / "env.json"
+    try:
+        return {str(k): str(v) for k, v in json.loads(file.read_text(encoding="utf-8")).items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError) as broken:
+        raise DevctlError(f"{file} is damaged: {broken}", hint=f"remove {file.parent}, then start again") from broken
+
+
+def create(settings: Settings, variables: Mapping[str, str]) -> None:
+    """Make the stack known, with the variables it is to be interpolated with from now on."""
+    if settings.stack and (settings.stack == MAIN or not _NAME.fullmatch(settings.stack)):
+        raise UsageError(
+            f"{settings.stack!r} is no name for a stack", hint="lower-case letters, digits, - and _; not 'main'"
+        )
+    folder = state_dir(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = settings.state / ".gitignore"
+    if not ignore.exists():  # a checkout that does not ignore .devctl stays clean all the same
+        ignore.write_text("*\n", encoding="utf-8")
+    if variables or settings.stack:
+        (folder / "env.json").write_text(json.dumps(dict(variables)), encoding="utf-8")
+
+
+def new_name(settings: Settings) -> str:
+    """Return a short random name that no stack here has: `k3f9`."""
+    while True:
+        name = "".join(secrets.choice(letters) for letters in (_LETTERS, *[_LETTERS + "23456789"] * 3))
+        if name not in known(settings):
+            return name
+
+
+def known(settings: Settings) -> list[str]:
+    """Return the names of the isolated stacks of this checkout."""
+    files = (settings.state / "stacks").glob("*/env.json")
+    return sorted(file.parent.name for file in files if file.parent.name != MAIN)
+
+
+def forget(settings: Settings) -> None:
+    """Remove the stack's state; it is unknown afterwards."""
+    shutil.rmtree(state_dir(settings), ignore_errors=True)
+
+
+def last_runtime(settings: Settings) -> str:
+    """Return the runtime this stack was last started on; empty after a full `down`."""
+    try:
+        return (state_dir(settings) / "runtime").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def remember_runtime(settings: Settings, runtime: str) -> None:
+    """Note where this stack runs; with "" that it runs nowhere any more."""
+    if runtime:
+        create(settings, overrides(settings))
+        (state_dir(settings) / "runtime").write_text(runtime + "\n", encoding="utf-8")
+    else:
+        (state_dir(settings) / "runtime").unlink(missing_ok=True)
+
+
+def _own_name(settings: Settings) -> str:
+    if name := settings.environment.get("COMPOSE_PROJECT_NAME"):
+        return name
+    given = document.parse(settings.compose_file).data.get("name")
+    try:
+        name = interpolate(str(given), settings.environment) if given else ""
+    except InterpolationError as wrong:
+        raise DevctlError(f"{settings.compose_file.name}: name: {wrong}") from wrong
+    name = name or re.sub(r"[^-_a-z0-9]", "", settings.root.name.lower()).lstrip("_-")
+    return name or "stack"  # a folder such as /工作 leaves nothing

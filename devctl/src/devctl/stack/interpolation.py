@@ -1,0 +1,48 @@
+"""`$X` and `${X:-default}` as Compose reads them; shell expansion (os.path.expandvars) differs in every corner."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+_VARIABLE = re.compile(
+    r"\$(?:(?P<escape>\$)|(?P<plain>[A-Za-z_]\w*)|"
+    r"\{(?P<name>[A-Za-z_]\w*)(?:(?P<op>:?[-?+])(?P<arg>(?:[^{}]|\$\{[^{}]*\})*))?\}|(?P<wrong>\{|\Z|.))",
+    re.ASCII | re.DOTALL,
+)
+
+
+class InterpolationError(ValueError):
+    """A value that cannot be interpolated: a required variable that is missing, or a `${` that is no variable."""
+
+
+def interpolate(text: str, env: Mapping[str, str], missing: Callable[[str], None] = lambda name: None) -> str:
+    """Replace the variables of one value; `missing` hears of plain variables that are not set (they become empty)."""
+
+    def one(found: re.Match[str]) -> str:
+        if found["escape"]:
+            return "$"
+        if found["wrong"] is not None:
+            raise InterpolationError(f"{text!r}: not a variable; a dollar sign itself is written $$")
+        name, op, argument = found["plain"] or found["name"], found["op"] or "", found["arg"] or ""
+        value = env.get(name)
+        present = value is not None and not (":" in op and value == "")
+        if op[-1:] == "-":
+            return value if present else interpolate(argument, env, missing)  # type: ignore[return-value]
+        if op[-1:] == "+":
+            return interpolate(argument, env, missing) if present else ""
+        if op[-1:] == "?" and not present:
+            raise InterpolationError(f"{name} is not set: {interpolate(argument, env) or 'it is required'}")
+        if value is None:
+            missing(name)
+        return value or ""
+
+    return _VARIABLE.sub(one, text)
+
+
+def variables(text: str) -> Iterator[str]:
+    """Return the names of all variables in a value, those inside defaults too."""
+    for found in _VARIABLE.finditer(text):
+        if found["plain"] or found["name"]:
+            yield found["plain"] or found["name"]
+        yield from variables(found["arg"] or "")

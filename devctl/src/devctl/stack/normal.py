@@ -1,0 +1,154 @@
+"""From a Compose file's values to the model: short and long forms, lists and maps, one way for both inputs.
+
+The input is either our own reading of the file or what `docker compose config --format json` prints.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from devctl.stack.document import Path
+from devctl.stack.model import Build, HealthCheck, Port, Service
+
+
+class Wrong(Exception):  # it never leaves this folder: file.py adds the line and raises DevctlError
+    """A value that the model cannot hold, and where it stands."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(problem)
+        self.path = path
+
+
+def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str], root: FilePath) -> Service:
+    """Return one service; `environment` is its whole environment, env_file included."""
+    at: Path = ("services", name)
+    deploy = raw.get("deploy") or {}
+    return Service(
+        name=name,
+        image=str(raw.get("image") or ""),
+        build=_build(raw["build"], root) if raw.get("build") else None,
+        command=(*_words(raw.get("entrypoint")), *_words(raw.get("command"))),
+        environment=dict(environment),
+        ports=tuple(
+            port for index, given in enumerate(raw.get("ports") or ()) for port in _ports(given, (*at, "ports", index))
+        ),
+        depends_on=_depends_on(raw),
+        healthcheck=_healthcheck(raw.get("healthcheck"), (*at, "healthcheck")),
+        replicas=_integer(raw.get("scale", deploy.get("replicas", 1)), (*at, "deploy", "replicas")),
+        restart=str(raw.get("restart") or "no"),
+        stop_grace_seconds=seconds(raw.get("stop_grace_period", "10s"), (*at, "stop_grace_period")),
+    )
+
+
+def pairs(raw: Any, path: Path) -> dict[str, Any]:
+    """Return a map from a map or from a list of `KEY=value`; a KEY alone has the value None."""
+    if raw is None:
+        return {}
+    if isinstance(raw, Mapping):
+        return {str(key): value for key, value in raw.items()}
+    if not isinstance(raw, list):
+        raise Wrong(path, "neither a map nor a list")
+    split = (str(item).partition("=") for item in raw)
+    return {key: value if equals else None for key, equals, value in split}
+
+
+def text(value: Any) -> str:
+    """Return a scalar as Compose hands it to a container: true, 1, 1.5, 1e+06."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        whole = f"{value:.0f}"
+        if value == float(whole) and abs(value) < 1e6:  # Go writes floats with an exponent from a million on
+            return whole
+        return repr(value) if 1e-4 <= abs(value) < 1e6 else re.sub(r"\.?0*e", "e", f"{value:.16e}")
+    return str(value)
+
+
+def names(raw: Any) -> list[str]:
+    """Return a list from a list or a single word."""
+    return [str(item) for item in raw] if isinstance(raw, list) else [str(raw)] if raw else []
+
+
+def seconds(raw: Any, path: Path) -> float:
+    """Return a duration such as 1m30s or 500ms in seconds."""
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+    parts = re.findall(r"(\d+(?:\.\d*)?)(h|ms|m|s|us|µs|ns)", str(raw))
+    if "".join(number + unit for number, unit in parts) != str(raw):
+        raise Wrong(path, f"{raw!r} is no duration; one is written 1m30s or 500ms")
+    return sum(float(number) * units[unit] for number, unit in parts)
+
+
+def _words(raw: Any) -> tuple[str, ...]:
+    return tuple(shlex.split(raw)) if isinstance(raw, str) else tuple(map(str, raw or ()))
+
+
+def _build(raw: Any, root: FilePath) -> Build:
+    given = {"context": raw} if isinstance(raw, str) else raw
+    context = str(given.get("context") or ".")
+    remote = re.match(r"[a-z+]+://|git@", context)  # stays as it is; only an engine can build it
+    folder = FilePath(context) if remote else (root / context).resolve()
+    return Build(folder, str(given.get("dockerfile") or "Dockerfile"))
+
+
+def _depends_on(raw: Mapping[str, Any]) -> dict[str, str]:
+    given = raw.get("depends_on") or {}
+    if isinstance(given, list):
+        given = {str(name): {} for name in given}
+    found = {str(name): str((how or {}).get("condition") or "service_started") for name, how in given.items()}
+    for link in raw.get("links") or ():  # Compose turns links into dependencies
+        found.setdefault(str(link).partition(":")[0], "service_started")
+    return found
+
+
+def _healthcheck(raw: Any, at: Path) -> HealthCheck | None:
+    if not raw or raw.get("disable") or not raw.get("test") or names(raw["test"])[0] == "NONE":
+        return None
+    test = ("CMD-SHELL", raw["test"]) if isinstance(raw["test"], str) else tuple(map(str, raw["test"]))
+    if test[0] not in ("CMD", "CMD-SHELL") or len(test) < 2:
+        raise Wrong((*at, "test"), "a health check starts with CMD or CMD-SHELL, and a command follows")
+    keys = ("interval", "timeout", "start_period", "start_interval")
+    times = {key: seconds(raw[key], (*at, key)) for key in keys if raw.get(key)}
+    return HealthCheck(test=test, retries=_integer(raw.get("retries", 3), (*at, "retries")), **times)
+
+
+def _ports(raw: Any, path: Path) -> Iterable[Port]:
+    if isinstance(raw, Mapping):
+        first = str(raw.get("published") or "0").partition("-")[0]
+        yield Port(
+            target=_integer(raw.get("target"), path),
+            published=_integer(first, path),
+            host_ip=str(raw.get("host_ip") or "0.0.0.0"),  # noqa: S104  # what Compose does without an address
+            protocol=str(raw.get("protocol") or "tcp"),
+        )
+        return
+    found = re.fullmatch(
+        r"(?:(?:(?P<ip>\[[^]]*\]|[^:]*):)?(?P<published>\d+(?:-\d+)?)?:)?(?P<target>\d+(?:-\d+)?)(?:/(?P<protocol>\w+))?",
+        str(raw),
+    )
+    if not found:
+        raise Wrong(path, f"{raw!r} is no port; one is written 127.0.0.1:8001:8001")
+    targets = _range(found["target"])
+    published = _range(found["published"]) if found["published"] else [0] * len(targets)
+    if len(targets) == 1:
+        published = published[:1]
+    if len(published) != len(targets):
+        raise Wrong(path, f"{raw!r}: the two ranges differ in length")
+    for host, target in zip(published, targets, strict=True):
+        ip = (found["ip"] or "").strip("[]") or "0.0.0.0"  # noqa: S104  # what Compose does without an address
+        yield Port(target, host, ip, found["protocol"] or "tcp")
+
+
+def _range(written: str) -> list[int]:
+    first, _, last = written.partition("-")
+    return list(range(int(first), int(last or first) + 1))
+
+
+def _integer(raw: Any, path: Path) -> int:
+    try:
+        return int(raw)
+    except (TypeError, ValueError):
+        raise Wrong(path, f"{raw!r} is not a whole number") from None
