@@ -1,0 +1,295 @@
+"""Starting services and waiting until they are ready: one algorithm for every runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from devctl.errors import UsageError
+from devctl.stack.clock import Clock, SystemClock
+from devctl.stack.model import Stack
+from devctl.stack.port import BuildProgress, Replica, Runtime
+from devctl.stack.readiness import Expected, Phase, Verdict, judge
+
+TIMEOUT_SECONDS = 60.0
+LOG_TAIL = 20
+"""Lines of a failed service's log in the report: a Python traceback and what led to it, on one screen."""
+_POLL_SECONDS = 0.1
+_DONE = ("ready", "finished")
+
+
+@dataclass(frozen=True)
+class Building:
+    """Images are being built or pulled."""
+
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Built:
+    """And that is done."""
+
+    services: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """A service is in another phase, or says something new. `seconds` counts from the first start."""
+
+    service: str
+    phase: Phase
+    seconds: float
+    detail: str = ""
+
+
+Event = Building | BuildProgress | Built | Step
+
+
+@dataclass(frozen=True)
+class ServiceStart:
+    """How the start of one service went."""
+
+    service: str
+    phase: Phase = "waiting"
+    detail: str = ""
+    seconds: float = 0.0
+    """From the first start of all to ready (or to the end of the waiting)."""
+    waited: Mapping[str, float] = field(default_factory=dict)
+    """What it depends on -> seconds until that was there."""
+    own_seconds: float = 0.0
+    """From its own start to ready."""
+    was_running: bool = False
+    """It ran before, and still does: nothing was done."""
+    replicas: tuple[Replica, ...] = ()
+    health_output: str = ""
+    log: tuple[str, ...] = ()
+    """The last lines of its log, where the start failed."""
+
+
+@dataclass(frozen=True)
+class StartReport:
+    """How a start went, in start order."""
+
+    runtime: str
+    services: tuple[ServiceStart, ...]
+    seconds: float
+    built: tuple[str, ...] = ()
+    build_seconds: float = 0.0
+
+    @property
+    def failure(self) -> ServiceStart | None:
+        """The service to look at: one that crashed, else the first that was not ready in time."""
+        lost = [s for s in self.services if s.phase in ("crashed", "timed out")]
+        return min(lost, key=lambda s: s.phase != "crashed", default=None)
+
+
+def start(
+    runtime: Runtime,
+    services: Sequence[str],
+    *,
+    timeout: float = TIMEOUT_SECONDS,
+    build: bool | None = None,
+    scale: Mapping[str, int] | None = None,
+    emit: Callable[[Event], None] = lambda _: None,
+    clock: Clock | None = None,
+) -> StartReport:
+    """Start these services (none named: all) and what they depend on; return when all are ready or one is lost.
+
+    build: None builds what is missing or older than its sources, True builds all, False none.
+    A service that crashes or is late is in the report (`explain.failure` makes the error of it), not raised.
+    """
+    stack, scale, clock = runtime.stack, scale or {}, clock or SystemClock()
+    names = stack.closure(services or list(stack.services))
+    _check_scale(stack, names, scale)
+    built, build_seconds = _build(runtime, names, build, emit, clock)
+    run = _Start(runtime, names, scale, emit, clock)
+    run.go(timeout)
+    return replace(run.report(), built=built, build_seconds=build_seconds)
+
+
+def restart(
+    runtime: Runtime,
+    services: Sequence[str],
+    *,
+    timeout: float = TIMEOUT_SECONDS,
+    emit: Callable[[Event], None] = lambda _: None,
+    clock: Clock | None = None,
+) -> StartReport:
+    """Restart these services in place and wait until they are ready again."""
+    run = _Start(runtime, list(services), {}, emit, clock or SystemClock())
+    run.go(timeout, again=True)
+    return run.report()
+
+
+def _check_scale(stack: Stack, names: Sequence[str], scale: Mapping[str, int]) -> None:
+    for name, count in scale.items():
+        if name not in names:
+            raise UsageError(f"--scale {name}={count}: {name} is not among the services to start", hint="name it too")
+        fixed = [port.published for port in stack.services[name].ports if port.published]
+        if count > 1 and fixed:
+            raise UsageError(
+                f"{name} cannot have {count} replicas: it publishes the fixed port {fixed[0]}",
+                hint=f"scale a service without a fixed port: {', '.join(stack.workers) or 'a worker'}",
+            )
+
+
+def _build(
+    runtime: Runtime, names: Sequence[str], build: bool | None, emit: Callable[[Event], None], clock: Clock
+) -> tuple[tuple[str, ...], float]:
+    """Build and pull what is wanted; what can only be pulled is pulled even with --no-build, as Compose does."""
+    wanted = runtime.missing_images(names)
+    buildable = [name for name in names if runtime.stack.services[name].build]
+    if build is True:
+        wanted = [name for name in names if name in wanted or name in buildable]
+    elif build is False:
+        wanted = [name for name in wanted if name not in buildable]
+    if not wanted:
+        return (), 0.0
+    begun = clock.now()
+    emit(Building(tuple(wanted)))
+    runtime.build(wanted, emit)
+    emit(Built(tuple(wanted), clock.now() - begun))
+    return tuple(wanted), clock.now() - begun
+
+
+class _Start:
+    """One start or restart: each service as soon as what it needs is there, then watched until all are ready."""
+
+    def __init__(
+        self, runtime: Runtime, names: list[str], scale: Mapping[str, int], emit: Callable[[Event], None], clock: Clock
+    ) -> None:
+        self._runtime, self._names, self._emit, self._clock = runtime, names, emit, clock
+        stack = runtime.stack
+        one_shots = {
+            needed
+            for service in stack.services.values()
+            for needed, condition in service.depends_on.items()
+            if condition == "service_completed_successfully"
+        }
+        self._expected = {n: Expected(stack.services[n], scale.get(n), n in one_shots) for n in names}
+        self._scale = scale
+        self._starts = {name: ServiceStart(name) for name in names}
+        self._begun: dict[str, float] = {}
+        """Service -> when its start was asked for."""
+        self._before: dict[str, Replica] = {}
+        self._baseline: dict[str, int] = {}
+        self._origin = clock.now()
+
+    def go(self, timeout: float, *, again: bool = False) -> None:
+        """Start, poll, and stop looking when all are done, one is lost, or the time is up."""
+        before = self._runtime.status()
+        self._before = {replica.name: replica for replica in before}
+        self._origin = self._clock.now()
+        if again:
+            self._runtime.restart(self._names)
+            self._begun = dict.fromkeys(self._names, self._origin)
+        verdicts = self._judge(before) if not again else {}
+        while True:
+            if startable := [
+                name for name in self._names if name not in self._begun and self._can_start(name, verdicts)
+            ]:
+                self._start(startable)
+            verdicts = self._judge(self._runtime.status(), fresh=again)
+            for name in self._begun:
+                self._note(name, verdicts[name])
+            lost = any(verdicts[name].phase == "crashed" for name in self._begun)
+            if lost or all(start.phase in _DONE for start in self._starts.values()):
+                break
+            if self._clock.now() - self._origin >= timeout:
+                self._give_up(timeout, verdicts)
+                break
+            self._clock.sleep(_POLL_SECONDS)
+        self._collect()
+
+    def report(self) -> StartReport:
+        """What happened, in start order."""
+        return StartReport(self._runtime.name, tuple(self._starts.values()), self._clock.now() - self._origin)
+
+    def _start(self, names: Sequence[str]) -> None:
+        together = [name for name in names if name not in self._scale]
+        for name in names:
+            self._begun[name] = self._clock.now()
+            self._change(name, "starting", "")
+        if together:
+            self._runtime.start(*together)
+        for name in names:
+            if name in self._scale:
+                self._runtime.start(name, replicas=self._scale[name])
+
+    def _can_start(self, name: str, verdicts: Mapping[str, Verdict]) -> bool:
+        """Whether all that it depends on is as far as it must be; a dependency that already ran before counts."""
+        for needed, condition in self._runtime.stack.services[name].depends_on.items():
+            phase = verdicts[needed].phase
+            if condition == "service_started" and needed in self._begun and phase != "crashed":
+                continue
+            if phase not in _DONE or (phase == "finished" and needed not in self._begun):
+                return False
+        return True
+
+    def _judge(self, replicas: Sequence[Replica], *, fresh: bool = False) -> dict[str, Verdict]:
+        """Judge each service; with `fresh`, a replica that is still the one from before does not count yet."""
+        for replica in replicas:
+            known = self._before.get(replica.name)
+            before = known.restarts if known else 0
+            self._baseline[replica.name] = min(self._baseline.get(replica.name, before), replica.restarts)
+        verdicts = {}
+        for name, expected in self._expected.items():
+            mine = [r for r in replicas if r.service == name]
+            if fresh:
+                mine = [replace(r, state="created") if self._unchanged(r) else r for r in mine]
+            verdicts[name] = judge(expected, mine, self._baseline, self._clock.now())
+            self._starts[name] = replace(self._starts[name], replicas=tuple(mine))
+        return verdicts
+
+    def _unchanged(self, replica: Replica) -> bool:
+        known = self._before.get(replica.name)
+        return known is not None and known.started_at is not None and known.started_at == replica.started_at
+
+    def _note(self, name: str, verdict: Verdict) -> None:
+        """Keep what changed; a service that was ready and is no longer is looked at again."""
+        start = self._starts[name]
+        if verdict.phase in _DONE and start.phase not in _DONE:
+            now = self._clock.now()
+            was_running = bool(start.replicas) and all(self._unchanged(replica) for replica in start.replicas)
+            self._starts[name] = replace(
+                start,
+                seconds=now - self._origin,
+                own_seconds=now - self._begun[name],
+                was_running=was_running,
+                waited={
+                    needed: self._starts[needed].seconds
+                    for needed in self._runtime.stack.services[name].depends_on
+                    if needed in self._starts and not self._starts[needed].was_running
+                },
+            )
+            self._change(name, verdict.phase, "already running" if was_running else verdict.detail)
+        elif (verdict.phase, verdict.detail) != (start.phase, start.detail) and verdict.phase not in _DONE:
+            self._change(name, verdict.phase, verdict.detail)
+
+    def _change(self, name: str, phase: Phase, detail: str) -> None:
+        self._starts[name] = replace(self._starts[name], phase=phase, detail=detail)
+        self._emit(Step(name, phase, self._clock.now() - self._origin, detail))
+
+    def _give_up(self, timeout: float, verdicts: Mapping[str, Verdict]) -> None:
+        for name in self._begun:
+            if self._starts[name].phase not in _DONE:
+                why = verdicts[name].detail or "its health check has not passed"
+                self._change(name, "timed out", f"not ready after {timeout:g}s: {why}")
+
+    def _collect(self) -> None:
+        """Add to what failed its times, what its health check said, and the end of its log."""
+        for name, start in self._starts.items():
+            if start.phase not in ("crashed", "timed out"):
+                continue
+            now = self._clock.now()
+            culprits = [r for r in start.replicas if r.health_output]
+            with self._runtime.logs([name], tail=LOG_TAIL) as lines:
+                log = tuple(line.text for line in lines)[-LOG_TAIL:]
+            self._starts[name] = replace(
+                start,
+                seconds=now - self._origin,
+                own_seconds=now - self._begun[name],
+                health_output=culprits[0].health_output if culprits else "",
+                log=log,
+            )
