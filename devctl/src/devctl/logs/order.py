@@ -26,6 +26,8 @@ class _Held:
         return self.time, self.group, self.number
 
     def close(self) -> Entry:
+        while self.more and not self.more[-1].strip():
+            self.more.pop()
         return replace(self.entry, lines=(*self.entry.lines, *self.more)) if self.more else self.entry
 
 
@@ -98,7 +100,7 @@ class Order:
         if not tail.released:
             tail.last.more.append(entry.lines[0])
             tail.last.arrived = arrived
-            return tail.last.close()
+            return tail.last.entry
         head = tail.last.entry.continues or tail.last.entry
         late = replace(entry, time=head.time, level=head.level, continues=head)
         tail.last = _Held(late, tail.last.time, tail.last.group, self._number, arrived)

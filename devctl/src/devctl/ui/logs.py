@@ -7,7 +7,8 @@ import os
 import select
 import shutil
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -85,15 +86,24 @@ class Page:
         width = shutil.get_terminal_size().columns if self._terminal else 0
         if width < _NARROWEST:
             return [" ".join(painted for _, painted in words)]
-        lines: list[str] = []
-        line, used = "", 0
+        lines = [""]
+        used = 0
+        for plain, painted in self._broken(words, width - margin):
+            if used and used + 1 + len(plain) > width - margin:
+                lines.append(" " * margin)
+                used = 0
+            gap = 1 if used else 0
+            lines[-1] += " " * gap + painted
+            used += gap + len(plain)
+        return lines
+
+    @staticmethod
+    def _broken(words: Sequence[tuple[str, str]], room: int) -> Iterator[tuple[str, str]]:
         for plain, painted in words:
-            if line and margin + used + 1 + len(plain) > width:
-                lines.append(line if not lines else " " * margin + line)
-                line, used = f"      {painted}", 6 + len(plain)  # under the event, beside the level
+            if len(plain) <= room:
+                yield plain, painted
             else:
-                line, used = (f"{line} {painted}", used + 1 + len(plain)) if line else (painted, len(plain))
-        return [*lines, line if not lines else " " * margin + line]
+                yield from ((piece, piece) for piece in textwrap.wrap(plain, room, break_on_hyphens=False))
 
     def _value(self, value: object) -> str:
         if isinstance(value, float):
