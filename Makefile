@@ -1,8 +1,41 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup
+.PHONY: help setup demo test lint format bench lock docs clean
+
+packages := common worker example-service-1 example-service-2 devctl
 
 help:  ## this list
-	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## .venv with every package, editable (PYTHON=python3.12 takes that one)
 	@PYTHON='$(PYTHON)' tools/setup
+
+demo: setup  ## the whole story: start, one order on its way, a short bench, stop
+	@.venv/bin/devctl demo --runtime local
+
+test: setup  ## every test; those with containers where an engine answers (ARGS="-k orders" for some)
+	@.venv/bin/pytest $(ARGS)
+
+lint: setup  ## format, ruff, types, imports, dependencies: what CI checks
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@for package in $(packages); do (cd $$package && ../.venv/bin/deptry src) || exit 1; done
+
+format: setup  ## write the format, and mend what ruff can mend
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+bench: setup  ## throughput of 1, 2 and 4 workers on this machine
+	@.venv/bin/devctl bench --workers 1,2,4
+
+lock: setup  ## write the locks again (UPGRADE=1 takes the newest versions)
+	@UPGRADE='$(UPGRADE)' tools/lock
+
+docs: setup  ## the README's picture of a terminal, from a real run
+	@.venv/bin/python tools/terminal_picture.py
+
+clean:  ## stop what runs and remove what was made; not the containers' data
+	@if [ -d .devctl ] && [ -x .venv/bin/devctl ]; then .venv/bin/devctl down --runtime local; fi
+	@rm -rf .venv .bootstrap .devctl .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
