@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import typer
 
-COMMANDS: tuple[Callable[..., None], ...] = ()
+from devctl.cli.logs import logs
+
+COMMANDS: tuple[Callable[..., None], ...] = (logs,)
 
 app = typer.Typer(
     name="devctl",
