@@ -30,7 +30,7 @@ def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str], r
     return Service(
         name=name,
         image=str(raw.get("image") or ""),
-        build=_build(raw["build"], root) if raw.get("build") else None,
+        build=_build(raw["build"], root, (*at, "build")) if raw.get("build") else None,
         command=(*_words(raw.get("entrypoint")), *_words(raw.get("command"))),
         environment=dict(environment),
         ports=tuple(
@@ -86,12 +86,22 @@ def _words(raw: Any) -> tuple[str, ...]:
     return tuple(shlex.split(raw)) if isinstance(raw, str) else tuple(map(str, raw or ()))
 
 
-def _build(raw: Any, root: FilePath) -> Build:
+def _build(raw: Any, root: FilePath, path: Path) -> Build:
     given = {"context": raw} if isinstance(raw, str) else raw
-    context = str(given.get("context") or ".")
-    remote = re.match(r"[a-z+]+://|git@", context)  # stays as it is; only an engine can build it
-    folder = FilePath(context) if remote else (root / context).resolve()
-    return Build(folder, str(given.get("dockerfile") or "Dockerfile"))
+
+    def folder(context: str) -> FilePath:
+        remote = re.match(r"[a-z+-]+:|git@", context)  # stays as it is; only an engine can build it
+        return FilePath(context) if remote else (root / context).resolve()
+
+    contexts = pairs(given.get("additional_contexts"), (*path, "additional_contexts"))
+    args = pairs(given.get("args"), (*path, "args"))
+    return Build(
+        context=folder(str(given.get("context") or ".")),
+        dockerfile=str(given.get("dockerfile") or "Dockerfile"),
+        additional_contexts={name: folder(str(context)) for name, context in contexts.items()},
+        args={name: text(value) for name, value in args.items() if value is not None},
+        target=str(given.get("target") or ""),
+    )
 
 
 def _depends_on(raw: Mapping[str, Any]) -> dict[str, str]:
