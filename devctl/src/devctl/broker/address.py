@@ -1,0 +1,44 @@
+"""Where broker and results are, seen from this machine: the services' own settings, with container names replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+from devctl.stack.model import Stack
+
+Locate = Callable[[str, int], tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """URLs that work from here."""
+
+    broker: str
+    results: str
+
+
+def addresses(stack: Stack, locate: Locate) -> Addresses:
+    """Read what the services are told, workers first; `locate` gives a published port of this machine."""
+    ports = stack.services[stack.broker].ports
+    own = f"redis://{stack.broker}:{ports[0].target if ports else 6379}/0"
+    broker = _setting(stack, "CELERY_BROKER_URL") or own
+    results = _setting(stack, "CELERY_RESULT_BACKEND") or broker
+    return Addresses(_from_here(broker, stack, locate), _from_here(results, stack, locate))
+
+
+def _setting(stack: Stack, variable: str) -> str:
+    order = [*stack.workers, *(name for name in stack.services if name not in stack.workers)]
+    found = (stack.services[name].environment.get(variable, "") for name in order if name in stack.services)
+    return next((value for value in found if value), "")
+
+
+def _from_here(url: str, stack: Stack, locate: Locate) -> str:
+    parts = urlsplit(url)
+    if parts.hostname is None or parts.hostname not in stack.services:
+        return url
+    host, port = locate(parts.hostname, parts.port or 6379)
+    credentials = parts.netloc.rpartition("@")[0]
+    where = f"{credentials}@{host}:{port}" if credentials else f"{host}:{port}"
+    return urlunsplit((parts.scheme, where, parts.path, parts.query, parts.fragment))

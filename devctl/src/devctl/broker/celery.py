@@ -1,0 +1,198 @@
+"""The broker adapter: a Redis that stock Celery producers, workers and result readers share with us."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import Any, cast
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from devctl.broker import depth, results, server
+from devctl.broker.address import Locate, addresses
+from devctl.broker.control import Control
+from devctl.broker.frames import Frames, lists
+from devctl.broker.port import Consumer, Execution, Message, QueueDepth, ServerInfo, TaskResult
+from devctl.errors import DevctlError
+from devctl.stack.model import Stack
+
+ORDER_SECONDS = 5.0  # a worker obeys between two tasks: a solo one that runs a task hears us when it ends
+
+
+class CeleryBroker:
+    """One Redis database, and the Celery workers behind it."""
+
+    def __init__(self, url: str, *, results_url: str = "", service: str = "") -> None:
+        """Opens no connection. `service` is the broker's name in the stack, for hints."""
+        self.url = url
+        self._results_url = results_url or url
+        self._hint = f"start it: devctl up {service}" if service else "is Redis running there?"
+        self._client = server.connect(url)
+        self._declared: set[str] = set()
+
+    @classmethod
+    def of(cls, stack: Stack, locate: Locate) -> CeleryBroker:
+        """The broker that the services of this stack use, at its address on this machine."""
+        found = addresses(stack, locate)
+        return cls(found.broker, results_url=found.results, service=stack.broker)
+
+    @cached_property
+    def _app(self) -> Celery:
+        app = Celery("devctl", broker=self.url, set_as_current=False)
+        wait = server.TIMEOUT_SECONDS
+        app.conf.update(
+            task_serializer="json",
+            broker_transport_options={"socket_timeout": wait, "socket_connect_timeout": wait, "max_retries": 0},
+        )
+        return app
+
+    @cached_property
+    def _results(self) -> redis.Redis:
+        return self._client if self._results_url == self.url else server.connect(self._results_url)
+
+    @cached_property
+    def _control(self) -> Control:
+        return Control(self._client)
+
+    def _answering(self, url: str = "") -> AbstractContextManager[None]:
+        return server.answering(url or self.url, self._hint)
+
+    def info(self) -> ServerInfo:
+        """Ask the server what it is; DevctlError where it does not answer."""
+        with self._answering():
+            return server.describe(self._client)
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Publish all, in order, in chunks; DevctlError says how many were accepted where it fails midway."""
+        with self._answering():
+            self._declare({message.queue for message in messages})
+        accepted = 0
+        for queue, chunk in Frames(self._app).chunks(messages):
+            try:
+                with self._answering():
+                    self._client.lpush(queue, *chunk)
+            except DevctlError as problem:
+                # A refusal is certain. After silence, the server may still have taken the chunk.
+                certain = isinstance(problem.__cause__, redis.ResponseError)
+                doubt = 0 if certain else len(chunk)
+                raise DevctlError(
+                    problem.problem, hint=problem.hint, details=list(_shortfall(accepted, doubt, len(messages)))
+                ) from problem
+            accepted += len(chunk)
+
+    def _declare(self, queues: set[str]) -> None:
+        """Bind queues as kombu does, in its own bookkeeping, so that stock workers and monitors know them."""
+        unknown = sorted(queues - self._declared)
+        present = [self._client.exists(f"{depth.BINDINGS}{queue}") for queue in unknown]
+        missing = [queue for queue, there in zip(unknown, present, strict=True) if not there]
+        if missing:
+            try:
+                with self._app.connection_for_write() as connection:
+                    for queue in missing:
+                        self._app.amqp.queues[queue].bind(connection.default_channel).declare()
+            except OperationalError as exc:
+                raise redis.ConnectionError(str(exc)) from exc
+        self._declared |= queues
+
+    def queues(self, names: Sequence[str]) -> list[QueueDepth]:
+        """Depths of these queues and of any other queue the broker knows."""
+        with self._answering():
+            return depth.depths(self._client, names)
+
+    def consumers(self, *, expected: int | None = None, timeout: float = 1.0) -> list[Consumer]:
+        """Workers that answer within `timeout`; returns as soon as `expected`, or all that listen, have."""
+        with self._answering():
+            answers = self._control.ask(["active_queues", "registered"], expected=expected, timeout=timeout)
+        return [
+            Consumer(
+                node,
+                queues=tuple(_names(said)),
+                tasks=tuple(name.partition(" [")[0] for name in said.get("registered") or ()),
+            )
+            for node, said in sorted(answers.items())
+        ]
+
+    def consume(self, queue: str, nodes: Sequence[str]) -> None:
+        """Tell these workers to consume one more queue."""
+        self._order(queue, "add_consumer", {"queue": queue, "exchange": queue, "routing_key": queue}, nodes)
+
+    def stop_consuming(self, queue: str, nodes: Sequence[str] | None = None) -> None:
+        """Tell these workers, or all, to leave a queue."""
+        self._order(queue, "cancel_consumer", {"queue": queue}, nodes)
+
+    def _order(self, queue: str, method: str, arguments: dict[str, Any], nodes: Sequence[str] | None) -> None:
+        if nodes is not None and not nodes:
+            return
+        deadline = time.monotonic() + ORDER_SECONDS
+        with self._answering():
+            heard = self._control.ask([method], arguments=arguments, nodes=nodes, timeout=ORDER_SECONDS / 2)
+            # Celery says "ok" first and obeys later, so we look until it has.
+            late = set(nodes if nodes is not None else heard)
+            while late and time.monotonic() < deadline:
+                left = deadline - time.monotonic()
+                said = self._control.ask(["active_queues"], nodes=sorted(late), timeout=left)
+                late -= {node for node, one in said.items() if (queue in _names(one)) == (method == "add_consumer")}
+                time.sleep(0.01 if late else 0)
+        if late:
+            raise DevctlError(
+                f"{len(late)} of {len(nodes or heard)} workers did not obey {method} within {ORDER_SECONDS:g} s",
+                hint="devctl queues shows who consumes what",
+                details=[f"{node}: {heard.get(node, {}).get(method, 'no answer')}" for node in sorted(late)],
+            )
+
+    def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
+        """What is known of these tasks now, in the same order; does not wait."""
+        found: list[TaskResult] = []
+        with self._answering(self._results_url):
+            for ids in _batches(task_ids, 1_000):
+                stored = cast("list[bytes | None]", self._results.mget([results.key(one) for one in ids]))
+                found += map(results.read, ids, stored)
+        return found
+
+    def executed(self, run: str) -> int:
+        """How many executions a bench run's ledger holds; one cheap call."""
+        with self._answering():
+            return self._client.llen(_ledger(run))
+
+    def ledger(self, run: str) -> list[Execution]:
+        """A bench run's ledger, in order of arrival."""
+        entries: list[Execution] = []
+        with self._answering():
+            while page := cast("list[bytes]", self._client.lrange(_ledger(run), len(entries), len(entries) + 9_999)):
+                entries += (Execution(*json.loads(entry)) for entry in page)
+        return entries
+
+    def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
+        """Remove a bench run's queues, ledger and results, and nothing else."""
+        with self._answering():
+            keys = [_ledger(run)]
+            for queue in queues:
+                keys += [*lists(queue), f"{depth.BINDINGS}{queue}", f"_kombu.binding_permanent.{queue}"]
+            self._client.unlink(*keys)
+            self._declared -= set(queues)
+        with self._answering(self._results_url):
+            for ids in _batches(task_ids, 1_000):
+                self._results.unlink(*(results.key(one) for one in ids))
+
+
+def _names(said: Mapping[str, Any]) -> list[str]:
+    return [queue["name"] for queue in said.get("active_queues") or ()]
+
+
+def _ledger(run: str) -> str:
+    return f"devctl:bench:{run}:ledger"
+
+
+def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _shortfall(accepted: int, doubt: int, total: int) -> Iterable[str]:
+    yield f"{accepted:,} of {total:,} messages were accepted"
+    if doubt:
+        yield f"whether the next {doubt:,} were is not known"

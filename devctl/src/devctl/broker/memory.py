@@ -1,0 +1,178 @@
+"""A broker in memory with workers in memory, for tests: of devctl, and of whoever builds on it.
+
+    broker = MemoryBroker()
+    broker.add_worker("worker@1", queues=["orders"], bodies={"tasks.echo": lambda payload: payload})
+    broker.publish([Message("tasks.echo", "orders", task_id="1", args=({"n": 1},))])
+    broker.results(["1"])[0].result == {"n": 1}
+
+Workers run what waits whenever somebody looks (`results`, `executed`, `ledger`); with `eager=False`, when `work` says.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from devctl.broker.port import Consumer, Execution, Message, QueueDepth, ServerInfo, TaskResult
+from devctl.errors import DevctlError
+
+Body = Callable[..., Any]
+
+
+@dataclass
+class MemoryWorker:
+    """One worker: what it consumes and how it does it."""
+
+    node: str
+    queues: list[str]
+    bodies: Mapping[str, Body]
+    answers: bool = True
+    """False: it works but is too busy to answer questions."""
+
+
+@dataclass
+class MemoryBroker:
+    """Keeps what a Redis would keep; see the module for how its workers run."""
+
+    url: str = "memory://"
+    clock: Callable[[], float] = time.time
+    eager: bool = True
+    away: str = ""
+    """Not empty: every call fails with this problem."""
+    workers: list[MemoryWorker] = field(default_factory=list)
+    published: list[Message] = field(default_factory=list)
+    """Everything that was ever published, in order."""
+    server: ServerInfo = field(default_factory=lambda: ServerInfo("memory", "1.0", "AOF everysec", "noeviction", 0, 0))
+    _waiting: dict[str, deque[tuple[float, Message]]] = field(default_factory=dict)
+    _claimed: dict[str, list[Message]] = field(default_factory=dict)
+    _results: dict[str, TaskResult] = field(default_factory=dict)
+    _ledgers: dict[str, list[Execution]] = field(default_factory=dict)
+
+    def add_worker(self, node: str, *, queues: Sequence[str], bodies: Mapping[str, Body]) -> MemoryWorker:
+        """Start a worker; `bodies` are the tasks that it has registered."""
+        worker = MemoryWorker(node, list(queues), dict(bodies))
+        self.workers.append(worker)
+        return worker
+
+    def work(self, limit: int | None = None) -> int:
+        """Let the workers run up to `limit` messages, in turn; returns how many they ran."""
+        done = 0
+        while limit is None or done < limit:
+            before = done
+            for worker in self.workers:
+                if (limit is None or done < limit) and (message := self.claim(worker.queues)) is not None:
+                    self._run(worker, message)
+                    self.acknowledge(message)
+                    done += 1
+            if done == before:
+                break
+        return done
+
+    def claim(self, queues: Sequence[str]) -> Message | None:
+        """Take the oldest message of the first of these queues that has one."""
+        for queue in queues:
+            if self._waiting.get(queue):
+                message = self._waiting[queue].popleft()[1]
+                self._claimed.setdefault(queue, []).append(message)
+                return message
+        return None
+
+    def acknowledge(self, message: Message) -> None:
+        """A claimed message is done."""
+        self._claimed[message.queue].remove(message)
+
+    def _run(self, worker: MemoryWorker, message: Message) -> None:
+        if message.task not in worker.bodies:  # as Celery does: dropped, and its result never comes
+            return
+        started = self.clock()
+        try:
+            done = TaskResult(
+                message.task_id, "succeeded", worker.bodies[message.task](*message.args, **message.kwargs)
+            )
+        except Exception as exc:
+            done = TaskResult(message.task_id, "failed", error_type=type(exc).__name__, error_message=str(exc))
+        if run := message.headers.get("bench_run"):
+            execution = Execution(message.task_id, started, self.clock(), worker.node)
+            self._ledgers.setdefault(str(run), []).append(execution)
+        if not message.ignore_result:
+            self._results[message.task_id] = done
+
+    def _reach(self) -> None:
+        if self.away:
+            raise DevctlError(self.away, hint="is it running?")
+
+    def info(self) -> ServerInfo:
+        self._reach()
+        return self.server
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        self._reach()
+        for message in messages:
+            json.dumps([message.args, dict(message.kwargs), dict(message.headers)])  # what is not JSON cannot travel
+            stamp = float(message.headers.get("published_at", self.clock()))
+            self._waiting.setdefault(message.queue, deque()).append((stamp, message))
+            self.published.append(message)
+
+    def queues(self, names: Sequence[str]) -> list[QueueDepth]:
+        self._reach()
+        consumed = {queue for worker in self.workers for queue in worker.queues}
+        known = sorted(set(self._waiting) | consumed)
+        return [self._depth(name) for name in dict.fromkeys([*names, *known])]
+
+    def _depth(self, name: str) -> QueueDepth:
+        waiting = self._waiting.get(name, deque())
+        oldest = max(0.0, self.clock() - waiting[0][0]) if waiting else None
+        return QueueDepth(name, len(waiting), len(self._claimed.get(name, [])), oldest)
+
+    def consumers(self, *, expected: int | None = None, timeout: float = 1.0) -> list[Consumer]:
+        self._reach()
+        found = [
+            Consumer(worker.node, tuple(worker.queues), tuple(sorted(worker.bodies)))
+            for worker in self.workers
+            if worker.answers
+        ]
+        return sorted(found, key=lambda consumer: consumer.node)[:expected]
+
+    def consume(self, queue: str, nodes: Sequence[str]) -> None:
+        for worker in self._obeying(nodes):
+            worker.queues = [*dict.fromkeys([*worker.queues, queue])]
+
+    def stop_consuming(self, queue: str, nodes: Sequence[str] | None = None) -> None:
+        for worker in self._obeying([one.node for one in self.workers] if nodes is None else nodes):
+            worker.queues = [one for one in worker.queues if one != queue]
+
+    def _obeying(self, nodes: Sequence[str]) -> list[MemoryWorker]:
+        self._reach()
+        there = {worker.node: worker for worker in self.workers if worker.answers}
+        if silent := [node for node in nodes if node not in there]:
+            raise DevctlError(f"{len(silent)} of {len(nodes)} workers did not obey", details=silent)
+        return [there[node] for node in nodes]
+
+    def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
+        self._look()
+        return [self._results.get(one, TaskResult(one, "pending")) for one in task_ids]
+
+    def executed(self, run: str) -> int:
+        self._look()
+        return len(self._ledgers.get(run, []))
+
+    def ledger(self, run: str) -> list[Execution]:
+        self._look()
+        return list(self._ledgers.get(run, []))
+
+    def _look(self) -> None:
+        self._reach()
+        if self.eager:
+            self.work()
+
+    def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
+        self._reach()
+        self._ledgers.pop(run, None)
+        for queue in queues:
+            self._waiting.pop(queue, None)
+        for task_id in task_ids:
+            self._results.pop(task_id, None)

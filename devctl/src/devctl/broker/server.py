@@ -1,0 +1,103 @@
+"""The connection to the Redis behind a broker: bounded in time, and with names for what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from devctl.broker.port import ServerInfo
+from devctl.errors import DevctlError
+
+# A server on this machine answers in milliseconds. Two seconds of silence is a paused or overloaded one, and a person
+# who waits longer than that for `devctl queues` believes that devctl hangs.
+TIMEOUT_SECONDS = 2.0
+
+
+def connect(url: str) -> redis.Redis:
+    """A client that gives up instead of waiting or repeating: a repeated LPUSH would be a second message."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def place(url: str) -> str:
+    """Host and port of a broker; never its password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+
+
+@contextmanager
+def answering(url: str, hint: str) -> Iterator[None]:
+    """Turn what a client raises into a problem with a name."""
+    try:
+        yield
+    except redis.AuthenticationError as exc:
+        raise DevctlError(
+            f"the broker at {place(url)} wants another password: {exc}",
+            hint="CELERY_BROKER_URL must carry it: redis://:PASSWORD@redis:6379/0",
+        ) from exc
+    except redis.TimeoutError as exc:
+        raise DevctlError(
+            f"the broker at {place(url)} accepts connections but does not answer within {TIMEOUT_SECONDS:.0f} s",
+            hint="it is paused or overloaded: devctl doctor",
+        ) from exc
+    except redis.ConnectionError as exc:
+        if isinstance(exc, redis.BusyLoadingError):
+            problem = DevctlError(f"the broker at {place(url)} still loads its data", hint="try again in a moment")
+        else:
+            problem = DevctlError(f"the broker at {place(url)} does not answer: {_reason(exc)}", hint=hint)
+        raise problem from exc
+    except redis.ResponseError as exc:
+        raise DevctlError(f"the broker at {place(url)} refuses: {exc}", hint=_meaning(str(exc))) from exc
+
+
+def describe(client: redis.Redis) -> ServerInfo:
+    """What the server says of itself."""
+    info = dict(client.info())
+    product = "valkey" if "valkey_version" in info else "redis"
+    return ServerInfo(
+        product=product,
+        version=str(info.get("valkey_version") or info.get("redis_version", "")),
+        persistence=_persistence(info, _setting(client, "appendfsync"), _setting(client, "save")),
+        eviction_policy=str(info.get("maxmemory_policy", "")),
+        maxmemory_bytes=int(info.get("maxmemory", 0)),
+        used_memory_bytes=int(info.get("used_memory", 0)),
+    )
+
+
+def _setting(client: redis.Redis, name: str) -> str:
+    try:
+        return str(dict(client.config_get(name)).get(name, ""))
+    except redis.ResponseError:  # a managed server forbids CONFIG
+        return ""
+
+
+def _persistence(info: dict[str, object], appendfsync: str, save: str) -> str:
+    if info.get("aof_enabled"):
+        return f"AOF {appendfsync}".strip()
+    return "RDB only" if save else "none"
+
+
+def _reason(exc: Exception) -> str:
+    """The last of "Error 111 connecting to 127.0.0.1:1. Connection refused."."""
+    return str(exc).rstrip(".").rsplit(". ", 1)[-1] or type(exc).__name__
+
+
+def _meaning(answer: str) -> str:
+    if answer.startswith("OOM"):
+        return "it is full: let workers drain the queues (devctl queues), or raise its maxmemory"
+    if answer.startswith("MISCONF"):
+        return "it cannot write to its disk: devctl doctor"
+    if answer.startswith("NOAUTH"):
+        return "CELERY_BROKER_URL must carry its password: redis://:PASSWORD@redis:6379/0"
+    if answer.startswith("READONLY"):
+        return "this is a replica: publish to its primary"
+    return "devctl doctor"

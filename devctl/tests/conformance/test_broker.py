@@ -1,0 +1,311 @@
+"""What every broker adapter does: the real one with real Celery workers, and the fake that devctl ships."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+
+from devctl.broker.celery import CeleryBroker
+from devctl.broker.memory import MemoryBroker
+from devctl.broker.port import Broker, Message, TaskResult
+from devctl.errors import DevctlError
+
+PROBE = Path(__file__).with_name("probe.py")
+BODIES = runpy.run_path(str(PROBE))["BODIES"]
+SHARED = "probe.shared"
+NODES = ("probe@one", "probe@two")
+
+
+@dataclass
+class Place:
+    """A broker with two workers that consume SHARED, and a way to claim a message by hand."""
+
+    broker: Broker
+    claiming: Callable[[str], AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="module")
+def memory() -> Place:
+    broker = MemoryBroker()
+    for node in NODES:
+        broker.add_worker(node, queues=[SHARED], bodies=BODIES)
+
+    @contextmanager
+    def claiming(queue: str) -> Iterator[None]:
+        message = broker.claim([queue])
+        assert message is not None
+        yield
+        broker.acknowledge(message)
+
+    return Place(broker, claiming)
+
+
+@pytest.fixture(scope="module")
+def real(redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:  # type: ignore[no-untyped-def]
+    redis_server.flush()
+    url = redis_server.url
+    with ExitStack() as stack:
+        for node in NODES:
+            stack.enter_context(_worker(url, node, tmp_path_factory.mktemp("worker")))
+        broker = CeleryBroker(url)
+        _until(lambda: len(broker.consumers()) == len(NODES))
+
+        @contextmanager
+        def claiming(queue: str) -> Iterator[None]:
+            with Connection(url) as connection:
+                channel = connection.channel()
+                message = channel.basic_get(queue)
+                assert message is not None
+                yield
+                message.ack()
+
+        yield Place(broker, claiming)
+
+
+@contextmanager
+def _worker(url: str, node: str, folder: Path) -> Iterator[None]:
+    command = [sys.executable, "-m", "celery", "-A", "probe", "worker", "-P", "solo", "-Q", SHARED, "-n", node]
+    with (folder / "worker.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--loglevel=WARNING", "--without-gossip", "--without-mingle"],
+            cwd=PROBE.parent,
+            env={**os.environ, "PROBE_URL": url},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.integration)])
+def place(request: pytest.FixtureRequest) -> Place:
+    found: Place = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def broker(place: Place) -> Broker:
+    return place.broker
+
+
+@pytest.fixture
+def queue() -> str:
+    """A queue that nobody consumes, of this test alone."""
+    return f"probe.{uuid.uuid4().hex}"
+
+
+def _until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def _echo(queue: str, payload: object = None, **more: object) -> Message:
+    return Message("probe.echo", queue, str(uuid.uuid4()), (payload,), **more)  # type: ignore[arg-type]
+
+
+def _depth(broker: Broker, queue: str) -> tuple[int, int]:
+    (found,) = [one for one in broker.queues([queue]) if one.name == queue]
+    return found.waiting, found.claimed
+
+
+def test_a_published_task_runs_and_its_result_comes_back(broker: Broker) -> None:
+    message = _echo(SHARED, {"n": 1, "text": "ä"})
+
+    broker.publish([message])
+
+    _until(lambda: broker.results([message.task_id])[0].state == "succeeded")
+    assert [TaskResult(message.task_id, "succeeded", {"n": 1, "text": "ä"})] == broker.results([message.task_id])
+
+
+def test_keyword_arguments_travel(broker: Broker) -> None:
+    message = Message("probe.echo", SHARED, str(uuid.uuid4()), (1,), {"unit": "s"})
+
+    broker.publish([message])
+
+    _until(lambda: broker.results([message.task_id])[0].state == "succeeded")
+    assert {"payload": 1, "unit": "s"} == broker.results([message.task_id])[0].result
+
+
+def test_a_failed_task_says_type_and_message(broker: Broker) -> None:
+    message = Message("probe.fail", SHARED, str(uuid.uuid4()), ("no such shelf",))
+
+    broker.publish([message])
+
+    _until(lambda: broker.results([message.task_id])[0].state == "failed")
+    expected = TaskResult(message.task_id, "failed", error_type="LookupError", error_message="no such shelf")
+    assert [expected] == broker.results([message.task_id])
+
+
+def test_an_unknown_task_is_pending_and_results_keep_their_order(broker: Broker) -> None:
+    done, unknown = _echo(SHARED, 1), str(uuid.uuid4())
+    broker.publish([done])
+
+    _until(lambda: broker.results([done.task_id])[0].state == "succeeded")
+
+    assert ["pending", "succeeded"] == [one.state for one in broker.results([unknown, done.task_id])]
+    assert [] == broker.results([])
+
+
+def test_a_result_that_nobody_wants_is_not_kept(broker: Broker) -> None:
+    ignored, wanted = _echo(SHARED, 1, ignore_result=True), _echo(SHARED, 2)
+    broker.publish([ignored, wanted])
+
+    _until(lambda: broker.results([wanted.task_id])[0].state == "succeeded")
+    _until(lambda: _depth(broker, SHARED) == (0, 0))
+
+    assert "pending" == broker.results([ignored.task_id])[0].state
+
+
+def test_messages_wait_where_nobody_consumes(broker: Broker, queue: str) -> None:
+    broker.publish([_echo(queue, n) for n in range(1_234)])
+
+    assert (1_234, 0) == _depth(broker, queue)
+
+
+def test_a_queue_is_known_once_something_was_published_to_it(broker: Broker, queue: str) -> None:
+    broker.publish([_echo(queue)])
+
+    assert queue in [one.name for one in broker.queues([])]
+
+
+def test_the_queues_that_were_asked_for_come_first_even_if_nobody_knows_them(broker: Broker) -> None:
+    found = broker.queues(["zebra", "aardvark"])
+
+    assert ["zebra", "aardvark"] == [one.name for one in found][:2]
+    assert [(0, 0, None)] * 2 == [(one.waiting, one.claimed, one.oldest_seconds) for one in found][:2]
+
+
+def test_celerys_own_bookkeeping_is_not_a_queue(broker: Broker) -> None:
+    assert not [one.name for one in broker.queues([]) if "pidbox" in one.name or "celeryev" in one.name]
+
+
+def test_a_claimed_message_is_counted_as_claimed(place: Place, queue: str) -> None:
+    place.broker.publish([_echo(queue), _echo(queue)])
+
+    with place.claiming(queue):
+        assert (1, 1) == _depth(place.broker, queue)
+
+    assert (1, 0) == _depth(place.broker, queue)
+
+
+def test_the_oldest_message_tells_how_long_it_has_waited(broker: Broker, queue: str) -> None:
+    now = time.time()
+    broker.publish([_echo(queue, headers={"published_at": now - 90}), _echo(queue, headers={"published_at": now - 5})])
+
+    (found,) = [one for one in broker.queues([queue]) if one.name == queue]
+
+    assert found.oldest_seconds == pytest.approx(90, abs=2)
+
+
+def test_consumers_say_what_they_consume_and_can_run(broker: Broker) -> None:
+    found = broker.consumers(expected=2)
+
+    assert list(NODES) == [one.node for one in found]
+    assert all(SHARED in one.queues and {"probe.echo", "probe.fail"} <= set(one.tasks) for one in found)
+
+
+def test_consumers_are_found_at_once_whatever_the_timeout(broker: Broker) -> None:
+    started = time.monotonic()
+
+    assert 2 == len(broker.consumers(timeout=30))
+
+    assert time.monotonic() - started < 5
+
+
+def test_chosen_workers_consume_a_queue_until_told_to_leave_it(broker: Broker, queue: str) -> None:
+    broker.consume(queue, [NODES[0]])
+    assert [NODES[0]] == [one.node for one in broker.consumers() if queue in one.queues]
+    message = _echo(queue, "here")
+    broker.publish([message])
+    _until(lambda: broker.results([message.task_id])[0].state == "succeeded")
+
+    broker.stop_consuming(queue, [NODES[0]])
+
+    assert [] == [one.node for one in broker.consumers() if queue in one.queues]
+    broker.publish([_echo(queue)])
+    # A stock worker's last BRPOP may still be under way: what it takes, it gives back.
+    _until(lambda: _depth(broker, queue) == (1, 0))
+
+
+def test_all_workers_leave_a_queue_when_none_is_named(broker: Broker, queue: str) -> None:
+    broker.consume(queue, NODES)
+
+    broker.stop_consuming(queue)
+
+    assert [] == [one.node for one in broker.consumers() if queue in one.queues]
+
+
+def test_a_worker_that_does_not_obey_is_named(broker: Broker, queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devctl.broker.celery.ORDER_SECONDS", 0.5)
+
+    with pytest.raises(DevctlError) as caught:
+        broker.consume(queue, [NODES[0], "probe@gone"])
+
+    assert "1 of 2 workers did not obey" in caught.value.problem
+    assert "probe@gone" in caught.value.details[0]
+
+
+def test_what_is_not_json_is_refused_before_anything_is_sent(broker: Broker, queue: str) -> None:
+    with pytest.raises(TypeError):
+        broker.publish([_echo(queue, object())])
+
+    assert (0, 0) == _depth(broker, queue)
+
+
+def test_a_run_is_written_down_and_forgotten_and_nothing_else_is(broker: Broker, queue: str) -> None:
+    run, other = uuid.uuid4().hex, f"{queue}.other"
+    ran = [_echo(SHARED, n, headers={"bench_run": run}) for n in range(3)]
+    stays = _echo(SHARED, "stays")
+    broker.publish([*ran, stays])
+    broker.publish([_echo(queue), _echo(other)])
+    _until(lambda: broker.executed(run) == 3)
+    _until(lambda: broker.results([stays.task_id])[0].state == "succeeded")
+
+    executions = broker.ledger(run)
+    assert {one.task_id for one in ran} == {one.task_id for one in executions}
+    assert {one.worker for one in executions} <= set(NODES)
+    assert all(one.started <= one.finished <= time.time() for one in executions)
+
+    broker.forget(run, [queue], [one.task_id for one in ran])
+
+    assert (0, []) == (broker.executed(run), broker.ledger(run))
+    assert ["pending"] * 3 == [one.state for one in broker.results([one.task_id for one in ran])]
+    known = [one.name for one in broker.queues([])]
+    assert queue not in known
+    assert other in known
+    assert "succeeded" == broker.results([stays.task_id])[0].state
+
+
+def test_a_forgotten_queue_can_be_used_again(broker: Broker, queue: str) -> None:
+    broker.publish([_echo(queue)])
+    broker.forget("run", [queue], [])
+
+    broker.publish([_echo(queue), _echo(queue)])
+
+    assert (2, 0) == _depth(broker, queue)
+    assert queue in [one.name for one in broker.queues([])]
+
+
+def test_the_server_says_what_it_is(broker: Broker) -> None:
+    info = broker.info()
+
+    assert info.product in {"redis", "valkey", "memory"}
+    assert info.version
+    assert info.eviction_policy == "noeviction"
+    assert info.persistence in {"none", "RDB only", "AOF everysec", "AOF always"}
