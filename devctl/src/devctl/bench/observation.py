@@ -1,0 +1,139 @@
+"""What one run showed: the executions as the workers wrote them down, their audit, and the steady stretch of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from devctl.broker.port import Execution
+
+_IDS = uuid.UUID("6f1b9a52-2f0e-5c55-9b1e-0d9c9d1f7c11")  # a namespace of the bench's own
+
+
+def task_ids(run: str, count: int) -> list[str]:
+    """The task ids of a run: follow from its name, so that whoever cleans up needs no list of them."""
+    return [str(uuid.uuid5(_IDS, f"{run}/{number}")) for number in range(count)]
+
+
+@dataclass(frozen=True)
+class Load:
+    """CPU that was used while a run drained, in CPUs: 1.0 is one core kept busy."""
+
+    workers: float
+    broker: float
+    machine: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One run, raw: `executions` in order of arrival in the ledger, times in unix seconds of the workers' clock."""
+
+    run: str
+    workers: int
+    round: int
+    published: int
+    publish_seconds: float
+    executions: tuple[Execution, ...]
+    nodes: tuple[str, ...] = ()
+    """The workers that were told to take part."""
+    load: Load | None = None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Published = executed exactly once each, or not. Counts of task ids, not of executions."""
+
+    published: int
+    executed: int
+    """Published ids that ran at least once."""
+    lost: int
+    """Published ids that never ran."""
+    duplicated: int
+    """Published ids that ran more than once."""
+    unknown: int = 0
+    """Ids that ran and were never published by this run."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether every published task ran exactly once, and nothing else did."""
+        return not (self.lost or self.duplicated or self.unknown)
+
+    def __add__(self, other: Audit) -> Audit:
+        return Audit(
+            self.published + other.published,
+            self.executed + other.executed,
+            self.lost + other.lost,
+            self.duplicated + other.duplicated,
+            self.unknown + other.unknown,
+        )
+
+
+def audit(published: Iterable[str], executions: Iterable[Execution]) -> Audit:
+    """Compare what was published with what ran, id by id."""
+    wanted = set(published)
+    ran = Counter(execution.task_id for execution in executions)
+    executed = wanted & ran.keys()
+    return Audit(
+        published=len(wanted),
+        executed=len(executed),
+        lost=len(wanted) - len(executed),
+        duplicated=sum(ran[task_id] > 1 for task_id in executed),
+        unknown=len(ran.keys() - wanted),
+    )
+
+
+@dataclass(frozen=True)
+class Window:
+    """The steady stretch of a run: every worker is at work from its start to its end."""
+
+    start: float
+    end: float
+    completions: int
+    """Unique task ids that completed after `start`, up to and including `end`."""
+    halves: tuple[int, int] = field(default=(0, 0))
+    """The same, in the first and in the second half of the time."""
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.end - self.start
+
+    @property
+    def rate(self) -> float:
+        """Completions per second; 0 where there is no stretch to speak of."""
+        return self.completions / self.seconds if self.seconds > 0 else 0.0
+
+
+def steady(executions: Sequence[Execution]) -> Window:
+    """From when the last worker has finished its first task to when the first worker finishes its last one.
+
+    Before, workers are still joining; after, the backlog is dry and workers go idle one by one: neither is capacity.
+    A task that ran twice completed when it first did.
+    """
+    completed: dict[str, tuple[float, str]] = {}
+    for execution in executions:
+        known = completed.get(execution.task_id)
+        if known is None or execution.finished < known[0]:
+            completed[execution.task_id] = (execution.finished, execution.worker)
+    first: dict[str, float] = {}
+    last: dict[str, float] = {}
+    for finished, worker in completed.values():
+        first[worker] = min(finished, first.get(worker, finished))
+        last[worker] = max(finished, last.get(worker, finished))
+    if not completed:
+        return Window(0.0, 0.0, 0)
+    start, end = max(first.values()), min(last.values())
+    if end <= start:  # a worker with a single task, or workers that took turns: no moment when all were at work
+        return Window(start, start, 0)
+    inside = [finished for finished, _ in completed.values() if start < finished <= end]
+    middle = (start + end) / 2
+    early = sum(finished <= middle for finished in inside)
+    return Window(start, end, len(inside), (early, len(inside) - early))
+
+
+def shares(executions: Iterable[Execution]) -> dict[str, int]:
+    """Worker -> how many executions were its."""
+    return dict(Counter(execution.worker for execution in executions))
