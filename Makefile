@@ -33,7 +33,7 @@ lock: setup  ## write the locks again (UPGRADE=1 takes the newest versions)
 	@UPGRADE='$(UPGRADE)' tools/lock
 
 docs: setup  ## the README's picture of a terminal, from a real run
-	@.venv/bin/python tools/terminal_picture.py
+	@.venv/bin/python tools/terminal_picture.py docs/demo.svg --columns 80 -- .venv/bin/devctl demo --runtime local
 
 clean:  ## stop what runs and remove what was made; not the containers' data
 	@if [ -d .devctl ] && [ -x .venv/bin/devctl ]; then .venv/bin/devctl down --runtime local; fi

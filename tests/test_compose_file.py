@@ -1,0 +1,153 @@
+"""docker-compose.yml and the Dockerfiles as files: what they promise, read without an engine."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE = yaml.safe_load(TEXT)
+SERVICES = COMPOSE["services"]
+BUILT = {"worker": "worker", "service1": "example-service-1", "service2": "example-service-2"}
+DEPLOYED = ("common", *BUILT.values())
+
+
+def dockerfile(folder: str) -> str:
+    return (ROOT / folder / "Dockerfile").read_text().replace("\\\n", " ")
+
+
+def instructions(folder: str, name: str) -> list[str]:
+    return re.findall(rf"^{name}\s+(.*)$", dockerfile(folder), re.MULTILINE)
+
+
+def variables(text: str) -> dict[str, set[str]]:
+    """Name -> the defaults it is given."""
+    found: dict[str, set[str]] = {}
+    for name, default in re.findall(r"\$\{([A-Z0-9_]+):-([^}]*)\}", "\n".join(uncommented(text))):
+        found.setdefault(name, set()).add(default)
+    return found
+
+
+def uncommented(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+
+
+def example(path: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in uncommented((ROOT / path).read_text()) if line)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_port_is_published_on_loopback_only(name):
+    assert [port for port in SERVICES[name].get("ports", []) if not port.startswith("127.0.0.1:${")] == []
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_has_no_more_rights_than_it_needs(name):
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "network_mode", "pid", "ipc"} & set(service)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_cannot_take_all_of_the_machine(name):
+    service = SERVICES[name]
+    assert "mem_limit" in service
+    assert service["pids_limit"] > 0
+    assert {"max-size", "max-file"} <= set(service["logging"]["options"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_stopped_gently_and_comes_back_by_itself(name):
+    service = SERVICES[name]
+    assert service["init"] is True
+    assert service["restart"] == "unless-stopped"
+    assert service["stop_grace_period"].endswith("s")
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_a_service_needs_redis_and_no_other_service(name):
+    assert SERVICES[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
+
+
+def test_redis_loses_no_task_by_its_settings():
+    command = " ".join(SERVICES["redis"]["command"])
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+    assert SERVICES["redis"]["volumes"] == ["redis-data:/data"]
+
+
+@pytest.mark.parametrize(("name", "folder"), BUILT.items())
+def test_image_and_compose_file_run_the_same_command(name, folder):
+    assert json.loads(instructions(folder, "CMD")[-1]) == SERVICES[name]["command"]
+
+
+@pytest.mark.parametrize(("name", "folder"), BUILT.items())
+def test_image_and_compose_file_have_the_same_health_check(name, folder):
+    check = SERVICES[name]["healthcheck"]
+    flags, _, command = instructions(folder, "HEALTHCHECK")[0].partition(" CMD ")
+    assert ["CMD", *json.loads(command)] == check["test"]
+    assert dict(re.findall(r"--([a-z-]+)=(\S+)", flags)) == {
+        key.replace("_", "-"): str(value) for key, value in check.items() if key != "test"
+    }
+
+
+@pytest.mark.parametrize("folder", DEPLOYED)
+def test_an_image_runs_as_nobody_in_particular(folder):
+    assert instructions(folder, "USER") == ["app"]
+    assert "--uid 10001" in dockerfile(folder)
+
+
+@pytest.mark.parametrize("folder", DEPLOYED)
+def test_an_image_takes_its_base_from_the_outside(folder):
+    assert instructions(folder, "ARG") == ["PYTHON_IMAGE=python:3.11-slim"]
+    assert set(re.findall(r"^FROM (\S+)", dockerfile(folder), re.MULTILINE)) == {"${PYTHON_IMAGE}"}
+
+
+@pytest.mark.parametrize("folder", DEPLOYED)
+def test_an_image_says_nothing_about_indexes_certificates_or_frontends(folder):
+    assert re.findall(r"# *syntax|index|trusted|https?://(?!127\.)|cert", dockerfile(folder), re.IGNORECASE) == []
+
+
+@pytest.mark.parametrize("folder", DEPLOYED)
+def test_an_image_installs_from_its_lock_with_hashes(folder):
+    installs = [line for line in instructions(folder, "RUN") if " install " in line]
+    assert [line for line in installs if "--require-hashes -r requirements.lock" not in line] == []
+    assert len(installs) == 1
+
+
+@pytest.mark.parametrize("folder", DEPLOYED)
+def test_the_build_context_is_the_lock_and_the_code(folder):
+    assert uncommented((ROOT / folder / ".dockerignore").read_text()) == [
+        "*",
+        "!requirements.lock",
+        "!src",
+        "**/__pycache__",
+    ]
+
+
+def test_the_images_differ_only_in_what_they_start():
+    shared = {dockerfile(folder).split("USER app")[0] for folder in BUILT.values()}
+    assert len(shared) == 1
+
+
+def test_a_variable_has_one_default():
+    assert {name: defaults for name, defaults in variables(TEXT).items() if len(defaults) > 1} == {}
+
+
+def test_the_example_environment_lists_every_variable_with_its_default():
+    documented = example(".env.example")
+    used = {name: next(iter(defaults)) for name, defaults in variables(TEXT).items()}
+    assert set(documented) == set(used)
+    differing = {name for name, default in used.items() if default and documented[name] != default}
+    assert differing == set()
+
+
+@pytest.mark.parametrize(("name", "folder"), BUILT.items())
+def test_a_service_documents_every_variable_that_the_stack_gives_it(name, folder):
+    assert set(SERVICES[name]["environment"]) <= set(example(f"{folder}/.env.example"))
