@@ -292,6 +292,16 @@ def test_a_run_is_written_down_and_forgotten_and_nothing_else_is(broker: Broker,
     assert "succeeded" == broker.results([stays.task_id])[0].state
 
 
+def test_what_is_claimed_of_a_forgotten_queue_never_comes_back(place: Place, queue: str) -> None:
+    place.broker.publish([_echo(queue), _echo(queue)])
+
+    with place.claiming(queue):
+        place.broker.forget("run", [queue], [])
+        assert (0, 0) == _depth(place.broker, queue)
+
+    assert (0, 0) == _depth(place.broker, queue)
+
+
 def test_a_forgotten_queue_can_be_used_again(broker: Broker, queue: str) -> None:
     broker.publish([_echo(queue)])
     broker.forget("run", [queue], [])

@@ -13,7 +13,7 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from devctl.broker import depth, results, server
+from devctl.broker import claims, depth, results, server
 from devctl.broker.address import Locate, addresses
 from devctl.broker.control import Control
 from devctl.broker.frames import Frames, lists
@@ -71,6 +71,9 @@ class CeleryBroker:
         """Publish all, in order, in chunks; DevctlError says how many were accepted where it fails midway."""
         with self._answering():
             self._declare({message.queue for message in messages})
+        self._send(messages)
+
+    def _send(self, messages: Sequence[Message]) -> None:
         accepted = 0
         for queue, chunk in Frames(self._app).chunks(messages):
             try:
@@ -174,6 +177,7 @@ class CeleryBroker:
             for queue in queues:
                 keys += [*lists(queue), f"{depth.BINDINGS}{queue}", f"_kombu.binding_permanent.{queue}"]
             self._client.unlink(*keys)
+            claims.drop(self._client, queues)
             self._declared -= set(queues)
         with self._answering(self._results_url):
             for ids in _batches(task_ids, 1_000):

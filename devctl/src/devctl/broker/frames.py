@@ -47,7 +47,7 @@ class Frames:
             args=args,  # type: ignore[arg-type]  # a list, as stock send_task passes on; JSON makes no difference
             kwargs=kwargs,
             reply_to=self._app.thread_oid,
-            argsrepr=_shown(args),
+            argsrepr=_shown(args or ()),
             kwargsrepr=_shown(kwargs),
             ignore_result=message.ignore_result,
         )

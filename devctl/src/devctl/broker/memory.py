@@ -83,7 +83,8 @@ class MemoryBroker:
 
     def acknowledge(self, message: Message) -> None:
         """A claimed message is done."""
-        self._claimed[message.queue].remove(message)
+        if message in self._claimed.get(message.queue, []):
+            self._claimed[message.queue].remove(message)
 
     def _run(self, worker: MemoryWorker, message: Message) -> None:
         if message.task not in worker.bodies:  # as Celery does: dropped, and its result never comes
@@ -174,5 +175,6 @@ class MemoryBroker:
         self._ledgers.pop(run, None)
         for queue in queues:
             self._waiting.pop(queue, None)
+            self._claimed.pop(queue, None)
         for task_id in task_ids:
             self._results.pop(task_id, None)

@@ -46,7 +46,7 @@ def answering(url: str, hint: str) -> Iterator[None]:
         ) from exc
     except redis.TimeoutError as exc:
         raise DevctlError(
-            f"the broker at {place(url)} accepts connections but does not answer within {TIMEOUT_SECONDS:.0f} s",
+            f"the broker at {place(url)} accepts connections but does not answer within {TIMEOUT_SECONDS:g} s",
             hint="it is paused or overloaded: devctl doctor",
         ) from exc
     except redis.ConnectionError as exc:
@@ -91,13 +91,14 @@ def _reason(exc: Exception) -> str:
     return str(exc).rstrip(".").rsplit(". ", 1)[-1] or type(exc).__name__
 
 
+# redis-py drops or keeps the code before a refusal, and puts a pipeline's command in front.
+_MEANINGS = {
+    "used memory > 'maxmemory'": "it is full: let workers drain the queues (devctl queues), or raise its maxmemory",
+    "MISCONF": "it cannot write to its disk: devctl doctor",
+    "NOAUTH": "CELERY_BROKER_URL must carry its password: redis://:PASSWORD@redis:6379/0",
+    "read only replica": "this is a replica: publish to its primary",
+}
+
+
 def _meaning(answer: str) -> str:
-    if answer.startswith("OOM"):
-        return "it is full: let workers drain the queues (devctl queues), or raise its maxmemory"
-    if answer.startswith("MISCONF"):
-        return "it cannot write to its disk: devctl doctor"
-    if answer.startswith("NOAUTH"):
-        return "CELERY_BROKER_URL must carry its password: redis://:PASSWORD@redis:6379/0"
-    if answer.startswith("READONLY"):
-        return "this is a replica: publish to its primary"
-    return "devctl doctor"
+    return next((meaning for sign, meaning in _MEANINGS.items() if sign in answer), "devctl doctor")

@@ -1,0 +1,66 @@
+"""Claimed messages: taken by a worker, not yet acknowledged. kombu keeps them all in one hash, whatever their queue."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Any, cast
+
+import redis
+
+HASH, DEADLINES = "unacked", "unacked_index"
+
+# Entries are [message, exchange, routing key], and messages can be large, so the script looks at their ends only. It
+# works in steps, because a script blocks everyone else. The messages of the queues in ARGV[2…] are removed.
+_PAGE = """
+local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', 1000)
+local unwanted = {}
+for i = 2, #ARGV do unwanted[ARGV[i]] = true end
+local found = {}
+for i = 1, #page[2], 2 do
+  local ending = string.sub(page[2][i + 1], -600)
+  local exchange, key = string.match(ending, '"([^"]*)"%s*,%s*"([^"]*)"%s*%]%s*$')
+  if unwanted[key] then
+    redis.call('HDEL', KEYS[1], page[2][i])
+    redis.call('ZREM', KEYS[2], page[2][i])
+  else
+    local name = cjson.encode({exchange or '', key or '?'})
+    found[name] = (found[name] or 0) + 1
+  end
+end
+local flat = {page[1]}
+for name, count in pairs(found) do
+  flat[#flat + 1] = name
+  flat[#flat + 1] = count
+end
+return flat
+"""
+
+
+def count(client: redis.Redis, bound: Mapping[tuple[str, str], str]) -> Counter[str]:
+    """Queue -> claimed messages; `bound` tells the queue of an exchange and routing key."""
+    found: Counter[str] = Counter()
+    for (exchange, routing_key), claims in _pages(client):
+        # Stock Celery publishes to the anonymous exchange, where the routing key is the queue.
+        found[bound.get((exchange, routing_key), routing_key)] += claims
+    return found
+
+
+def drop(client: redis.Redis, queues: Collection[str]) -> None:
+    """Remove what is claimed of these queues, else it comes back into them when its worker is gone."""
+    if queues:
+        _pages(client, *queues)
+
+
+def _pages(client: redis.Redis, *unwanted: str) -> list[tuple[tuple[str, str], int]]:
+    script = client.register_script(_PAGE)
+    found: list[tuple[tuple[str, str], int]] = []
+    cursor = b"0"
+    while True:
+        cursor, *flat = cast("list[Any]", script(keys=[HASH, DEADLINES], args=[cursor, *unwanted]))
+        for name, claims in zip(flat[::2], flat[1::2], strict=True):
+            exchange, routing_key = json.loads(name)
+            found.append(((exchange, routing_key), claims))
+        if cursor == b"0":
+            return found

@@ -1,0 +1,259 @@
+"""What only the real broker adapter has to show: stock Celery's layout, and no waiting for a Redis that is away."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kombu import Connection, Queue
+
+from devctl.broker import server
+from devctl.broker.celery import CeleryBroker
+from devctl.broker.port import Message
+from devctl.errors import DevctlError
+
+pytestmark = pytest.mark.integration
+
+ARGUMENTS = [
+    (),
+    ({"flat": 1, "text": 'it\'s "quoted" \\ and ünïcode\n'},),
+    ({"order": {"items": [{"product_id": "book", "tags": ["a", {"deep": [1]}]}]}, "none": None, "yes": True},),
+    (["x" * 3_000], 1.5),
+]
+
+
+def _stock_message(url: str, message: Message) -> dict[str, Any]:
+    app = Celery("stock", broker=url, set_as_current=False)
+    app.send_task(
+        message.task,
+        args=list(message.args),
+        kwargs=dict(message.kwargs),
+        queue=message.queue,
+        task_id=message.task_id,
+        ignore_result=message.ignore_result,
+        headers=dict(message.headers),
+    )
+    return _pop(url, message.queue)
+
+
+def _pop(url: str, queue: str) -> dict[str, Any]:
+    with redis.Redis.from_url(url) as client:
+        frame: dict[str, Any] = json.loads(client.rpop(queue))  # type: ignore[arg-type]
+        return frame
+
+
+def _comparable(frame: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The order of all keys, and all but what differs between any two messages."""
+    body = json.loads(base64.b64decode(frame["body"]))
+    shape = json.dumps({**frame, "body": body}, default=str)
+    for part, key in (("properties", "delivery_tag"), ("properties", "reply_to"), ("headers", "published_at")):
+        value = frame[part].pop(key)
+        shape = shape.replace(json.dumps(value), f"<{key}>")
+    return shape, {**frame, "body": body}
+
+
+@pytest.mark.parametrize("args", ARGUMENTS, ids=["none", "flat", "deep", "long"])
+@pytest.mark.parametrize("ignore_result", [False, True])
+def test_a_message_is_the_one_that_stock_celery_would_push(
+    redis_url: str, args: tuple[Any, ...], ignore_result: bool
+) -> None:
+    headers = {"published_at": time.time(), "x_correlation_id": "c-1"}
+    message = Message("tasks.any", "shelf", str(uuid.uuid4()), args, {"unit": "s"}, headers, ignore_result)
+
+    CeleryBroker(redis_url).publish([message])
+    ours = _comparable(_pop(redis_url, "shelf"))
+    stock_shape, stock = _comparable(_stock_message(redis_url, message))
+
+    assert stock == ours[1]
+    # The header of ours that every publisher of this stack sends is the only key that stock puts elsewhere.
+    assert sorted(stock_shape) == sorted(ours[0])
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)
+       | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8))  # fmt: skip
+def test_any_argument_is_shown_to_monitors_as_stock_celery_shows_it(redis_server, value: object) -> None:  # type: ignore[no-untyped-def]
+    message = Message("tasks.any", "shown", str(uuid.uuid4()), (value,), headers={"published_at": 1.0})
+
+    CeleryBroker(redis_server.url).publish([message])
+    ours = _pop(redis_server.url, "shown")
+
+    assert _stock_message(redis_server.url, message)["headers"]["argsrepr"] == ours["headers"]["argsrepr"]
+
+
+def test_a_queue_is_bound_as_stock_celery_binds_it(redis_url: str, redis_server) -> None:  # type: ignore[no-untyped-def]
+    def bindings() -> dict[bytes, set[bytes]]:
+        with redis.Redis.from_url(redis_url) as client:
+            return {key: set(client.smembers(key)) for key in client.keys("_kombu.*")}
+
+    message = Message("tasks.any", "bound", str(uuid.uuid4()))
+    CeleryBroker(redis_url).publish([message])
+    ours = bindings()
+    redis_server.flush()
+    _stock_message(redis_url, message)
+
+    assert bindings() == ours
+
+
+def test_messages_keep_their_order_across_chunks_and_queues(redis_url: str) -> None:
+    messages = [Message("t", "first" if n < 1_200 else "second", f"id-{n}", (n,)) for n in range(2_500)]
+
+    CeleryBroker(redis_url).publish(messages)
+
+    with redis.Redis.from_url(redis_url) as client:
+        frames = [*reversed(client.lrange("first", 0, -1)), *reversed(client.lrange("second", 0, -1))]
+    assert [one.task_id for one in messages] == [json.loads(frame)["headers"]["id"] for frame in frames]
+
+
+def test_priorities_of_stock_publishers_are_counted(redis_url: str) -> None:
+    app = Celery("stock", broker=redis_url, set_as_current=False)
+    for priority in (0, 3, 6, 9, 9):
+        app.send_task("tasks.any", queue="ranked", priority=priority)
+
+    (found,) = [one for one in CeleryBroker(redis_url).queues(["ranked"]) if one.name == "ranked"]
+
+    assert (5, None) == (found.waiting, found.oldest_seconds)
+
+
+def test_a_claim_through_a_named_exchange_counts_for_its_queue(redis_url: str) -> None:
+    with Connection(redis_url) as connection:
+        queue = Queue("parcels", exchange=None, routing_key="parcels")
+        named = Queue("letters", exchange="post", routing_key="flat")
+        producer = connection.Producer()
+        producer.publish({}, routing_key="parcels", declare=[queue])
+        producer.publish({}, exchange="post", routing_key="flat", declare=[named])
+        channel = connection.channel()
+        taken = [channel.basic_get("parcels"), channel.basic_get("letters")]
+
+        found = {one.name: (one.waiting, one.claimed) for one in CeleryBroker(redis_url).queues(["parcels"])}
+
+        for message in taken:
+            message.ack()
+    assert {"parcels": (0, 1), "letters": (0, 1)} == found
+
+
+def test_many_claims_are_counted_in_steps(redis_url: str) -> None:
+    entry = json.dumps([{"body": "x" * 700}, "", "busy"])
+    with redis.Redis.from_url(redis_url) as client:
+        for start in range(0, 5_000, 1_000):
+            client.hset("unacked", mapping={f"tag-{start + n}": entry for n in range(1_000)})
+
+    assert [5_000] == [one.claimed for one in CeleryBroker(redis_url).queues(["busy"])]
+
+
+def test_without_workers_nobody_waits_for_their_answers(redis_url: str) -> None:
+    started = time.monotonic()
+
+    assert [] == CeleryBroker(redis_url).consumers(timeout=30)
+
+    assert time.monotonic() - started < 2
+
+
+def test_a_question_leaves_nothing_behind(redis_url: str) -> None:
+    CeleryBroker(redis_url).consumers()
+
+    with redis.Redis.from_url(redis_url) as client:
+        assert [] == client.keys("*")
+
+
+CALLS: dict[str, Callable[[CeleryBroker], object]] = {
+    "info": lambda broker: broker.info(),
+    "publish": lambda broker: broker.publish([Message("t", "q", "1"), Message("t", "q", "2")]),
+    "queues": lambda broker: broker.queues(["q"]),
+    "consumers": lambda broker: broker.consumers(),
+    "consume": lambda broker: broker.consume("q", ["node"]),
+    "stop_consuming": lambda broker: broker.stop_consuming("q"),
+    "results": lambda broker: broker.results(["1"]),
+    "executed": lambda broker: broker.executed("run"),
+    "ledger": lambda broker: broker.ledger("run"),
+    "forget": lambda broker: broker.forget("run", ["q"], ["1"]),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_no_call_waits_for_a_redis_that_is_gone(redis_to_break, call: Callable[[CeleryBroker], object]) -> None:  # type: ignore[no-untyped-def]
+    broker = CeleryBroker(redis_to_break.url, service="redis")
+    redis_to_break.stop()
+    started = time.monotonic()
+
+    with pytest.raises(DevctlError) as caught:
+        call(broker)
+
+    assert time.monotonic() - started < 3
+    expected = f"the broker at 127.0.0.1:{redis_to_break.port} does not answer: Connection refused"
+    assert (expected, "start it: devctl up redis") == (caught.value.problem, caught.value.hint)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_no_call_waits_for_a_redis_that_is_paused(
+    redis_to_break,  # type: ignore[no-untyped-def]
+    call: Callable[[CeleryBroker], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert server.TIMEOUT_SECONDS <= 2
+    monkeypatch.setattr(server, "TIMEOUT_SECONDS", 0.3)
+    broker = CeleryBroker(redis_to_break.url)
+    broker.publish([Message("t", "q", "0")])  # so that there is an open connection, too
+    redis_to_break.pause()
+    started = time.monotonic()
+
+    with pytest.raises(DevctlError) as caught:
+        call(broker)
+
+    assert time.monotonic() - started < 1.5
+    assert "accepts connections but does not answer within 0.3 s" in caught.value.problem
+
+
+def test_a_publish_that_fails_midway_says_how_much_was_accepted(redis_to_break) -> None:  # type: ignore[no-untyped-def]
+    broker = CeleryBroker(redis_to_break.url)
+
+    class Breaking(list[Message]):
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            for n, one in enumerate(super().__iter__()):
+                if n == 1_200:
+                    redis_to_break.stop()
+                yield one
+
+    messages = Breaking(Message("t", "q", str(n)) for n in range(2_000))
+    broker.publish([Message("t", "q", "first")])
+    with pytest.raises(DevctlError) as caught:
+        broker._send(messages)
+
+    assert "1,000 of 2,000 messages were accepted" in caught.value.details[0]
+    assert "whether the next 500 were is not known" in caught.value.details[1]
+
+
+def test_a_full_redis_refuses_and_nothing_is_in_doubt(redis_to_break) -> None:  # type: ignore[no-untyped-def]
+    with redis.Redis(port=redis_to_break.port) as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+    broker = CeleryBroker(redis_to_break.url)
+
+    with pytest.raises(DevctlError) as caught:
+        broker.publish([Message("t", "q", "1")])
+
+    assert "refuses: " in caught.value.problem
+    assert "it is full" in caught.value.hint
+
+
+def test_a_wrong_password_is_named_and_never_shown(redis_to_break) -> None:  # type: ignore[no-untyped-def]
+    with redis.Redis(port=redis_to_break.port) as client:
+        client.config_set("requirepass", "right")
+    problems = []
+    for secret in ("", ":s3cret@"):
+        broker = CeleryBroker(f"redis://{secret}127.0.0.1:{redis_to_break.port}/0")
+        with pytest.raises(DevctlError) as caught:
+            broker.info()
+        problems.append(caught.value)
+
+    assert all("PASSWORD@" in one.hint for one in problems)
+    assert not any("s3cret" in f"{one.problem}{one.hint}{one.details}" for one in problems)
