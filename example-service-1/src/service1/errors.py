@@ -1,0 +1,116 @@
+"""What a caller can be told: one body for every error.
+
+Exception
+├── ApiError              an answer that is not a success
+└── BrokerUnavailable     nothing was accepted; the same request may work later
+    └── OutcomeUnknown    the broker fell silent in the very moment of the hand-over
+"""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from common_tasks import correlation
+
+# A request can be wrong in thousands of places; the first ones are enough to begin with.
+MOST_FIELDS = 20
+LONGEST_TEXT = 200
+
+
+class WrongField(BaseModel):
+    field: str = Field(examples=["items.0.quantity"])
+    message: str = Field(examples=["Input should be greater than or equal to 1"])
+
+
+class ErrorBody(BaseModel):
+    """Every error of this API looks like this."""
+
+    error: str = Field(description="Which error; does not change between versions.", examples=["invalid_request"])
+    message: str = Field(description="What is wrong and what to do, for people.")
+    correlation_id: str | None = Field(default=None, description="Find this request in the logs by it.")
+    fields: list[WrongField] | None = Field(default=None, description="With 422: each field and what is wrong with it.")
+    order_id: str | None = Field(default=None, description="With outcome_unknown: the order that may exist.")
+
+
+class ApiError(Exception):
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        message: str,
+        *,
+        fields: Sequence[WrongField] = (),
+        order_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.body = ErrorBody(
+            error=error,
+            message=message,
+            correlation_id=correlation.current(),
+            fields=list(fields)[:MOST_FIELDS] or None,
+            order_id=order_id,
+        )
+
+    def response(self) -> Response:
+        # ASCII on the wire: a field may be named by half of a surrogate pair, which has no UTF-8.
+        content = json.dumps(self.body.model_dump(exclude_none=True), ensure_ascii=True)
+        return Response(content, self.status, self.headers, media_type="application/json")
+
+
+class BrokerUnavailable(Exception):
+    """Nothing was accepted."""
+
+    code = "broker_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def answer(self) -> ApiError:
+        message = f"The broker {self.reason}. Nothing was accepted; send the request again later."
+        return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, self.code, message, headers=retry_later())
+
+
+class OutcomeUnknown(BrokerUnavailable):
+    """The order may have been accepted: its message was sent and never confirmed."""
+
+    code = "outcome_unknown"
+
+    def __init__(self, reason: str, order_id: str) -> None:
+        super().__init__(reason)
+        self.order_id = order_id
+
+    def answer(self) -> ApiError:
+        message = (
+            f"The broker {self.reason} while it was given this order, which may have been accepted or not. "
+            f"GET /api/orders/{self.order_id} tells once it is worked on; sending it again makes a second order."
+        )
+        return ApiError(
+            HTTPStatus.SERVICE_UNAVAILABLE, self.code, message, order_id=self.order_id, headers=retry_later()
+        )
+
+
+def retry_later() -> dict[str, str]:
+    # Not the same moment for everybody: a crowd that was sent away together would come back together.
+    return {"Retry-After": str(random.randint(1, 3))}  # noqa: S311  nothing secret about it
+
+
+def invalid_request(found: Sequence[Any]) -> ApiError:
+    """422 with every field that is wrong, from pydantic's list of errors. Values are not repeated."""
+    fields = [WrongField(field=name(one["loc"]), message=one["msg"].removeprefix("Value error, ")) for one in found]
+    count = "1 field is" if len(fields) == 1 else f"{len(fields)} fields are"
+    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", f"{count} wrong.", fields=fields)
+
+
+def name(location: Sequence[str | int]) -> str:
+    """items.0.quantity: where it stands in the body (or in the path)."""
+    inside = location[1:] if location and location[0] in {"body", "path", "query", "header"} else location
+    return ".".join(str(part) for part in inside)[:LONGEST_TEXT] or "body"

@@ -1,0 +1,45 @@
+"""What a failure of Redis means: whether the command can have been executed, and how to say it without secrets."""
+
+from collections.abc import Iterator
+
+import redis.exceptions
+
+SILENT = "does not answer"
+UNREACHABLE = "cannot be reached"
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from; kombu wraps what redis-py raises, and redis-py what the socket raised."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def reason(error: BaseException) -> str:
+    """For a sentence that begins with "The broker"."""
+    for one in chain(error):
+        if isinstance(one, redis.exceptions.TimeoutError | TimeoutError):
+            return SILENT
+        if isinstance(one, redis.exceptions.AuthenticationError):
+            return "refuses our credentials"
+        if isinstance(one, redis.exceptions.ResponseError | redis.exceptions.BusyLoadingError):
+            return f"refuses commands ({_refusal(one)})"
+    return UNREACHABLE
+
+
+def answered(error: BaseException) -> bool:
+    """Redis is there, and said no: asking again costs nothing."""
+    refusals = redis.exceptions.ResponseError, redis.exceptions.BusyLoadingError, redis.exceptions.AuthenticationError
+    return any(isinstance(one, refusals) for one in chain(error))
+
+
+def not_executed(error: BaseException) -> bool:
+    """Certain that the command had no effect: Redis refused it, or nobody was there to take it."""
+    return answered(error) or any(isinstance(one, ConnectionRefusedError) for one in chain(error))
+
+
+def _refusal(error: BaseException) -> str:
+    """Redis's own word for it: OOM, READONLY, MISCONF, …"""
+    word = getattr(error, "status_code", None) or str(error).partition(" ")[0]
+    return word if word.isalpha() and word.isupper() else "ERR"
