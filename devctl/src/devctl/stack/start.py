@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from devctl.errors import UsageError
+from devctl.stack import ports
 from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.model import Stack
 from devctl.stack.port import BuildProgress, Replica, Runtime
@@ -126,12 +127,7 @@ def _check_scale(stack: Stack, names: Sequence[str], scale: Mapping[str, int]) -
     for name, count in scale.items():
         if name not in names:
             raise UsageError(f"--scale {name}={count}: {name} is not among the services to start", hint="name it too")
-        fixed = [port.published for port in stack.services[name].ports if port.published]
-        if count > 1 and fixed:
-            raise UsageError(
-                f"{name} cannot have {count} replicas: it publishes the fixed port {fixed[0]}",
-                hint=f"scale a service without a fixed port: {', '.join(stack.workers) or 'a worker'}",
-            )
+        ports.check_scale(stack.services[name], count, stack.workers)
 
 
 def _build(

@@ -1,0 +1,96 @@
+"""The containers of a Compose project, as two quick calls of the docker client show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from devctl.stack.port import Health, Replica, State
+
+PROJECT = "com.docker.compose.project"
+_WORKING_DIR = "com.docker.compose.project.working_dir"
+_STATES: Mapping[str, State] = {
+    "created": "created",
+    "running": "running",
+    "paused": "paused",
+    "restarting": "restarting",
+    "exited": "exited",
+    "removing": "exited",
+    "dead": "exited",
+}
+_HEALTH: Mapping[str, Health] = {"starting": "starting", "healthy": "healthy", "unhealthy": "unhealthy"}
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container, and the replica it is."""
+
+    id: str
+    name: str
+    """Docker's name: `celery-workbench-worker-2`."""
+    replica: Replica
+    working_dir: str
+    """The folder of the Compose file that made it."""
+
+
+def parse(inspected: list[dict[str, Any]]) -> list[Container]:
+    """Read what `docker inspect` prints; containers of `docker compose run` are left out."""
+    found = [_container(one) for one in inspected if _labels(one).get("com.docker.compose.oneoff") != "True"]
+    return sorted(found, key=lambda c: (c.replica.service, _number(c.replica.name)))
+
+
+def _container(one: Mapping[str, Any]) -> Container:
+    labels, state = _labels(one), one["State"]
+    service = labels.get("com.docker.compose.service", "")
+    health = state.get("Health") or {}
+    status = _STATES.get(state["Status"], "exited")
+    return Container(
+        id=one["Id"],
+        name=one["Name"].lstrip("/"),
+        replica=Replica(
+            service=service,
+            name=f"{service}-{labels.get('com.docker.compose.container-number', '1')}",
+            state=status,
+            health=_HEALTH.get(health.get("Status", ""), "none"),
+            exit_code=state["ExitCode"] if status in ("exited", "restarting") else None,
+            restarts=one.get("RestartCount", 0),
+            started_at=_unix(state.get("StartedAt", "")),
+            ports=tuple(_ports(one)),
+            health_output=_last_words(health),
+            pid=state.get("Pid") or None,
+        ),
+        working_dir=labels.get(_WORKING_DIR, ""),
+    )
+
+
+def _labels(one: Mapping[str, Any]) -> Mapping[str, str]:
+    return one["Config"].get("Labels") or {}
+
+
+def _number(name: str) -> int:
+    number = name.rpartition("-")[2]
+    return int(number) if number.isdigit() else 0
+
+
+def _ports(one: Mapping[str, Any]) -> list[str]:
+    """`127.0.0.1:8001->8001`, each once: an engine with IPv6 lists a port twice."""
+    published = (one.get("NetworkSettings") or {}).get("Ports") or {}
+    return [
+        f"{binding['HostIp'] or '0.0.0.0'}:{binding['HostPort']}->{target.partition('/')[0]}"  # noqa: S104  # as it is
+        for target, bindings in published.items()
+        for binding in bindings or []
+        if ":" not in binding["HostIp"]
+    ]
+
+
+def _last_words(health: Mapping[str, Any]) -> str:
+    log = health.get("Log") or []
+    return str(log[-1].get("Output", "")).strip() if log else ""
+
+
+def _unix(text: str) -> float | None:
+    if not text or text.startswith("0001"):  # Go's zero time: it never ran
+        return None
+    return datetime.fromisoformat(text).timestamp()
