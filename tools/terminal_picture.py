@@ -1,6 +1,6 @@
 """Run a command on a terminal of its own and draw the screen it leaves as SVG: pictures for the README, from real runs.
 
-    python tools/terminal_picture.py docs/demo.svg --columns 80 -- devctl demo --runtime local
+python tools/terminal_picture.py docs/demo.svg --columns 80 -- devctl demo --runtime local
 """
 
 from __future__ import annotations
@@ -46,7 +46,11 @@ def run(command: list[str], columns: int, rows: int, timeout: int) -> Screen:
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)}
     environment.pop("NO_COLOR", None)
     child = pexpect.spawn(
-        command[0], command[1:], dimensions=(rows, columns), timeout=timeout, env=environment  # type: ignore[arg-type]
+        command[0],
+        command[1:],
+        dimensions=(rows, columns),
+        timeout=timeout,
+        env=environment,  # type: ignore[arg-type]
     )
     while True:
         try:
@@ -82,10 +86,11 @@ def draw(screen: Screen, title: str) -> str:
         rows.pop()
     width, height = screen.columns * WIDTH + 32, len(rows) * HEIGHT + 66
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img"',
+        f'aria-label="{escape(title)}">',
         f'<rect width="{width:.0f}" height="{height:.0f}" rx="9" fill="#161b22"/>',
-        '<g fill="#484f58"><circle cx="20" cy="18" r="5"/><circle cx="38" cy="18" r="5"/><circle cx="56" cy="18" r="5"/></g>',
-        f'<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="{FONT}">',
+        '<g fill="#484f58">' + "".join(f'<circle cx="{x}" cy="18" r="5"/>' for x in (20, 38, 56)) + "</g>",
+        f'<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="{FONT}">',
         f'<text x="16" y="50" fill="#8b949e">$ <tspan fill="#ffffff">{escape(title)}</tspan></text>',
     ]
     for number, row in enumerate(rows, start=1):
@@ -93,7 +98,9 @@ def draw(screen: Screen, title: str) -> str:
         for column, text, (colour, bold) in row:
             weight = ' font-weight="bold"' if bold else ""
             length = f' textLength="{len(text) * WIDTH:.1f}" lengthAdjust="spacingAndGlyphs"'
-            lines.append(f'<text x="{16 + column * WIDTH:.1f}" y="{y}" fill="{colour}"{weight}{length}>{escape(text)}</text>')
+            lines.append(
+                f'<text x="{16 + column * WIDTH:.1f}" y="{y}" fill="{colour}"{weight}{length}>{escape(text)}</text>'
+            )
     return "\n".join([*lines, "</g></svg>", ""])
 
 

@@ -56,7 +56,12 @@ def order(runtime: Runtime, asked: Request, emit: Emit) -> Answer:
 
 
 def follow(
-    runtime: Runtime, answer: Answer, emit: Emit, *, timeout: float = FOLLOW_SECONDS, clock: Callable[[], float] = time.time
+    runtime: Runtime,
+    answer: Answer,
+    emit: Emit,
+    *,
+    timeout: float = FOLLOW_SECONDS,
+    clock: Callable[[], float] = time.time,
 ) -> Journey:
     """Read the services' logs until every task that the request caused has ended; WaitTimeout where one does not."""
     emit(StepStarted("follow"))

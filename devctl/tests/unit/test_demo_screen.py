@@ -1,0 +1,56 @@
+"""The demo's timeline: what a row says, and that it fits the screen."""
+
+from __future__ import annotations
+
+import re
+
+from devctl.demo.journey import Journey, Note, Span
+from devctl.ui.demo import milliseconds, remark, rows
+
+ORDER = Span("worker", "tasks.process_order", "a", published=0.001, started=0.002, ended=0.014, state="succeeded")
+NOTICE = Span("service2", "tasks.send_notification", "b", 0.013, 0.015, 0.016, "succeeded")
+    "service2", "tasks.send_notification", "b", published=0.013, started=0.015, ended=0.016, state="succeeded"
+)
+REQUEST = Note("service1", "http.request", 0.005, {"status": 202})
+JOURNEY = Journey((ORDER, NOTICE), (REQUEST,))
+
+
+def plain(line: str) -> str:
+    return re.sub(r"\[/?[a-z]+\]", "", line)
+
+
+def test_the_publisher_comes_first_then_a_row_for_each_task() -> None:
+    services = [plain(line).split()[0] for line in rows(JOURNEY, {}, 80)]
+    assert ["service1", "worker", "service2"] == services
+
+
+def test_a_row_says_how_long_a_task_waited_and_ran() -> None:
+    assert "wait 1.0ms · run 12.0ms" in plain(rows(JOURNEY, {}, 80)[1])
+
+
+def test_a_note_stands_at_the_end_of_its_services_row() -> None:
+    assert plain(rows(JOURNEY, {"service2": "EMAIL delivered"}, 80)[2]).endswith("EMAIL delivered")
+
+
+def test_every_row_fits_80_columns_with_its_indent() -> None:
+    lines = [plain(line) for line in rows(JOURNEY, {"service2": "EMAIL to c…1 delivered"}, 80)]
+    assert [] == [line for line in lines if len(line) + 2 > 80]
+
+
+def test_bars_are_to_scale_and_never_empty() -> None:
+    order, notice = (plain(line) for line in rows(JOURNEY, {}, 80)[1:])
+    assert order.count("█") > 5 * notice.count("█") > 0
+
+
+def test_a_task_that_has_not_ended_says_so() -> None:
+    running = Journey((Span("worker", "tasks.process_order", "a", 0.001, 0.002, None, "running"),))
+    assert "process_order: running" in plain(rows(running, {}, 80)[1])
+
+
+def test_a_remark_names_kind_recipient_and_what_happened() -> None:
+    note = Note("service2", "notification.delivered", 0.02, {"notification_type": "EMAIL", "recipient": "c…1"})
+    assert "EMAIL to c…1 delivered" == remark(note)
+
+
+def test_durations_have_a_digit_where_it_matters() -> None:
+    assert ["0.8ms", "12.4ms", "240ms", "1.3s"] == [milliseconds(s) for s in (0.0008, 0.0124, 0.24, 1.31)]
