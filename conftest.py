@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import devctl
 import pytest
 import redis
-import worker
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+import devctl
+import worker
 
 # Two packages are called like the folder they lie in. importlib mode names tests after folders (`devctl.tests.…`);
 # imported here first, the packages win over those folders.
