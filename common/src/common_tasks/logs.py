@@ -33,6 +33,7 @@ def configure(service: str, level: str = "INFO", format: str = LogFormat.AUTO) -
     for chatty in ("celery.app.trace", "celery.worker.strategy"):
         logger = logging.getLogger(chatty)
         logger.filters[:] = [_said_by_us]
+    logging.captureWarnings(True)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -77,6 +78,8 @@ class _Line:
     def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         record: logging.LogRecord = event.pop("_record")
         event.pop("_from_structlog")
+        if record.name == "py.warnings":
+            event["event"] = " ".join(event["event"].split())
         line: dict[str, Any] = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")[:-6] + "Z",
             "level": record.levelname.lower(),

@@ -4,10 +4,12 @@ import gc
 import os
 import socket
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
+from common_tasks.events import emit
 from common_tasks.health import Heartbeat
 
 if TYPE_CHECKING:
@@ -56,29 +58,49 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
     if heartbeat:
         consumption.on_ready(heartbeat.beat)
         heartbeat.start()
-    queues = [name.strip() for name in settings.queues.split(",") if name.strip()] or list(app.owned_queues)  # type: ignore[attr-defined]
     signals.setup_logging.connect(_keep_our_logging)
-    # What is loaded by now lives as long as the process: outside the collector's sight, the memory of the forked
-    # children stays shared.
-    gc.collect()
-    gc.freeze()
-    worker = app.Worker(
+    worker = _program()(
+        app=app,
         hostname=node_name(app.main),
-        queues=queues,
+        queues=_queues(app, settings),
         concurrency=settings.concurrency,
         pool=settings.pool.value,
         quiet=True,
-        # Chatter between workers that nobody here listens to; it costs a subscription and start-up time each.
+        # Chatter between workers that nobody here listens to; each costs start-up time and a subscription.
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
     )
+    # What is loaded by now lives as long as the process: out of the collector's sight, it stays shared with the
+    # children that are forked next.
+    gc.collect()
+    gc.freeze()
     try:
         worker.start()
     finally:
         if heartbeat:
             heartbeat.stop()
-    return int(worker.exitcode or 0)
+    exit_code = int(worker.exitcode or 0)
+    emit("worker.stopped", exit_code=exit_code)
+    return exit_code
+
+
+def _queues(app: Any, settings: "WorkerSettings") -> list[str]:
+    return [name.strip() for name in settings.queues.split(",") if name.strip()] or list(app.owned_queues)
+
+
+def _program() -> Any:
+    """Celery's worker program, without what it prints for people; imported late, clients need none of it."""
+    program: Any = import_module("celery.apps.worker")  # celery-types knows half of it
+
+    class Program(program.Worker):  # type: ignore[misc]
+        def install_platform_tweaks(self, worker: Any) -> None:
+            super().install_platform_tweaks(worker)
+            # SIGHUP as well: Celery would replace this process by `python main.py`, which is not how it was started.
+            for name in ("SIGTERM", "SIGHUP"):
+                program.install_worker_term_handler(worker, sig=name, verbose=False)
+
+    return Program
 
 
 def _keep_our_logging(**_: Any) -> None:
