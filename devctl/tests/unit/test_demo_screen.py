@@ -9,8 +9,6 @@ from devctl.ui.demo import milliseconds, remark, rows
 
 ORDER = Span("worker", "tasks.process_order", "a", published=0.001, started=0.002, ended=0.014, state="succeeded")
 NOTICE = Span("service2", "tasks.send_notification", "b", 0.013, 0.015, 0.016, "succeeded")
-    "service2", "tasks.send_notification", "b", published=0.013, started=0.015, ended=0.016, state="succeeded"
-)
 REQUEST = Note("service1", "http.request", 0.005, {"status": 202})
 JOURNEY = Journey((ORDER, NOTICE), (REQUEST,))
 
