@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-import click
+from typer.exceptions import Abort, Exit, TyperException
 
 from devctl import errors
 from devctl.cli.app import app
@@ -14,31 +14,27 @@ from devctl.cli.app import app
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     as_json = "--json" in arguments
     try:
         code = app(arguments, standalone_mode=False, prog_name="devctl")
         sys.stdout.flush()
         return code if isinstance(code, int) else errors.OK
-    except click.exceptions.Exit as done:
+    except Exit as done:
         return done.exit_code
-    except click.ClickException as wrong:
+    except TyperException as wrong:
         context = getattr(wrong, "ctx", None)
         hint = f"{context.command_path} --help" if context else "devctl --help"
         return _fail(errors.UsageError(wrong.format_message(), hint=hint), as_json)
     except errors.DevctlError as problem:
         return _fail(problem, as_json)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail(_Interrupted("interrupted"), as_json)
+    except (KeyboardInterrupt, Abort):
+        return _fail(errors.Interrupted("interrupted"), as_json)
     except BrokenPipeError:  # `devctl … | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return errors.OK
     except Exception as bug:
         return _bug(bug, as_json)
-
-
-class _Interrupted(errors.DevctlError):
-    exit_code = errors.INTERRUPTED
 
 
 def _fail(problem: errors.DevctlError, as_json: bool) -> int:
