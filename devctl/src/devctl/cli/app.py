@@ -6,9 +6,16 @@ from collections.abc import Callable
 
 import typer
 
+from devctl.cli.build import build
+from devctl.cli.doctor import doctor
+from devctl.cli.down import down
 from devctl.cli.logs import logs
+from devctl.cli.ps import ps
+from devctl.cli.restart import restart
+from devctl.cli.scale import scale
+from devctl.cli.up import up
 
-COMMANDS: tuple[Callable[..., None], ...] = (logs,)
+COMMANDS: tuple[Callable[..., None], ...] = (up, down, ps, logs, restart, scale, build, doctor)
 
 app = typer.Typer(
     name="devctl",

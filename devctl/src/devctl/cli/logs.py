@@ -36,9 +36,10 @@ def logs(
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """What the services log, all of them by time, JSON lines made readable.
+    """Show what all services log, by time.
 
-    A terminal shows ids shortened, and --id takes them so; a pipe and --json have them whole.
+    JSON lines are made readable. A terminal shows ids shortened, and --id takes them so; a pipe and --json have them
+    whole.
 
     \b
     Examples:

@@ -1,0 +1,38 @@
+"""devctl doctor"""
+
+from __future__ import annotations
+
+import typer
+
+from devctl import errors
+from devctl.cli import options
+
+
+def doctor(
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Find what is wrong, and say what to do.
+
+    Looks at the machine, the checkout and the running stack, and changes nothing. Exit code 1 when something is broken
+    or would lose tasks, 0 when there are only warnings.
+
+    \b
+    Examples:
+      devctl doctor
+      devctl doctor --json | jq '.checks[] | select(.status == "problem")'
+    """
+    from devctl.doctor.checks import CHECKS
+    from devctl.doctor.facts import Facts
+    from devctl.doctor.run import examine
+    from devctl.ui import doctor as ui
+
+    workbench = options.open_workbench(runtime, stack)
+    checks = examine(Facts(workbench), CHECKS)
+    if as_json:
+        ui.show_json(checks)
+    else:
+        ui.show(checks)
+    if any(check.status == "problem" for check in checks):
+        raise typer.Exit(errors.PROBLEM)

@@ -1,0 +1,49 @@
+"""What a check finds, and what the checks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from devctl.broker.port import Broker
+    from devctl.contracts.catalog import Catalog
+    from devctl.doctor.facts import Facts
+    from devctl.settings import Settings
+    from devctl.stack.model import Stack
+    from devctl.stack.port import Runtime
+
+Status = Literal["ok", "warning", "problem", "skipped"]
+"""A warning works, yet will surprise; a problem does not work, or loses tasks; skipped: nothing to look at."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: what it is about, how it is, in words, and what to do about it."""
+
+    name: str
+    status: Status
+    message: str
+    fix: str = ""
+
+
+class Subject(Protocol):
+    """What is examined: the workbench has all of it. Each may raise DevctlError."""
+
+    settings: Settings
+
+    @property
+    def stack(self) -> Stack: ...
+    @property
+    def runtime_choice(self) -> tuple[str, str]: ...
+    @property
+    def runtime(self) -> Runtime: ...
+    @property
+    def broker(self) -> Broker: ...
+    @property
+    def catalog(self) -> Catalog: ...
+
+
+Examination = Callable[["Facts"], Iterator[Check]]
+"""One check; it may find several things, and nothing at all."""

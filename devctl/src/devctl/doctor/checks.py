@@ -1,0 +1,44 @@
+"""All checks, in the order of their findings: the machine, the checkout, the Compose file, then what runs."""
+
+from __future__ import annotations
+
+from devctl.doctor.broker import broker, broker_memory, eviction, persistence
+from devctl.doctor.check import Examination
+from devctl.doctor.composition import compose_file, data, exposure, health_checks, restarts, shutdown
+from devctl.doctor.delivery import delivery, service_settings, visibility
+from devctl.doctor.engine import engine
+from devctl.doctor.environment import broker_address, environment
+from devctl.doctor.locks import locks
+from devctl.doctor.machine import disk, memory, python, redis_binary
+from devctl.doctor.ports import ports
+from devctl.doctor.shell import completion
+from devctl.doctor.state import state
+from devctl.doctor.workers import contracts
+
+CHECKS: tuple[Examination, ...] = (
+    engine,
+    python,
+    locks,
+    redis_binary,
+    disk,
+    memory,
+    ports,
+    compose_file,
+    environment,
+    service_settings,
+    broker_address,
+    exposure,
+    health_checks,
+    restarts,
+    shutdown,
+    data,
+    delivery,
+    visibility,
+    state,
+    broker,
+    persistence,
+    eviction,
+    broker_memory,
+    contracts,
+    completion,
+)

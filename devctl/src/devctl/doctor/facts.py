@@ -1,0 +1,117 @@
+"""What several checks want to know: asked once, by whoever comes first, while the others wait for the answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, overload
+
+from devctl.broker.port import Consumer, ServerInfo
+from devctl.doctor.check import Subject
+from devctl.errors import DevctlError
+from devctl.stack.document import Document, parse
+from devctl.stack.engine import Engine, look
+from devctl.stack.file import Unset, load
+from devctl.stack.model import Stack
+from devctl.stack.port import Replica
+
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """A property that is worked out once, whatever the number of threads; its DevctlError is kept too."""
+
+    def __init__(self, ask: Callable[[Facts], T]) -> None:
+        self._ask = ask
+        self._name = ask.__name__
+        self.__doc__ = ask.__doc__
+
+    @overload
+    def __get__(self, facts: None, owner: type) -> Once[T]: ...
+    @overload
+    def __get__(self, facts: Facts, owner: type) -> T: ...
+    def __get__(self, facts: Facts | None, owner: type) -> Once[T] | T:
+        if facts is None:
+            return self
+        with facts.lock_of(self._name):
+            if self._name not in facts.known:
+                try:
+                    facts.known[self._name] = self._ask(facts)
+                except DevctlError as problem:
+                    facts.known[self._name] = problem
+        answer = facts.known[self._name]
+        if isinstance(answer, DevctlError):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+
+class Facts:
+    """Facts about a subject. Reading one may raise DevctlError, the same one every time."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.settings = subject.settings
+        self.known: dict[str, Any] = {}
+        self._locks: dict[str, threading.RLock] = {}
+        self._guard = threading.Lock()
+
+    def lock_of(self, name: str) -> threading.RLock:
+        """The lock of one fact; others can be asked for meanwhile."""
+        with self._guard:
+            return self._locks.setdefault(name, threading.RLock())
+
+    @Once
+    def engine(self) -> Engine:
+        """What the docker client says of the engine."""
+        return look(dict(self.settings.environment))
+
+    @Once
+    def document(self) -> Document:
+        """The Compose file as it stands there."""
+        return parse(self.settings.compose_file)
+
+    @Once
+    def loaded(self) -> tuple[Stack, list[Unset]]:
+        """The stack, and the variables that nobody set."""
+        return load(self.settings)
+
+    @property
+    def stack(self) -> Stack:
+        """The stack of the Compose file."""
+        return self.loaded[0]
+
+    @Once
+    def contracts(self) -> tuple[Any, ...]:
+        """The task contracts: objects with a name and a queue."""
+        return tuple(self.subject.catalog)
+
+    @Once
+    def replicas(self) -> list[Replica]:
+        """What runs, in the runtime that would be used."""
+        return [one for one in self.subject.runtime.status() if one.state in ("running", "restarting", "paused")]
+
+    @property
+    def started(self) -> bool:
+        """Whether anything of the stack runs; not where the runtime cannot tell, which is a check of its own."""
+        try:
+            return bool(self.replicas)
+        except DevctlError:
+            return False
+
+    def runs(self, service: str) -> bool:
+        """Whether a service of the stack runs."""
+        return self.started and any(replica.service == service for replica in self.replicas)
+
+    @Once
+    def server(self) -> tuple[ServerInfo, float]:
+        """What the broker says of itself, and the seconds of one round trip."""
+        self.subject.broker.info()  # the first also connects
+        begun = time.perf_counter()
+        info = self.subject.broker.info()
+        return info, time.perf_counter() - begun
+
+    @Once
+    def consumers(self) -> list[Consumer]:
+        """The Celery workers that answer."""
+        return self.subject.broker.consumers(timeout=1.5)

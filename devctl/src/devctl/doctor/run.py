@@ -1,0 +1,47 @@
+"""All checks at once, in bounded time: one that hangs is a finding, not a wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from devctl.doctor.check import Check, Examination
+from devctl.doctor.facts import Facts
+from devctl.errors import DevctlError
+
+AT_MOST_SECONDS = 10.0  # the slowest honest answer is the engine's, 5 s
+
+
+def examine(facts: Facts, checks: Sequence[Examination], *, seconds: float = AT_MOST_SECONDS) -> list[Check]:
+    """Run the checks side by side; their findings come in the order of the checks."""
+    found: list[list[Check]] = [[] for _ in checks]
+    threads = [
+        threading.Thread(target=_one, args=(check, facts, into), daemon=True, name=check.__name__)
+        for check, into in zip(checks, found, strict=True)
+    ]
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.start()
+    for thread, into in zip(threads, found, strict=True):
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            into = into.copy()  # noqa: PLW2901 – its thread may still write
+            into.append(Check(_noun(thread.name), "warning", f"no answer within {seconds:.0f} s", "try again"))
+            found[threads.index(thread)] = into
+    return [check for findings in found for check in findings]
+
+
+def _one(check: Examination, facts: Facts, into: list[Check]) -> None:
+    try:
+        for finding in check(facts):
+            into.append(finding)  # one by one: what was found before it hangs or fails counts
+    except DevctlError as problem:
+        into.append(Check(_noun(check.__name__), "problem", problem.problem, problem.hint.replace("\n", "; ")))
+    except Exception as bug:  # the other checks are worth as much as before
+        message = f"this check failed: {type(bug).__name__}: {bug}"
+        into.append(Check(_noun(check.__name__), "warning", message, "please report it: it is a bug in devctl"))
+
+
+def _noun(function: str) -> str:
+    return function.replace("_", " ")

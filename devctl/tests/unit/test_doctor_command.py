@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from devctl.__main__ import main
+from devctl.cli import options
+from devctl.doctor import checks as registered
+from devctl.doctor.check import Check
+from devctl.doctor.facts import Facts
+from devctl.ui import console, doctor
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "docs/json/doctor.schema.json").read_text())
+OK = Check("engine", "ok", "Docker 26.1, Compose 2.26")
+WARNING = Check(
+    "redis", "warning", "eviction policy allkeys-lru: queued tasks can vanish", "set maxmemory-policy noeviction"
+)
+PROBLEM = Check(
+    "port 8001", "problem", "held by python (pid 4121): service1 cannot start", "SERVICE1_PORT=8011 devctl up"
+)
+SKIPPED = Check("broker", "skipped", "not started", "devctl up")
+
+
+def finds(monkeypatch: pytest.MonkeyPatch, *findings: Check) -> None:
+    def check(_: Facts) -> Iterator[Check]:
+        yield from findings
+
+    monkeypatch.setattr(registered, "CHECKS", (check,))
+    monkeypatch.setattr(options, "open_workbench", lambda *_: types.SimpleNamespace(settings=None))
+    console.out.cache_clear()
+
+
+def test_warnings_are_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    finds(monkeypatch, OK, WARNING, SKIPPED)
+    assert 0 == main(["doctor"])
+    assert [
+        "✔ engine  Docker 26.1, Compose 2.26",
+        "! redis   eviction policy allkeys-lru: queued tasks can vanish",
+        "          → set maxmemory-policy noeviction",
+        "– broker  not started",
+        "          → devctl up",
+        "1 ok · 1 warning · 1 not checked",
+    ] == capsys.readouterr().out.splitlines()
+
+
+def test_a_problem_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    finds(monkeypatch, OK, PROBLEM, PROBLEM)
+    assert 1 == main(["doctor"])
+    assert "1 ok · 2 problems" == capsys.readouterr().out.splitlines()[-1]
+
+
+def test_json_fits_its_schema_and_says_whether_all_is_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for findings, code in (((OK, WARNING, SKIPPED), 0), ((OK, PROBLEM), 1)):
+        finds(monkeypatch, *findings)
+        assert code == main(["doctor", "--json"])
+        document = json.loads(capsys.readouterr().out)
+        jsonschema.validate(document, SCHEMA)
+        assert (code == 0) == document["healthy"]
+        assert [one.name for one in findings] == [one["name"] for one in document["checks"]]
+
+
+def test_a_terminal_of_80_columns_is_never_overflown(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        encoding = "utf-8"
+
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    console.out.cache_clear()
+    long = Check("compose file", "warning", "words " * 40, "fix " * 40)
+    doctor.show([long, PROBLEM])
+    console.out.cache_clear()
+    lines = terminal.getvalue().splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert "! compose file  words" == lines[0][:21]
+    assert " " * 16 + "words" == lines[1][:21]
+    assert "\x1b[3" not in terminal.getvalue()
+
+
+def test_without_utf8_the_signs_are_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    console.out.cache_clear()
+    doctor.show([OK, WARNING, PROBLEM, SKIPPED])
+    sys.stdout.flush()
+    console.out.cache_clear()
+    lines = raw.getvalue().decode("ascii").splitlines()
+    assert ["ok", "!", "->", "FAIL", "->", "-", "->", "1"] == [line.split()[0] for line in lines]
+    assert "1 ok - 1 warning - 1 problem - 1 not checked" == lines[-1]
+
+
+def test_the_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["doctor", "--help"])
+    assert "devctl doctor --json" in capsys.readouterr().out
