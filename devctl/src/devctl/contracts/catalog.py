@@ -1,0 +1,140 @@
+"""The task contracts of the repository, as its contracts module lists them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import NoneType
+from typing import TYPE_CHECKING, Any
+
+from devctl.errors import DevctlError, UsageError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True)
+class TaskContract:
+    """What a publisher must know of a task. Made from any object with name, queue, payload and result."""
+
+    name: str
+    queue: str
+    payload: Any
+    """The type of the payload, whatever pydantic can validate; None where the task takes nothing."""
+    result: Any = None
+    retries: Any = None
+    ignore_result: bool = False
+
+    @classmethod
+    def of(cls, contract: Any) -> TaskContract:
+        """Read a contract of the repository."""
+        payload, result = (
+            None if kind is NoneType else kind
+            for kind in (getattr(contract, "payload", None), getattr(contract, "result", None))
+        )
+        return cls(
+            name=contract.name,
+            queue=contract.queue,
+            payload=payload,
+            result=result,
+            retries=getattr(contract, "retries", None),
+            ignore_result=bool(getattr(contract, "ignore_result", False)),
+        )
+
+    @property
+    def short(self) -> str:
+        """`process_order` of `tasks.process_order`."""
+        return self.name.rpartition(".")[2]
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Validates the payload as the owner of the task will."""
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(self.payload)
+
+    @cached_property
+    def schema(self) -> Mapping[str, Any]:
+        """The payload's JSON schema; empty where a type cannot be described by one."""
+        return _schema(self.payload)
+
+    @cached_property
+    def result_schema(self) -> Mapping[str, Any]:
+        """The result's JSON schema."""
+        return _schema(self.result, mode="serialization")
+
+
+def _schema(kind: Any, mode: Any = "validation") -> Mapping[str, Any]:
+    from pydantic import PydanticInvalidForJsonSchema, TypeAdapter
+
+    if kind is None:
+        return {}
+    try:
+        return TypeAdapter(kind).json_schema(mode=mode)
+    except PydanticInvalidForJsonSchema:
+        return {}
+
+
+class Catalog:
+    """All contracts, in the order of the module."""
+
+    def __init__(self, contracts: Sequence[TaskContract]) -> None:
+        self.contracts = tuple(contracts)
+
+    @classmethod
+    def load(cls, module: str) -> Catalog:
+        """Import the module (or its `tasks`) and read its CONTRACTS; DevctlError where that does not work."""
+        for name in (module, f"{module}.tasks"):
+            try:
+                contracts = getattr(importlib.import_module(name), "CONTRACTS", None)
+            except ModuleNotFoundError as exc:
+                if exc.name != name:  # something that it imports is missing, not the module itself
+                    raise _broken(name, exc) from exc
+                continue
+            except Exception as exc:  # whatever the module does when it is imported is its author's to fix
+                raise _broken(name, exc) from exc
+            if contracts is not None:
+                return cls([TaskContract.of(contract) for contract in contracts])
+        raise DevctlError(
+            f"no task contracts: neither {module} nor {module}.tasks has CONTRACTS",
+            hint="x-devctl.contracts in the Compose file names the module that has them",
+        )
+
+    def __iter__(self) -> Iterator[TaskContract]:
+        return iter(self.contracts)
+
+    @property
+    def default(self) -> TaskContract:
+        """The contract that is meant when none is named: the first."""
+        if not self.contracts:
+            raise DevctlError("CONTRACTS is empty", hint="add a contract to it")
+        return self.contracts[0]
+
+    def find(self, name: str) -> TaskContract | None:
+        """The contract of this name, or of this short name where only one has it."""
+        exact = [one for one in self.contracts if one.name == name]
+        short = [one for one in self.contracts if one.short == name]
+        return next(iter(exact or (short if len(short) == 1 else [])), None)
+
+    def get(self, name: str) -> TaskContract:
+        """The same, but UsageError with what was probably meant."""
+        if found := self.find(name):
+            return found
+        known = [*(one.name for one in self.contracts), *(one.short for one in self.contracts)]
+        near = difflib.get_close_matches(name, known, n=1)
+        raise UsageError(
+            f"no task {name!r}" + (f": did you mean {near[0]}?" if near else ""),
+            hint="tasks: "
+            + ", ".join(one.name for one in self.contracts)
+            + f"\ndevctl send-task {name} --args '[]' --queue QUEUE     to send it without a contract",
+        )
+
+
+def _broken(module: str, exc: Exception) -> DevctlError:
+    return DevctlError(
+        f"the contracts in {module} cannot be imported: {type(exc).__name__}: {exc}",
+        hint=f"see for yourself: python -c 'import {module}'",
+    )

@@ -1,0 +1,25 @@
+"""Which service runs a task: the one whose code says `@implements(contract)`. Works while nothing runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from devctl.contracts.catalog import Catalog
+from devctl.stack.model import Stack
+
+_IMPLEMENTS = re.compile(r"^@(?:\w+\.)*implements\(\s*(?:\w+\.)*(\w+)\s*\)", re.MULTILINE)
+
+
+def owners(catalog: Catalog, stack: Stack) -> Mapping[str, str]:
+    """Queue -> service, for the queues whose owner was found."""
+    queues = {contract.short: contract.queue for contract in catalog}
+    found: dict[str, str] = {}
+    for name, service in stack.services.items():
+        if service.build is None:
+            continue
+        for file in sorted((service.build.context / "src").rglob("*.py")):
+            for contract in _IMPLEMENTS.findall(file.read_text(encoding="utf-8", errors="replace")):
+                if contract in queues:
+                    found.setdefault(queues[contract], name)
+    return found
