@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import io
+from collections.abc import Mapping
 
 from devctl.demo.journey import Journey, Note, Span
-from devctl.ui.demo import milliseconds, remark, rows
+from devctl.ui import demo
+from devctl.ui.demo import remark
+from devctl.ui.paint import Paint
+from devctl.ui.units import milliseconds
 
 ORDER = Span("worker", "tasks.process_order", "a", published=0.001, started=0.002, ended=0.014, state="succeeded")
 NOTICE = Span("service2", "tasks.send_notification", "b", 0.013, 0.015, 0.016, "succeeded")
@@ -13,36 +17,45 @@ REQUEST = Note("service1", "http.request", 0.005, {"status": 202})
 JOURNEY = Journey((ORDER, NOTICE), (REQUEST,))
 
 
-def plain(line: str) -> str:
-    return re.sub(r"\[/?[a-z]+\]", "", line)
+class Utf8(io.StringIO):
+    encoding = "utf-8"
+
+
+class Ascii(io.StringIO):
+    encoding = "ascii"
+
+
+def rows(journey: Journey, notes: Mapping[str, str], width: int, stream: io.StringIO | None = None) -> list[str]:
+    stream = stream or Utf8()
+    return demo.rows(journey, notes, width, Paint(stream), stream)
 
 
 def test_the_publisher_comes_first_then_a_row_for_each_task() -> None:
-    services = [plain(line).split()[0] for line in rows(JOURNEY, {}, 80)]
+    services = [line.split()[0] for line in rows(JOURNEY, {}, 80)]
     assert ["service1", "worker", "service2"] == services
 
 
 def test_a_row_says_how_long_a_task_waited_and_ran() -> None:
-    assert "wait 1.0ms · run 12.0ms" in plain(rows(JOURNEY, {}, 80)[1])
+    assert "wait 1.0ms · run 12.0ms" in rows(JOURNEY, {}, 80)[1]
 
 
 def test_a_note_stands_at_the_end_of_its_services_row() -> None:
-    assert plain(rows(JOURNEY, {"service2": "EMAIL delivered"}, 80)[2]).endswith("EMAIL delivered")
+    assert rows(JOURNEY, {"service2": "EMAIL delivered"}, 80)[2].endswith("EMAIL delivered")
 
 
 def test_every_row_fits_80_columns_with_its_indent() -> None:
-    lines = [plain(line) for line in rows(JOURNEY, {"service2": "EMAIL to c…1 delivered"}, 80)]
+    lines = rows(JOURNEY, {"service2": "EMAIL to c…1 delivered"}, 80)
     assert [] == [line for line in lines if len(line) + 2 > 80]
 
 
 def test_bars_are_to_scale_and_never_empty() -> None:
-    order, notice = (plain(line) for line in rows(JOURNEY, {}, 80)[1:])
+    order, notice = rows(JOURNEY, {}, 80)[1:]
     assert order.count("█") > 5 * notice.count("█") > 0
 
 
 def test_a_task_that_has_not_ended_says_so() -> None:
     running = Journey((Span("worker", "tasks.process_order", "a", 0.001, 0.002, None, "running"),))
-    assert "process_order: running" in plain(rows(running, {}, 80)[1])
+    assert "process_order: running" in rows(running, {}, 80)[1]
 
 
 def test_a_remark_names_kind_recipient_and_what_happened() -> None:
@@ -52,3 +65,7 @@ def test_a_remark_names_kind_recipient_and_what_happened() -> None:
 
 def test_durations_have_a_digit_where_it_matters() -> None:
     assert ["0.8ms", "12.4ms", "240ms", "1.3s"] == [milliseconds(s) for s in (0.0008, 0.0124, 0.24, 1.31)]
+
+
+def test_a_terminal_without_utf8_gets_ascii() -> None:
+    assert [] == [line for line in rows(JOURNEY, {}, 80, Ascii()) if not line.isascii()]
