@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,19 @@ import pytest
 from devctl import settings
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import ServerInfo
-from devctl.doctor import broker, composition, delivery, engine, environment, locks, machine, ports, shell, workers
+from devctl.doctor import (
+    broker,
+    composition,
+    delivery,
+    engine,
+    environment,
+    locks,
+    machine,
+    ports,
+    shell,
+    state,
+    workers,
+)
 from devctl.doctor.check import Check, Examination
 from devctl.doctor.facts import Facts
 from devctl.errors import DevctlError
@@ -128,8 +141,9 @@ def test_a_full_disk_is_a_problem_and_a_small_one_a_warning(root: Path, monkeypa
         assert [status] == statuses(machine.disk, Patient(root), engine=Engine(client=False))
 
 
-def test_a_checkout_without_a_venv_is_told_to_make_one(root: Path) -> None:
-    assert [("warning", "make setup")] == [(c.status, c.fix) for c in examined(machine.python, Patient(root))]
+def test_a_checkout_without_a_venv_says_which_python_its_services_get(root: Path) -> None:
+    ((status, message),) = found(machine.python, Patient(root))
+    assert ("ok", True) == (status, message.endswith(f"so services run from {sys.prefix} too"))
 
 
 def test_no_redis_anywhere_is_a_problem_only_for_the_local_runtime(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,3 +454,12 @@ def test_completion_is_only_mentioned(root: Path) -> None:
     (root / ".bash_completions/devctl.sh").touch()
     assert ["ok"] == statuses(shell.completion, Patient(root, environ=environ))
     assert [] == statuses(shell.completion, Patient(root))
+
+
+def test_a_damaged_state_is_a_problem_and_an_empty_one_is_fine(root: Path) -> None:
+    assert ["ok"] == statuses(state.state, Patient(root))
+    folder = root / ".devctl/stacks/k3f9"
+    folder.mkdir(parents=True)
+    (folder / "env.json").write_text("{half")
+    ((status, message),) = found(state.state, Patient(root))
+    assert ("problem", True) == (status, "env.json is damaged" in message)

@@ -18,6 +18,8 @@ from devctl.stack.port import Replica
 
 T = TypeVar("T")
 
+_ROUNDS = 5
+
 
 class Once(Generic[T]):
     """A property that is worked out once, whatever the number of threads; its DevctlError is kept too."""
@@ -105,11 +107,14 @@ class Facts:
 
     @Once
     def server(self) -> tuple[ServerInfo, float]:
-        """What the broker says of itself, and the seconds of one round trip."""
-        self.subject.broker.info()  # the first also connects
-        begun = time.perf_counter()
-        info = self.subject.broker.info()
-        return info, time.perf_counter() - begun
+        """What the broker says of itself, and the seconds in which it does."""
+        info = self.subject.broker.info()  # the first also connects
+        times = []
+        for _ in range(_ROUNDS):
+            begun = time.perf_counter()
+            self.subject.broker.info()
+            times.append(time.perf_counter() - begun)
+        return info, min(times)  # the other checks keep this machine busy: the shortest is the broker's own
 
     @Once
     def consumers(self) -> list[Consumer]:

@@ -21,16 +21,14 @@ _MEMORY_WANTED = GB // 2  # the whole stack takes 250 MB on the local runtime, a
 
 def python(facts: Facts) -> Iterator[Check]:
     """The interpreter the local runtime runs the services with."""
-    inside = facts.settings.root / ".venv"
+    own = facts.settings.root / ".venv"
     version = platform.python_version()
-    if Path(sys.prefix).resolve() == inside.resolve():
+    if Path(sys.prefix).resolve() == own.resolve():
         yield Check("python", "ok", f"{version}, .venv of this checkout")
-    elif (inside / "bin/python").exists():
-        yield Check("python", "ok", f"{version} in {sys.prefix}; services run from .venv of this checkout")
+    elif (own / "bin/python").exists():
+        yield Check("python", "ok", f"devctl on {version}; services run from .venv of this checkout")
     else:
-        yield Check(
-            "python", "warning", f"{version}, but this checkout has no .venv to run services from", "make setup"
-        )
+        yield Check("python", "ok", f"{version}; no .venv in this checkout, so services run from {sys.prefix} too")
 
 
 def redis_binary(facts: Facts) -> Iterator[Check]:

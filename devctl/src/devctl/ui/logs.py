@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import shutil
 import sys
@@ -22,7 +23,7 @@ _LEVEL_WORDS = {"warning": "warn", "critical": "crit"}
 _DIM, _BOLD = 2, 1
 _LAST = ("task_id", "correlation_id")  # long, and seldom what the eye looks for
 _SHOWN_OF_AN_ID = 8
-_ID_LENGTH = 36  # a UUID's
+_UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")
 _LONGEST_LINE = 4_000  # characters of one line on a terminal; a pipe gets all of it
 _BLOCKS = ("exception", "stack", "traceback", "stack_info")
 _NARROWEST = 60  # below that a hanging indent leaves no room
@@ -109,7 +110,7 @@ class Page:
         if isinstance(value, float):
             return f"{value:.4g}"
         if isinstance(value, str) and value.isprintable() and not set(value) & set(" \"'="):
-            if self._terminal and len(value) == _ID_LENGTH and value.count("-") == 4:
+            if self._terminal and _UUID.fullmatch(value):
                 return value[:_SHOWN_OF_AN_ID] + sign("…", self._stream)
             return value or '""'
         return clean(json.dumps(value, ensure_ascii=False, default=str))
