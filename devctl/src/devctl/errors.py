@@ -3,10 +3,11 @@
     DevctlError            1   a named problem: what is wrong, what to do next
     ├── UsageError         2   the command line or the payload is wrong; nothing was done
     ├── WaitTimeout        3   gave up waiting
-    └── ServiceCrashed     4   a service of the stack exited or restarted
+    ├── ServiceCrashed     4   a service of the stack exited or restarted
+    └── Interrupted      130   Ctrl-C
 
 10 regression, 11 inconclusive and 12 not comparable belong to bench comparisons,
-70 is a bug in devctl, 130 an interrupt.
+70 is a bug in devctl.
 """
 
 from __future__ import annotations
@@ -45,3 +46,9 @@ class ServiceCrashed(DevctlError):
     """A service exited or keeps restarting."""
 
     exit_code = CRASHED
+
+
+class Interrupted(DevctlError):
+    """Ctrl-C; the hint says what is left and how it goes away."""
+
+    exit_code = INTERRUPTED

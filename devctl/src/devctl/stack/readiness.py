@@ -53,14 +53,14 @@ def judge(expected: Expected, replicas: Sequence[Replica], baseline: Mapping[str
 
 def _crash(expected: Expected, replica: Replica, restarts_before: int) -> str:
     """How a replica crashed; empty where it did not."""
-    code = "" if replica.exit_code is None else f"exit {replica.exit_code}"
+    code = "exited" if replica.exit_code is None else f"exit {replica.exit_code}"
     starts = replica.restarts - restarts_before + 1
     if replica.state == "exited":
         if expected.one_shot and replica.exit_code == 0:
             return ""
-        return ", ".join(part for part in (code, f"{starts} starts" if starts > 1 else "") if part) or "exited"
+        return f"{code}, {starts} starts" if starts > 1 else code
     if replica.state == "restarting" or starts > 1:
-        return ", ".join(part for part in (code, f"{max(2, starts)} starts") if part)
+        return f"{code}, {max(2, starts)} starts"
     return ""
 
 

@@ -45,6 +45,11 @@ class Step:
 
 
 Event = Building | BuildProgress | Built | Step
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Hear an event and say nothing."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def start(
     timeout: float = TIMEOUT_SECONDS,
     build: bool | None = None,
     scale: Mapping[str, int] | None = None,
-    emit: Callable[[Event], None] = lambda _: None,
+    emit: Emit = ignore,
     clock: Clock | None = None,
 ) -> StartReport:
     """Start these services (none named: all) and what they depend on; return when all are ready or one is lost.
@@ -114,13 +119,27 @@ def restart(
     services: Sequence[str],
     *,
     timeout: float = TIMEOUT_SECONDS,
-    emit: Callable[[Event], None] = lambda _: None,
+    emit: Emit = ignore,
     clock: Clock | None = None,
 ) -> StartReport:
     """Restart these services in place and wait until they are ready again."""
     run = _Start(runtime, list(services), {}, emit, clock or SystemClock())
     run.go(timeout, again=True)
     return run.report()
+
+
+def build_images(
+    runtime: Runtime, services: Sequence[str], emit: Emit = ignore, clock: Clock | None = None
+) -> tuple[tuple[str, ...], float]:
+    """Build or pull the images of these services; return which, and the seconds it took."""
+    if not services:
+        return (), 0.0
+    clock = clock or SystemClock()
+    begun = clock.now()
+    emit(Building(tuple(services)))
+    runtime.build(services, emit)
+    emit(Built(tuple(services), clock.now() - begun))
+    return tuple(services), clock.now() - begun
 
 
 def _check_scale(stack: Stack, names: Sequence[str], scale: Mapping[str, int]) -> None:
@@ -131,7 +150,7 @@ def _check_scale(stack: Stack, names: Sequence[str], scale: Mapping[str, int]) -
 
 
 def _build(
-    runtime: Runtime, names: Sequence[str], build: bool | None, emit: Callable[[Event], None], clock: Clock
+    runtime: Runtime, names: Sequence[str], build: bool | None, emit: Emit, clock: Clock
 ) -> tuple[tuple[str, ...], float]:
     """Build and pull what is wanted; what can only be pulled is pulled even with --no-build, as Compose does."""
     wanted = runtime.missing_images(names)
@@ -140,21 +159,13 @@ def _build(
         wanted = [name for name in names if name in wanted or name in buildable]
     elif build is False:
         wanted = [name for name in wanted if name not in buildable]
-    if not wanted:
-        return (), 0.0
-    begun = clock.now()
-    emit(Building(tuple(wanted)))
-    runtime.build(wanted, emit)
-    emit(Built(tuple(wanted), clock.now() - begun))
-    return tuple(wanted), clock.now() - begun
+    return build_images(runtime, wanted, emit, clock)
 
 
 class _Start:
     """One start or restart: each service as soon as what it needs is there, then watched until all are ready."""
 
-    def __init__(
-        self, runtime: Runtime, names: list[str], scale: Mapping[str, int], emit: Callable[[Event], None], clock: Clock
-    ) -> None:
+    def __init__(self, runtime: Runtime, names: list[str], scale: Mapping[str, int], emit: Emit, clock: Clock) -> None:
         self._runtime, self._names, self._emit, self._clock = runtime, names, emit, clock
         stack = runtime.stack
         one_shots = {
@@ -256,7 +267,7 @@ class _Start:
                 waited={
                     needed: self._starts[needed].seconds
                     for needed in self._runtime.stack.services[name].depends_on
-                    if needed in self._starts and not self._starts[needed].was_running
+                    if self._begun[name] > self._origin and not self._starts[needed].was_running
                 },
             )
             self._change(name, verdict.phase, "already running" if was_running else verdict.detail)
@@ -279,13 +290,20 @@ class _Start:
             if start.phase not in ("crashed", "timed out"):
                 continue
             now = self._clock.now()
-            culprits = [r for r in start.replicas if r.health_output]
-            with self._runtime.logs([name], tail=LOG_TAIL) as lines:
-                log = tuple(line.text for line in lines)[-LOG_TAIL:]
+            said = [replica.health_output for replica in start.replicas if replica.health_output]
             self._starts[name] = replace(
                 start,
                 seconds=now - self._origin,
                 own_seconds=now - self._begun[name],
-                health_output=culprits[0].health_output if culprits else "",
-                log=log,
+                health_output=said[0] if said else "",
+                log=self._last_lines(start),
             )
+
+    def _last_lines(self, start: ServiceStart) -> tuple[str, ...]:
+        """The end of its log; of its last life alone, where that has ended: a loop says the same again and again."""
+        ended = [r.started_at for r in start.replicas if r.state in ("exited", "restarting")]
+        for since in (*ended[:1], None):
+            with self._runtime.logs([start.service], since=since, tail=LOG_TAIL) as lines:
+                if texts := tuple(line.text for line in lines)[-LOG_TAIL:]:
+                    return texts
+        return ()

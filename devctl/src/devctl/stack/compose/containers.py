@@ -87,7 +87,9 @@ def _ports(one: Mapping[str, Any]) -> list[str]:
 
 def _last_words(health: Mapping[str, Any]) -> str:
     log = health.get("Log") or []
-    return str(log[-1].get("Output", "")).strip() if log else ""
+    if not log or log[-1].get("ExitCode") == 0:  # a check that passed says nothing; "ok" may be of an earlier life
+        return ""
+    return str(log[-1].get("Output", "")).strip()
 
 
 def _unix(text: str) -> float | None:

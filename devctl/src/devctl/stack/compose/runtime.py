@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 
 from python_on_whales import DockerClient
@@ -93,12 +93,17 @@ class ComposeRuntime:
         return [container.replica for container in self._containers()]
 
     def usage(self) -> Mapping[str, Usage]:
-        """What `docker stats` measures; it takes its time, two seconds."""
-        running = {c.name: c.replica.name for c in self._containers() if c.replica.state == "running"}
+        """CPU and memory of what runs; a quarter of a second for two samples."""
+        running = [c for c in self._containers() if c.replica.state == "running"]
         if not running:
             return {}
-        found = usage.parse(self._call("stats", "--no-stream", "--format", "{{json .}}", *running))
-        return {running[name]: one for name, one in found.items() if name in running}
+        host = self._call("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
+        if host.startswith("unix://"):
+            with suppress(OSError):
+                found = usage.measure(host, [c.id for c in running])
+                return {c.replica.name: found[c.id] for c in running if c.id in found}
+        found = usage.parse(self._call("stats", "--no-stream", "--format", "{{json .}}", *(c.id for c in running)))
+        return {c.replica.name: found[c.name] for c in running if c.name in found}
 
     def stop(self, services: Sequence[str] | None = None, *, volumes: bool = False) -> None:
         """`docker compose rm --stop`, or `down` for all of it."""

@@ -1,0 +1,68 @@
+"""devctl build"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from devctl.cli import options
+
+
+def build(
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SERVICE]…", help="These only; none: all with a build.", autocompletion=options.complete_services
+        ),
+    ] = None,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Build the images of services; layers that did not change come from the cache.
+
+    `devctl up` does this by itself where it is needed. The local runtime runs the sources: it has nothing to build.
+
+    \b
+    Examples:
+      devctl build
+      devctl build worker
+      PYTHON_IMAGE=python:3.13-slim devctl build
+
+    \b
+    Exit codes: 0 built, 1 failed (with the lines that say why), 2 usage, 130 Ctrl-C
+    """
+    from devctl.stack.start import build_images, ignore
+    from devctl.ui.console import write_json
+    from devctl.ui.progress import Progress
+    from devctl.ui.services import show_built
+
+    workbench = options.open_workbench(runtime, stack)
+    known = workbench.stack.services
+    asked = workbench.stack.resolve(services or ())
+    options.announce(workbench, as_json=as_json)
+    images = workbench.runtime.name != "local"
+    names = [name for name in known if images and known[name].build and (not asked or name in asked)]
+    if as_json:
+        built, seconds = build_images(workbench.runtime, names, ignore)
+    else:
+        with Progress(names) as emit:
+            built, seconds = build_images(workbench.runtime, names, emit)
+    if as_json:
+        write_json(
+            {
+                "schema": "devctl.build/1",
+                "runtime": workbench.runtime.name,
+                "services": list(built),
+                "seconds": round(seconds, 3),
+            }
+        )
+        return
+    if not images:
+        sys.stderr.write("nothing to build: the local runtime runs the sources\n")
+    elif without := [name for name in asked if not known[name].build]:
+        sys.stderr.write(f"nothing to build for {', '.join(without)}: the image is pulled\n")
+    if built:
+        show_built(built, seconds, sys.stdout)

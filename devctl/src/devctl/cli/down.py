@@ -1,0 +1,69 @@
+"""devctl down"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from devctl.cli import options
+
+
+def down(
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SERVICE]…", help="These only; none: all.", autocompletion=options.complete_services),
+    ] = None,
+    volumes: Annotated[bool, typer.Option("--volumes", "-v", help="Remove the data as well.")] = False,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Stop services and remove them; the data stays unless --volumes is given.
+
+    An isolated stack goes with all it has: services, data, its name. What an interrupted or killed `up` left behind
+    goes, too; where nothing runs, nothing happens.
+
+    \b
+    Examples:
+      devctl down
+      devctl down worker                   one service, the others go on
+      devctl down --stack k3f9             an isolated stack, with its data
+
+    \b
+    Exit codes: 0 done, 1 could not, 2 usage
+    """
+    from devctl.stack import identity
+    from devctl.stack.clock import SystemClock
+    from devctl.ui import services as ui
+    from devctl.ui.console import write_json
+
+    workbench = options.open_workbench(runtime, stack)
+    settings = workbench.settings
+    names = workbench.stack.resolve(services or ()) or None
+    options.announce(workbench, as_json=as_json)
+    clock = SystemClock()
+    begun = clock.now()
+    isolated = bool(settings.stack) and names is None
+    present = [replica.service for replica in workbench.runtime.status()]
+    stopped = [name for name in dict.fromkeys(present) if names is None or name in names]
+    data_removed = volumes or isolated
+    workbench.runtime.stop(names, volumes=data_removed)
+    if isolated:
+        identity.forget(settings)
+    seconds = clock.now() - begun
+    if as_json:
+        write_json(
+            {
+                "schema": "devctl.down/1",
+                "runtime": workbench.runtime.name,
+                "stack": settings.stack,
+                "services": stopped,
+                "data_removed": data_removed,
+                "seconds": round(seconds, 3),
+            }
+        )
+        return
+    data = "with their data" if data_removed else "their data stays (--volumes removes it)"
+    ui.show_stopped(stopped, seconds, f"stack {settings.stack} is gone, and its data" if isolated else data, sys.stdout)

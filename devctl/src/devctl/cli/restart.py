@@ -1,0 +1,65 @@
+"""devctl restart"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from devctl.cli import options
+
+
+def restart(
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SERVICE]…", help="These only; none: all that run.", autocompletion=options.complete_services
+        ),
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="To wait until all are ready.")] = 60,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Restart services in place, and wait until they are ready again.
+
+    Changed code or settings need `devctl up` instead: it builds, and makes anew what changed.
+
+    \b
+    Examples:
+      devctl restart worker
+      devctl restart                       all that run
+
+    \b
+    Exit codes: 0 all ready, 1 could not, 2 usage, 3 not ready in time,
+    4 crashed, 130 Ctrl-C
+    """
+    from devctl.cli.watched import addresses, watched
+    from devctl.errors import DevctlError
+    from devctl.stack.start import restart as restart_and_wait
+    from devctl.ui import services as ui
+    from devctl.ui.console import write_json
+
+    workbench = options.open_workbench(runtime, stack)
+    asked = workbench.stack.resolve(services or ())
+    options.announce(workbench, as_json=as_json)
+    present = {replica.service for replica in workbench.runtime.status()}
+    names = [name for name in workbench.stack.services if name in (asked or present)]
+    option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
+    if absent := [name for name in names if name not in present]:
+        raise DevctlError(
+            f"{', '.join(absent)} does not run: nothing to restart", hint=f"devctl up {' '.join(absent)}{option}"
+        )
+    if not names:
+        raise DevctlError("nothing runs: nothing to restart", hint=f"devctl up{option}")
+    report = watched(
+        workbench,
+        names,
+        lambda emit: restart_and_wait(workbench.runtime, names, timeout=timeout, emit=emit),
+        as_json=as_json,
+    )
+    where = addresses(workbench, report)
+    if as_json:
+        write_json(ui.start_document("restart", report, where, workbench.settings.stack))
+    else:
+        ui.show_start(report, where)

@@ -1,0 +1,54 @@
+"""devctl scale"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from devctl.cli import options
+
+
+def scale(
+    counts: Annotated[
+        list[str],
+        typer.Argument(metavar="SERVICE=N…", help="How many of each.", autocompletion=options.complete_services),
+    ],
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="To wait until all are ready.")] = 60,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Change how many replicas of a service run, and wait until they are ready.
+
+    What they depend on is started where it does not run. A service that publishes a fixed port cannot be scaled.
+
+    \b
+    Examples:
+      devctl scale worker=4
+      devctl scale worker=0                none, the others go on
+
+    \b
+    Exit codes: 0 all ready, 1 could not, 2 usage, 3 not ready in time,
+    4 crashed, 130 Ctrl-C
+    """
+    from devctl.cli.watched import addresses, watched
+    from devctl.stack.scale import parse
+    from devctl.stack.start import start
+    from devctl.ui import services as ui
+    from devctl.ui.console import write_json
+
+    workbench = options.open_workbench(runtime, stack)
+    wanted = parse(counts, workbench.stack)
+    options.announce(workbench, as_json=as_json)
+    report = watched(
+        workbench,
+        workbench.stack.closure(wanted),
+        lambda emit: start(workbench.runtime, list(wanted), timeout=timeout, scale=wanted, emit=emit),
+        as_json=as_json,
+    )
+    where = addresses(workbench, report)
+    if as_json:
+        write_json(ui.start_document("scale", report, where, workbench.settings.stack))
+    else:
+        ui.show_start(report, where)

@@ -1,0 +1,117 @@
+"""devctl up"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Annotated
+
+import typer
+
+from devctl.cli import options
+from devctl.workbench import Workbench
+
+
+def up(
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SERVICE]…",
+            help="These and what they depend on; none: all.",
+            autocompletion=options.complete_services,
+        ),
+    ] = None,
+    build: Annotated[
+        bool | None,
+        typer.Option(
+            "--build/--no-build",
+            help="Build all images, or none; without it those that are missing or older than their sources.",
+            show_default=False,
+        ),
+    ] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scale", metavar="SERVICE=N", help="That many replicas.", autocompletion=options.complete_services
+        ),
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="To wait until all are ready.")] = 60,
+    isolated: Annotated[
+        bool,
+        typer.Option("--isolated", help="A second stack beside the first: own name, ports, broker and data."),
+    ] = False,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Start services and what they depend on, and wait until they are ready.
+
+    Nothing that runs and is up to date is touched. A service that exits or restarts has crashed, whatever its exit
+    code; the last lines of its log are shown.
+
+    \b
+    Examples:
+      devctl up                            everything
+      devctl up service1                   service1 and its broker, nothing else
+      devctl up worker --scale worker=4
+      devctl up --isolated                 beside what runs already
+
+    \b
+    Exit codes: 0 all ready, 1 could not, 2 usage, 3 not ready in time,
+    4 crashed, 130 Ctrl-C
+    """
+    from devctl.cli.watched import addresses, watched
+    from devctl.stack.scale import parse
+    from devctl.stack.start import start
+    from devctl.ui import services as ui
+    from devctl.ui.console import write_json
+
+    workbench = options.open_workbench(runtime, stack)
+    if isolated:
+        workbench = _isolated(workbench, as_json=as_json)
+    names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
+    wanted = parse(scale or (), workbench.stack)
+    options.announce(workbench, as_json=as_json)
+    report = watched(
+        workbench,
+        workbench.stack.closure(names),
+        lambda emit: start(workbench.runtime, names, timeout=timeout, build=build, scale=wanted, emit=emit),
+        as_json=as_json,
+    )
+    where = addresses(workbench, report)
+    steps = _next(workbench)
+    if as_json:
+        write_json(ui.start_document("up", report, where, workbench.settings.stack, steps))
+        return
+    ui.show_start(report, where)
+    sys.stdout.flush()
+    ui.show_next(steps)
+
+
+def _isolated(workbench: Workbench, *, as_json: bool) -> Workbench:
+    """Make the stack known, all its ports free ones, and say its name."""
+    from devctl.stack import file, identity
+
+    settings = workbench.settings
+    new = dataclasses.replace(settings, stack=settings.stack or identity.new_name(settings))
+    if new.stack not in identity.known(settings):
+        identity.create(new, dict.fromkeys(file.port_variables(settings), "0"))
+    if not as_json:
+        sys.stderr.write(f"stack    {new.stack} (of its own: give --stack {new.stack} to other commands)\n")
+    return Workbench(new)
+
+
+def _next(workbench: Workbench) -> list[tuple[str, str]]:
+    """What to type next: a worker where none runs, a task, and for an isolated stack its end."""
+    name = workbench.settings.stack
+    option = f" --stack {name}" if name else ""
+    running = {replica.service for replica in workbench.runtime.status()}
+    steps = []
+    if workbench.stack.workers and not running & set(workbench.stack.workers):
+        worker = workbench.stack.workers[0]
+        steps.append((f"devctl up {worker}{option}", "no worker runs yet: tasks wait in their queues"))
+    if workbench.stack.contracts and workbench.stack.broker in running:
+        steps.append((f"devctl send-task{option}", "publish a sample task"))
+    if name:
+        steps.append((f"devctl down{option}", "remove this stack and its data"))
+    return steps

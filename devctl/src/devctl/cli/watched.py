@@ -1,0 +1,49 @@
+"""A start under a live view; used by the commands that wait for services."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+
+from devctl.errors import Interrupted
+from devctl.stack import explain
+from devctl.stack.start import Emit, StartReport, ignore
+from devctl.stack.url import addresses_of, with_docs
+from devctl.workbench import Workbench
+
+
+def watched(
+    workbench: Workbench, services: Sequence[str], work: Callable[[Emit], StartReport], *, as_json: bool
+) -> StartReport:
+    """Do the work and show it; return its report, or raise the error for what failed in it."""
+    from devctl.ui.progress import Progress
+    from devctl.ui.services import show_start
+
+    stack = workbench.settings.stack
+    try:
+        with nullcontext(ignore) if as_json else Progress(services) as emit:
+            report = work(emit)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted: what was started by then goes on running",
+            hint="devctl down" + (f" --stack {stack}" if stack else "") + "     stops and removes it",
+        ) from None
+    if problem := explain.failure(report, stack):
+        if not as_json and sys.stderr.isatty():  # the live view is gone; in a pipe its lines stand above
+            show_start(report, {}, sys.stderr)
+        raise problem
+    return report
+
+
+def addresses(workbench: Workbench, report: StartReport) -> Mapping[str, list[str]]:
+    """Service -> where it answers on this machine, its API documentation where it has one."""
+    return {
+        one.service: [
+            with_docs(address)
+            for address in addresses_of(
+                workbench.stack.services[one.service], [port for replica in one.replicas for port in replica.ports]
+            )
+        ]
+        for one in report.services
+    }

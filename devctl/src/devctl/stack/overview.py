@@ -1,0 +1,57 @@
+"""What each service is now: its replicas taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from devctl.stack.port import Health, Replica, State, Usage
+
+_WORST_STATE: Sequence[State] = ("restarting", "exited", "paused", "created", "running")
+_WORST_HEALTH: Sequence[Health] = ("unhealthy", "starting", "healthy", "none")
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """One service. State and health are those of its worst replica; usage is the sum."""
+
+    name: str
+    state: State
+    health: Health
+    replicas: int
+    ready: int
+    restarts: int
+    uptime_seconds: float | None
+    """Of the replica that started last; None where none runs."""
+    exit_code: int | None
+    ports: tuple[str, ...]
+    cpu_percent: float | None
+    memory_bytes: int | None
+    instances: tuple[Replica, ...]
+
+
+def overview(replicas: Sequence[Replica], usage: Mapping[str, Usage], now: float) -> list[ServiceState]:
+    """Take the replicas of each service together, in the order in which they came."""
+    groups: dict[str, list[Replica]] = {}
+    for replica in replicas:
+        groups.setdefault(replica.service, []).append(replica)
+    return [_one(name, tuple(group), usage, now) for name, group in groups.items()]
+
+
+def _one(name: str, group: tuple[Replica, ...], usage: Mapping[str, Usage], now: float) -> ServiceState:
+    used = [usage[replica.name] for replica in group if replica.name in usage]
+    begun = [r.started_at for r in group if r.started_at is not None and r.state == "running"]
+    return ServiceState(
+        name=name,
+        state=min((r.state for r in group), key=_WORST_STATE.index),
+        health=min((r.health for r in group), key=_WORST_HEALTH.index),
+        replicas=len(group),
+        ready=sum(r.state == "running" and r.health in ("healthy", "none") for r in group),
+        restarts=sum(r.restarts for r in group),
+        uptime_seconds=max(0.0, now - max(begun)) if begun else None,
+        exit_code=next((r.exit_code for r in group if r.exit_code is not None), None),
+        ports=tuple(dict.fromkeys(port for r in group for port in r.ports)),
+        cpu_percent=sum(one.cpu_percent for one in used) if used else None,
+        memory_bytes=sum(one.memory_bytes for one in used) if used else None,
+        instances=group,
+    )

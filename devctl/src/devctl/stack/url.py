@@ -1,0 +1,39 @@
+"""Where a service can be reached from this machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from devctl.stack.model import Service
+
+_HTTP = re.compile(r"https?://[^/\s:]+:(\d+)")
+_PATIENCE_SECONDS = 0.5
+
+
+def addresses_of(service: Service, ports: Sequence[str]) -> list[str]:
+    """`http://127.0.0.1:8001` where the health check speaks HTTP to that port, else `127.0.0.1:6379`."""
+    spoken = set(_HTTP.findall(" ".join(service.healthcheck.test))) if service.healthcheck else set()
+    found = []
+    for text in ports:
+        published, _, target = text.partition("->")
+        published = published.replace("0.0.0.0:", "127.0.0.1:")  # bound everywhere is here, too
+        found.append(f"http://{published}" if target in spoken else published)
+    return found
+
+
+def with_docs(address: str) -> str:
+    """The address of the service's API documentation where it has one at /docs, else the address itself."""
+    if not address.startswith("http://"):
+        return address
+    import http.client  # 15 ms, for services that speak HTTP only
+
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=_PATIENCE_SECONDS)
+    try:
+        connection.request("GET", "/docs")
+        return f"{address}/docs" if connection.getresponse().status == http.client.OK else address
+    except (OSError, http.client.HTTPException):
+        return address
+    finally:
+        connection.close()

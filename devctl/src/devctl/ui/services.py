@@ -1,0 +1,188 @@
+"""How services look when a command is done: how each came up, and what each is now."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from devctl.stack.overview import ServiceState
+from devctl.stack.start import ServiceStart, StartReport
+from devctl.ui.console import sign
+from devctl.ui.paint import Colour, Paint
+from devctl.ui.progress import SIGNS
+from devctl.ui.units import age, duration, size
+
+_WAIT_WORTH_TELLING_SECONDS = 0.05
+
+
+def show_start(report: StartReport, addresses: Mapping[str, Sequence[str]], stream: IO[str] | None = None) -> None:
+    """Each service that is there: how long it took, what it waited for, where it answers."""
+    stream = stream or sys.stdout
+    paint = Paint(stream)
+    width = max((len(one.service) for one in report.services), default=0)
+    for one in report.services:
+        if one.phase not in ("ready", "finished"):
+            continue
+        symbol, colour = SIGNS[one.phase]
+        time = "" if one.was_running else duration(one.seconds)
+        where = "  ".join(addresses.get(one.service, ()))
+        said = "running already" if one.was_running else one.detail
+        head = f"{paint(sign(symbol, stream), colour)} {one.service.ljust(width)} {time:>6}  {one.phase}"
+        parts = [part for part in (paint(where, "cyan"), paint(said, "dim")) if part]
+        stream.write("  ".join([head, "  ".join(parts)]).rstrip() + "\n")
+        if waited := _waited(one):
+            stream.write(paint(f"  {waited}", "dim") + "\n")
+    stream.flush()
+
+
+def show_next(steps: Sequence[tuple[str, str]], stream: IO[str] | None = None) -> None:
+    """What to type next, and what for."""
+    stream = stream or sys.stderr
+    paint = Paint(stream)
+    width = max((len(command) for command, _ in steps), default=0)
+    for command, why in steps:
+        line = f"{paint(command.ljust(width), 'cyan')}   {why}" if why else paint(command, "cyan")
+        stream.write(f"{sign('→', stream)} {line}\n")
+    stream.flush()
+
+
+@dataclass(frozen=True)
+class _Column:
+    head: str
+    cell: Callable[[ServiceState], str]
+    right: bool = False
+
+
+_COLUMNS = (
+    _Column("SERVICE", lambda s: s.name),
+    _Column("STATE", lambda s: s.state),
+    _Column("HEALTH", lambda s: "-" if s.health == "none" else s.health),
+    _Column("UP", lambda s: " ".join(part for part in (_up(s), _count(s)) if part)),
+    _Column("CPU", lambda s: "" if s.cpu_percent is None else f"{s.cpu_percent:.1f}%", right=True),
+    _Column("MEM", lambda s: "" if s.memory_bytes is None else size(s.memory_bytes), right=True),
+    _Column("PORTS", lambda s: " ".join(_short(port) for port in s.ports)),
+)
+_COLOURS: Mapping[str, Colour] = {
+    "healthy": "green",
+    "starting": "yellow",
+    "restarting": "red",
+    "exited": "red",
+    "unhealthy": "red",
+}
+
+
+def show_table(services: Sequence[ServiceState], stream: IO[str] | None = None) -> None:
+    """The table of `devctl ps`."""
+    stream = stream or sys.stdout
+    paint = Paint(stream)
+    rows = [[column.head for column in _COLUMNS], *([column.cell(one) for column in _COLUMNS] for one in services)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(_COLUMNS))]
+    for number, row in enumerate(rows):
+        cells = []
+        for column, width, cell in zip(_COLUMNS, widths, row, strict=True):
+            padded = cell.rjust(width) if column.right else cell.ljust(width)
+            colour = "dim" if number == 0 else _COLOURS.get(cell) or ("cyan" if column.head == "SERVICE" else None)
+            cells.append(paint(padded, colour) if colour else padded)
+        stream.write("  ".join(cells).rstrip() + "\n")
+    stream.flush()
+
+
+def show_stopped(services: Sequence[str], seconds: float, data: str, stream: IO[str]) -> None:
+    """What `devctl down` did."""
+    what = f"stopped {', '.join(services)} in {duration(seconds)}; {data}" if services else f"nothing ran; {data}"
+    stream.write(f"{Paint(stream)(sign('✔', stream), 'green')} {what}\n")
+
+
+def show_built(services: Sequence[str], seconds: float, stream: IO[str]) -> None:
+    """What `devctl build` did."""
+    stream.write(f"{Paint(stream)(sign('✔', stream), 'green')} built {', '.join(services)} in {duration(seconds)}\n")
+
+
+def start_document(
+    command: str,
+    report: StartReport,
+    addresses: Mapping[str, Sequence[str]],
+    stack: str,
+    steps: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any]:
+    """devctl.up/1, devctl.restart/1, devctl.scale/1."""
+    return {
+        "schema": f"devctl.{command}/1",
+        "runtime": report.runtime,
+        "stack": stack,
+        "seconds": round(report.seconds, 3),
+        "built": list(report.built),
+        "build_seconds": round(report.build_seconds, 3),
+        "services": [
+            {
+                "name": one.service,
+                "state": one.phase,
+                "was_running": one.was_running,
+                "seconds": round(one.seconds, 3),
+                "own_seconds": round(one.own_seconds, 3),
+                "waited": {name: round(seconds, 3) for name, seconds in one.waited.items()},
+                "replicas": len(one.replicas),
+                "ports": [port for replica in one.replicas for port in replica.ports],
+                "addresses": list(addresses.get(one.service, ())),
+            }
+            for one in report.services
+        ],
+        "next": [{"command": command, "why": why} for command, why in steps],
+    }
+
+
+def ps_document(services: Sequence[ServiceState], runtime: str, stack: str) -> dict[str, Any]:
+    """devctl.ps/1."""
+    return {
+        "schema": "devctl.ps/1",
+        "runtime": runtime,
+        "stack": stack,
+        "services": [
+            {
+                "name": one.name,
+                "state": one.state,
+                "health": one.health,
+                "replicas": one.replicas,
+                "ready": one.ready,
+                "restarts": one.restarts,
+                "uptime_seconds": None if one.uptime_seconds is None else round(one.uptime_seconds, 1),
+                "exit_code": one.exit_code,
+                "ports": list(one.ports),
+                "cpu_percent": None if one.cpu_percent is None else round(one.cpu_percent, 2),
+                "memory_bytes": one.memory_bytes,
+                "instances": [
+                    {"name": r.name, "state": r.state, "health": r.health, "restarts": r.restarts, "pid": r.pid}
+                    for r in one.instances
+                ],
+            }
+            for one in services
+        ],
+    }
+
+
+def _waited(one: ServiceStart) -> str:
+    waited = {name: seconds for name, seconds in one.waited.items() if seconds >= _WAIT_WORTH_TELLING_SECONDS}
+    if not waited:
+        return ""
+    names = ", ".join(f"{name} {duration(seconds)}" for name, seconds in waited.items())
+    return f"waited for {names}, then its own start {duration(one.own_seconds)}"
+
+
+def _up(one: ServiceState) -> str:
+    if one.uptime_seconds is None:
+        return f"exit {one.exit_code}" if one.exit_code is not None else "-"
+    return age(one.uptime_seconds)
+
+
+def _count(one: ServiceState) -> str:
+    counts = [f"{one.ready}/{one.replicas}"] if one.replicas != 1 else []
+    counts += [f"{one.restarts} restart{'s' * (one.restarts != 1)}"] if one.restarts else []
+    return " ".join(counts)
+
+
+def _short(port: str) -> str:
+    """`127.0.0.1:8001->8001` as `127.0.0.1:8001`: the second half matters only where it differs."""
+    published, _, target = port.partition("->")
+    return published if published.endswith(f":{target}") else port
