@@ -40,7 +40,7 @@ class Access:
             async def observed(message: Message) -> None:
                 nonlocal status
                 if message["type"] == "http.response.start":
-                    status = message["status"]
+                    status = int(message["status"])
                     message = {**message, "headers": [*message["headers"], (HEADER, bound.encode())]}
                 await send(message)
 

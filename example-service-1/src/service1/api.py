@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from service1.access import Access
+from service1.access import Access, internal_error
 from service1.errors import ApiError, BrokerUnavailable, ErrorBody, OutcomeUnknown, invalid_request
 from service1.handlers import Orders
 from service1.limits import BodyLimit
@@ -123,6 +123,10 @@ def _add_error_answers(api: FastAPI) -> None:
     @api.exception_handler(RequestValidationError)
     async def _invalid(_: Request, exc: RequestValidationError) -> Response:
         return invalid_request(exc.errors()).response()
+
+    @api.exception_handler(Exception)
+    async def _bug(_: Request, __: Exception) -> Response:
+        return internal_error().response()  # and raised on, to be logged by Access
 
     @api.exception_handler(HTTPException)
     async def _http(request: Request, exc: HTTPException) -> Response:

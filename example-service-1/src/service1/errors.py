@@ -49,7 +49,7 @@ class ApiError(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
-        self.status = status
+        self.status = int(status)
         self.headers = dict(headers or {})
         self.body = ErrorBody(
             error=error,
@@ -105,9 +105,19 @@ def retry_later() -> dict[str, str]:
 
 def invalid_request(found: Sequence[Any]) -> ApiError:
     """422 with every field that is wrong, from pydantic's list of errors. Values are not repeated."""
-    fields = [WrongField(field=name(one["loc"]), message=one["msg"].removeprefix("Value error, ")) for one in found]
+    fields = [
+        WrongField(field=name(one["loc"]), message=one["msg"].removeprefix("Value error, "))
+        for one in found
+        if not _echo(one["loc"], found)
+    ]
     count = "1 field is" if len(fields) == 1 else f"{len(fields)} fields are"
     return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", f"{count} wrong.", fields=fields)
+
+
+def _echo(location: Sequence[str | int], found: Sequence[Any]) -> bool:
+    """A list whose items are wrong is reported as too short as well; that would send its reader the wrong way."""
+    depth = len(location)
+    return any(len(one["loc"]) > depth and tuple(one["loc"][:depth]) == tuple(location) for one in found)
 
 
 def name(location: Sequence[str | int]) -> str:

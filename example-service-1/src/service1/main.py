@@ -1,5 +1,6 @@
 """Start the service: `python -m service1.main`."""
 
+import os
 import signal
 import socket
 import sys
@@ -42,7 +43,8 @@ def listen(http: HttpSettings) -> socket.socket:
         return socket.create_server((http.host, http.port), family=family, backlog=BACKLOG)
     except OSError as exc:
         where = f"HTTP_HOST={http.host}, HTTP_PORT={http.port}"
-        raise SettingsError(f"{where}: {exc.strerror or exc}; choose another port, or free this one") from exc
+        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc)  # below 0: a name that nobody knows
+        raise SettingsError(f"{where}: {why}; choose another port, or free this one") from exc
 
 
 def serve(app: ASGIApp, listener: socket.socket) -> None:

@@ -1,7 +1,8 @@
-"""A Redis client for an event loop: every wait is short, nothing is tried twice behind our back."""
+"""A Redis client for an event loop: every wait is short, nothing is tried again and again behind our back."""
 
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+import redis.exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -19,7 +20,9 @@ def connect(url: str, patience_seconds: float) -> Redis:
         timeout=patience_seconds,
         socket_timeout=patience_seconds,
         socket_connect_timeout=patience_seconds,
-        retry=Retry(NoBackoff(), 0),  # redis-py's own default waits and tries several times
+        # At once on a new connection when this one turns out to be dead (a restart), and then no more: redis-py's own
+        # default waits and tries several times. What we ask of it may be asked twice.
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
         protocol=2,  # RESP3 costs a handshake and brings nothing to GET and SET
     )
     return Redis.from_pool(pool)

@@ -1,0 +1,117 @@
+"""Correlation ids, the line for each request, the metrics."""
+
+import logging
+
+import pytest
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+
+from common_tasks import correlation
+from service1.access import correlation_id
+
+
+@pytest.fixture
+def lines():
+    with structlog.testing.capture_logs() as caught:
+        yield caught
+
+
+def test_the_callers_correlation_id_goes_through(client, orders, body, monkeypatch):
+    seen = []
+    place = orders.place
+
+    async def spy(order):
+        seen.append(correlation.current())
+        await place(order)
+
+    monkeypatch.setattr(orders, "place", spy)
+    answer = client.post("/api/orders", json=body, headers={"X-Correlation-ID": "shop-42"})
+
+    assert ["shop-42"] == seen
+    assert "shop-42" == answer.headers["x-correlation-id"]
+
+
+def test_without_one_each_request_has_a_new_one(client):
+    ids = {client.get("/health").headers["x-correlation-id"] for _ in range(3)}
+
+    assert 3 == len(ids)
+    assert {32} == {len(one) for one in ids}
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, 'a"b', "a\u00e9", "{}"])
+def test_one_that_could_do_harm_is_replaced(client, given):
+    answer = client.get("/health", headers=[(b"X-Correlation-ID", given.encode("latin-1"))])
+
+    assert given != answer.headers["x-correlation-id"]
+
+
+def test_a_newline_does_not_get_into_the_logs():
+    assert "\n" not in correlation_id({"headers": [(b"x-correlation-id", b"a\nb")]})
+
+
+def test_errors_carry_it_too(client):
+    answer = client.get("/nothing", headers={"X-Correlation-ID": "shop-42"})
+
+    assert ("shop-42", "shop-42") == (answer.headers["x-correlation-id"], answer.json()["correlation_id"])
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("DELETE", "/api/orders", 405)])
+def test_every_error_has_the_one_shape(client, method, path, status):
+    answer = client.request(method, path)
+
+    assert status == answer.status_code
+    assert {"error", "message", "correlation_id"} == set(answer.json())
+
+
+def test_a_405_says_what_is_allowed(client):
+    assert "POST" in client.delete("/api/orders").headers["allow"]
+
+
+def test_a_request_is_one_line_without_its_body_and_query(client, body, lines):
+    client.post(
+        "/api/orders?token=hunter2", json={**body, "customer_id": "hunter3"}, headers={"Authorization": "hunter4"}
+    )
+    requests = [line for line in lines if line["event"] == "http.request"]
+
+    assert [("POST", "/api/orders", 202)] == [(one["method"], one["path"], one["status"]) for one in requests]
+    assert 0 < requests[0]["seconds"] < 5
+    assert "hunter" not in str(lines)
+
+
+def test_a_bug_is_logged_with_its_traceback(client, orders, body, lines):
+    orders.problem = RuntimeError("boom")
+    client.post("/api/orders", json=body)
+
+    assert [True] == [line["exc_info"] for line in lines if line["event"] == "http.failed"]
+
+
+def test_probes_are_quiet_until_they_fail(client, orders, lines):
+    client.get("/health")
+    client.get("/ready")
+    orders.lose_the_broker()
+    client.get("/ready")
+
+    assert ["debug", "debug", "info"] == [line["log_level"] for line in lines]
+    assert logging.DEBUG < logging.INFO
+
+
+def test_metrics_count_by_route_not_by_path(client, orders, body):
+    client.post("/api/orders", json=body)
+    for number in range(3):
+        client.get(f"/api/orders/0b9d1c1e-6f0a-4a52-9d53-6c1b7f2c8a1{number}")
+        client.get(f"/wp-admin/{number}")
+        client.request(f"X{number}", "/health")
+    orders.lose_the_broker()
+    client.post("/api/orders", json=body)
+    answer = client.get("/metrics")
+    samples = [one for family in text_string_to_metric_families(answer.text) for one in family.samples]
+    requests = {tuple(one.labels.values()): one.value for one in samples if one.name == "http_requests_total"}
+
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 3 == requests["GET", "/api/orders/{order_id}", "404"]
+    assert 3 == requests["GET", "unknown", "404"]
+    assert 3 == requests["other", "/health", "405"]
+    assert {"accepted": 1, "unavailable": 1, "unknown": 0} == {
+        one.labels["outcome"]: one.value for one in samples if one.name == "orders_total"
+    }
+    assert any(one.name == "process_resident_memory_bytes" for one in samples)
