@@ -39,6 +39,8 @@ class Ledger:
         self._entries: list[tuple[str, str]] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()
+        self._starting = threading.Lock()
+        self._connection: Any = None  # kept: to connect anew for every flush costs more than the tasks of a bench
         self._writer_of = 0  # the process whose thread writes: a forked child has none, and starts its own
 
     @classmethod
@@ -73,20 +75,26 @@ class Ledger:
             for run, entry in entries:
                 runs.setdefault(run, []).append(entry)
             try:
-                with self._app.connection_for_write() as connection:
-                    channel: Any = connection.default_channel  # a Redis channel has its client
-                    pipe = channel.client.pipeline(transaction=False)
-                    for run, lines in runs.items():
-                        pipe.rpush(key(run), *lines)
-                    pipe.execute()
+                if self._connection is None:
+                    self._connection = self._app.connection_for_write()
+                channel: Any = self._connection.default_channel  # a Redis channel has its client
+                pipe = channel.client.pipeline(transaction=False)
+                for run, lines in runs.items():
+                    pipe.rpush(key(run), *lines)
+                pipe.execute()
             except Exception as exc:  # a ledger that cannot be written must not fail the task; the audit tells
+                self._connection = None
                 logger.warning("bench ledger: %d entries not written: %s", len(entries), exc)
 
     def _start(self) -> None:
-        self._lock, self._writing = threading.Lock(), threading.Lock()
-        self._entries = []
-        self._writer_of = os.getpid()
-        threading.Thread(target=self._write, name="bench-ledger", daemon=True).start()
+        with self._starting:
+            if self._writer_of == os.getpid():  # another thread was quicker
+                return
+            self._lock, self._writing = threading.Lock(), threading.Lock()
+            self._entries = []
+            self._connection = None  # a parent's is not ours to use
+            self._writer_of = os.getpid()
+            threading.Thread(target=self._write, name="bench-ledger", daemon=True).start()
 
     def _write(self) -> None:
         while True:
