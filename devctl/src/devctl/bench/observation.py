@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from devctl.broker.port import Execution
-
-_IDS = uuid.UUID("6f1b9a52-2f0e-5c55-9b1e-0d9c9d1f7c11")  # a namespace of the bench's own
-
-
-def task_ids(run: str, count: int) -> list[str]:
-    """The task ids of a run: follow from its name, so that whoever cleans up needs no list of them."""
-    return [str(uuid.uuid5(_IDS, f"{run}/{number}")) for number in range(count)]
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class Plan:
 
     task: Task
     workers: tuple[int, ...]
+    """Ascending; none: as many as run."""
     repeats: int = 5
     tasks: int | None = None
     """Messages in one run; None: as many as the warm-up says take `run_seconds`."""
@@ -49,7 +50,7 @@ class Plan:
                 f"--repeats {self.repeats}: fewer than {FEWEST_REPEATS} runs show no spread",
                 hint=f"--repeats {FEWEST_REPEATS} is the least, 5 the default",
             )
-        if self.tasks is not None and self.tasks < max(self.workers):
+        if self.tasks is not None and self.tasks < max(self.workers, default=1):
             raise UsageError(
                 f"--tasks {self.tasks}: {max(self.workers)} workers need at least one each",
                 hint="leave --tasks out: the warm-up finds a number that takes a few seconds",

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 LEVEL = 0.95
@@ -44,10 +45,11 @@ def bootstrap(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Estimate:
-    """The statistic with its percentile bootstrap interval: Efron and Tibshirani, An Introduction to the Bootstrap, §13.3.
+    """The statistic with its percentile bootstrap interval.
 
-    Not BCa: its correction needs the jackknife of the statistic, and the jackknife of a median is not consistent
-    (the same book, §11.6). How much the interval of a handful of runs can promise, `coverage` says.
+    Efron and Tibshirani, An Introduction to the Bootstrap, §13.3. Not BCa: its correction needs the jackknife of the
+    statistic, and the jackknife of a median is not consistent (the same book, §11.6). How much the interval of a
+    handful of runs can promise, `coverage` says.
     """
     if len(sample) == 1:
         return Estimate(statistic(sample), sample[0], sample[0])
@@ -86,15 +88,15 @@ def outliers(sample: Sequence[float], *, threshold: float = 3.5, least: float = 
     return [
         position
         for position, value in enumerate(sample)
-        if abs(value - middle) > least * middle
-        and (spread == 0 or 0.6745 * abs(value - middle) / spread > threshold)
+        if abs(value - middle) > least * middle and (spread == 0 or 0.6745 * abs(value - middle) / spread > threshold)
     ]
 
 
 def trend(sample: Sequence[float]) -> float:
     """Change from the first to the last run as a share of the median, by the median of all pairwise slopes.
 
-    The Theil-Sen estimator; Sen, Journal of the American Statistical Association 63 (1968): one odd run does not make it.
+    The Theil-Sen estimator, which one odd run does not move: Sen, Journal of the American Statistical Association 63
+    (1968).
     """
     slopes = [
         (sample[later] - sample[earlier]) / (later - earlier)
@@ -106,5 +108,5 @@ def trend(sample: Sequence[float]) -> float:
 
 def steadily(sample: Sequence[float]) -> bool:
     """Whether the runs only rise, or only fall: what chance does to n runs once in n!/2 times."""
-    steps = [later - earlier for earlier, later in zip(sample, sample[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(sample)]
     return all(step > 0 for step in steps) or all(step < 0 for step in steps)

@@ -6,16 +6,33 @@ from collections.abc import Callable
 
 import typer
 
+from devctl.cli.bench import bench
 from devctl.cli.build import build
 from devctl.cli.doctor import doctor
 from devctl.cli.down import down
 from devctl.cli.logs import logs
 from devctl.cli.ps import ps
+from devctl.cli.queues import queues
 from devctl.cli.restart import restart
 from devctl.cli.scale import scale
+from devctl.cli.send_task import send_task
+from devctl.cli.tasks import tasks
 from devctl.cli.up import up
 
-COMMANDS: tuple[Callable[..., None], ...] = (up, down, ps, logs, restart, scale, build, doctor)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    up,
+    down,
+    ps,
+    logs,
+    restart,
+    scale,
+    build,
+    tasks,
+    queues,
+    send_task,
+    bench,
+    doctor,
+)
 
 app = typer.Typer(
     name="devctl",

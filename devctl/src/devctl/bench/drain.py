@@ -1,0 +1,96 @@
+"""One run: publish a backlog to a queue that nobody consumes yet, let the workers begin, and watch until it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from devctl.bench.fleet import Fleet
+from devctl.bench.meter import Meter, load
+from devctl.bench.observation import Observation
+from devctl.bench.workload import Workload
+from devctl.broker import runs
+from devctl.broker.port import Broker
+from devctl.errors import WaitTimeout
+from devctl.stack.clock import Clock
+from devctl.stack.guard import Guard
+from devctl.stack.port import Replica
+from devctl.stack.undo import Forget, Leave, wait_until_unclaimed
+
+POLL_SECONDS = 0.1  # one LLEN each
+TELL_SECONDS = 0.25
+STALL_SECONDS = 2.0
+"""Without a completion for so long, and longer than a few of the tasks take, one looks what is wrong."""
+
+
+@dataclass
+class Drain:
+    """What every run needs."""
+
+    broker: Broker
+    fleet: Fleet
+    guard: Guard
+    meter: Meter
+    clock: Clock
+    workload: Workload
+    timeout: float
+    patience: float
+    """How long nothing may complete before one looks why."""
+
+    def measure(
+        self, run: str, nodes: Sequence[str], tasks: int, round_: int, tell: Callable[[int, float], None]
+    ) -> Observation:
+        """Drain one backlog; `tell(done, rate)` now and then. What the run put into the broker is gone afterwards."""
+        queue = runs.queue(run)
+        forget = self.guard.add(Forget(run, self.workload.queues(run), tasks if self.workload.keeps_results else 0))
+        begun = self.clock.now()
+        self.broker.publish(list(self.workload.messages(run, tasks)))
+        publish_seconds = self.clock.now() - begun
+
+        workers, broker = self.fleet.replicas()
+        leave = self.guard.add(Leave(queue))
+        before = self.meter.read(workers, broker)
+        self.broker.consume(queue, nodes)
+        self._watch(run, tasks, workers, tell)
+        used = load(before, self.meter.read(workers, broker))
+
+        self.guard.undo(leave)
+        # What is claimed now may still run, a second time even: only then is the ledger final.
+        wait_until_unclaimed(self.broker, queue, self.clock)
+        executions = tuple(self.broker.ledger(run))
+        self.guard.undo(forget)
+        return Observation(run, len(nodes), round_, tasks, publish_seconds, executions, tuple(nodes), used)
+
+    def _watch(self, run: str, tasks: int, workers: list[Replica], tell: Callable[[int, float], None]) -> None:
+        """Return when every task has run, or when none is left to run."""
+        begun = told = moved = looked = self.clock.now()
+        done = 0
+        while True:
+            self.clock.sleep(POLL_SECONDS)
+            now = self.clock.now()
+            count = self.broker.executed(run)
+            if count > done:
+                done, moved = count, now
+            if now - told >= TELL_SECONDS:
+                told = now
+                tell(done, done / (now - begun))
+            if done >= tasks and self._all_ran(run, tasks):
+                return
+            if now - moved >= self.patience and now - looked >= STALL_SECONDS:
+                looked = now
+                self.fleet.check(workers)
+                if self._nothing_left(run):
+                    return
+            if now - begun >= self.timeout:
+                raise WaitTimeout(
+                    f"{done:,} of {tasks:,} tasks were done after {self.timeout:g}s",
+                    hint=f"fewer --tasks, a longer --timeout, or see: devctl logs {self.fleet.service}",
+                )
+
+    def _all_ran(self, run: str, tasks: int) -> bool:
+        """A list as long as the backlog may hold one task twice and miss another."""
+        return len({one.task_id for one in self.broker.ledger(run)}) >= tasks
+
+    def _nothing_left(self, run: str) -> bool:
+        queue = runs.queue(run)
+        return not any(one.waiting or one.claimed for one in self.broker.queues([queue]) if one.name == queue)

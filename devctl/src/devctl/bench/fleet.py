@@ -1,0 +1,114 @@
+"""The workers of a bench: brought up to the number that is needed, and put back as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from devctl.bench import events
+from devctl.bench.workload import Workload
+from devctl.broker.port import Broker, Consumer
+from devctl.errors import DevctlError, ServiceCrashed, WaitTimeout
+from devctl.stack import explain
+from devctl.stack.clock import Clock
+from devctl.stack.guard import Guard
+from devctl.stack.port import Replica, Runtime
+from devctl.stack.start import start
+from devctl.stack.undo import Scale, Stop
+
+ANSWER_SECONDS = 30.0  # from "healthy" to the answer to a question; a solo worker may be in a long task
+
+
+def as_many_as_run(runtime: Runtime, service: str) -> int:
+    """How many replicas run; where none does, how many the Compose file asks for."""
+    running = sum(one.service == service and one.state == "running" for one in runtime.status())
+    return running or max(1, runtime.stack.services[service].replicas)
+
+
+@dataclass
+class Fleet:
+    """The replicas of one worker service."""
+
+    runtime: Runtime
+    broker: Callable[[], Broker]
+    guard: Guard
+    clock: Clock
+    emit: Callable[[events.Event], None]
+    service: str
+    start_timeout: float = 60.0
+    stack: str = ""
+    """The name of an isolated stack, for hints."""
+
+    def prepare(self, most: int, workload: Workload) -> list[str]:
+        """Have at least `most` workers, all answering; returns their node names, `most` of them."""
+        begun = self.clock.now()
+        stack = self.runtime.stack
+        before = self.runtime.status()
+        running = {replica.service for replica in before if replica.state == "running"}
+        found = sum(replica.service == self.service and replica.state == "running" for replica in before)
+        needed = stack.closure([stack.broker, self.service])
+        missing = tuple(name for name in needed if name not in running)
+        if not before:
+            self.guard.add(Stop())
+        elif missing:
+            self.guard.add(Stop(missing[::-1]))
+        if found and found < most:
+            self.guard.add(Scale(self.service, found))
+        if missing or found < most:
+            self.emit(events.Preparing(self.service, most, found, missing))
+            report = start(
+                self.runtime,
+                needed,
+                timeout=self.start_timeout,
+                scale={self.service: max(found, most)},
+                emit=self.emit,
+                clock=self.clock,
+            )
+            if problem := explain.failure(report, self.stack):
+                raise problem
+        nodes = self._answering(most, workload)
+        self.emit(events.Prepared(self.clock.now() - begun))
+        return nodes
+
+    def _answering(self, most: int, workload: Workload) -> list[str]:
+        end = self.clock.now() + ANSWER_SECONDS
+        while True:
+            consumers = self.broker().consumers()
+            mine = [one for one in consumers if one.node.partition("@")[0] == self.service]
+            able = [one.node for one in mine if workload.task in one.tasks]
+            if len(able) >= most:
+                return sorted(able)[:most]
+            if len(mine) >= most:
+                raise self._unable(workload, consumers)
+            if self.clock.now() >= end:
+                raise WaitTimeout(
+                    f"{len(able)} of {most} workers answer after {ANSWER_SECONDS:.0f}s",
+                    hint=f"devctl logs {self.service} shows why",
+                )
+            self.clock.sleep(0.2)
+
+    def _unable(self, workload: Workload, consumers: list[Consumer]) -> DevctlError:
+        owners = sorted({one.node.partition("@")[0] for one in consumers if workload.task in one.tasks})
+        return DevctlError(
+            f"{self.service} does not run {workload.task}",
+            hint=f"it is run by {owners[0]}: --service {owners[0]}" if owners else "devctl tasks shows who owns what",
+        )
+
+    def replicas(self) -> tuple[list[Replica], list[Replica]]:
+        """The workers and the broker, as the runtime sees them now."""
+        all_ = self.runtime.status()
+        broker = self.runtime.stack.broker
+        return [one for one in all_ if one.service == self.service], [one for one in all_ if one.service == broker]
+
+    def check(self, before: list[Replica]) -> None:
+        """ServiceCrashed where a worker is not the one it was."""
+        now = {replica.name: replica for replica in self.replicas()[0]}
+        for known in before:
+            seen = now.get(known.name)
+            if seen and (seen.state, seen.restarts, seen.started_at) == ("running", known.restarts, known.started_at):
+                continue
+            code = seen.exit_code if seen else None
+            raise ServiceCrashed(
+                f"{known.name} ended during a run" + (f", exit code {code}" if code is not None else ""),
+                hint=f"devctl logs {self.service} shows why; the runs before are saved",
+            )

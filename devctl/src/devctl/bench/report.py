@@ -1,0 +1,223 @@
+"""From observations to what is said about them: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
+from statistics import fmean
+from typing import Any, Literal
+
+from devctl.bench import statistics
+from devctl.bench.environment import Environment
+from devctl.bench.observation import Audit, Load, Observation, Window, audit, steady
+from devctl.bench.plan import Plan
+from devctl.bench.statistics import Estimate
+from devctl.bench.warnings import Caution, of_point, of_repeats
+from devctl.broker.runs import task_ids
+
+SCHEMA = "devctl.bench/1"
+BUSY = 0.9  # of what there is: the counters and the run do not begin at the same instant
+
+Limit = Literal["machine", "workers", "broker", "waiting"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run in figures."""
+
+    run: str
+    round: int
+    tasks: int
+    window: Window
+    publish_seconds: float
+    audit: Audit
+    load: Load | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One number of workers: all its runs."""
+
+    workers: int
+    runs: tuple[Run, ...]
+    """By round."""
+    throughput: Estimate
+    audit: Audit
+    speed_up: Estimate | None
+    """Against the point with the fewest workers; None where there is no other."""
+    efficiency: float | None
+    """Speed-up over the growth in workers."""
+    oversubscribed: bool
+    load: Load | None
+    limit: Limit | None
+    """What was used up; None where it could not be measured."""
+
+    @property
+    def rates(self) -> list[float]:
+        """Tasks per second of each run."""
+        return [run.window.rate for run in self.runs]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a bench found."""
+
+    name: str
+    plan: Plan
+    environment: Environment
+    points: tuple[Point, ...]
+    cautions: tuple[Caution, ...]
+    saved: str
+    """The folder of the raw runs."""
+
+    @property
+    def audit(self) -> Audit:
+        """Over all runs."""
+        return reduce(add, (point.audit for point in self.points))
+
+
+def summarise(
+    name: str,
+    plan: Plan,
+    environment: Environment,
+    observations: Sequence[Observation],
+    *,
+    cautions: Sequence[Caution] = (),
+    saved: str = "",
+) -> Report:
+    """Make the report of all runs; `cautions` are those about the conditions."""
+    cpus = environment.machine.cpus
+    points: list[Point] = []
+    found = [*cautions, *of_repeats(plan.repeats)]
+    for workers in plan.workers:
+        mine = sorted((one for one in observations if one.workers == workers), key=lambda one: one.round)
+        runs = tuple(_run(one) for one in mine)
+        points.append(_point(workers, runs, points[0] if points else None, cpus))
+        windows = [run.window for run in runs]
+        found += of_point(workers, points[-1].throughput, points[-1].rates, windows, mine, cpus)
+    return Report(name, plan, environment, tuple(points), tuple(found), saved)
+
+
+def _run(one: Observation) -> Run:
+    checked = audit(task_ids(one.run, one.published), one.executions)
+    return Run(one.run, one.round, one.published, steady(one.executions), one.publish_seconds, checked, one.load)
+
+
+def _point(workers: int, runs: tuple[Run, ...], base: Point | None, cpus: int) -> Point:
+    rates = [run.window.rate for run in runs]
+    speed_up = None
+    if base is not None and all(base.rates):
+        speed_up = statistics.bootstrap(statistics.paired_ratios(rates, base.rates))
+    loads = [run.load for run in runs if run.load is not None]
+    load = None
+    if loads and len(loads) == len(runs):
+        load = Load(
+            workers=fmean(one.workers for one in loads),
+            broker=fmean(one.broker for one in loads),
+            machine=fmean(one.machine for one in loads),
+            seconds=sum(one.seconds for one in loads),
+        )
+    return Point(
+        workers=workers,
+        runs=runs,
+        throughput=statistics.bootstrap(rates),
+        audit=reduce(add, (run.audit for run in runs)),
+        speed_up=speed_up,
+        efficiency=speed_up.median / (workers / base.workers) if speed_up and base else None,
+        oversubscribed=workers > cpus,
+        load=load,
+        limit=limit(load, workers, cpus) if load else None,
+    )
+
+
+def limit(load: Load, workers: int, cpus: int) -> Limit:
+    """Say what was used up: every CPU, the workers' processes, the broker's one thread, or nothing but time."""
+    if load.machine >= BUSY * cpus:
+        return "machine"
+    if load.broker >= BUSY:
+        return "broker"
+    if load.workers >= BUSY * workers:
+        return "workers"
+    return "waiting"
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The report as JSON: devctl.bench/1."""
+    return {
+        "schema": SCHEMA,
+        "name": report.name,
+        "runtime": report.environment.runtime,
+        "task": report.plan.task.label,
+        "phase": "capacity",
+        "repeats": report.plan.repeats,
+        "interval": {
+            "statistic": "median of the runs",
+            "method": "percentile bootstrap",
+            "level": statistics.LEVEL,
+            "resamples": statistics.RESAMPLES,
+            "seed": statistics.SEED,
+            "coverage_at_best": statistics.coverage(report.plan.repeats),
+        },
+        "points": [_point_document(point) for point in report.points],
+        "audit": asdict(report.audit),
+        "environment": _environment_document(report.environment),
+        "warnings": [asdict(caution) for caution in report.cautions],
+        "saved": report.saved,
+    }
+
+
+def _point_document(point: Point) -> dict[str, Any]:
+    return {
+        "workers": point.workers,
+        "throughput": {
+            "median": point.throughput.median,
+            "low": point.throughput.low,
+            "high": point.throughput.high,
+            "unit": "tasks/s",
+            "runs": point.rates,
+        },
+        "speed_up": asdict(point.speed_up) if point.speed_up else None,
+        "efficiency": point.efficiency,
+        "oversubscribed": point.oversubscribed,
+        "audit": asdict(point.audit),
+        "cpu": _load_document(point.load),
+        "limit": point.limit,
+        "runs": [
+            {
+                "run": run.run,
+                "round": run.round,
+                "tasks": run.tasks,
+                "rate": run.window.rate,
+                "window_seconds": run.window.seconds,
+                "completions": run.window.completions,
+                "publish_seconds": run.publish_seconds,
+                "audit": asdict(run.audit),
+                "cpu": _load_document(run.load),
+            }
+            for run in point.runs
+        ],
+    }
+
+
+def _load_document(load: Load | None) -> dict[str, Any] | None:
+    if load is None:
+        return None
+    return {"workers": load.workers, "broker": load.broker, "machine": load.machine, "unit": "CPUs"}
+
+
+def _environment_document(environment: Environment) -> dict[str, Any]:
+    machine = asdict(environment.machine)
+    machine["packages"] = dict(environment.machine.packages)
+    return {
+        **machine,
+        "runtime": environment.runtime,
+        "server": {
+            "product": environment.server.product,
+            "version": environment.server.version,
+            "persistence": environment.server.persistence,
+            "eviction_policy": environment.server.eviction_policy,
+        },
+        "workers": asdict(environment.workers),
+    }

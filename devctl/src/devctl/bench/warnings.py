@@ -1,0 +1,141 @@
+"""What makes a figure less than it seems, as values with advice; the wording of all of them is here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from devctl.bench.environment import Environment
+from devctl.bench.observation import Observation, Window, shares
+from devctl.bench.statistics import Estimate, coverage, outliers, steadily, trend
+from devctl.broker.port import QueueDepth
+
+BUSY_LOAD = 0.5  # of the CPUs: half of the machine has other work
+WIDE_INTERVAL = 0.10
+LEAST_COVERAGE = 0.90
+SHORT_WINDOW_SECONDS = 1.0
+FEW_COMPLETIONS = 100
+LEAST_STEADY_SHARE = 0.5
+LEAST_WORKER_SHARE = 0.5  # of an equal share of the tasks
+STEADY_DRIFT = 0.10
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One reason to doubt, and what to do about it."""
+
+    code: str
+    message: str
+    advice: str
+    workers: int | None = None
+    """The point it is about; None: the whole bench."""
+
+
+def of_environment(environment: Environment, depths: Sequence[QueueDepth]) -> Iterator[Caution]:
+    """Look at the conditions before the first run."""
+    machine = environment.machine
+    if machine.load_average is not None and machine.load_average > BUSY_LOAD * machine.cpus:
+        yield Caution(
+            "noisy-machine",
+            f"the machine was busy before: load {machine.load_average:.1f} on {machine.cpus} CPUs",
+            "end other work, or raise --repeats",
+        )
+    waiting = [depth for depth in depths if depth.waiting or depth.claimed]
+    if waiting:
+        names = ", ".join(f"{depth.name} {depth.waiting + depth.claimed:,}" for depth in waiting[:3])
+        yield Caution(
+            "other-work",
+            f"the same workers have other work: {names}",
+            "bench when the queues are empty, or on a stack of its own: devctl up --isolated",
+        )
+
+
+def of_repeats(repeats: int) -> Iterator[Caution]:
+    """Look at how many runs there are."""
+    if coverage(repeats) < LEAST_COVERAGE:
+        yield Caution(
+            "few-runs",
+            f"{repeats} runs: their whole span holds the true median in {coverage(repeats):.0%} of cases, not 95%",
+            "--repeats 6 is the least for 95%",
+        )
+
+
+def of_point(
+    workers: int,
+    throughput: Estimate,
+    rates: Sequence[float],
+    windows: Sequence[Window],
+    observations: Sequence[Observation],
+    cpus: int,
+) -> Iterator[Caution]:
+    """Look at the runs of one number of workers; `rates` in the order in which they were measured."""
+    if workers > cpus:
+        yield Caution(
+            "oversubscribed",
+            f"oversubscribed: {workers} workers, {cpus} CPUs",
+            "only tasks that wait can gain from more workers than CPUs",
+            workers,
+        )
+    yield from _of_lengths(workers, windows, observations)
+    yield from _of_spread(workers, throughput, rates)
+    idle = [node for one in observations for node in one.nodes if node not in shares(one.executions)]
+    if idle:
+        yield Caution("idle-worker", f"{idle[0]} took no task", "raise --tasks; devctl logs shows why", workers)
+    elif any(_uneven(one) for one in observations):
+        yield Caution(
+            "uneven", "some workers took less than half their share of the tasks", "raise --tasks or --seconds", workers
+        )
+
+
+def _of_lengths(workers: int, windows: Sequence[Window], observations: Sequence[Observation]) -> Iterator[Caution]:
+    shortest = min(windows, key=lambda window: window.seconds)
+    if shortest.seconds < SHORT_WINDOW_SECONDS:
+        yield Caution(
+            "short-run",
+            f"a steady stretch of only {shortest.seconds:.2f}s",
+            "raise --tasks, or leave it out",
+            workers,
+        )
+    elif any(w.completions < LEAST_STEADY_SHARE * o.published for w, o in zip(windows, observations, strict=True)):
+        yield Caution(
+            "unsteady", "less than half of a run's tasks fell into its steady stretch", "raise --tasks", workers
+        )
+    fewest = min(window.completions for window in windows)
+    if fewest < FEW_COMPLETIONS:
+        yield Caution("few-tasks", f"only {fewest} completions in a run", "raise --tasks or --seconds", workers)
+    changes = [(late - early) / max(1, early + late) * 2 for early, late in (window.halves for window in windows)]
+    if all(change > STEADY_DRIFT for change in changes) or all(change < -STEADY_DRIFT for change in changes):
+        word = "rises" if changes[0] > 0 else "falls"
+        yield Caution(
+            "drift-in-run",
+            f"the rate {word} within each run, by {abs(changes[0]):.0%} from one half to the next",
+            "raise --warmup and --seconds",
+            workers,
+        )
+
+
+def _of_spread(workers: int, throughput: Estimate, rates: Sequence[float]) -> Iterator[Caution]:
+    if throughput.relative_width > WIDE_INTERVAL:
+        yield Caution(
+            "wide-interval",
+            f"the interval is {throughput.relative_width:.0%} of the median",
+            "raise --repeats or --seconds, or end other work on this machine",
+            workers,
+        )
+    for position in outliers(rates):
+        yield Caution(
+            "outlier",
+            f"run {position + 1} is far from the others: {rates[position]:,.0f} tasks/s",
+            "something else may have run just then; measure again",
+            workers,
+        )
+    if len(rates) >= 4 and steadily(rates) and abs(trend(rates)) > STEADY_DRIFT / 2:
+        word = "faster" if rates[-1] > rates[0] else "slower"
+        yield Caution(
+            "drift", f"each run was {word} than the one before, {trend(rates):+.0%} in all", "raise --warmup", workers
+        )
+
+
+def _uneven(observation: Observation) -> bool:
+    taken = shares(observation.executions)
+    return any(count < LEAST_WORKER_SHARE * observation.published / observation.workers for count in taken.values())

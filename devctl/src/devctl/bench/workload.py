@@ -1,0 +1,53 @@
+"""What the messages of a run are: the bench's own task, or a contract with sample payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devctl.bench.plan import Task
+from devctl.broker import runs
+from devctl.broker.port import Message
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One task name, and a payload for each message."""
+
+    label: str
+    task: str
+    """Its name in Celery."""
+    payload: Callable[[int, str], Mapping[str, Any] | None]
+    """(number of the message, its task id) -> the JSON object; None: a task without a payload."""
+    keeps_results: bool = False
+    """A contract's results are stored, as they would be in earnest; the bench's own task has none."""
+    publishes_to: tuple[str, ...] = ()
+    """Queues that its children may go to, in earnest."""
+
+    def messages(self, run: str, count: int) -> Iterator[Message]:
+        """The backlog of a run."""
+        for number, task_id in enumerate(runs.task_ids(run, count)):
+            payload = self.payload(number, task_id)
+            yield Message(
+                task=self.task,
+                queue=runs.queue(run),
+                task_id=task_id,
+                args=() if payload is None else (payload,),
+                headers={runs.HEADER: run},
+                ignore_result=not self.keeps_results,
+            )
+
+    def queues(self, run: str) -> tuple[str, ...]:
+        """Every queue that the run can leave behind; its own first."""
+        return (runs.queue(run), *(runs.child_queue(run, name) for name in self.publishes_to))
+
+
+def own(task: Task) -> Workload:
+    """The bench's own task: does nothing, computes or waits."""
+    from common_tasks.bench import BenchKind, BenchPayload, bench
+
+    # Checked once by the contract; the copies differ in their id alone.
+    sample = BenchPayload(kind=BenchKind(task.kind), milliseconds=task.milliseconds, source_service="devctl")
+    document = sample.model_dump(mode="json")
+    return Workload(task.label, bench.name, lambda _, task_id: {**document, "task_id": task_id})

@@ -1,0 +1,88 @@
+"""devctl bench"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from devctl import errors
+from devctl.cli import options
+from devctl.errors import Interrupted
+
+
+def bench(
+    workers: Annotated[
+        str, typer.Option(metavar="N[,N…]", help="How many workers; several: a table.", show_default="as many as run")
+    ] = "",
+    task: Annotated[
+        str, typer.Option(metavar="noop|cpu:MS|wait:MS|NAME", help="What they do: nothing, compute, wait, a contract.")
+    ] = "noop",
+    tasks: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Tasks in each run.", show_default="what --seconds take")
+    ] = None,
+    seconds: Annotated[float, typer.Option(metavar="S", help="How long a run shall take.")] = 2.5,
+    repeats: Annotated[int, typer.Option(metavar="N", help="Runs of each number of workers, at least 3.")] = 5,
+    warmup: Annotated[float, typer.Option(metavar="S", help="Work before the first run that counts.")] = 1.0,
+    timeout: Annotated[float, typer.Option(metavar="S", help="The longest that one run may take.")] = 120.0,
+    service: Annotated[
+        str,
+        typer.Option(
+            metavar="SERVICE",
+            help="Whose replicas to scale.",
+            show_default="the Compose file's worker",
+            autocompletion=options.complete_services,
+        ),
+    ] = "",
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Measure how many tasks per second the workers finish, and check that each was done exactly once.
+
+    A backlog is published to a queue of the bench's own and then drained. Broker and workers are started where they do
+    not run. Afterwards everything is as it was. What the figures mean: docs/bench.md
+
+    \b
+    Examples:
+      devctl bench --workers 4
+      devctl bench --workers 1,2,4 --task wait:10
+      devctl bench --task process_order --repeats 10 --json
+
+    \b
+    Exit codes: 0 done, 1 tasks lost or doubled, 2 usage, 3 timed out,
+    4 a worker crashed, 130 Ctrl-C
+    """
+    from contextlib import nullcontext
+
+    from devctl.bench.events import ignore
+    from devctl.bench.plan import Plan, parse_task, parse_workers
+    from devctl.bench.report import document
+    from devctl.cli.measured import guarded, measured, workload
+    from devctl.ui import bench as ui
+    from devctl.ui.console import write_json
+
+    plan = Plan(
+        parse_task(task),
+        parse_workers(workers) if workers else (),
+        repeats=repeats,
+        tasks=tasks,
+        run_seconds=seconds,
+        warmup_seconds=warmup,
+        timeout_seconds=timeout,
+        service=service,
+    )
+    workbench = options.open_workbench(runtime, stack)
+    work = workload(workbench, plan.task)
+    options.announce(workbench, as_json=as_json)
+    try:
+        with nullcontext(ignore) if as_json else ui.Progress() as emit, guarded(workbench) as guard:
+            report = measured(workbench, plan, work, guard, emit)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted: everything is as it was before") from None
+    if as_json:
+        write_json(document(report))
+    else:
+        ui.show(report)
+    if not report.audit.clean:
+        raise typer.Exit(errors.PROBLEM)

@@ -1,0 +1,61 @@
+"""A bench over a workbench; used by the commands that measure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from devctl.workbench import Workbench
+
+if TYPE_CHECKING:
+    from devctl.bench.events import Event
+    from devctl.bench.plan import Plan, Task
+    from devctl.bench.report import Report
+    from devctl.bench.workload import Workload
+    from devctl.stack.guard import Guard
+
+
+@contextmanager
+def guarded(workbench: Workbench) -> Iterator[Guard]:
+    """A guard over this workbench's runtime and broker: what the block adds to it is undone, however devctl ends."""
+    from devctl.stack.clock import SystemClock
+    from devctl.stack.guard import guarding
+    from devctl.stack.undo import Undo
+
+    undo = Undo(lambda: workbench.runtime, lambda: workbench.broker, SystemClock())
+    with guarding(workbench.settings, workbench.runtime_choice[0], undo) as guard:
+        yield guard
+
+
+def workload(workbench: Workbench, task: Task) -> Workload:
+    """What the messages are; UsageError where the task is not known."""
+    from devctl.bench import contract
+    from devctl.bench.workload import own
+
+    return contract.of(workbench.catalog, task.contract) if task.kind == "contract" else own(task)
+
+
+def measured(workbench: Workbench, plan: Plan, work: Workload, guard: Guard, emit: Callable[[Event], None]) -> Report:
+    """Measure; a plan without workers takes as many as run."""
+    from devctl.bench import environment, fleet, run
+    from devctl.bench.meter import CpuMeter
+    from devctl.bench.storage import Store
+    from devctl.stack.clock import SystemClock
+
+    machine = environment.machine(workbench.settings.root)
+    if not plan.workers:
+        service = run.service_to_scale(plan, workbench.runtime)
+        plan = dataclasses.replace(plan, workers=(fleet.as_many_as_run(workbench.runtime, service),))
+    clock = SystemClock()
+    ports = run.Ports(
+        runtime=workbench.runtime,
+        broker=lambda: workbench.broker,
+        guard=guard,
+        clock=clock,
+        meter=CpuMeter(clock),
+        store=Store.new(workbench.settings.state, clock.now()),
+        stack=workbench.settings.stack,
+    )
+    return run.run(plan, work, machine, ports, emit)

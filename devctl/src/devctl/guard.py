@@ -1,0 +1,88 @@
+"""The guard process: waits for its owner's end, and puts back what the owner could not. See stack/guard.py.
+
+Beside __main__, because it too composes: it opens runtime and broker for itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from devctl.settings import Settings
+from devctl.stack.clock import SystemClock
+from devctl.stack.undo import Step, Undo, backwards, from_json, to_json
+from devctl.workbench import Workbench
+
+LONGEST_SECONDS = 180  # a stop of every service, with its grace period, and then some
+SETTLE_SECONDS = 3.0
+
+
+def serve(lines: IO[bytes], act: Callable[[dict[str, Any], dict[int, Step]], None]) -> None:
+    """Read what the owner tells until it ends; act on what is left unless it said that it is done."""
+    who: dict[str, Any] = {}
+    steps: dict[int, Step] = {}
+    for line in lines:
+        if not line.endswith(b"\n"):  # the owner died in mid-sentence: that step was not begun
+            break
+        told = json.loads(line)
+        if "done" in told:
+            return
+        if "add" in told:
+            steps[told["add"]] = from_json(told["step"])
+        elif "drop" in told:
+            steps.pop(told["drop"], None)
+        else:
+            who = told
+    if steps:
+        act(who, steps)
+
+
+def main(folder: Path) -> None:
+    """Serve the pipe on stdin; write into a log in `folder` only when there is something to do."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    owner = os.getppid()
+
+    def act(who: dict[str, Any], steps: dict[int, Step]) -> None:
+        with (folder / f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-{owner}.log").open("w", encoding="utf-8") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            if hasattr(signal, "alarm"):
+                signal.alarm(LONGEST_SECONDS)
+            _put_back(who, steps)
+
+    serve(sys.stdin.buffer, act)
+
+
+def _put_back(who: dict[str, Any], steps: dict[int, Step]) -> None:
+    def note(number: int, problem: str) -> None:
+        _say(f"{'failed' if problem else 'ok'}  {json.dumps(to_json(steps[number]))}  {problem}".rstrip())
+
+    _say("devctl ended without putting things back: doing it now")
+    settings = Settings(
+        root=Path(who["root"]),
+        compose_file=Path(who["compose_file"]),
+        runtime=who["runtime"],
+        stack=who["stack"],
+        environment=who["environment"],
+    )
+    bench = Workbench(settings)
+    undo = Undo(lambda: bench.runtime, lambda: bench.broker, SystemClock(), settle_seconds=SETTLE_SECONDS)
+    backwards(steps, undo, note)
+    _say("done")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

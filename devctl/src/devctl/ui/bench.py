@@ -1,0 +1,232 @@
+"""How a bench looks: one line while it runs, then the table with its plot, what to doubt, and what to try next."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from math import floor, log10
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from devctl.bench import events
+from devctl.bench.report import Point, Report
+from devctl.bench.statistics import LEVEL, coverage
+from devctl.bench.warnings import Caution
+from devctl.stack.port import BuildProgress
+from devctl.stack.start import Building, Built, Step
+from devctl.ui.console import sign
+from devctl.ui.paint import Paint
+from devctl.ui.progress import Progress as StartProgress
+
+WIDTH = 80
+_BAR = 20
+
+
+class Progress:
+    """Shows the events of a bench, as its `emit`: one line redrawn on a terminal, one line per run in a pipe."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._paint = Paint(self._stream)
+        self._start: StartProgress | None = None
+        self._digits = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_start()
+        self._draw("")
+
+    def __call__(self, event: events.Event) -> None:  # noqa: C901 -- one case for each event
+        """Take in one event."""
+        match event:
+            case events.Preparing(service, workers, found, starting):
+                self._say(_preparing(service, workers, found, starting))
+                self._start = StartProgress([*starting, *([] if service in starting else [service])])
+                self._start.__enter__()
+            case Building() | BuildProgress() | Built() | Step():
+                if self._start:
+                    self._start(event)
+            case events.Prepared():
+                self._end_start()
+            case events.WarmingUp(workers, tasks):
+                self._draw(f"warming up, {_workers(workers)}, {tasks:,} tasks")
+            case events.Publishing(number, of, workers, tasks):
+                self._draw(f"{self._head(number, of, workers)}  publishing {tasks:,} tasks")
+            case events.Draining(number, of, workers, done, tasks, rate):
+                bar = sign("█", self._stream) * round(_BAR * done / max(1, tasks))
+                self._draw(f"{self._head(number, of, workers)}  {bar:<{_BAR}}  {done:,}/{tasks:,}  {figure(rate)}/s")
+            case events.RunDone(number, of, workers, _, _, rate, clean):
+                verdict = "" if clean else f"  {sign('✘', self._stream)} lost or doubled tasks"
+                line = f"{self._head(number, of, workers)}  {figure(rate):>9} tasks/s{verdict}"
+                self._draw(line)
+                if not self._live:
+                    self._say(line)
+            case events.PuttingBack():
+                self._draw("putting everything back")
+            case events.Sized():
+                pass
+
+    def _head(self, number: int, of: int, workers: int) -> str:
+        self._digits = len(str(of))
+        return f"run {number:>{self._digits}}/{of}  {_workers(workers):>10}"
+
+    def _end_start(self) -> None:
+        if self._start:
+            self._start.__exit__(None, None, None)
+            self._start = None
+
+    def _say(self, line: str) -> None:
+        self._stream.write(("\r\x1b[K" if self._live else "") + line + "\n")
+        self._stream.flush()
+
+    def _draw(self, line: str) -> None:
+        if self._live:
+            columns = shutil.get_terminal_size((WIDTH, 24)).columns
+            self._stream.write("\r\x1b[K" + self._paint(line[: columns - 1], "dim"))
+            self._stream.flush()
+
+
+def _preparing(service: str, workers: int, found: int, starting: Sequence[str]) -> str:
+    if starting and not found:
+        others = [name for name in starting if name != service]
+        return f"starting {', '.join([*others, f'{service} x {workers}'])}, stopped again afterwards"
+    return f"scaling  {service} from {found} to {workers}, back to {found} afterwards"
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker" + ("" if count == 1 else "s")
+
+
+def show(report: Report, stream: IO[str] | None = None) -> None:
+    """The report, at most 80 columns wide."""
+    stream = stream or sys.stdout
+    for line in lines(report, Paint(stream)):
+        stream.write("".join(sign(c, stream) if ord(c) > 127 else c for c in line) + "\n")
+    stream.flush()
+
+
+def lines(report: Report, paint: Paint) -> Iterator[str]:
+    """The report line by line."""
+    yield _conditions(report)
+    yield ""
+    yield from _table(report, paint)
+    yield ""
+    yield from _cautions(report.cautions, paint)
+    yield _audit(report, paint)
+    if limit := _limit(report.points[-1], report):
+        yield limit
+    yield f"saved      {paint(_near(report.saved), 'dim')}"
+    yield from _next(report, paint)
+
+
+def _conditions(report: Report) -> str:
+    server = report.environment.server
+    tasks = sorted({run.tasks for point in report.points for run in point.runs})
+    count = f"{tasks[0]:,}" if len(tasks) == 1 else f"{figure(tasks[0])}–{figure(tasks[-1])}"
+    parts = [
+        report.environment.runtime,
+        report.plan.task.label,
+        f"{count} tasks a run",
+        f"{report.plan.repeats} runs each",
+        f"{report.environment.machine.cpus} CPUs",
+        f"{server.product} {server.version}",
+    ]
+    text = " · ".join(parts)
+    return text if len(text) <= WIDTH else " · ".join(parts[:-1])
+
+
+def _table(report: Report, paint: Paint) -> Iterator[str]:
+    level = min(LEVEL, coverage(report.plan.repeats))
+    several = len(report.points) > 1
+    spans = [f"{figure(p.throughput.low)} – {figure(p.throughput.high)}" for p in report.points]
+    interval = f"{level:.0%} interval"
+    width = max(len(interval), *map(len, spans))
+    head = f"workers  {'tasks/s':>9}  {interval:<{width}}"
+    yield paint((head + ("  speed-up  efficiency" if several else "")).rstrip(), "dim")
+    top = max(point.throughput.median for point in report.points) or 1.0
+    for point, span in zip(report.points, spans, strict=True):
+        row = f"{point.workers:<7}  {paint(f'{figure(point.throughput.median):>9}', 'bold')}  {span:<{width}}"
+        if several:
+            used = 7 + 2 + 9 + 2 + width + 2 + 8 + 2 + 10 + 2
+            bar = "█" * round((WIDTH - used) * point.throughput.median / top)
+            speed = point.speed_up.median if point.speed_up else 1.0
+            share = 1.0 if point.efficiency is None else point.efficiency
+            row += f"  {f'{speed:.2f}×':>8}  {f'{share:.0%}':>10}  {paint(bar, 'cyan')}"
+        yield row.rstrip()
+
+
+def _cautions(cautions: Sequence[Caution], paint: Paint) -> Iterator[str]:
+    """Each kind once, with the points it is about: a table of ten points must not bring thirty lines."""
+    kinds: dict[str, list[Caution]] = {}
+    for caution in cautions:
+        kinds.setdefault(caution.code, []).append(caution)
+    for same in kinds.values():
+        first, others = same[-1], [str(one.workers) for one in same[:-1]]
+        where = "" if first.workers is None or first.code == "oversubscribed" else f"{_workers(first.workers)}: "
+        also = f" (also {', '.join(others)})" if others else ""
+        yield f"{paint('!', 'yellow')} {where}{first.message}{also}"
+        yield paint(f"  {first.advice}", "dim")
+
+
+def _audit(report: Report, paint: Paint) -> str:
+    audit = report.audit
+    if audit.clean:
+        return (
+            f"{paint('✔', 'green')} audit    {audit.published:,} published = {audit.executed:,} done once each"
+            " · lost 0 · doubled 0"
+        )
+    stray = f" · never published {audit.unknown:,}" if audit.unknown else ""
+    return (
+        f"{paint('✘', 'red')} audit    {audit.published:,} published, {audit.executed:,} done"
+        f" · lost {audit.lost:,} · doubled {audit.duplicated:,}{stray}"
+    )
+
+
+def _limit(point: Point, report: Report) -> str:
+    if point.load is None or point.limit is None:
+        return ""
+    load, cpus = point.load, report.environment.machine.cpus
+    workers, broker = f"{load.workers:.2f}", f"{load.broker:.2f}"
+    text = {
+        "machine": f"CPU: {load.machine:.2f} of {cpus} busy (workers {workers}, broker {broker})",
+        "workers": f"worker CPU: {workers} for {point.workers} (broker {broker}, of {cpus})",
+        "broker": f"broker CPU: {broker} of the 1 it can use (workers {workers})",
+        "waiting": f"waiting, not CPU: workers {workers}, broker {broker}, of {cpus} CPUs",
+    }[point.limit]
+    return f"bottleneck {text}"
+
+
+def _next(report: Report, paint: Paint) -> Iterator[str]:
+    option = f" --task {report.plan.task.label}" if report.plan.task.kind != "noop" else ""
+    if len(report.points) == 1:
+        most = max(4, 2 * report.points[0].workers)
+        command, why = f"devctl bench --workers 1,2,{most}{option}", "how it scales"
+    elif not option:
+        command, why = f"devctl bench --workers {report.points[-1].workers} --task wait:10", "a task that waits"
+    else:
+        command, why = "devctl bench --task process_order", "a task of your own"
+    yield f"→ {paint(command, 'cyan')}   {why}"
+
+
+def figure(value: float) -> str:
+    """Three significant digits, thousands separated: 78,900 · 9,840 · 95.2 · 0.497."""
+    if value <= 0:
+        return "0"
+    decimals = 2 - floor(log10(value))
+    return f"{round(value, decimals):,.{max(0, decimals)}f}"
+
+
+def _near(folder: str) -> str:
+    path = Path(folder)
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return folder

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from devctl.bench.observation import Audit, audit, shares, steady
+from devctl.broker.port import Execution
+
+
+def run(*entries: tuple[str, float, str]) -> list[Execution]:
+    return [Execution(task, finished - 0.5, finished, worker) for task, finished, worker in entries]
+
+
+def test_the_audit_of_a_good_run_is_clean() -> None:
+    found = audit(["a", "b"], run(("b", 1, "w"), ("a", 2, "w")))
+
+    assert Audit(published=2, executed=2, lost=0, duplicated=0) == found
+    assert found.clean
+
+
+def test_one_lost_and_one_doubled_do_not_make_up_for_each_other() -> None:
+    found = audit(["a", "b", "c"], run(("a", 1, "w"), ("a", 2, "v"), ("b", 3, "w")))
+
+    assert Audit(published=3, executed=2, lost=1, duplicated=1) == found
+    assert not found.clean
+
+
+def test_what_nobody_published_is_not_counted_as_done_but_told() -> None:
+    found = audit(["a"], run(("a", 1, "w"), ("x", 2, "w")))
+
+    assert Audit(published=1, executed=1, lost=0, duplicated=0, unknown=1) == found
+    assert not found.clean
+
+
+def test_audits_add_up() -> None:
+    assert Audit(3, 2, 1, 1, 1) == Audit(1, 1, 0, 1, 0) + Audit(2, 1, 1, 0, 1)
+
+
+def test_one_worker_is_measured_from_its_first_to_its_last_completion() -> None:
+    window = steady(run(("a", 1, "w"), ("b", 2, "w"), ("c", 3, "w")))
+
+    assert (1, 3, 2, 1.0) == (window.start, window.end, window.completions, window.rate)
+
+
+def test_only_the_time_when_all_workers_are_at_work_counts() -> None:
+    early = [(f"e{n}", float(n), "first") for n in range(1, 11)]  # one a second, from 1 to 10
+    late = [(f"l{n}", 4.5 + n, "second") for n in range(1, 11)]  # one a second, from 5.5 to 14.5
+
+    window = steady(run(*early, *late))
+
+    assert (5.5, 10.0) == (window.start, window.end)
+    assert 9 == window.completions  # 6…10 of the first, 6.5…9.5 of the second
+    assert (5, 4) == window.halves
+
+
+def test_a_task_that_ran_twice_completed_once() -> None:
+    window = steady(run(("a", 1, "w"), ("b", 2, "w"), ("b", 2.5, "w"), ("c", 3, "w")))
+
+    assert 2 == window.completions
+
+
+def test_workers_that_took_turns_have_no_steady_stretch() -> None:
+    assert 0.0 == steady(run(("a", 1, "v"), ("b", 2, "v"), ("c", 3, "w"), ("d", 4, "w"))).rate
+    assert 0.0 == steady(run(("a", 1, "v"))).rate
+    assert 0.0 == steady([]).rate
+
+
+def test_the_rate_of_even_workers_is_the_sum_of_theirs() -> None:
+    entries = [(f"{w}-{n}", 0.1 * w + n * 0.5, f"w{w}") for w in range(4) for n in range(1, 101)]
+
+    assert pytest.approx(8.0, rel=0.02) == steady(run(*entries)).rate
+
+
+def test_shares_count_executions() -> None:
+    assert {"v": 1, "w": 2} == shares(run(("a", 1, "v"), ("b", 2, "w"), ("b", 3, "w")))
