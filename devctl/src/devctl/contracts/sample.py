@@ -133,7 +133,7 @@ class _Draw:
     def _array(self, node: Node, name: str, depth: int) -> list[Any]:
         fixed = [self.value(inner, name, depth + 1) for inner in node.get("prefixItems", [])]
         least = max(node.get("minItems", 0), len(fixed))
-        most = min(node.get("maxItems", least + 2), max(least, 1) + 2)
+        most = min(node.get("maxItems", least + 2), max(least, 1) + 1)
         if depth > DEEPEST or not node.get("items"):
             most = least
         wanted = self._rng.randint(min(max(least, 1), most), most)

@@ -1,0 +1,131 @@
+"""Publishing tasks and, where wanted, waiting for them; says at once when nobody is there to run them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from devctl.broker.port import Broker, Consumer, Message, TaskResult
+from devctl.errors import DevctlError
+
+ANSWER_SECONDS = 0.5  # a worker that is there answers in milliseconds; one that is not must not cost a second
+FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.05  # between two looks at the results
+
+
+@dataclass(frozen=True)
+class Published:
+    """All messages were accepted."""
+
+    messages: tuple[Message, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class NobodyConsumes:
+    """No worker that answered consumes this queue. Certain: there is none that could."""
+
+    queue: str
+    certain: bool
+
+
+@dataclass(frozen=True)
+class NobodyKnows:
+    """These workers consume the queue, but have no such task: Celery throws such a message away."""
+
+    task: str
+    queue: str
+    nodes: tuple[str, ...]
+
+
+Event = Published | NobodyConsumes | NobodyKnows
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was published and what became of it."""
+
+    messages: tuple[Message, ...]
+    results: tuple[TaskResult, ...]
+    publish_seconds: float
+    consumers: tuple[Consumer, ...]
+    in_vain: bool = False
+    """Waiting would be for nothing: certainly nobody consumes."""
+    timed_out: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Some task ended in failure."""
+        return any(result.state == "failed" for result in self.results)
+
+
+def send(
+    broker: Broker,
+    messages: Sequence[Message],
+    emit: Callable[[Event], None],
+    *,
+    wait_seconds: float | None = None,
+    nobody_could: Callable[[str], bool] = lambda queue: False,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Sent:
+    """Publish, look who consumes, and wait if asked to; `nobody_could` knows whether a consumer may still turn up."""
+    started = clock()
+    broker.publish(messages)
+    seconds = clock() - started
+    emit(Published(tuple(messages), seconds))
+    try:
+        consumers = broker.consumers(timeout=ANSWER_SECONDS)
+        doomed = _warn(messages, consumers, emit, nobody_could)
+        pending = tuple(TaskResult(message.task_id, "pending") for message in messages)
+        sent = Sent(tuple(messages), pending, seconds, tuple(consumers), in_vain=doomed)
+        if wait_seconds is None or doomed:
+            return sent
+        results = _wait(broker, messages, started + wait_seconds, clock, sleep)
+    except DevctlError as problem:
+        raise _already_published(problem, messages) from problem
+    still = any(result.state not in {"succeeded", "failed"} for result in results)
+    return Sent(sent.messages, tuple(results), seconds, sent.consumers, timed_out=still)
+
+
+def _warn(
+    messages: Sequence[Message],
+    consumers: Sequence[Consumer],
+    emit: Callable[[Event], None],
+    nobody_could: Callable[[str], bool],
+) -> bool:
+    doomed = False
+    for queue, task in dict.fromkeys((message.queue, message.task) for message in messages):
+        there = [one for one in consumers if queue in one.queues]
+        if not there:
+            certain = nobody_could(queue)
+            doomed = doomed or certain
+            emit(NobodyConsumes(queue, certain))
+        elif all(one.tasks and task not in one.tasks for one in there):
+            emit(NobodyKnows(task, queue, tuple(one.node for one in there)))
+    return doomed
+
+
+def _wait(
+    broker: Broker,
+    messages: Sequence[Message],
+    deadline: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> list[TaskResult]:
+    known: dict[str, TaskResult] = {}
+    open_ids = [message.task_id for message in messages]
+    pause = FIRST_PAUSE
+    while True:
+        known |= {result.task_id: result for result in broker.results(open_ids)}
+        open_ids = [one for one in open_ids if known[one].state not in {"succeeded", "failed"}]
+        left = deadline - clock()
+        if not open_ids or left <= 0:
+            return [known[message.task_id] for message in messages]
+        sleep(min(pause, left))
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def _already_published(problem: DevctlError, messages: Sequence[Message]) -> DevctlError:
+    what = messages[0].task_id if len(messages) == 1 else f"{len(messages):,} tasks"
+    return DevctlError(problem.problem, hint=problem.hint, details=[*problem.details, f"published before that: {what}"])

@@ -1,0 +1,81 @@
+"""Completion of task names and their fields.
+
+Importing contracts costs more than a TAB may take: answers are kept for as long as the contracts' files are the same.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from devctl.cli import options
+from devctl.errors import DevctlError
+from devctl.workbench import Workbench
+
+
+def tasks(incomplete: str) -> list[str]:
+    """Task names; short ones when nothing of the long one was typed."""
+    found = _answers()
+    names = [name for name in found if name.startswith(incomplete)]
+    return names or [short for name in found if (short := name.rpartition(".")[2]).startswith(incomplete)]
+
+
+def paths(context: typer.Context, incomplete: str) -> list[str]:
+    """The fields of the task that was named, or of the first."""
+    found = _answers()
+    name = context.params.get("name") or next(iter(found), "")
+    fields = next((found[one] for one in found if name in (one, one.rpartition(".")[2])), [])
+    return [f"{field}=" for field in fields if field.startswith(incomplete)]
+
+
+def remember(workbench: Workbench) -> None:
+    """Keep the answers; called where the contracts are loaded anyway."""
+    file, key = _file(workbench), _key(workbench.stack.contracts)
+    with suppress(OSError, ValueError, DevctlError):
+        if _read(file).get("key") == key:
+            return
+        from devctl.contracts.schema import Schema
+
+        names = {one.name: [field.path for field in Schema(one.schema).fields()] for one in workbench.catalog}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"key": key, "tasks": names}), encoding="utf-8")
+
+
+def _answers() -> dict[str, list[str]]:
+    try:
+        workbench = options.open_workbench(None, None)
+        if _read(_file(workbench)).get("key") != _key(workbench.stack.contracts):
+            remember(workbench)
+        found: dict[str, list[str]] = _read(_file(workbench)).get("tasks", {})
+    except (DevctlError, OSError):
+        return {}
+    return found
+
+
+def _file(workbench: Workbench) -> Path:
+    return workbench.settings.state / "tasks.json"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _key(module: str) -> str:
+    """Changes with every change of the package that holds the contracts; finds it without importing it."""
+    from importlib.util import find_spec
+
+    try:
+        spec = find_spec(module.partition(".")[0])
+    except (ImportError, ValueError):
+        return ""
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    files = [file for folder in folders for file in sorted(Path(folder).rglob("*.py"))]
+    return json.dumps([module, [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]])

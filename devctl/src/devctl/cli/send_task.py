@@ -1,0 +1,133 @@
+"""devctl send-task"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from devctl import errors
+from devctl.cli import completion, options
+from devctl.errors import UsageError
+from devctl.workbench import Workbench
+
+
+def send_task(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME]", help="tasks.process_order, or process_order.", autocompletion=completion.tasks
+        ),
+    ] = "",
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="Change a field; repeatable.", autocompletion=completion.paths
+        ),
+    ] = None,
+    json_file: Annotated[
+        str, typer.Option(metavar="FILE|-", help="Payloads: one object, an array, or JSON lines.", show_default=False)
+    ] = "",
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=100_000, help="So many samples.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(help="The same samples again; ids and times are new all the same.", show_default=False)
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Show the result.")] = False,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long --wait waits.")] = 30.0,
+    args: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Positional arguments, unchecked.", show_default=False)
+    ] = None,
+    kwargs: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Keyword arguments, unchecked.", show_default=False)
+    ] = None,
+    queue: Annotated[str, typer.Option(metavar="QUEUE", help="Not the contract's own.", show_default=False)] = "",
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Publish a task: a valid sample, or what you give it, checked before anything is sent.
+
+    Without a NAME a terminal shows a list to choose from; a script sends a sample of the first contract.
+
+    \b
+    Examples:
+      devctl send-task process_order --wait
+      devctl send-task process_order --set items.0.quantity=3 --set priority=HIGH
+      devctl send-task send_notification --json-file notifications.jsonl
+      devctl send-task tasks.other --args '[1, 2]' --queue other     without a contract
+
+    \b
+    Exit codes: 0 published (and done, with --wait), 1 failed, or certainly nobody is there to run it,
+    2 nothing was published: a wrong payload or option, 3 no result in time
+    """
+    from devctl.broker.sending import send
+    from devctl.contracts.document import read
+    from devctl.contracts.owners import owners
+    from devctl.contracts.request import Request, messages
+    from devctl.ui import sent as ui
+    from devctl.ui.choose import choose
+    from devctl.ui.console import write_json
+
+    _check(json_file=json_file, count=count, seed=seed, timeout=timeout)
+    workbench = options.open_workbench(runtime, stack)
+    catalog = workbench.catalog
+    completion.remember(workbench)
+    raw = args is not None or kwargs is not None
+    if not name and not raw and not json_file and not as_json and sys.stdin.isatty() and sys.stderr.isatty():
+        name = choose("send which task?", [(one.name, f"queue {one.queue}") for one in catalog])
+    documents = read(json_file) if json_file else None
+    made = messages(catalog, Request(name, documents, assignments or (), count, seed, args, kwargs, queue))
+    if wait and any(one.ignore_result for one in made):
+        raise UsageError(
+            f"{made[0].task} keeps no result to wait for", hint="leave out --wait; devctl logs shows it run"
+        )
+    options.announce(workbench, as_json=as_json)
+    option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
+    services = owners(catalog, workbench.stack)
+    started = time.time()
+    sent = send(
+        workbench.broker,
+        made,
+        ui.Warnings(services, option),
+        wait_seconds=timeout if wait else None,
+        nobody_could=lambda queue: _nobody_could(workbench, services.get(queue)),
+    )
+    if as_json:
+        write_json(ui.document(sent))
+    else:
+        nodes = {one.node.partition("@")[0] for one in sent.consumers if made[0].queue in one.queues}
+        ran = None
+        if wait and len(made) == 1 and sent.results[0].state in {"succeeded", "failed"}:
+            ran = _ran(workbench, [one for one in workbench.stack.services if one in nodes], made[0].task_id, started)
+        ui.show(sent, ran, waited=wait)
+        ui.hint(sent, waited=wait, option=option)
+    if sent.failed or (wait and sent.in_vain):
+        raise typer.Exit(errors.PROBLEM)
+    if sent.timed_out:
+        raise typer.Exit(errors.TIMED_OUT)
+
+
+def _check(*, json_file: str, count: int, seed: int | None, timeout: float) -> None:
+    if json_file and (count != 1 or seed is not None):
+        raise UsageError("--count and --seed make samples, --json-file brings its own", hint="take one of them")
+    if not timeout >= 0:  # so that NaN is refused, too
+        raise UsageError(f"--timeout {timeout} is no time", hint="--timeout 30")
+
+
+def _nobody_could(workbench: Workbench, owner: str | None) -> bool:
+    """Whether the service that would consume has no replica that lives: then waiting is for nothing."""
+    if owner is None:
+        return False
+    dead = {"exited", "paused"}
+    return not any(one.service == owner and one.state not in dead for one in workbench.runtime.status())
+
+
+def _ran(workbench: Workbench, services: list[str], task_id: str, started: float):  # type: ignore[no-untyped-def]
+    from devctl.logs.ran import find
+
+    try:
+        return find(workbench.runtime, services, task_id, started - 1) if services else None
+    except errors.DevctlError:  # the times are an extra: the result is what was asked for
+        return None

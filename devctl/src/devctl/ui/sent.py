@@ -1,0 +1,144 @@
+"""How sent tasks look, and what became of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from typing import IO, Any
+
+from devctl.broker.port import Message, TaskResult
+from devctl.broker.sending import Event, NobodyConsumes, NobodyKnows, Sent
+from devctl.logs.ran import Ran
+from devctl.ui.console import sign
+from devctl.ui.json_text import fitting
+from devctl.ui.paint import Colour, Paint
+from devctl.ui.services import show_next
+
+_KINDS_OF_FAILURE = 5
+_SYMBOLS: Mapping[str, tuple[str, Colour]] = {"succeeded": ("✔", "green"), "failed": ("✘", "red")}
+
+
+class Warnings:
+    """Says at once what makes a task wait for nothing."""
+
+    def __init__(self, owners: Mapping[str, str], option: str) -> None:
+        self._owners, self._option = owners, option
+
+    def __call__(self, event: Event) -> None:
+        """Write one warning to stderr; not every event is one."""
+        if isinstance(event, NobodyConsumes):
+            owner = self._owners.get(event.queue)
+            if event.certain:
+                self._warn(f"nothing consumes {event.queue!r}: the task waits until something does")
+            else:
+                why = f"{owner} runs, but does not say so (starting, or busy)" if owner else "no worker says so"
+                self._warn(f"it is not sure that anything consumes {event.queue!r}: {why}")
+            show_next(
+                [(f"devctl up {owner}{self._option}", "it does") if owner else ("devctl queues", "who does what")]
+            )
+        elif isinstance(event, NobodyKnows):
+            nodes = ", ".join(event.nodes)
+            self._warn(f"{nodes} consumes {event.queue!r} but has no task {event.task}: Celery throws it away")
+
+    @staticmethod
+    def _warn(text: str) -> None:
+        sys.stderr.write(f"{Paint(sys.stderr)(sign('!', sys.stderr), 'yellow')} {text}\n")
+
+
+def show(sent: Sent, ran: Ran | None, *, waited: bool, stream: IO[str] | None = None) -> None:
+    """One task in full, many as a sum."""
+    stream = stream or sys.stdout
+    if len(sent.messages) == 1:
+        _one(sent, ran, waited, stream)
+    else:
+        _many(sent, waited, stream)
+    stream.flush()
+
+
+def _one(sent: Sent, ran: Ran | None, waited: bool, stream: IO[str]) -> None:
+    paint, (message,), (result,) = Paint(stream), sent.messages, sent.results
+    ended = result.state in _SYMBOLS
+    symbol: str
+    colour: Colour
+    symbol, colour = _SYMBOLS.get(result.state, ("!", "yellow") if waited else ("✔", "green"))
+    parts = [paint(message.task, "cyan"), message.task_id, f"queue {message.queue}"]
+    plain = f"{symbol} {message.task}  {message.task_id}  queue {message.queue}"
+    gap = "\n  " if stream.isatty() and len(plain) > shutil.get_terminal_size().columns else "  "
+    stream.write(f"{paint(sign(symbol, stream), colour)} {parts[0]}  {parts[1]}{gap}{parts[2]}\n")
+    times = [f"published {_milliseconds(sent.publish_seconds)}"]
+    if ran:
+        times += [f"waited {_milliseconds(ran.queue_seconds)}"] if ran.queue_seconds is not None else []
+        where = f" on {ran.replica}"
+        times += [f"ran {_milliseconds(ran.run_seconds)}{where}" if ran.run_seconds is not None else f"ran{where}"]
+    if waited and not ended:
+        times.append(f"{result.state}, no result yet")
+    stream.write("  " + paint(f" {sign('·', stream)} ".join(times), "dim") + "\n")
+    if result.state == "succeeded":
+        stream.write("".join(f"  {line}\n" for line in _json_lines(result.result, stream)))
+    if result.state == "failed":
+        stream.write(f"  {_error(result)}\n")
+
+
+def _many(sent: Sent, waited: bool, stream: IO[str]) -> None:
+    paint = Paint(stream)
+    states = Counter(result.state for result in sent.results)
+    fine = not waited or states["succeeded"] == len(sent.messages)
+    symbol: str
+    colour: Colour
+    symbol, colour = ("✔", "green") if fine else ("✘", "red") if sent.failed else ("!", "yellow")
+    for (task, queue), count in Counter((one.task, one.queue) for one in sent.messages).items():
+        stream.write(f"{paint(sign(symbol, stream), colour)} {count:,} {paint(task, 'cyan')}  queue {queue}\n")
+    rate = f"{len(sent.messages) / sent.publish_seconds:,.0f}/s" if sent.publish_seconds else ""
+    summary = [f"published in {_milliseconds(sent.publish_seconds)}, {rate}"]
+    summary += [f"{count:,} {state}" for state, count in states.items()] if waited else []
+    stream.write("  " + paint(f" {sign('·', stream)} ".join(summary), "dim") + "\n")
+    failures = Counter(_error(one) for one in sent.results if one.state == "failed")
+    for error, count in failures.most_common(_KINDS_OF_FAILURE):
+        stream.write(f"  {count:,} {sign('×', stream)} {error}\n")
+
+
+def hint(sent: Sent, *, waited: bool, option: str) -> None:
+    """One thing to do next, on stderr."""
+    chosen = next((one for one in sent.results if one.state == "failed"), sent.results[0])
+    if sent.failed or sent.timed_out or (not waited and len(sent.messages) == 1 and not sent.in_vain):
+        show_next([(f"devctl logs --id {chosen.task_id[:8]}{option}", "what became of it")])
+
+
+def document(sent: Sent) -> dict[str, Any]:
+    """devctl.send-task/1."""
+    return {
+        "schema": "devctl.send-task/1",
+        "tasks": [_task(message, result) for message, result in zip(sent.messages, sent.results, strict=True)],
+    }
+
+
+def _task(message: Message, result: TaskResult) -> dict[str, Any]:
+    task: dict[str, Any] = {
+        "id": message.task_id,
+        "name": message.task,
+        "queue": message.queue,
+        "state": result.state,
+        "result": result.result,
+    }
+    if result.state == "failed":
+        task["error"] = {"type": result.error_type, "message": result.error_message}
+    return task
+
+
+def _error(result: TaskResult) -> str:
+    return f"{result.error_type}: {result.error_message}" if result.error_message else result.error_type
+
+
+def _milliseconds(seconds: float) -> str:
+    if seconds >= 10:
+        return f"{seconds:.1f}s"
+    return f"{seconds * 1000:,.1f}ms" if seconds < 1 else f"{seconds:.2f}s"
+
+
+def _json_lines(value: Any, stream: IO[str]) -> list[str]:
+    if not stream.isatty():
+        return [json.dumps(value, ensure_ascii=False)]
+    return fitting(value, shutil.get_terminal_size().columns - 2).splitlines()
