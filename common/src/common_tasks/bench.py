@@ -2,12 +2,11 @@
 
 import time
 from enum import StrEnum
-from typing import ClassVar
 
 from pydantic import Field
 
 from common_tasks.contract import Contract, implements
-from common_tasks.schemas import Model, TaskPayload
+from common_tasks.schemas import TaskPayload, TaskResult
 
 
 class BenchKind(StrEnum):
@@ -17,13 +16,11 @@ class BenchKind(StrEnum):
 
 
 class BenchPayload(TaskPayload):
-    named_by: ClassVar[str | None] = None
-
     kind: BenchKind = BenchKind.NOOP
     milliseconds: float = Field(default=0.0, ge=0, le=60_000)
 
 
-class BenchResult(Model):
+class BenchResult(TaskResult):
     kind: BenchKind
 
 

@@ -37,7 +37,7 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=128)]
 
 
 class Model(BaseModel):
-    """Frozen; unknown fields are refused, so that a typing error is never dropped in silence."""
+    """Frozen; unknown fields are refused, lest a typing error be dropped in silence."""
 
     # Checked again at every publish: model_construct and model_copy(update=…) skip the checks.
     model_config = ConfigDict(frozen=True, extra="forbid", revalidate_instances="always")
@@ -72,6 +72,12 @@ class TaskPayload(Model):
         return self.model_copy(update=renamed)
 
 
+class TaskResult(Model):
+    """What comes back. A caller may be older than the worker that answers: it skips fields that it does not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class Priority(StrEnum):
     LOW = "LOW"
     NORMAL = "NORMAL"
@@ -97,7 +103,7 @@ class OrderStatus(StrEnum):
     COMPLETED = "completed"
 
 
-class OrderResult(Model):
+class OrderResult(TaskResult):
     order_id: UUID
     status: OrderStatus
     notification_id: UUID
@@ -132,13 +138,13 @@ class NotificationStatus(StrEnum):
     DELIVERED = "delivered"
 
 
-class NotificationResult(Model):
+class NotificationResult(TaskResult):
     notification_id: UUID
     status: NotificationStatus
     delivered_at: AwareDatetime
 
 
-class HealthResult(Model):
+class HealthResult(TaskResult):
     status: str
     worker: str
     timestamp: AwareDatetime

@@ -1,0 +1,73 @@
+"""Workers as real processes."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class RunningWorker:
+    process: subprocess.Popen[bytes]
+    log: Path
+    health_file: Path
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def wait_until_ready(self, seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.health_file.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the worker is not ready:\n{self.output()}")
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(20)
+
+
+def start_worker(command: list[str], broker_url: str, folder: Path, **environment: str) -> RunningWorker:
+    log, health_file = folder / "worker.log", folder / "health"
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("CELERY_", "WORKER_", "LOG_"))}
+    env |= {"CELERY_BROKER_URL": broker_url, "WORKER_HEALTH_FILE": str(health_file), "LOG_FORMAT": "json"}
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, *command], env=env | environment, stdout=out, stderr=out)
+    return RunningWorker(process, log, health_file)
+
+
+@pytest.fixture(scope="session")
+def misbehaving() -> ModuleType:
+    """The contracts of the service in misbehaving.py."""
+    spec = importlib.util.spec_from_file_location("misbehaving", HERE / "misbehaving.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["misbehaving"] = module  # pydantic looks up annotations there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def worker_url(redis_server: Any) -> str:
+    """A database of their own for the workers of these tests; others may empty theirs."""
+    return f"redis://127.0.0.1:{redis_server.port}/5"
+
+
+@pytest.fixture(scope="session")
+def misbehaving_worker(worker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
+    folder = tmp_path_factory.mktemp("misbehaving")
+    worker = start_worker([str(HERE / "misbehaving.py")], worker_url, folder, WORKER_POOL="solo", LOG_LEVEL="info")
+    worker.wait_until_ready()
+    yield worker
+    worker.stop()

@@ -1,0 +1,191 @@
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from common_tasks.compatibility import HOW_TO_VERSION, SNAPSHOTS, breaks, check, main, write
+from common_tasks.contract import Contract
+from common_tasks.schemas import OrderPayload, OrderResult
+from common_tasks.tasks import CONTRACTS, process_order
+
+Schema = dict[str, Any]
+
+
+def test_no_contract_breaks_messages_that_are_already_in_a_queue() -> None:
+    breaking, unwritten = check()
+    assert [] == breaking, "\n".join(breaking)
+    assert [] == unwritten, "changed without harm: python -m common_tasks.compatibility --write, and commit"
+
+
+def test_every_contract_has_its_snapshot() -> None:
+    assert {contract.name for contract in CONTRACTS} == {path.stem for path in SNAPSHOTS.glob("*.json")}
+
+
+BASE: Schema = {
+    "name": "t",
+    "queue": "q",
+    "payload": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["name"],
+        "properties": {
+            "name": {"type": "string", "maxLength": 10, "minLength": 1},
+            "count": {"type": "integer", "minimum": 1},
+            "colour": {"enum": ["red", "green"], "type": "string"},
+            "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}, "minItems": 1},
+            "tags": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+        "$defs": {
+            "Line": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"sku": {"type": "string"}},
+                "required": ["sku"],
+            }
+        },
+    },
+    "result": {"type": "object", "required": ["status"], "properties": {"status": {"enum": ["ok"], "type": "string"}}},
+}
+
+
+def changed(where: str, value: Any) -> Schema:
+    """The base, with what lies at this path set to the value; `...` takes it out."""
+    contract = deepcopy(BASE)
+    *path, last = where.split("/")
+    at = contract
+    for part in path:
+        at = at[part]
+    if value is ...:
+        del at[last]
+    else:
+        at[last] = value
+    return contract
+
+
+FIELDS = "payload/properties"
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "told"),
+    [
+        ("queue", "other", "queue: q became other"),
+        (f"{FIELDS}/note", ..., "payload.note: removed or renamed"),
+        ("payload/$defs/Line/properties/sku", ..., "payload.lines[].sku: removed or renamed"),
+        ("payload/required", ["name", "count"], "payload.count: required now"),
+        ("payload/$defs/Line/required", ["sku", "price"], "payload.lines[].price: new and required"),
+        (f"{FIELDS}/count", {"type": "string"}, "payload.count: integer became string"),
+        (f"{FIELDS}/name/maxLength", 9, "payload.name: maxLength became 9 (was 10)"),
+        (f"{FIELDS}/name/minLength", 2, "payload.name: minLength became 2 (was 1)"),
+        (f"{FIELDS}/name/pattern", "^a", "payload.name: pattern became ^a (was not limited)"),
+        (f"{FIELDS}/count/minimum", 2, "payload.count: minimum became 2 (was 1)"),
+        (f"{FIELDS}/count/maximum", 5, "payload.count: maximum became 5 (was not limited)"),
+        (f"{FIELDS}/lines/minItems", 2, "payload.lines: minItems became 2 (was 1)"),
+        (f"{FIELDS}/colour/enum", ["red"], "payload.colour: green is not accepted any more"),
+        (f"{FIELDS}/name/enum", ["a"], "payload.name: only a now"),
+        (f"{FIELDS}/note", {"type": "string"}, "payload.note: null is not accepted any more"),
+        (f"{FIELDS}/tags/additionalProperties", {"type": "integer"}, "payload.tags.*: string became integer"),
+        (f"{FIELDS}/tags/additionalProperties", False, "payload.tags: unknown fields are refused now"),
+        (
+            "result/properties/status/enum",
+            ["ok", "late"],
+            "callers of the old version.status: late is not accepted",
+        ),
+        ("result/properties/status/enum", ["late"], "result.status: ok is not accepted any more"),
+        ("result/required", [], "for callers of the old version.status: required now"),
+        ("result/properties/status/type", "integer", "result.status: string became integer"),
+    ],
+)
+def test_a_breaking_change_is_named(where: str, value: Any, told: str) -> None:
+    found = breaks(BASE, changed(where, value))
+    assert any(told in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (f"{FIELDS}/extra", {"type": "string", "maxLength": 3}),
+        ("payload/$defs/Line/properties/price", {"type": "string"}),
+        ("payload/required", []),
+        ("payload/description", "other words"),
+        (f"{FIELDS}/name/maxLength", 11),
+        (f"{FIELDS}/name/maxLength", ...),
+        (f"{FIELDS}/count/minimum", 0),
+        (f"{FIELDS}/count/type", "number"),
+        (f"{FIELDS}/colour/enum", ["red", "green", "blue"]),
+        (f"{FIELDS}/name", {"anyOf": [{"type": "string", "maxLength": 10, "minLength": 1}, {"type": "null"}]}),
+        ("payload/additionalProperties", True),
+        ("result/properties/more", {"type": "string"}),
+    ],
+)
+def test_a_harmless_change_passes(where: str, value: Any) -> None:
+    assert [] == breaks(BASE, changed(where, value))
+
+
+def test_renaming_a_required_field_is_two_problems() -> None:
+    renamed = changed(f"{FIELDS}/title", BASE["payload"]["properties"]["name"])
+    del renamed["payload"]["properties"]["name"]
+    renamed["payload"]["required"] = ["title"]
+    assert ["payload.name: removed or renamed", "payload.title: new and required"] == breaks(BASE, renamed)
+
+
+class Stricter(OrderPayload):
+    coupon: str
+
+
+stricter = Contract(process_order.name, process_order.queue, Stricter, OrderResult)
+
+
+def test_a_break_is_told_with_the_way_to_version_a_contract(tmp_path: Path) -> None:
+    write(tmp_path, (process_order,))
+    breaking, _ = check(tmp_path, (stricter,))
+    assert [
+        "tasks.process_order: payload.coupon: new and required",
+        HOW_TO_VERSION.format(name="tasks.process_order"),
+    ] == breaking
+
+
+def test_a_contract_that_disappears_is_a_break(tmp_path: Path) -> None:
+    write(tmp_path, (process_order,))
+    assert "the contract is gone" in check(tmp_path, ())[0][0]
+
+
+def test_the_command_refuses_to_write_over_a_break(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, (process_order,))
+    before = (tmp_path / "tasks.process_order.json").read_text()
+    monkeypatch.setattr(check, "__defaults__", (tmp_path, (stricter,)))
+    assert 1 == main(["--write"])
+    assert before == (tmp_path / "tasks.process_order.json").read_text()
+    assert "new and required" in capsys.readouterr().err
+
+
+def test_the_command_writes_a_harmless_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wider(OrderPayload):
+        coupon: str | None = None
+
+    wider = (Contract(process_order.name, process_order.queue, Wider, OrderResult),)
+    write(tmp_path, (process_order,))
+    for function in (check, write):
+        monkeypatch.setattr(function, "__defaults__", (tmp_path, wider))
+    assert (1, 0, 0) == (main([]), main(["--write"]), main([]))
+    assert "coupon" in json.loads((tmp_path / "tasks.process_order.json").read_text())["payload"]["properties"]
+
+
+def test_an_order_of_yesterday_is_still_read() -> None:
+    """The shape as it went out first; whoever changes it breaks what lies in queues."""
+    yesterday = {
+        "task_id": "5b7d1c8e-34a5-4ab5-9f0e-0b0f1ec9e1d4",
+        "timestamp": "2026-11-23T10:00:00Z",
+        "source_service": "service1",
+        "order_id": "5b7d1c8e-34a5-4ab5-9f0e-0b0f1ec9e1d4",
+        "customer_id": "c-1",
+        "items": [{"product_id": "p-1", "quantity": 2}],
+        "total_amount": "12.50",
+        "priority": "NORMAL",
+    }
+    assert yesterday == TypeAdapter(OrderPayload).dump_python(OrderPayload.model_validate(yesterday), mode="json")
