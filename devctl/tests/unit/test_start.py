@@ -68,6 +68,7 @@ def test_each_change_is_told_once(runtime: FakeRuntime) -> None:
     steps = [(e.service, e.phase, e.detail) for e in events if isinstance(e, Step)]
     assert [
         ("redis", "starting", ""),
+        ("service1", "waiting", "for redis"),
         ("redis", "starting", "not ready yet"),
         ("redis", "ready", ""),
         ("service1", "starting", ""),

@@ -32,7 +32,8 @@ def build(
       PYTHON_IMAGE=python:3.13-slim devctl build
 
     \b
-    Exit codes: 0 built, 1 failed (with the lines that say why), 2 usage, 130 Ctrl-C
+    Exit codes: 0 built, 1 failed, with the lines that say why, 2 usage,
+    130 Ctrl-C
     """
     from devctl.stack.start import build_images, ignore
     from devctl.ui.console import write_json

@@ -197,6 +197,7 @@ class _Start:
                 name for name in self._names if name not in self._begun and self._can_start(name, verdicts)
             ]:
                 self._start(startable)
+                self._say_who_waits()
             verdicts = self._judge(self._runtime.status(), fresh=again)
             for name in self._begun:
                 self._note(name, verdicts[name])
@@ -212,6 +213,11 @@ class _Start:
     def report(self) -> StartReport:
         """What happened, in start order."""
         return StartReport(self._runtime.name, tuple(self._starts.values()), self._clock.now() - self._origin)
+
+    def _say_who_waits(self) -> None:
+        for name, start in self._starts.items():
+            if name not in self._begun and not start.detail:
+                self._change(name, "waiting", f"for {', '.join(self._runtime.stack.services[name].depends_on)}")
 
     def _start(self, names: Sequence[str]) -> None:
         together = [name for name in names if name not in self._scale]

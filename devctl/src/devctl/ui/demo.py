@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any
 
+from devctl.bench.events import Draining
+from devctl.bench.report import Report
+from devctl.bench.report import document as bench_document
+from devctl.demo import events
 from devctl.demo.journey import Journey, Note, Span
+from devctl.demo.request import Answer
+from devctl.demo.run import Report as Told
+from devctl.stack.port import BuildProgress
+from devctl.stack.start import Step
 from devctl.ui.console import sign, talk
-from devctl.ui.paint import Colour, Paint
-from devctl.ui.units import milliseconds
+from devctl.ui.paint import Paint
+from devctl.ui.services import show_next
+from devctl.ui.units import duration, milliseconds
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -21,62 +30,112 @@ _TIME = len("+100.0ms")
 
 
 class Story:
-    """Writes each step's outcome to stdout; what is going on stands beneath it, on stderr, as long as it lasts."""
+    """Takes the demo's events: each step's outcome goes to stdout, what is going on to stderr, as long as it lasts."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = stream or sys.stdout
-        self.paint = Paint(self._stream)
+        self._paint = Paint(self._stream)
         self._number = 0
         self._head = ""
         self._status: Status | None = None
 
-    @contextmanager
-    def step(self, name: str, doing: str) -> Iterator[None]:
-        """Begin the next step; the spinner goes when the block ends, before its outcome is written."""
-        self._number += 1
-        self._head = f"{self._number} {name}".ljust(_LABEL)
-        if not (self._stream.isatty() and sys.stderr.isatty()):
-            yield
-            return
-        self._status = talk().status("", spinner="dots")
-        self.doing(doing)
-        try:
-            with self._status:
-                yield
-        finally:
+    def __call__(self, event: events.Event) -> None:
+        """Take in one event."""
+        match event:
+            case events.Begun(step, doing):
+                self._number += 1
+                self._head = f"{self._number} {step}".ljust(_LABEL)
+                self._spin(doing)
+            case BuildProgress(service, text):
+                self._doing(f"building {service or 'images'}: {text}")
+            case Step(service, phase, _, detail):
+                self._doing(f"{service} {phase}{f': {detail}' if detail else ''}")
+            case Draining():
+                self._doing(f"run {event.number} of {event.of}: {event.done:,} of {event.tasks:,} tasks")
+            case events.Started(report):
+                built = [f"images {duration(report.build_seconds)}"] if report.built else []
+                self._done(*built, *(f"{one.service} {duration(one.seconds)}" for one in report.services))
+            case events.Answered(request, answer):
+                accepted = f"{request.method} {request.path} {sign('→', self._stream)} {answer.status}"
+                self._done(f"{accepted} in {milliseconds(answer.seconds)}", _identity(answer))
+            case events.Followed(journey):
+                self._journey(journey)
+            case events.Measured(report):
+                self._measured(report)
+            case events.Stopped(seconds):
+                self._done(f"everything stopped in {duration(seconds)}, nothing left behind")
+
+    def end(self) -> None:
+        """Take the spinner away, whatever happened."""
+        if self._status:
+            self._status.stop()
             self._status = None
 
-    def doing(self, what: str) -> None:
-        """Say what the running step does now."""
+    def next_steps(self, steps: Sequence[tuple[str, str]]) -> None:
+        """Commands to try."""
+        self._write("")
+        show_next(steps, self._stream)
+
+    def _spin(self, doing: str) -> None:
+        self.end()
+        if self._stream.isatty() and sys.stderr.isatty():
+            self._status = talk().status("", spinner="dots")
+            self._doing(doing)
+            self._status.start()
+
+    def _doing(self, what: str) -> None:
         if self._status:
             from rich.text import Text
 
             shown = f"{self._head}{what}"[: talk().width - 4]
             self._status.update(Text(shown, style="dim", no_wrap=True, overflow="ellipsis"))
 
-    def done(self, *parts: str, symbol: str = "✔") -> None:
-        """A line of the step's outcome; the step's name stands before its first."""
-        colour: Colour = "green" if symbol == "✔" else "yellow"
+    def _done(self, *parts: str, good: bool = True) -> None:
         between = f" {sign('·', self._stream)} "
-        self._write(f"{self._head}{self.paint(sign(symbol, self._stream), colour)} {between.join(parts)}")
-        self._head = " " * _LABEL
+        mark = self._paint(sign("✔", self._stream), "green") if good else self._paint("!", "yellow")
+        self._write(f"{self._head}{mark} {between.join(parts)}")
 
-    def journey(self, journey: Journey, notes: Mapping[str, str], width: int) -> None:
-        """The way of the request, a row a task, its waiting and its run drawn to scale."""
+    def _journey(self, journey: Journey) -> None:
+        notes = {note.service: remark(note) for note in journey.notes if note.event != "http.request"}
         self._write(self._head.rstrip())
-        for row in rows(journey, notes, width, self.paint, self._stream):
+        for row in rows(journey, notes, talk().width, self._paint, self._stream):
             self._write("  " + row)
 
-    def next_steps(self, steps: Sequence[tuple[str, str]]) -> None:
-        """Commands to try."""
-        width = max(len(command) for command, _ in steps)
-        self._write("")
-        for command, why in steps:
-            self._write(f"{sign('→', self._stream)} {self.paint(command.ljust(width), 'cyan')}   {why}")
+    def _measured(self, report: Report) -> None:
+        (point,) = report.points
+        rate, audit = point.throughput, point.audit
+        spread = f"{rate.low:,.0f} {sign('–', self._stream)} {rate.high:,.0f}"
+        self._done(
+            f"{rate.median:,.0f} tasks/s with {point.workers} workers ({spread} over {len(point.runs)} runs)",
+            f"lost {audit.lost}",
+            f"doubled {audit.duplicated}",
+            good=audit.clean,
+        )
 
     def _write(self, line: str) -> None:
+        self.end()
         self._stream.write(line + "\n")
         self._stream.flush()
+
+
+def document(report: Told, runtime: str, *, kept: bool) -> dict[str, Any]:
+    """devctl.demo/1."""
+    return {
+        "schema": "devctl.demo/1",
+        "runtime": runtime,
+        "start": {"seconds": round(report.start.seconds, 3), "services": [s.service for s in report.start.services]},
+        "request": {
+            "method": report.request.method,
+            "path": report.request.path,
+            "status": report.answer.status,
+            "seconds": round(report.answer.seconds, 6),
+            "correlation_id": report.answer.correlation_id,
+            "answer": report.answer.body,
+        },
+        "journey": [asdict(span) for span in report.journey.spans],
+        "bench": bench_document(report.bench),
+        "kept": kept,
+    }
 
 
 def rows(journey: Journey, notes: Mapping[str, str], width: int, paint: Paint, stream: IO[str]) -> list[str]:
@@ -126,6 +185,12 @@ def _bar(span: Span, total: float, width: int, paint: Paint, stream: IO[str]) ->
     light = "░" if sign("░", stream) == "░" else "-"
     bar = paint(light * (turn - begin), "dim") + paint(sign("█", stream) * (end - turn), "green")
     return " " * begin + bar + " " * (width - end)
+
+
+def _identity(answer: Answer) -> str:
+    body = answer.body if isinstance(answer.body, dict) else {}
+    name = next((key for key in body if key.endswith("_id")), "")
+    return f"{name.removesuffix('_id')} {body[name]}" if name else answer.location
 
 
 def _short(task: str) -> str:

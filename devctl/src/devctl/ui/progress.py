@@ -32,7 +32,7 @@ SIGNS: Mapping[str, tuple[str, Colour]] = {
 _REDRAWS_PER_SECOND = 8
 _PHASE_WIDTH = len("timed out")
 _BUILD_NOISE = re.compile(
-    r"^#\d+ (?:(?:\d+\.\d+|DONE|CACHED|sha256:|transferring|extracting|writing|naming|exporting)\b.*)?$"
+    r"^#\d+ (?:\.\.\.|(?:\d+\.\d+|DONE|CACHED|sha256:|transferring|extracting|writing|naming|exporting)\b.*)?$"
 )
 
 
@@ -84,7 +84,8 @@ class Progress:
                 if self._begun is None:
                     self._begun = self._clock.now() - event.seconds
                 self._rows[event.service] = event
-                self._say(self._row(event, event.seconds))
+                if event.phase != "waiting":  # in a pipe a line for each would only be noise
+                    self._say(self._row(event, event.seconds))
 
     def _built_on(self, service: str, text: str) -> None:
         if _BUILD_NOISE.match(text):

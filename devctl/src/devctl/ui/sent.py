@@ -34,11 +34,12 @@ class Warnings:
             if event.certain:
                 self._warn(f"nothing consumes {event.queue!r}: the task waits until something does")
             else:
-                why = f"{owner} runs, but does not say so (starting, or busy)" if owner else "no worker says so"
-                self._warn(f"it is not sure that anything consumes {event.queue!r}: {why}")
-            show_next(
-                [(f"devctl up {owner}{self._option}", "it does") if owner else ("devctl queues", "who does what")]
-            )
+                why = f"{owner} runs, but may be starting, or busy" if owner else "the task waits until one does"
+                self._warn(f"no worker says that it consumes {event.queue!r}: {why}")
+            if owner and event.certain:
+                show_next([(f"devctl up {owner}{self._option}", f"it consumes {event.queue}")])
+            else:
+                show_next([(f"devctl queues{self._option}", "who consumes what")])
         elif isinstance(event, NobodyKnows):
             nodes = ", ".join(event.nodes)
             self._warn(f"{nodes} consumes {event.queue!r} but has no task {event.task}: Celery throws it away")

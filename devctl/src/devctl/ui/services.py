@@ -62,7 +62,7 @@ _COLUMNS = (
     _Column("UP", lambda s: " ".join(part for part in (_up(s), _count(s)) if part)),
     _Column("CPU", lambda s: "" if s.cpu_percent is None else f"{s.cpu_percent:.1f}%", right=True),
     _Column("MEM", lambda s: "" if s.memory_bytes is None else size(s.memory_bytes), right=True),
-    _Column("PORTS", lambda s: " ".join(_short(port) for port in s.ports)),
+    _Column("PORTS", lambda s: " ".join(port.partition("->")[0] for port in s.ports)),
 )
 _COLOURS: Mapping[str, Colour] = {
     "healthy": "green",
@@ -180,9 +180,3 @@ def _count(one: ServiceState) -> str:
     counts = [f"{one.ready}/{one.replicas}"] if one.replicas != 1 else []
     counts += [f"{one.restarts} restart{'s' * (one.restarts != 1)}"] if one.restarts else []
     return " ".join(counts)
-
-
-def _short(port: str) -> str:
-    """`127.0.0.1:8001->8001` as `127.0.0.1:8001`: the second half matters only where it differs."""
-    published, _, target = port.partition("->")
-    return published if published.endswith(f":{target}") else port

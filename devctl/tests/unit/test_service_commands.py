@@ -1,0 +1,305 @@
+"""up, down, ps, restart, scale and build, on the fake runtime."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from devctl.__main__ import main
+from devctl.errors import DevctlError
+from devctl.stack import start as steps
+from devctl.stack.fake import Behaviour
+
+SCHEMAS = Path(__file__).parents[3] / "docs/json"
+
+
+class Ran:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def document(self) -> Any:
+        document = json.loads(self.out)
+        name = document["schema"].removeprefix("devctl.").removesuffix("/1")
+        if name != "error":
+            jsonschema.validate(document, json.loads((SCHEMAS / f"{name}.schema.json").read_text()))
+        return document
+
+
+@pytest.fixture
+def run(fakes: Any, capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: str) -> Ran:
+        code = main(arguments)
+        out, err = capsys.readouterr()
+        return Ran(code, out, err)
+
+    return run
+
+
+def test_up_says_what_is_ready_where_and_what_to_do_next(fakes: Any, run: Any) -> None:
+    ran = run("up", "service1")
+
+    assert 0 == ran.code
+    lines = [re.sub(r"\d+\.\d+s", "0.1s", line) for line in ran.out.splitlines()]
+    assert "✔ redis      0.1s  ready  127.0.0.1:6379" == lines[0]
+    assert "✔ service1   0.1s  ready  http://127.0.0.1:8001" == lines[1]
+    assert "  waited for redis 0.1s, then its own start 0.1s" == lines[2]
+    assert "runtime  local (a test)" == ran.err.splitlines()[0]
+    assert "→ devctl up worker   no worker runs yet: tasks wait in their queues" in ran.err
+    assert "→ devctl send-task   publish a sample task" in ran.err
+
+
+def test_up_in_a_pipe_is_one_line_per_change_without_colour(fakes: Any, run: Any) -> None:
+    ran = run("up", "service1")
+
+    told = [line for line in ran.err.splitlines() if line[:1] in "●✔"]
+    assert ["● redis", "✔ redis", "● service1", "✔ service1"] == list(
+        dict.fromkeys(line[:10].rstrip() for line in told)
+    )
+    assert "\x1b" not in ran.out + ran.err
+
+
+def test_up_takes_an_alias_for_a_service(fakes: Any, run: Any) -> None:
+    assert 0 == run("up", "api").code
+    assert ["start redis", "start service1"] == fakes.runtime.calls
+
+
+def test_up_of_something_unknown_suggests_what_was_meant(fakes: Any, run: Any) -> None:
+    ran = run("up", "sevice1")
+
+    assert 2 == ran.code
+    assert "did you mean service1?" in ran.err
+
+
+def test_up_json_follows_its_schema(fakes: Any, run: Any) -> None:
+    ran = run("up", "--json")
+
+    document = ran.document
+    assert "" == ran.err
+    assert "devctl.up/1" == document["schema"]
+    assert ["redis", "worker", "service1"] == [s["name"] for s in document["services"]]
+    assert ["http://127.0.0.1:8001"] == document["services"][2]["addresses"]
+
+
+def test_a_crash_is_exit_4_with_the_log_and_the_next_command(fakes: Any, run: Any) -> None:
+    fakes.behaviours["worker"] = Behaviour(exits_after=0, exit_code=0, logs=("ConfigError: WORKER_CONCURRENCY=abc",))
+
+    ran = run("up")
+
+    assert 4 == ran.code
+    assert "✘ worker crashed after" in ran.err
+    assert "  │ ConfigError: WORKER_CONCURRENCY=abc" in ran.err
+    assert "all of its log: devctl logs worker" in ran.err
+    assert "→ fix what its log says, then: devctl up worker" in ran.err
+
+
+def test_a_crash_in_json_is_one_error_document(fakes: Any, run: Any) -> None:
+    fakes.behaviours["worker"] = Behaviour(exits_after=0)
+
+    ran = run("up", "--json")
+
+    assert 4 == ran.code
+    assert ("devctl.error/1", 4) == (ran.document["schema"], ran.document["exit_code"])
+
+
+def test_not_ready_in_time_is_exit_3_with_what_the_check_says(fakes: Any, run: Any) -> None:
+    fakes.behaviours["service1"] = Behaviour(healthy_after=None, health_output="GET /ready: 503 broker refused")
+
+    ran = run("up", "service1", "--timeout", "0.2")
+
+    assert 3 == ran.code
+    assert "service1 is not ready after 0.2s: GET /ready: 503 broker refused" in ran.err
+
+
+def test_a_refused_start_is_named(fakes: Any, run: Any) -> None:
+    fakes.behaviours["service1"] = Behaviour(refuses=DevctlError("port 8001 is in use", hint="SERVICE1_PORT=8011 …"))
+
+    ran = run("up", "service1")
+
+    assert 1 == ran.code
+    assert "✘ port 8001 is in use\n→ SERVICE1_PORT=8011 …\n" in ran.err
+
+
+def test_ctrl_c_is_exit_130_and_says_how_to_clean_up(fakes: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps, "start", interrupted)
+
+    ran = run("up")
+
+    assert 130 == ran.code
+    assert "interrupted" in ran.err
+    assert "devctl down" in ran.err
+
+
+@pytest.mark.parametrize("wrong", ["worker", "worker=many", "worker=-1", "=3"])
+def test_a_scale_that_is_none_is_a_usage_error(fakes: Any, run: Any, wrong: str) -> None:
+    ran = run("scale", wrong) if not wrong.startswith("-") else run("scale", "--", wrong)
+
+    assert 2 == ran.code
+    assert "SERVICE=N, such as worker=4" in ran.err
+
+
+def test_scale_starts_that_many_and_json_says_so(fakes: Any, run: Any) -> None:
+    document = run("scale", "worker=3", "--json").document
+
+    assert {"redis": 1, "worker": 3} == {s["name"]: s["replicas"] for s in document["services"]}
+
+
+def test_scale_to_none_is_done_at_once(fakes: Any, run: Any) -> None:
+    run("up")
+
+    assert 0 == run("scale", "worker=0").code
+    assert {"redis", "service1"} == {r.service for r in fakes.runtime.status()}
+
+
+def test_a_fixed_port_is_not_scaled(fakes: Any, run: Any) -> None:
+    ran = run("scale", "service1=2")
+
+    assert 2 == ran.code
+    assert "service1 cannot have 2 replicas: it publishes the fixed port 8001" in ran.err
+
+
+def test_ps_is_a_table_in_the_order_of_the_file(fakes: Any, run: Any) -> None:
+    run("up", "--scale", "worker=2")
+
+    lines = run("ps").out.splitlines()
+
+    assert ["SERVICE", "STATE", "HEALTH", "UP", "CPU", "MEM", "PORTS"] == lines[0].split()
+    assert ["redis", "running", "healthy", "0s", "1.0%", "10", "MB", "127.0.0.1:6379"] == lines[1].split()
+    assert ["worker", "running", "healthy", "0s", "2/2", "2.0%", "20", "MB"] == lines[2].split()
+    assert max(map(len, lines)) < 80
+
+
+def test_ps_json_follows_its_schema(fakes: Any, run: Any) -> None:
+    run("up")
+
+    document = run("ps", "--json").document
+
+    assert ("devctl.ps/1", "local") == (document["schema"], document["runtime"])
+    service1 = document["services"][2]
+    assert ("service1", "running", "healthy", 1) == tuple(service1[k] for k in ("name", "state", "health", "replicas"))
+    assert ["127.0.0.1:8001->8001"] == service1["ports"]
+
+
+def test_ps_of_nothing_says_what_to_do(fakes: Any, run: Any) -> None:
+    ran = run("ps")
+
+    assert (0, "") == (ran.code, ran.out)
+    assert "nothing runs\n→ devctl up" in ran.err
+    assert [] == run("ps", "--json").document["services"]
+
+
+def test_ps_shows_the_exit_code_of_what_is_gone(fakes: Any, run: Any) -> None:
+    fakes.behaviours["redis"] = Behaviour(exits_after=0, exit_code=137)
+    run("up", "redis")
+
+    assert "redis    exited  -       exit 137" in run("ps").out
+
+
+def test_restart_waits_until_all_are_ready(fakes: Any, run: Any) -> None:
+    run("up")
+
+    document = run("restart", "--json").document
+
+    assert "restart redis worker service1" == fakes.runtime.calls[-1]
+    assert ["ready"] * 3 == [s["state"] for s in document["services"]]
+
+
+def test_restart_of_what_does_not_run_is_a_problem(fakes: Any, run: Any) -> None:
+    run("up", "redis")
+
+    ran = run("restart", "worker")
+
+    assert 1 == ran.code
+    assert "worker does not run: nothing to restart" in ran.err
+    assert "→ devctl up worker" in ran.err
+
+
+def test_down_keeps_the_data_unless_told(fakes: Any, run: Any) -> None:
+    run("up")
+
+    document = run("down", "--json").document
+
+    assert "stop" == fakes.runtime.calls[-1]
+    assert (["redis", "worker", "service1"], False) == (document["services"], document["data_removed"])
+    assert "their data stays" in run("down").out
+    run("down", "--volumes")
+    assert "stop --volumes" == fakes.runtime.calls[-1]
+
+
+def test_down_of_one_service_leaves_the_others(fakes: Any, run: Any) -> None:
+    run("up")
+
+    assert 0 == run("down", "worker").code
+
+    assert {"redis", "service1"} == {r.service for r in fakes.runtime.status()}
+
+
+def test_an_isolated_stack_has_its_name_its_ports_and_goes_with_all_it_has(fakes: Any, run: Any) -> None:
+    run("up")
+    up = run("up", "--isolated", "--json").document
+
+    name = up["stack"]
+    assert re.fullmatch("[a-z0-9]{4}", name)
+    assert "8001" not in up["services"][2]["ports"][0].partition("->")[0]
+    assert name == run("ps", "--stack", name, "--json").document["stack"]
+    down = run("down", "--stack", name, "--json").document
+    assert down["data_removed"]
+    assert "stop --volumes" == fakes.runtimes[name].calls[-1]
+    assert 3 == len(fakes.runtime.status()), "the checkout's own stack goes on"
+    gone = run("ps", "--stack", name)
+    assert 2 == gone.code
+    assert f"no stack '{name}' here" in gone.err
+
+
+def test_an_isolated_stack_can_be_given_its_name(fakes: Any, run: Any) -> None:
+    ran = run("up", "--isolated", "--stack", "blue", "service1")
+
+    assert 0 == ran.code
+    assert "stack    blue" in ran.err
+    assert "→ devctl down --stack blue" in ran.err
+
+
+def test_build_builds_what_has_a_build(fakes: Any, run: Any) -> None:
+    runtime = "compose"
+    assert 0 == run("ps").code
+    fakes.runtime.name = runtime
+
+    document = run("build", "--json").document
+
+    assert "build worker service1" == fakes.runtime.calls[-1]
+    assert ["worker", "service1"] == document["services"]
+
+
+def test_build_of_a_service_without_one_says_so(fakes: Any, run: Any) -> None:
+    run("ps")
+    fakes.runtime.name = "compose"
+
+    ran = run("build", "redis")
+
+    assert (0, "") == (ran.code, ran.out)
+    assert "nothing to build for redis: the image is pulled" in ran.err
+
+
+def test_the_local_runtime_has_nothing_to_build(fakes: Any, run: Any) -> None:
+    ran = run("build")
+
+    assert 0 == ran.code
+    assert "nothing to build: the local runtime runs the sources" in ran.err
+    assert [] == fakes.runtime.calls
+
+
+@pytest.mark.parametrize("command", ["up", "down", "ps", "restart", "scale", "build"])
+def test_help_has_an_example_and_the_exit_codes_within_80_columns(fakes: Any, run: Any, command: str) -> None:
+    ran = run(command, "--help")
+
+    assert f"  devctl {command}" in ran.out
+    assert "Exit codes: 0" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
