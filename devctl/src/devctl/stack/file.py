@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -67,21 +68,37 @@ def from_config(config: Mapping[str, Any]) -> Stack:
 
 def port_variables(settings: Settings) -> list[str]:
     """Return the variables that stand in the `ports:` of the file: an isolated stack sets them to 0, any free port."""
-    found: dict[str, None] = {}
+    services = parse(settings.compose_file).data.get("services") or {}
+    return list(
+        dict.fromkeys(name for service in services.values() for name in _variables((service or {}).get("ports")))
+    )
 
-    def look(value: Any) -> None:
-        if isinstance(value, Mapping):
-            for item in value.values():
-                look(item)
-        elif isinstance(value, list):
-            for item in value:
-                look(item)
-        elif isinstance(value, str):
-            found.update(dict.fromkeys(variables(value)))
 
-    for service in (parse(settings.compose_file).data.get("services") or {}).values():
-        look((service or {}).get("ports"))
-    return list(found)
+def port_variables_of(settings: Settings, service: str) -> dict[int, str]:
+    """Return container port -> the variable that its published port is read from, for one service."""
+    raw = (parse(settings.compose_file).data.get("services") or {}).get(service) or {}
+    environment = identity.interpolation(settings)
+    found: dict[int, str] = {}
+    for given in raw.get("ports") or ():
+        # The published port is the last variable before the container's: 127.0.0.1:${SERVICE1_PORT:-8001}:8001
+        published = given.get("published") if isinstance(given, Mapping) else str(given).rpartition(":")[0]
+        names = list(_variables(published))
+        with suppress(normal.Wrong, InterpolationError):
+            filled = {**given, "published": "0"} if isinstance(given, Mapping) else interpolate(str(given), environment)
+            for port in normal.ports(filled, ()):
+                if names:
+                    found[port.target] = names[-1]
+    return found
+
+
+def _variables(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _variables(item)
+    elif isinstance(value, str):
+        yield from variables(value)
 
 
 def _refuse(data: Mapping[str, Any]) -> None:

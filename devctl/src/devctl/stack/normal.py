@@ -34,7 +34,7 @@ def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str], r
         command=(*_words(raw.get("entrypoint")), *_words(raw.get("command"))),
         environment=dict(environment),
         ports=tuple(
-            port for index, given in enumerate(raw.get("ports") or ()) for port in _ports(given, (*at, "ports", index))
+            port for index, given in enumerate(raw.get("ports") or ()) for port in ports(given, (*at, "ports", index))
         ),
         depends_on=_depends_on(raw),
         healthcheck=_healthcheck(raw.get("healthcheck"), (*at, "healthcheck")),
@@ -125,7 +125,7 @@ def _healthcheck(raw: Any, at: Path) -> HealthCheck | None:
     return HealthCheck(test=test, retries=_integer(raw.get("retries", 3), (*at, "retries")), **times)
 
 
-def _ports(raw: Any, path: Path) -> Iterable[Port]:
+def ports(raw: Any, path: Path) -> Iterable[Port]:
     if isinstance(raw, Mapping):
         first = str(raw.get("published") or "0").partition("-")[0]
         yield Port(

@@ -1,0 +1,114 @@
+"""Where a local stack keeps its files: state in the checkout, socket and /tmp of its services in a short folder."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devctl.errors import DevctlError
+
+_LONGEST_SOCKET = 90  # bytes; a longer path cannot be bound to (108 on Linux, 104 on macOS)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folders and files of one stack."""
+
+    state: Path
+    runtime: Path
+    """Short, for the socket; may vanish with a reboot."""
+
+    @classmethod
+    def of(cls, state: Path) -> Place:
+        """Return the place that belongs to this stack's state; makes nothing."""
+        name = hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:12]
+        return cls(state / "local", _runtime_root() / name)
+
+    @property
+    def socket(self) -> Path:
+        """The supervisor's."""
+        return self.runtime / "supervisor.sock"
+
+    @property
+    def journal(self) -> Path:
+        """The supervisor's log: every start and exit of a process."""
+        return self.state / "supervisord.log"
+
+    def log(self, replica: str) -> Path:
+        """The log of one replica."""
+        return self.state / "logs" / f"{replica}.log"
+
+    def program(self, replica: str) -> Path:
+        """What one replica runs, for the launcher; only its owner may read it: environments hold passwords."""
+        return self.state / "programs" / f"{replica}.json"
+
+    def temporary(self, replica: str) -> Path:
+        """What one replica sees as /tmp."""
+        return self.runtime / "tmp" / replica
+
+    def data(self, service: str) -> Path:
+        """What outlives a `down`."""
+        return self.state / "data" / service
+
+    def make(self) -> None:
+        """Make the folders that are not there."""
+        for folder in (self.state, self.runtime, self.runtime / "tmp"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("logs", "programs", "data"):
+            (self.state / name).mkdir(exist_ok=True)
+
+    def clear(self) -> None:
+        """Remove what belongs to running services; logs, data and ports stay."""
+        shutil.rmtree(self.runtime, ignore_errors=True)
+        shutil.rmtree(self.state / "programs", ignore_errors=True)
+        for name in ("supervisord.conf", "supervisord.json"):
+            (self.state / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep a second devctl from changing this stack at the same time."""
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.state / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the object in a file of ours; empty where there is none, or where a kill left half of one."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_json(file: Path, content: object) -> None:
+    """Write a file that is there as a whole or not at all, for its owner only."""
+    part = file.with_name(f"{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+        json.dump(content, out)
+    part.replace(file)
+
+
+def _runtime_root() -> Path:
+    """Return a folder of this user alone, with a short path, the same for every devctl of this user."""
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    if given and len(os.fsencode(given)) < _LONGEST_SOCKET - 40 and os.access(given, os.W_OK | os.X_OK):
+        return Path(given) / "devctl"
+    for base in (tempfile.gettempdir(), "/tmp"):  # noqa: S108  # the folder in it is checked to be ours
+        root = Path(base) / f"devctl-{os.getuid()}"
+        if len(os.fsencode(root)) < _LONGEST_SOCKET - 40:
+            break
+    root.mkdir(mode=0o700, exist_ok=True)
+    if root.is_symlink() or root.stat().st_uid != os.getuid():
+        raise DevctlError(f"{root} belongs to somebody else", hint="set XDG_RUNTIME_DIR to a folder of your own")
+    return root

@@ -1,0 +1,109 @@
+"""Processes of this machine: is it still the same one, what does it use, end it with all that it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+
+from devctl.stack.port import Usage
+
+_SAME_START_SECONDS = 5.0  # between our clock and the kernel's idea of when a process began
+_FIRST_SAMPLE_SECONDS = 0.15  # CPU use is a difference: the first call has to wait for the second sample
+
+
+@dataclass(frozen=True)
+class Known:
+    """A process as we remember it; the start time tells it from another one that got its number since."""
+
+    pid: int
+    started_at: float
+
+    def alive(self) -> bool:
+        """Whether it runs; a zombie does not."""
+        try:
+            process = psutil.Process(self.pid)
+            return self._began(process) and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def family(self) -> list[psutil.Process]:
+        """Return it and what runs in its process group, also when it is gone itself."""
+        if psutil.boot_time() > self.started_at + _SAME_START_SECONDS:
+            return []
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, ProcessLookupError, PermissionError):
+                if os.getpgid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        leader = next((process for process in found if process.pid == self.pid), None)
+        return [] if leader is not None and not self._began(leader) else found
+
+    def _began(self, process: psutil.Process) -> bool:
+        return abs(process.create_time() - self.started_at) < _SAME_START_SECONDS
+
+
+def end(processes: Iterable[Known], grace_seconds: float) -> None:
+    """Ask these and their families to stop, and kill what is still there after the grace."""
+    left = [process for known in processes for process in known.family()]
+    for process in left:
+        with suppress(psutil.Error):
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)  # a stopped process hears nothing else
+    _, left = psutil.wait_procs(left, timeout=grace_seconds)
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=1.0)
+
+
+class Meter:
+    """What processes use, with everything they started."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, tuple[float, float]] = {}
+
+    def read(self, pids: dict[str, int]) -> dict[str, Usage]:
+        """Return name -> usage; CPU is measured since the last call, the first time over a moment."""
+        if any(pid not in self._before for pid in pids.values()):
+            for pid in pids.values():
+                self._cpu_percent(pid)
+            time.sleep(_FIRST_SAMPLE_SECONDS)
+        usages = {name: (self._cpu_percent(pid), _memory(pid)) for name, pid in pids.items()}
+        return {name: Usage(cpu, memory) for name, (cpu, memory) in usages.items() if memory}
+
+    def _cpu_percent(self, pid: int) -> float:
+        now, used = time.monotonic(), 0.0
+        for process in _tree(pid):
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                used += times.user + times.system
+        then, before = self._before.get(pid, (now, used))
+        self._before[pid] = (now, used)
+        # A child that ended since takes its time with it: less than nothing was not used.
+        return max(0.0, 100 * (used - before) / (now - then)) if now > then else 0.0
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _memory(pid: int) -> int:
+    """Return bytes, shared pages divided among those who share them where the system tells (PSS), else all (RSS)."""
+    total = 0
+    for process in _tree(pid):
+        with suppress(psutil.Error):
+            try:
+                total += process.memory_full_info().pss
+            except (AttributeError, psutil.AccessDenied):
+                total += process.memory_info().rss
+    return total

@@ -1,0 +1,141 @@
+"""What one replica runs here: its command, environment and folder, made from its Compose service."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from devctl.errors import DevctlError
+from devctl.settings import Settings
+from devctl.stack.local import redis
+from devctl.stack.local.place import Place, read_json, write_json
+from devctl.stack.local.ports import PortBook
+from devctl.stack.local.rewrite import Rewrite
+from devctl.stack.local.supervisor import Entry
+from devctl.stack.model import Service, Stack
+
+# Of the user's shell a service sees what makes programs run, and nothing that a container would not see too:
+# no PYTHONPATH, no CELERY_*, no proxy. Its settings are the Compose file's.
+_FROM_THE_SHELL = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True)
+class Program:
+    """One replica; as JSON it is what the launcher reads."""
+
+    service: str
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    folder: str
+    log: str
+    restart: str
+    stop_grace_seconds: float
+    ports: dict[str, int]
+    """Container port -> port of this machine."""
+    check: list[str] | None = None
+    """The health check's command, None where there is none or where Redis is asked over its socket."""
+
+    @property
+    def number(self) -> int:
+        """`worker-2` is the second."""
+        return int(self.name.rpartition("-")[2])
+
+    @property
+    def entry(self) -> Entry:
+        """The supervisor's part."""
+        return Entry(self.name, self.restart, self.stop_grace_seconds)
+
+    def save(self, place: Place) -> None:
+        """Write it for the launcher."""
+        write_json(place.program(self.name), asdict(self))
+
+
+def saved(place: Place) -> dict[str, Program]:
+    """Return all programs of the stack, in order."""
+    found = []
+    for file in (place.state / "programs").glob("*.json"):
+        content: dict[str, Any] = read_json(file)
+        if content:
+            found.append(Program(**content))
+    return {program.name: program for program in sorted(found, key=lambda p: (p.service, p.number))}
+
+
+class Programs:
+    """Makes programs from services."""
+
+    def __init__(self, settings: Settings, stack: Stack, place: Place, ports: PortBook) -> None:
+        self._settings, self._stack, self._place, self._ports = settings, stack, place, ports
+        self._targets = {name: tuple(p.target for p in service.ports) for name, service in stack.services.items()}
+
+    def make(self, service: Service, number: int) -> Program:
+        """Return the program of one replica; DevctlError where this machine cannot run it."""
+        name = f"{service.name}-{number}"
+        rewrite = Rewrite(
+            service=service.name,
+            services=self._targets,
+            port_of=lambda other, target: self._ports.of(other, number if other == service.name else 1, target),
+            temporary=self._place.temporary(name),
+            root=self._settings.root,
+        )
+        environment = {**self._shell(), **rewrite.environment(service.environment)}
+        environment["PATH"] = self._path
+        check = service.healthcheck.test if service.healthcheck else ()
+        return Program(
+            service=service.name,
+            name=name,
+            command=self._command(service, number, rewrite),
+            environment=environment,
+            folder=str(self._folder(service)),
+            log=str(self._place.log(name)),
+            restart=service.restart,
+            stop_grace_seconds=service.stop_grace_seconds,
+            ports={str(target): self._ports.of(service.name, number, target) for target in self._targets[service.name]},
+            check=None if not check or redis.is_redis(service) else _check(rewrite.arguments(check)),
+        )
+
+    def _command(self, service: Service, number: int, rewrite: Rewrite) -> list[str]:
+        if redis.is_redis(service):
+            data = self._place.data(service.name)
+            data.mkdir(parents=True, exist_ok=True)
+            target = next(iter(self._targets[service.name]), 6379)
+            return redis.command(service, redis.binary(self._path), self._ports.of(service.name, number, target), data)
+        if not service.command:
+            raise DevctlError(
+                f"{service.name} has no `command:` in the Compose file; only its image knows what it runs",
+                hint="write the command into the Compose file, or use containers: --runtime compose",
+            )
+        words = rewrite.arguments(service.command)
+        program = shutil.which(words[0], path=self._path)
+        if program is None and "/" in words[0]:
+            program = shutil.which(self._folder(service) / words[0])
+        if program is None:
+            raise DevctlError(
+                f"{service.name} runs {words[0]!r}, which is not on this machine",
+                hint=f"install {Path(words[0]).name}, or use containers: --runtime compose",
+            )
+        return [program, *words[1:]]
+
+    @property
+    def _path(self) -> str:
+        """The checkout's own environment first, devctl's beside it, then the user's PATH."""
+        own = self._settings.root / ".venv" / "bin"
+        user = self._settings.environment.get("PATH", "/usr/bin:/bin")
+        return ":".join(dict.fromkeys([*([str(own)] if own.is_dir() else []), str(Path(sys.executable).parent), user]))
+
+    def _shell(self) -> Mapping[str, str]:
+        passed = {key: self._settings.environment[key] for key in _FROM_THE_SHELL if key in self._settings.environment}
+        return {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **passed}
+
+    def _folder(self, service: Service) -> Path:
+        """Where its image is built from comes nearest to the folder it has in a container."""
+        folder = service.build.context if service.build else self._settings.root
+        return folder if folder.is_dir() else self._settings.root
+
+
+def _check(words: list[str]) -> list[str]:
+    return ["/bin/sh", "-c", words[1]] if words[0] == "CMD-SHELL" else words[1:]

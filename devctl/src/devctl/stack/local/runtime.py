@@ -1,0 +1,252 @@
+"""The runtime port over supervised processes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from devctl.errors import DevctlError
+from devctl.settings import Settings
+from devctl.stack import file, identity
+from devctl.stack import ports as machine_ports
+from devctl.stack.local import logfiles, program, redis, supervisor
+from devctl.stack.local.journal import Journal, Life
+from devctl.stack.local.place import Place
+from devctl.stack.local.ports import PortBook
+from devctl.stack.local.probe import Prober, Subject
+from devctl.stack.local.processes import Known, Meter, end
+from devctl.stack.local.program import Program, Programs
+from devctl.stack.local.rewrite import LOOPBACK
+from devctl.stack.local.supervisor import Process, Supervisor
+from devctl.stack.model import Stack
+from devctl.stack.port import BuildProgress, Health, LogLine, Replica, State, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LEFTOVER_GRACE_SECONDS = 2.0  # for what an earlier supervisor left behind; Redis needs less to write its file
+_BEYOND_GRACE_SECONDS = 3.0  # from a SIGKILL to the supervisor's notice of it
+
+
+class LocalRuntime:
+    """Runs each replica as a process; remembers what it needs in the stack's state."""
+
+    name = "local"
+
+    def __init__(self, settings: Settings, stack: Stack) -> None:
+        self.stack = stack
+        self._settings = settings
+        self._place = Place.of(identity.state_dir(settings))
+        self._supervisor = Supervisor(self._place)
+        self._journal = Journal(self._place.journal)
+        self._prober = Prober()
+        self._meter = Meter()
+
+    @classmethod
+    def open(cls, settings: Settings) -> LocalRuntime:
+        """Return the runtime over the stack of the Compose file; starts nothing."""
+        return cls(settings, file.read(settings))
+
+    def build(self, services: Sequence[str], emit: Callable[[BuildProgress], None]) -> None:
+        """There are no images."""
+
+    def missing_images(self, services: Sequence[str]) -> list[str]:
+        """There are no images."""
+        return []
+
+    def start(self, *services: str, replicas: int | None = None) -> None:
+        """Start, change or leave alone, so that each runs as the Compose file says; all or, on an error, none."""
+        with self._place.alone():
+            if not self._supervisor.answers():
+                self._end_leftovers()
+            self._place.make()
+            saved, running = program.saved(self._place), self._supervisor.processes()
+            wanted = {p.name: p for name in services for p in self._programs(name, replicas, saved, running)}
+            old = {name for name, p in saved.items() if p.service in services}
+            changed = {name for name in old if wanted.get(name) != saved[name]}
+            if not self._supervisor.answers():
+                self._supervisor.launch()
+            identity.remember_runtime(self._settings, self.name)
+            self._end(changed, saved)
+            new = [name for name in wanted if name in changed or name not in running]
+            for name in new:
+                self._place.log(name).write_bytes(b"")
+                self._place.temporary(name).mkdir(parents=True, exist_ok=True)
+                wanted[name].save(self._place)
+            self._supervisor.configure(p.entry for p in program.saved(self._place).values())
+            self._supervisor.add(new)
+            self._supervisor.start(n for n in wanted if n not in new and not running[n].alive)
+
+    def status(self) -> list[Replica]:
+        """Ask the supervisor, its journal, and the health checks that are due."""
+        programs = program.saved(self._place)
+        if not programs:
+            return []
+        processes, lives = self._supervisor.processes(), self._journal.lives()
+        replicas = [self._replica(p, processes.get(p.name), lives.get(p.name, Life())) for p in programs.values()]
+        said = self._prober.look(self._subjects(replicas, programs))
+        return [self._with_health(replica, said) for replica in replicas]
+
+    def usage(self) -> Mapping[str, Usage]:
+        """Measure the processes and all that they started."""
+        lives, processes = self._journal.lives(), self._supervisor.processes()
+        replicas = [
+            self._replica(p, processes.get(p.name), lives.get(p.name, Life()))
+            for p in program.saved(self._place).values()
+        ]
+        return self._meter.read({r.name: r.pid for r in replicas if r.pid and r.state == "running"})
+
+    def stop(self, services: Sequence[str] | None = None, *, volumes: bool = False) -> None:
+        """Stop who depends before what is depended on; the supervisor goes with the last one."""
+        with self._place.alone():
+            saved = program.saved(self._place)
+            gone = {name for name, p in saved.items() if services is None or p.service in services}
+            if self._supervisor.answers():
+                self._end(gone, saved)
+                self._supervisor.configure(p.entry for p in program.saved(self._place).values())
+            if services is None or gone == set(saved):
+                self._end_leftovers()
+                identity.remember_runtime(self._settings, "")
+            for name in gone:
+                self._place.log(name).unlink(missing_ok=True)
+            if volumes:
+                for service in self.stack.services if services is None else services:
+                    shutil.rmtree(self._place.data(service), ignore_errors=True)
+
+    def restart(self, services: Sequence[str]) -> None:
+        """Stop and start the replicas as they are."""
+        with self._place.alone():
+            saved = program.saved(self._place)
+            names = [name for name, p in saved.items() if p.service in services]
+            if not names or not self._supervisor.answers():
+                raise DevctlError(f"{' and '.join(services)} does not run", hint=f"devctl up {' '.join(services)}")
+            self._supervisor.stop(names, _patience(saved[name] for name in names))
+            self._supervisor.start(names)
+
+    def logs(
+        self, services: Sequence[str], *, follow: bool = False, since: float | None = None, tail: int | None = None
+    ) -> AbstractContextManager[Iterator[LogLine]]:
+        """Read the log files; a replica that starts later joins a follow."""
+        wanted = set(services)
+
+        def source() -> logfiles.Source:
+            programs = program.saved(self._place).values()
+            return {p.name: (p.service, self._place.log(p.name)) for p in programs if p.service in wanted}
+
+        return logfiles.read(source, follow=follow, since=since, tail=tail)
+
+    def address(self, service: str, target: int) -> tuple[str, int]:
+        """Return where the first replica that runs listens."""
+        lives, processes = self._journal.lives(), self._supervisor.processes()
+        for p in program.saved(self._place).values():
+            if p.service == service and str(target) in p.ports:
+                replica = self._replica(p, processes.get(p.name), lives.get(p.name, Life()))
+                if replica.state == "running":
+                    return LOOPBACK, p.ports[str(target)]
+        published = any(port.target == target for port in self.stack.services[service].ports)
+        raise DevctlError(
+            f"{service} is not up" if published else f"{service} publishes no port {target}",
+            hint=f"devctl up {service}" if published else f"ports: add it to {self._settings.compose_file.name}",
+        )
+
+    def _programs(
+        self, service: str, replicas: int | None, saved: Mapping[str, Program], running: Mapping[str, Process]
+    ) -> list[Program]:
+        """Return the programs that a service is to have, their ports checked."""
+        definition = self.stack.services[service]
+        present = sum(p.service == service for p in saved.values())
+        count = replicas if replicas is not None else present or definition.replicas
+        machine_ports.check_scale(definition, count, self.stack.workers)
+        book = PortBook(self.stack, self._place.state / "ports.json")
+        numbers = range(1, count + 1)
+        for number in numbers:
+            name = f"{service}-{number}"
+            if name not in running or not running[name].alive:
+                book.make_sure(definition, number, file.port_variables_of(self._settings, service))
+        return [Programs(self._settings, self.stack, self._place, book).make(definition, n) for n in numbers]
+
+    def _end(self, names: Iterable[str], saved: Mapping[str, Program]) -> None:
+        """Stop programs, dependents first and the broker last, and forget them."""
+        left = set(names)
+        levels = self.stack.levels(self.stack.services)
+        order = [[s for s in level if s != self.stack.broker] for level in reversed(levels)]
+        for level in [*order, [self.stack.broker], None]:  # None: services that left the Compose file
+            group = {n for n in left if level is None or saved[n].service in level}
+            if group:
+                lives = self._journal.lives()
+                self._supervisor.stop(group, _patience(saved[name] for name in group))
+                self._supervisor.remove(group)
+                end(_known(lives[name] for name in group if name in lives), 0.0)  # what it left running itself
+            left -= group
+        for name in names:
+            self._place.program(name).unlink(missing_ok=True)
+
+    def _end_leftovers(self) -> None:
+        """End the supervisor, and what it or one that was killed before it left behind; no program is left."""
+        lives = self._journal.lives()
+        self._supervisor.shutdown()
+        end(_known(lives.values()), _LEFTOVER_GRACE_SECONDS)
+        self._place.clear()
+
+    def _replica(self, p: Program, process: Process | None, life: Life) -> Replica:
+        state = _state(process, life, again=p.restart in ("always", "unless-stopped"))
+        return Replica(
+            service=p.service,
+            name=p.name,
+            state=state,
+            exit_code=life.exit_code if state != "running" or life.restarts else None,
+            restarts=life.restarts,
+            started_at=life.started_at,
+            ports=tuple(f"{LOOPBACK}:{host}->{target}" for target, host in p.ports.items()),
+            pid=life.pid if state == "running" else None,
+        )
+
+    def _subjects(self, replicas: Iterable[Replica], programs: Mapping[str, Program]) -> Iterator[Subject]:
+        for replica in replicas:
+            service = self.stack.services.get(replica.service)
+            if service is None or service.healthcheck is None or replica.pid is None or replica.started_at is None:
+                continue
+            p = programs[replica.name]
+            subject = Subject(
+                name=replica.name,
+                pid=replica.pid,
+                started_at=replica.started_at,
+                check=service.healthcheck,
+                command=tuple(p.check or ()),
+                environment=p.environment,
+                folder=p.folder,
+            )
+            if p.check is None:
+                port, secret = next(iter(p.ports.values()), 6379), redis.password(service)
+                yield Subject(
+                    **{
+                        **vars(subject),
+                        "ask": lambda timeout, port=port, secret=secret: redis.ping(port, secret, timeout),
+                    }
+                )
+            else:
+                yield subject
+
+    @staticmethod
+    def _with_health(replica: Replica, said: Mapping[str, tuple[Health, str]]) -> Replica:
+        health, output = said.get(replica.name, ("none", ""))
+        return Replica(**{**vars(replica), "health": health, "health_output": "" if health == "healthy" else output})
+
+
+def _state(process: Process | None, life: Life, again: bool) -> State:
+    if process is None:  # its supervisor is gone; it may have outlived it
+        alive = life.pid is not None and life.started_at is not None and Known(life.pid, life.started_at).alive()
+        return "running" if alive else "exited"
+    if process.state == supervisor.BACKOFF or (process.state == supervisor.EXITED and again):
+        return "restarting"
+    return "running" if process.alive else "exited"
+
+
+def _known(lives: Iterable[Life]) -> list[Known]:
+    return [Known(life.pid, life.started_at) for life in lives if life.pid and life.started_at]
+
+
+def _patience(programs: Iterable[Program]) -> float:
+    return max((p.stop_grace_seconds for p in programs), default=0.0) + _BEYOND_GRACE_SECONDS

@@ -1,0 +1,104 @@
+"""Ports of this machine: is one free, who holds it, and which variable of the Compose file moves it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from devctl.errors import DevctlError, UsageError
+from devctl.stack.model import Service
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that listens; pid None where the system does not tell (another user's process)."""
+
+    pid: int | None = None
+    command: str = ""
+
+    def __str__(self) -> str:
+        if self.pid is None:
+            return "another process"
+        return f"{self.command or 'a process'} (pid {self.pid})"
+
+
+def free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT does not count
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def any_free(host: str = "127.0.0.1") -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def holder(port: int) -> Holder:
+    """Return who listens on a port."""
+    import psutil
+
+    try:
+        pids = [
+            c.pid
+            for c in psutil.net_connections("tcp")
+            if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port
+        ]
+    except psutil.AccessDenied:  # macOS shows only one's own processes
+        pids = [process.pid for process in psutil.process_iter() if _listens(process, port)]
+    pid = next((pid for pid in pids if pid), None)
+    if pid is None:
+        return Holder()
+    try:
+        return Holder(pid, _shown(psutil.Process(pid).cmdline()))
+    except psutil.Error:
+        return Holder(pid)
+
+
+def in_use(service: str, port: int, variable: str = "") -> DevctlError:
+    """Return the error for a port that is taken; `variable` is what the Compose file reads it from."""
+    who = holder(port)
+    other = any_free() if port > 65_000 else next((p for p in range(port + 10, port + 500, 10) if free(p)), port + 1)
+    move = (
+        f"{variable}={other} devctl up {service}" if variable else f"change the port of {service} in the Compose file"
+    )
+    return DevctlError(
+        f"port {port} is in use: {who} listens there, and {service} needs it",
+        hint=f"{move}, or beside it on free ports: devctl up {service} --isolated"
+        + (f"\nor stop it: kill {who.pid}" if who.pid else ""),
+    )
+
+
+def check_scale(service: Service, replicas: int, scalable: Sequence[str] = ()) -> None:
+    """Refuse more than one replica of a service that publishes a fixed port."""
+    fixed = [port.published for port in service.ports if port.published]
+    if replicas > 1 and fixed:
+        raise UsageError(
+            f"{service.name} cannot have {replicas} replicas: it publishes the fixed port {fixed[0]}",
+            hint=f"scale a service without a fixed port: {', '.join(scalable) or 'a worker'}",
+        )
+
+
+def _listens(process: object, port: int) -> bool:
+    import psutil
+
+    assert isinstance(process, psutil.Process)
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in connections)
+
+
+def _shown(command: list[str]) -> str:
+    """The program and its first words: enough to know it again, not a whole line."""
+    words = [command[0].rpartition("/")[2], *command[1:4]] if command else []
+    text = " ".join(words)
+    return text if len(text) <= 40 else text[:39] + "…"
