@@ -67,15 +67,16 @@ class CeleryBroker:
         with self._answering():
             return server.describe(self._client)
 
-    def publish(self, messages: Sequence[Message]) -> None:
+    def publish(self, messages: Sequence[Message]) -> float:
         """Publish all, in order, in chunks; DevctlError says how many were accepted where it fails midway."""
         with self._answering():
             self._declare({message.queue for message in messages})
-        self._send(messages)
+        return self._send(messages)
 
-    def _send(self, messages: Sequence[Message]) -> None:
-        accepted = 0
+    def _send(self, messages: Sequence[Message]) -> float:
+        accepted, started = 0, 0.0
         for queue, chunk in Frames(self._app).chunks(messages):
+            started = started or time.perf_counter()
             try:
                 with self._answering():
                     self._client.lpush(queue, *chunk)
@@ -87,6 +88,7 @@ class CeleryBroker:
                     problem.problem, hint=problem.hint, details=list(_shortfall(accepted, doubt, len(messages)))
                 ) from problem
             accepted += len(chunk)
+        return time.perf_counter() - started if started else 0.0
 
     def _declare(self, queues: set[str]) -> None:
         """Bind queues as kombu does, in its own bookkeeping, so that stock workers and monitors know them."""

@@ -110,13 +110,15 @@ class MemoryBroker:
         self._reach()
         return self.server
 
-    def publish(self, messages: Sequence[Message]) -> None:
+    def publish(self, messages: Sequence[Message]) -> float:
         self._reach()
+        started = self.clock()
         for message in messages:
             json.dumps([message.args, dict(message.kwargs), dict(message.headers)])  # what is not JSON cannot travel
             stamp = float(message.headers.get("published_at", self.clock()))
             self._waiting.setdefault(message.queue, deque()).append((stamp, message))
             self.published.append(message)
+        return self.clock() - started
 
     def queues(self, names: Sequence[str]) -> list[QueueDepth]:
         self._reach()

@@ -85,8 +85,11 @@ class Broker(Protocol):
     def info(self) -> ServerInfo:
         """Ask the server what it is; DevctlError where it does not answer."""
 
-    def publish(self, messages: Sequence[Message]) -> None:
-        """Publish all, in order, in chunks; DevctlError says how many were accepted where it fails midway."""
+    def publish(self, messages: Sequence[Message]) -> float:
+        """Publish all, in order, in chunks; DevctlError says how many were accepted where it fails midway.
+
+        Returns the seconds from the first push to the last acceptance: without connecting and declaring.
+        """
 
     def queues(self, names: Sequence[str]) -> list[QueueDepth]:
         """Depths of these queues and of any other queue the broker knows."""

@@ -71,8 +71,7 @@ def send(
 ) -> Sent:
     """Publish, look who consumes, and wait if asked to; `nobody_could` knows whether a consumer may still turn up."""
     started = clock()
-    broker.publish(messages)
-    seconds = clock() - started
+    seconds = broker.publish(messages)
     emit(Published(tuple(messages), seconds))
     try:
         consumers = broker.consumers(timeout=ANSWER_SECONDS)

@@ -8,6 +8,7 @@ import typer
 
 from devctl.cli.bench import bench
 from devctl.cli.build import build
+from devctl.cli.demo import demo
 from devctl.cli.doctor import doctor
 from devctl.cli.down import down
 from devctl.cli.logs import logs
@@ -20,6 +21,7 @@ from devctl.cli.tasks import tasks
 from devctl.cli.up import up
 
 COMMANDS: tuple[Callable[..., None], ...] = (
+    demo,
     up,
     down,
     ps,
