@@ -1,4 +1,4 @@
-"""The main job in one go: start the stack, follow one request through it, measure it, stop it again.
+"""The main job in one go: start the stack, follow one request through it, measure it.
 
 Every step is passed in, so that the story can be told on either runtime and tested on neither.
 """
@@ -6,81 +6,88 @@ Every step is passed in, so that the story can be told on either runtime and tes
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from devctl.demo import journey, request
+from devctl.bench.report import Report as BenchReport
+from devctl.demo import events, journey, request, stage
 from devctl.demo.journey import Journey
 from devctl.demo.request import Answer, Request
 from devctl.errors import DevctlError, WaitTimeout
+from devctl.stack import explain
+from devctl.stack.clock import Clock
 from devctl.stack.port import LogLine, Runtime
+from devctl.stack.start import StartReport
 
 FOLLOW_SECONDS = 15.0
-"""How long an order may take to its last task; on an idle stack it takes milliseconds."""
+"""How long a request may take to its last task; on an idle stack it takes milliseconds."""
+_LOOK_SECONDS = 0.1
+
+Emit = Callable[[events.Event], None]
 
 
 @dataclass(frozen=True)
-class StepStarted:
-    """One of the numbered steps: start, order, follow, bench, stop."""
+class Ports:
+    """What the demo does its work with."""
 
-    name: str
+    runtime: Runtime
+    start: Callable[[Emit], StartReport]
+    bench: Callable[[Emit], BenchReport]
+    clock: Clock
+    send: Callable[[Request, str, int], Answer] = request.send
 
 
 @dataclass(frozen=True)
-class Answered:
-    """The request was accepted."""
+class Report:
+    """The whole story."""
 
+    start: StartReport
     request: Request
     answer: Answer
-
-
-@dataclass(frozen=True)
-class Moved:
-    """The journey, as far as it is known now."""
-
     journey: Journey
+    bench: BenchReport
 
 
-Event = StepStarted | Answered | Moved
-Emit = Callable[[Event], None]
+def run(asked: Request, ports: Ports, emit: Emit) -> Report:
+    """Start, send, follow, measure; DevctlError says which step failed and why."""
+    emit(events.Begun("start", "starting every service"))
+    started = ports.start(emit)
+    if problem := explain.failure(started, stage.NAME):
+        raise problem
+    emit(events.Started(started))
+
+    emit(events.Begun("order", f"{asked.method} {asked.path}"))
+    answer = ports.send(asked, *ports.runtime.address(asked.service, asked.port))
+    emit(events.Answered(asked, answer))
+
+    emit(events.Begun("follow", f"the logs of correlation id {answer.correlation_id}"))
+    way = follow(ports.runtime, answer, ports.clock)
+    emit(events.Followed(way))
+
+    emit(events.Begun("bench", "a short one, on queues of its own"))
+    measured = ports.bench(emit)
+    emit(events.Measured(measured))
+    return Report(started, asked, answer, way, measured)
 
 
-def order(runtime: Runtime, asked: Request, emit: Emit) -> Answer:
-    """Send the request to its service's published port."""
-    emit(StepStarted("order"))
-    answer = request.send(asked, *runtime.address(asked.service, asked.port))
-    emit(Answered(asked, answer))
-    return answer
-
-
-def follow(
-    runtime: Runtime,
-    answer: Answer,
-    emit: Emit,
-    *,
-    timeout: float = FOLLOW_SECONDS,
-    clock: Callable[[], float] = time.time,
-) -> Journey:
+def follow(runtime: Runtime, answer: Answer, clock: Clock, timeout: float = FOLLOW_SECONDS) -> Journey:
     """Read the services' logs until every task that the request caused has ended; WaitTimeout where one does not."""
-    emit(StepStarted("follow"))
-    records: list[dict[str, Any]] = []
-    seen = Journey()
-    deadline = clock() + timeout
+    services, deadline = list(runtime.stack.services), clock.now() + timeout
+    before = Journey()
     while True:
         # Short looks instead of one followed stream: a look ends by itself, also when nothing is written any more.
-        with runtime.logs(list(runtime.stack.services), since=answer.sent_at - 1) as lines:
-            records = list(_records(lines))
-        now = journey.read(records, answer.correlation_id, answer.sent_at)
-        if now != seen:
-            seen = now
-            emit(Moved(seen))
-        if seen.complete:
+        with runtime.logs(services, since=answer.sent_at - 1) as lines:
+            seen = journey.read(_records(lines), answer.correlation_id, answer.sent_at)
+        # A second look that finds no more: logs of several services do not arrive in step.
+        if seen.complete and seen == before:
+            if seen.failed:
+                raise _failed(seen)
             return seen
-        if clock() > deadline:
+        if clock.now() > deadline:
             raise _lost(seen, timeout)
-        time.sleep(0.1)
+        before = seen
+        clock.sleep(_LOOK_SECONDS)
 
 
 def _records(lines: Iterator[LogLine]) -> Iterator[dict[str, Any]]:
@@ -94,10 +101,18 @@ def _records(lines: Iterator[LogLine]) -> Iterator[dict[str, Any]]:
                 yield record
 
 
+def _failed(seen: Journey) -> DevctlError:
+    names = ", ".join(span.task for span in seen.spans if span.state == "failed")
+    return DevctlError(f"the request was accepted, but {names} failed", hint="devctl demo --keep, then: " + _LOGS)
+
+
 def _lost(seen: Journey, timeout: float) -> DevctlError:
     if not seen.spans:
         problem = f"the request was accepted, but no service logged a task for it in {timeout:.0f} s"
     else:
         late = ", ".join(span.task for span in seen.spans if span.ended is None)
-        problem = f"{late} did not end in {timeout:.0f} s"
-    return WaitTimeout(problem, hint="devctl logs --stack demo\ndevctl queues --stack demo")
+        problem = f"{late or 'a task'} did not end in {timeout:.0f} s"
+    return WaitTimeout(problem, hint="devctl demo --keep, then: " + _LOGS)
+
+
+_LOGS = f"devctl logs --stack {stage.NAME}"

@@ -1,0 +1,132 @@
+"""devctl demo"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devctl.cli import options
+from devctl.errors import DevctlError, Interrupted
+from devctl.workbench import Workbench
+
+if TYPE_CHECKING:
+    from devctl.bench.report import Report as BenchReport
+    from devctl.demo.run import Emit, Report
+    from devctl.stack.guard import Guard
+
+WORKERS = 2
+START_SECONDS = 90.0
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the demo's stack running.")] = False,
+    runtime: options.RuntimeOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Show the main job in one go: start everything, follow one order, bench it shortly, stop.
+
+    The demo has a stack of its own (--stack demo), on free ports where the usual ones are taken.
+
+    \b
+    Examples:
+      devctl demo
+      devctl demo --runtime compose        the same story in containers
+      devctl demo --keep                   then look round: devctl ps --stack demo
+
+    \b
+    Exit codes: 0 done, 1 a step failed, 3 timed out, 4 a service crashed,
+    130 Ctrl-C; whatever happens, what was started is stopped
+    """
+    from devctl.demo import stage
+    from devctl.ui.console import write_json
+    from devctl.ui.demo import Story, document
+
+    settings = options.open_workbench(runtime, None).settings
+    for left_over in stage.left_over(settings):
+        stage.clear(Workbench(left_over).runtime, left_over)
+    workbench = Workbench(stage.prepare(settings))
+    options.announce(workbench, as_json=as_json)
+    story = None if as_json else Story()
+    try:
+        report = _told(workbench, story or (lambda _: None), keep=keep)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted: the demo's stack is stopped and removed") from None
+    finally:
+        if story:
+            story.end()
+    if story:
+        story.next_steps(_next(keep=keep))
+    else:
+        write_json(document(report, workbench.runtime.name, kept=keep))
+
+
+def _told(workbench: Workbench, emit: Emit, *, keep: bool) -> Report:
+    from devctl.demo.request import Request
+    from devctl.demo.run import Ports, run
+    from devctl.stack.clock import SystemClock
+    from devctl.stack.start import start
+
+    if not workbench.stack.demo:
+        raise DevctlError(
+            "the Compose file names no request for the demo",
+            hint='x-devctl: {demo: {service: service1, port: 8001, request: "POST /api/orders", body: {…}}}',
+        )
+    asked = Request.read(workbench.stack.demo)
+    with _stage(workbench, emit, keep=keep) as guard:
+        ports = Ports(
+            runtime=workbench.runtime,
+            start=lambda emit: start(workbench.runtime, (), timeout=START_SECONDS, emit=emit),
+            bench=lambda emit: _bench(workbench, guard, emit),
+            clock=SystemClock(),
+        )
+        return run(asked, ports, emit)
+
+
+@contextmanager
+def _stage(workbench: Workbench, emit: Emit, *, keep: bool) -> Iterator[Guard]:
+    """The demo's stack from its start to its end; when devctl itself is killed the guard takes it away."""
+    from devctl.cli.measured import guarded
+    from devctl.demo import events, stage
+    from devctl.stack.clock import SystemClock
+    from devctl.stack.undo import Stop
+
+    clock = SystemClock()
+    with guarded(workbench) as guard:
+        stop = guard.add(Stop(volumes=True))
+        yield guard
+        if keep:
+            guard.drop(stop)
+            return
+        emit(events.Begun("stop", "every service"))
+        begun = clock.now()
+        guard.undo_all()
+        if not guard.failures:
+            stage.forget(workbench.settings)
+            emit(events.Stopped(clock.now() - begun))
+
+
+def _bench(workbench: Workbench, guard: Guard, emit: Callable[..., None]) -> BenchReport:
+    from devctl.bench.plan import Plan, Task
+    from devctl.cli.measured import measured, workload
+
+    plan = Plan(Task("noop"), (WORKERS,), repeats=3, run_seconds=1.0, warmup_seconds=0.5)
+    return measured(workbench, plan, workload(workbench, plan.task), guard, emit)
+
+
+def _next(*, keep: bool) -> list[tuple[str, str]]:
+    from devctl.demo.stage import NAME
+
+    if keep:
+        return [
+            (f"devctl logs --stack {NAME}", "what every service said"),
+            (f"devctl send-task --wait --stack {NAME}", "publish your own order"),
+            (f"devctl down --stack {NAME}", "stop it and remove its data"),
+        ]
+    return [
+        ("devctl up service1", "work on one service alone"),
+        ("devctl send-task --wait", "publish your own order"),
+        ("devctl bench --workers 1,2,4", "measure it on your machine"),
+    ]

@@ -1,0 +1,59 @@
+"""What the demo says while it goes on; starts and benches say theirs in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devctl.bench.events import Event as BenchEvent
+from devctl.bench.report import Report as BenchReport
+from devctl.demo.journey import Journey
+from devctl.demo.request import Answer, Request
+from devctl.stack.start import Event as StartEvent
+from devctl.stack.start import StartReport
+
+
+@dataclass(frozen=True)
+class Begun:
+    """One of the steps: start, order, follow, bench, stop."""
+
+    step: str
+    doing: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """All services are ready."""
+
+    report: StartReport
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The request was accepted."""
+
+    request: Request
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Every task that the request caused has ended."""
+
+    journey: Journey
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The short bench is over."""
+
+    report: BenchReport
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Nothing is left of the demo's stack."""
+
+    seconds: float
+
+
+Event = Begun | Started | Answered | Followed | Measured | Stopped | StartEvent | BenchEvent

@@ -1,0 +1,51 @@
+"""The stack the demo plays in: its own, on the usual ports where they are free."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from devctl.settings import Settings
+from devctl.stack import file, identity, ports
+from devctl.stack.port import Runtime
+
+NAME = "demo"
+
+
+def left_over(settings: Settings) -> list[Settings]:
+    """The demo's stack where one still is, kept or left by a killed demo: with the runtime it was started on."""
+    mine = dataclasses.replace(settings, stack=NAME)
+    if NAME not in identity.known(settings):
+        return []
+    last = identity.last_runtime(mine)
+    return [dataclasses.replace(mine, runtime=last)] if last else []
+
+
+def clear(runtime: Runtime, settings: Settings) -> None:
+    """Remove the stack with all it has."""
+    runtime.stop(volumes=True)
+    forget(settings)
+
+
+def forget(settings: Settings) -> None:
+    """The stack's name and its state go, too."""
+    identity.forget(settings)
+
+
+def prepare(settings: Settings) -> Settings:
+    """Make the demo's stack known and return its settings; a port that is taken becomes any free one."""
+    mine = dataclasses.replace(settings, stack=NAME)
+    usual = _ports(settings)
+    overrides: dict[str, str] = {}
+    for variable in file.port_variables(settings):
+        # Which ports a variable stands for shows when it alone is changed.
+        identity.create(mine, {variable: "0"})
+        stands_for = [usual[place] for place, published in _ports(mine).items() if published == 0 and usual[place]]
+        if not all(map(ports.free, stands_for)):
+            overrides[variable] = "0"
+    identity.create(mine, overrides)
+    return mine
+
+
+def _ports(settings: Settings) -> dict[tuple[str, int], int]:
+    services = file.read(settings).services.values()
+    return {(service.name, port.target): port.published for service in services for port in service.ports}
