@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +15,9 @@ from devctl.stack.model import HealthCheck
 from devctl.stack.port import Health
 
 _EAGER_SECONDS = 0.3  # between two checks of a service that starts; containers get start_interval, which may be long
+_SILENT_SECONDS = (
+    1.5  # the same while none of its ports is open: a check costs a Python start, taken from the service's
+)
 _FIRST_ANSWER_SECONDS = 1.0  # how long a look waits for a check that never answered before; enough for a Python start
 _OUTPUT_AT_MOST = 2000
 
@@ -29,6 +33,8 @@ class Subject:
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] | None = None
     folder: str = "."
+    ports: tuple[int, ...] = ()
+    """Where it is to listen."""
     ask: Callable[[float], tuple[bool, str]] | None = None
     """Instead of a command: a quick question, with the time it may take."""
 
@@ -48,6 +54,7 @@ class _Knowledge:
     failures: int = 0
     asked: float = float("-inf")
     answered: bool = False
+    listens: bool = False
 
 
 class Prober:
@@ -67,7 +74,7 @@ class Prober:
                 _end({key: self._runs.pop(key)})
         for key, subject in present.items():
             known = self._known.setdefault(key, _Knowledge())
-            if key not in self._runs and time.monotonic() - known.asked >= _pause(subject, known):
+            if key not in self._runs and _due(subject, known):
                 self._ask(key, subject, known)
         self._collect(present)
         return {subject.name: (self._known[key].health, self._known[key].output) for key, subject in present.items()}
@@ -123,10 +130,28 @@ class Prober:
         _learn(subject, self._known[key], code == 0, said or (f"exit {code}" if code else ""))
 
 
-def _pause(subject: Subject, known: _Knowledge) -> float:
+def _due(subject: Subject, known: _Knowledge) -> bool:
+    since = time.monotonic() - known.asked
     if known.health == "healthy" and not known.failures:
-        return subject.check.interval
-    return min(subject.check.start_interval, _EAGER_SECONDS)
+        return since >= subject.check.interval
+    eager = min(subject.check.start_interval, _EAGER_SECONDS)
+    if subject.ask is not None:
+        return since >= eager / 3
+    if subject.ports and not known.listens:
+        known.listens = any(map(_accepts, subject.ports))
+        if known.listens:
+            return True
+        known.output = known.output or f"nothing listens on port {subject.ports[0]} yet"
+        return since >= _SILENT_SECONDS and time.time() - subject.started_at >= _SILENT_SECONDS
+    return since >= eager and time.time() - subject.started_at >= eager
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _learn(subject: Subject, known: _Knowledge, good: bool, output: str) -> None:

@@ -217,6 +217,7 @@ class LocalRuntime:
                 command=tuple(p.check or ()),
                 environment=p.environment,
                 folder=p.folder,
+                ports=tuple(p.ports.values()),
             )
             if p.check is None:
                 port, secret = next(iter(p.ports.values()), 6379), redis.password(service)
