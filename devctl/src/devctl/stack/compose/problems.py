@@ -16,13 +16,12 @@ _PORT = re.compile(r"(?:Bind for |listen \w+ |bind host port for |exposing port 
 _ENDPOINT = re.compile(r"on endpoint (?P<container>\S+)")
 _PULL = re.compile(
     r"pull access denied|manifest (?:for \S+ )?(?:unknown|not found)|failed to resolve (?:source metadata|reference)"
-    r"|no such host|i/o timeout|connection refused|TLS handshake|x509|registry-\d|No such image|toomanyrequests"
+    r"|no such host|i/o timeout|connection refused|TLS handshake|x509|registry-\d|toomanyrequests"
     r"|unauthorized|network is unreachable",
     re.I,
 )
-_SOLVE = re.compile(
-    r"failed to solve: (?P<image>[^\s:]+(?::[\w.-]+)?(?:@\S+)?): (?:failed to resolve|\S+ not found|not found)"
-)
+_SOLVE = re.compile(r"failed to solve: (?P<image>\S+): (?:failed to resolve|\S+ not found|not found)")
+_ABSENT = re.compile(r"No such image: (?P<image>\S+)")
 _NOISE = re.compile(
     r"^(?:Error: failed to start containers|time=\"[^\"]*\" level=warning|WARN\[|--progress is a global)"
 )
@@ -64,8 +63,10 @@ def start(services: Sequence[str], output: str, context: Context) -> DevctlError
         return gone
     if taken := _PORT.search(output):
         return _port(int(taken["port"]), services, output, context)
-    if _PULL.search(output):
-        return pull(services, "", output, context)
+    if absent := _ABSENT.search(output):
+        return DevctlError(
+            f"the image {absent['image']} is not built", hint=f"devctl build {' '.join(services)}{context.option}"
+        )
     return DevctlError(f"{names} cannot start: {reason(output)}", hint=f"devctl doctor{context.option}")
 
 
