@@ -22,6 +22,8 @@ def make_app(
     `patience_seconds` is for callers that somebody waits for: no retries, no network wait that is longer."""
     made = Celery(name, set_as_current=False)
     made.add_defaults(lambda: celery_settings(settings or environment.load(CelerySettings), patience_seconds))
+    # Under their own names, so that URLs stay what stock Celery understands.
+    made.loader.override_backends = dict.fromkeys(("redis", "rediss"), "common_tasks.results:Results")
     if settings is not None:
         made.backend_cls = settings.results_url  # else CELERY_RESULT_BACKEND would win over what was given
     return made

@@ -8,47 +8,20 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from uuid import UUID
 
 import pydantic
-from celery.exceptions import TimeoutError as CeleryTimeoutError
 from pydantic import TypeAdapter
 
 from common_tasks.errors import ValidationError
 from common_tasks.outcome import Outcome
+from common_tasks.pending import Pending
 from common_tasks.retries import NO_RETRIES, RetryPolicy
 from common_tasks.schemas import TaskPayload
 
 if TYPE_CHECKING:
     from celery import Celery
     from celery.canvas import Signature
-    from celery.result import AsyncResult
 
 P = TypeVar("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Pending(Generic[R]):
-    """A published task; its result comes back as the contract's model."""
-
-    celery_result: "AsyncResult[Any]"
-    adapter: TypeAdapter[R]
-
-    @property
-    def id(self) -> str:
-        return str(self.celery_result.id)
-
-    @property
-    def state(self) -> str:
-        return str(self.celery_result.state)
-
-    def ready(self) -> bool:
-        return bool(self.celery_result.ready())
-
-    def get(self, timeout: float | None = None) -> R:
-        """The result; raises what the task raised, or TimeoutError."""
-        try:
-            return self.adapter.validate_python(self.celery_result.get(timeout=timeout))
-        except CeleryTimeoutError as exc:
-            raise TimeoutError(f"task {self.id} has no result after {timeout} s") from exc
 
 
 @dataclass(frozen=True)
@@ -106,7 +79,7 @@ class Contract(Generic[P, R]):
     def apply_async(self, payload: P, **options: Any) -> Pending[R]: ...
     def apply_async(self, payload: Any = None, **options: Any) -> Pending[R]:
         """Publish with Celery's options: countdown, eta, expires, headers, queue, …."""
-        return Pending(self._signature(payload, options).apply_async(), self.result_adapter)
+        return self.pending(self._signature(payload, options).apply_async().id)
 
     @overload
     def s(self: "Contract[None, R]", payload: None = None, **options: Any) -> "Signature[Any]": ...
@@ -122,7 +95,7 @@ class Contract(Generic[P, R]):
 
     def pending(self, task_id: UUID | str) -> Pending[R]:
         """A task that was published elsewhere."""
-        return Pending(self.app.AsyncResult(str(task_id)), self.result_adapter)
+        return Pending(str(task_id), self.app, self.result_adapter)
 
     def _signature(self, payload: Any, options: dict[str, Any]) -> "Signature[Any]":
         checked = self.check(payload)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 
 from common_tasks.events import emit
-from common_tasks.health import Heartbeat
+from common_tasks.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     from celery import Celery

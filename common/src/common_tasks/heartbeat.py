@@ -1,0 +1,37 @@
+"""A file that is touched while the worker consumes; `python -m common_tasks.health` tests its age."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+TOUCH_SECONDS = 2.0  # the probe allows 15: a machine under load may be late seven times
+
+
+class Heartbeat:
+    """Touches `path` from a thread of its own while `alive()`: a long task in the main thread does not stop it."""
+
+    def __init__(self, path: Path, alive: Callable[[], bool], interval_seconds: float = TOUCH_SECONDS) -> None:
+        self.path, self.alive, self.interval_seconds = path, alive, interval_seconds
+        self._wake = threading.Event()
+        self._stopped = False
+
+    def start(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)  # of a former run: this one has yet to show that it consumes
+        threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
+
+    def beat(self) -> None:
+        """Look now, not at the next turn."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._wake.set()
+        self.path.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        while not self._stopped:
+            if self.alive():
+                self.path.touch()
+            self._wake.wait(self.interval_seconds)
+            self._wake.clear()
