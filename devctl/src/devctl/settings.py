@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from devctl import dotenv
 from devctl.errors import DevctlError, UsageError
 
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -47,25 +48,6 @@ def find_compose_file(start: Path) -> Path:
     )
 
 
-def read_dotenv(path: Path) -> dict[str, str]:
-    """Read KEY=value lines as Compose does: `export `, quotes and ` #` comments; a folder or no file is empty."""
-    if not path.is_file():
-        return {}
-    values: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        text = line.strip().removeprefix("export ").lstrip()
-        name, separator, value = text.partition("=")
-        if not separator or text.startswith("#"):
-            continue
-        value = value.strip()
-        if len(value) >= 2 and value[0] in "\"'" and value[0] in value[1:]:
-            value = value[1 : value.index(value[0], 1)]
-        else:
-            value = value.split(" #", 1)[0].rstrip()
-        values[name.strip()] = value
-    return values
-
-
 def load(
     *,
     runtime: str | None = None,
@@ -76,13 +58,11 @@ def load(
     """Find the Compose file and settle each value; arguments are what the command line said."""
     environ = dict(os.environ if environ is None else environ)
     compose_file = find_compose_file((start or Path.cwd()).resolve())
-    environment = ChainMap(environ, read_dotenv(compose_file.parent / ".env"))
+    environment = ChainMap(environ, dotenv.read(compose_file.parent / ".env", environ))
     said = {k: v for k, v in {"DEVCTL_RUNTIME": runtime, "DEVCTL_STACK": stack}.items() if v is not None}
     values = ChainMap(said, environment, DEFAULTS)
     if values["DEVCTL_RUNTIME"] not in RUNTIMES:
-        raise UsageError(
-            f"runtime {values['DEVCTL_RUNTIME']!r} is not known", hint=f"one of: {', '.join(RUNTIMES)}"
-        )
+        raise UsageError(f"runtime {values['DEVCTL_RUNTIME']!r} is not known", hint=f"one of: {', '.join(RUNTIMES)}")
     return Settings(
         root=compose_file.parent,
         compose_file=compose_file,

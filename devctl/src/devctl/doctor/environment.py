@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from devctl import dotenv
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
-from devctl.settings import read_dotenv
-from devctl.stack.interpolation import variables
+from devctl.interpolation import variables
 
 _CELERY = "CELERY_"
 _OF_TOOLS = ("COMPOSE_", "DOCKER_", "BUILDKIT_", "BUILDX_", "DEVCTL_")  # read by the tools themselves
@@ -21,9 +21,9 @@ def environment(facts: Facts) -> Iterator[Check]:
     """No variable was set in vain."""
     file = facts.settings.root / ".env"
     used = set(_used(facts.document.data))
-    dotenv = read_dotenv(file)
-    own = {name for name in facts.settings.environment if name.startswith(_CELERY)} - set(dotenv)
-    lost = [(name, ".env") for name in dotenv if name not in used and not name.startswith(_OF_TOOLS)]
+    given = dotenv.read(file, facts.settings.environment)
+    own = {name for name in facts.settings.environment if name.startswith(_CELERY)} - set(given)
+    lost = [(name, ".env") for name in given if name not in used and not name.startswith(_OF_TOOLS)]
     lost += [(name, "the environment") for name in sorted(own - used)]
     found = False
     for name, where in lost:
@@ -40,7 +40,7 @@ def environment(facts: Facts) -> Iterator[Check]:
     if file.is_dir():
         yield Check("environment", "warning", ".env is a folder and is not read", "a file with NAME=value lines")
     elif not found:
-        yield Check("environment", "ok", f"{len(dotenv)} variables in .env" if file.is_file() else "no .env: defaults")
+        yield Check("environment", "ok", f"{len(given)} variables in .env" if file.is_file() else "no .env: defaults")
 
 
 def broker_address(facts: Facts) -> Iterator[Check]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
+from devctl.interpolation import variables
 from devctl.stack import ports as machine
-from devctl.stack.interpolation import variables
 from devctl.stack.model import Port
 
 _PROXY = "docker-proxy"

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
+from devctl import dotenv
 from devctl.errors import DevctlError
-from devctl.settings import Settings, read_dotenv
+from devctl.interpolation import InterpolationError, interpolate, variables
+from devctl.settings import Settings
 from devctl.stack import identity, normal
 from devctl.stack.document import Document, Path, parse
-from devctl.stack.interpolation import InterpolationError, interpolate, variables
 from devctl.stack.model import Service, Stack
 
 EXTENSION = "x-devctl"
@@ -149,7 +150,7 @@ def _environment(name: str, raw: Mapping[str, Any], env: Mapping[str, str], root
         file = entry if isinstance(entry, Mapping) else {"path": entry}
         path = root / str(file.get("path"))
         if path.is_file():
-            values |= read_dotenv(path)
+            values |= dotenv.read(path, env)
         elif file.get("required", True):
             raise normal.Wrong((*at, "env_file", index), f"{path} is not there")
     values |= normal.pairs(raw.get("environment"), (*at, "environment"))

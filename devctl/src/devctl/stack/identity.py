@@ -13,7 +13,7 @@ from pathlib import Path
 from devctl.errors import DevctlError, UsageError
 from devctl.settings import Settings
 from devctl.stack import document
-from devctl.stack.interpolation import InterpolationError, interpolate
+from devctl.interpolation import InterpolationError, interpolate
 
 MAIN = "main"
 """The folder of the checkout's own stack, so no name for an isolated one."""
