@@ -194,9 +194,9 @@ def _limit(point: Point, report: Report) -> str:
     if point.load is None or point.limit is None:
         return ""
     load, cpus = point.load, report.environment.machine.cpus
-    workers, broker = f"{load.workers:.2f}", f"{load.broker:.2f}"
+    workers, broker, others = f"{load.workers:.2f}", f"{load.broker:.2f}", f"{load.others:.2f}"
     text = {
-        "machine": f"CPU: {load.machine:.2f} of {cpus} busy (workers {workers}, broker {broker})",
+        "machine": f"CPU: {load.machine:.2f} of {cpus} busy (workers {workers}, broker {broker}, others {others})",
         "workers": f"worker CPU: {workers} for {point.workers} (broker {broker}, of {cpus})",
         "broker": f"broker CPU: {broker} of the 1 it can use (workers {workers})",
         "waiting": f"waiting, not CPU: workers {workers}, broker {broker}, of {cpus} CPUs",
