@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -61,6 +62,8 @@ def logs(
         try:
             reading.follow(workbench.runtime, names, asked, page, tail=tail, still_wanted=ui.reader_is_there)
         except KeyboardInterrupt:  # the usual end of it, and nothing to explain
+            if sys.stderr.isatty():
+                sys.stderr.write("\n")  # after the terminal's ^C
             raise typer.Exit(errors.INTERRUPTED) from None
     elif not reading.read(workbench.runtime, names, asked, page, tail=tail) and not as_json:
         ui.nothing(filtered=not asked.everything or asked.since is not None or tail == 0)

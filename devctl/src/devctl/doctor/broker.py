@@ -56,7 +56,7 @@ def eviction(facts: Facts) -> Iterator[Check]:
     info = _server(facts)
     policy = info.eviction_policy if info else _by_command(facts, "--maxmemory-policy", {}, "noeviction")
     if policy == "noeviction":
-        yield Check("eviction", "ok", f"{policy}: full means an error for the publisher, never a lost task")
+        yield Check("eviction", "ok", f"{policy}: when full it refuses, and never forgets")
     else:
         lost = "queued tasks" if policy.startswith("allkeys") else "results"
         fix = f"--maxmemory-policy noeviction in {facts.settings.compose_file.name}"

@@ -6,7 +6,7 @@ from devctl.doctor.broker import broker, broker_memory, eviction, persistence
 from devctl.doctor.check import Examination
 from devctl.doctor.composition import compose_file, data, exposure, health_checks, restarts, shutdown
 from devctl.doctor.delivery import delivery, service_settings, visibility
-from devctl.doctor.engine import engine
+from devctl.doctor.engine import engine, runtime
 from devctl.doctor.environment import broker_address, environment
 from devctl.doctor.locks import locks
 from devctl.doctor.machine import disk, memory, python, redis_binary
@@ -17,6 +17,7 @@ from devctl.doctor.workers import contracts
 
 CHECKS: tuple[Examination, ...] = (
     engine,
+    runtime,
     python,
     locks,
     redis_binary,

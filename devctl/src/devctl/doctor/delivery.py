@@ -114,7 +114,7 @@ def visibility(facts: Facts) -> Iterator[Check]:
         yield Check(
             "visibility",
             "ok",
-            f"a killed worker's tasks are back after {shortest:.0f} s; retries wait {wait:.0f} s at most",
+            f"{shortest:.0f} s: a killed worker's tasks are back then; retries {wait:.0f} s",
         )
 
 

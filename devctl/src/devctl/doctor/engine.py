@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
+from devctl.errors import DevctlError
 from devctl.stack import identity
 
 _PATIENCE_SECONDS = 5.0
@@ -43,6 +44,15 @@ def engine(facts: Facts) -> Iterator[Check]:
         yield Check(
             "compose age", "warning", f"Compose {found.compose} does not know all that the file says", "2.20 or later"
         )
+
+
+def runtime(facts: Facts) -> Iterator[Check]:
+    """Where commands would run services now, and why."""
+    try:
+        name, reason = facts.subject.runtime_choice
+    except DevctlError:
+        return  # the engine is missing although it was asked for: said there
+    yield Check("runtime", "ok", f"{name} ({reason})")
 
 
 def docker_says(facts: Facts, *words: str) -> str:

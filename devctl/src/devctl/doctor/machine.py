@@ -28,7 +28,7 @@ def python(facts: Facts) -> Iterator[Check]:
     elif (own / "bin/python").exists():
         yield Check("python", "ok", f"devctl on {version}; services run from .venv of this checkout")
     else:
-        yield Check("python", "ok", f"{version}; no .venv in this checkout, so services run from {sys.prefix} too")
+        yield Check("python", "ok", f"{version} from {sys.prefix}, none in this checkout")
 
 
 def redis_binary(facts: Facts) -> Iterator[Check]:
