@@ -18,6 +18,11 @@ class Load:
     machine: float
     seconds: float
 
+    @property
+    def others(self) -> float:
+        """What programs outside the stack used."""
+        return max(0.0, self.machine - self.workers - self.broker)
+
 
 @dataclass(frozen=True)
 class Observation:

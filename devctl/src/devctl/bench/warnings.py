@@ -11,6 +11,7 @@ from devctl.bench.statistics import Estimate, coverage, outliers, steadily, tren
 from devctl.broker.port import QueueDepth
 
 BUSY_LOAD = 0.5  # of the CPUs: half of the machine has other work
+OTHER_PROGRAMS = 0.15  # of the CPUs, while runs were measured
 WIDE_INTERVAL = 0.10
 LEAST_COVERAGE = 0.90
 SHORT_WINDOW_SECONDS = 1.0
@@ -78,6 +79,14 @@ def of_point(
         )
     yield from _of_lengths(workers, windows, observations)
     yield from _of_spread(workers, throughput, rates)
+    others = [one.load.others for one in observations if one.load is not None]
+    if others and max(others) > OTHER_PROGRAMS * cpus:
+        yield Caution(
+            "noisy-runs",
+            f"other programs used up to {max(others):.1f} of {cpus} CPUs meanwhile",
+            "end other work, or raise --repeats",
+            workers,
+        )
     idle = [node for one in observations for node in one.nodes if node not in shares(one.executions)]
     if idle:
         yield Caution("idle-worker", f"{idle[0]} took no task", "raise --tasks; devctl logs shows why", workers)

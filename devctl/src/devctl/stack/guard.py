@@ -17,10 +17,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from devctl.errors import DevctlError
+from devctl.errors import DevctlError, Interrupted
 from devctl.settings import Settings
 from devctl.stack.undo import Step, backwards, to_json
 
@@ -83,20 +84,32 @@ def guarding(settings: Settings, runtime: str, perform: Callable[[Step], None]) 
                 yield guard
             finally:
                 quiet()
-                guard.undo_all()
-                if not guard.failures:
-                    _dismiss(process)
+                _put_back(guard, settings.state / "guard")
+                _dismiss(process)
         finally:
             with suppress(OSError):
                 _pipe(process).close()
             # Not dismissed, after a failure or a second Ctrl-C, it goes on by itself, and nobody waits for it.
             process.returncode = process.returncode if process.returncode is not None else 0
+
+
+def _put_back(guard: Guard, logs: Path) -> None:
+    """Undo everything, or say that the guard process now does; an error that was on its way is not forgotten."""
+    ended = sys.exception()
+    try:
+        guard.undo_all()
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted while putting things back: that goes on in the background",
+            hint=f"what came of it: {logs}\nwhat runs: devctl ps",
+        ) from None
     if guard.failures:
+        first = [f"before that: {ended.problem}"] if isinstance(ended, DevctlError) else []
         raise DevctlError(
             "not everything could be put back; it is being tried once more in the background",
-            details=guard.failures,
-            hint=f"what came of it: {settings.state / 'guard'}; what runs: devctl ps",
-        )
+            details=[*guard.failures, *first],
+            hint=f"what came of it: {logs}\nwhat runs: devctl ps",
+        ) from ended
 
 
 def _spawn(settings: Settings, runtime: str) -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -40,7 +41,7 @@ class SimulatedBroker:
     clock: FakeClock
     seconds_per_task: float = 0.01
     slower_node: str = ""
-    """This one takes three times as long."""
+    """This one takes four times as long."""
     lost: dict[str, set[int]] = field(default_factory=dict)
     """Ending of a run's name -> numbers of messages that vanish."""
     doubled: dict[str, set[int]] = field(default_factory=dict)
@@ -74,7 +75,7 @@ class SimulatedBroker:
         for message in work:
             node = min(nodes, key=lambda one: free[one])
             started = free[node]
-            free[node] += self.seconds_per_task * slow * (3 if node == self.slower_node else 1)
+            free[node] += self.seconds_per_task * slow * (4 if node == self.slower_node else 1)
             entries.append(Execution(message.task_id, started, free[node], node))
         self._ledgers[run] = sorted(entries, key=lambda one: one.finished)
 
@@ -82,10 +83,10 @@ class SimulatedBroker:
         self.calls.append(f"leave {queue}")
 
     def executed(self, run: str) -> int:
-        return len(self.ledger(run))
+        return bisect_right(self._ledgers.get(run, []), self.clock.now(), key=lambda one: one.finished)
 
     def ledger(self, run: str) -> list[Execution]:
-        return [one for one in self._ledgers.get(run, []) if one.finished <= self.clock.now()]
+        return self._ledgers.get(run, [])[: self.executed(run)]
 
     def queues(self, names: Sequence[str]) -> list[QueueDepth]:
         def waiting(queue: str) -> int:

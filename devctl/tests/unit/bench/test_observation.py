@@ -49,7 +49,7 @@ def test_only_the_time_when_all_workers_are_at_work_counts() -> None:
 
     assert (5.5, 10.0) == (window.start, window.end)
     assert 9 == window.completions  # 6…10 of the first, 6.5…9.5 of the second
-    assert (5, 4) == window.halves
+    assert (4, 5) == window.halves
 
 
 def test_a_task_that_ran_twice_completed_once() -> None:

@@ -1,0 +1,147 @@
+"""However a bench ends, what it changed is put back: on real processes and a real Redis, of the local runtime."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+ROOT = Path(__file__).parents[3]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+LONG_BENCH = ["--workers", "2", "--task", "wait:5", "--tasks", "20000", "--warmup", "0", "--repeats", "3"]
+
+
+@dataclass
+class Checkout:
+    """A folder with the Compose file, as a user has it, and devctl in it."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        ports = dict.fromkeys(("REDIS_PORT", "SERVICE1_PORT", "SERVICE2_PORT"), "0")
+        return {**os.environ, **ports, "COMPOSE_PROJECT_NAME": self.folder.name, "DEVCTL_RUNTIME": "local"}
+
+    def devctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "devctl", *arguments],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "devctl", *arguments],
+            cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def replicas(self) -> dict[str, int]:
+        services = json.loads(self.devctl("ps", "--json").stdout)["services"]
+        return {one["name"]: one["replicas"] for one in services if one["replicas"]}
+
+    def client(self) -> redis.Redis:
+        services = json.loads(self.devctl("ps", "--json").stdout)["services"]
+        (ports,) = [one["ports"] for one in services if one["name"] == "redis"]
+        return redis.Redis(port=int(ports[0].partition("->")[0].rpartition(":")[2]))
+
+    def processes(self) -> list[str]:
+        """Everything that runs with this folder as its stack: supervisor, Redis, workers, guards."""
+        found = []
+        for process in psutil.process_iter(["pid", "cmdline", "cwd", "environ"]):
+            told = process.info
+            mine = str(self.folder) in " ".join([*(told["cmdline"] or []), told["cwd"] or ""])
+            named = (told["environ"] or {}).get("COMPOSE_PROJECT_NAME") == self.folder.name
+            if (mine or named) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(f"{told['pid']} {told['cmdline']}")
+        return found
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    folder = tmp_path / f"shop-{os.getpid()}-{time.monotonic_ns() % 10**6}"
+    folder.mkdir()
+    shutil.copy(ROOT / "docker-compose.yml", folder)
+    made = Checkout(folder)
+    yield made
+    made.devctl("down")
+
+
+def until(found: Callable[[], Any], seconds: float) -> Any:
+    end = time.monotonic() + seconds
+    while not (value := found()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return value
+
+
+def keys(client: redis.Redis) -> set[bytes]:
+    # What a worker that runs keeps in Redis anyway; its mailbox comes and goes with the last one.
+    return {key for key in client.scan_iter() if not key.endswith(b"celery.pidbox")}
+
+
+def in_a_run(client: redis.Redis) -> bool:
+    return any(client.llen(key) > 20 for key in client.scan_iter("devctl:bench:*:ledger"))
+
+
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
+def test_a_stack_that_was_up_gets_its_scale_and_its_queues_back(checkout: Checkout, ending: str) -> None:
+    assert checkout.devctl("up", "worker").returncode == 0
+    client = checkout.client()
+    before = keys(client)
+
+    bench = checkout.begin("bench", *LONG_BENCH)
+    assert until(lambda: in_a_run(client), 60)
+    assert {"redis": 1, "worker": 2} == checkout.replicas()
+    bench.send_signal(getattr(signal, ending))
+    said, _ = bench.communicate(timeout=60)
+
+    assert (-signal.SIGKILL if ending == "SIGKILL" else 130) == bench.returncode, said
+    restored = until(lambda: (checkout.replicas(), keys(client)) == ({"redis": 1, "worker": 1}, before), 40)
+    assert restored, (checkout.replicas(), keys(client) ^ before)
+    assert until(lambda: not any("devctl.guard" in one for one in checkout.processes()), 10)
+
+
+@pytest.mark.parametrize("ending", ["SIGTERM", "SIGKILL"])
+def test_a_stack_that_the_bench_started_leaves_no_process(checkout: Checkout, ending: str) -> None:
+    bench = checkout.begin("bench", *LONG_BENCH)
+    assert until(lambda: checkout.replicas() == {"redis": 1, "worker": 2}, 60)
+    client = checkout.client()
+    assert until(lambda: in_a_run(client), 60)
+    bench.send_signal(getattr(signal, ending))
+    bench.communicate(timeout=60)
+
+    assert until(lambda: not checkout.processes(), 40), checkout.processes()
+
+
+def test_killed_while_it_starts_the_stack_it_leaves_no_process(checkout: Checkout) -> None:
+    bench = checkout.begin("bench", *LONG_BENCH)
+    assert until(lambda: any("redis" in one or "valkey" in one for one in checkout.processes()), 60)
+    bench.kill()
+    bench.communicate(timeout=60)
+
+    assert until(lambda: not checkout.processes(), 40), checkout.processes()
+
+
+def test_a_second_ctrl_c_leaves_the_rest_to_the_guard(checkout: Checkout) -> None:
+    bench = checkout.begin("bench", *LONG_BENCH)
+    assert until(lambda: checkout.replicas() == {"redis": 1, "worker": 2}, 60)
+    client = checkout.client()
+    assert until(lambda: in_a_run(client), 60)
+    bench.send_signal(signal.SIGINT)
+    time.sleep(0.15)  # it is putting things back now
+    bench.send_signal(signal.SIGINT)
+    said, _ = bench.communicate(timeout=60)
+
+    assert 130 == bench.returncode, said
+    assert until(lambda: not checkout.processes(), 40), checkout.processes()
