@@ -32,69 +32,57 @@ def queue(run: str, queue: str) -> str:
 
 
 class Ledger:
-    """Buffers in this process; a thread writes every FLUSH_SECONDS with one command a run."""
+    """Buffers in this process; a thread writes every FLUSH_SECONDS, with one command for each run."""
 
     def __init__(self, app: "Celery") -> None:
         self._app = app
-        self._entries: list[tuple[str, str]] = []
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._starting = threading.Lock()
-        self._connection: Any = None  # kept: to connect anew for every flush costs more than the tasks of a bench
-        self._writer_of = 0  # the process whose thread writes: a forked child has none, and starts its own
+        self._reset()
+        # A forked child has no writer, and what its parent has buffered is the parent's to write.
+        os.register_at_fork(after_in_child=self._reset)
 
     @classmethod
     def of(cls, app: "Celery") -> "Ledger":
         """The one ledger of an app; its process flushes it when it ends."""
-        book = getattr(app, "bench_ledger", None)
+        book: Ledger | None = getattr(app, "bench_ledger", None)
         if book is None:
-            book = cls(app)
-            app.bench_ledger = book  # type: ignore[attr-defined]
-            for ending in (
-                signals.worker_process_shutdown,
-                signals.worker_shutdown,
-            ):  # a prefork child; the worker itself
-                ending.connect(lambda **_: book.flush(), weak=False)
+            book = app.bench_ledger = cls(app)  # type: ignore[attr-defined]
+            signals.worker_process_shutdown.connect(book.close)  # a child of the prefork pool
+            signals.worker_shutdown.connect(book.close)
         return book
 
     def record(self, run: str, task_id: str, started: float, finished: float, worker: str) -> None:
-        entry = (run, json.dumps([task_id, started, finished, worker]))
-        if self._writer_of != os.getpid():
-            self._start()
+        entry = json.dumps([task_id, started, finished, worker])
         with self._lock:
-            self._entries.append(entry)
+            self._entries.setdefault(run, []).append(entry)
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write, name="bench-ledger", daemon=True)
+                self._writer.start()
 
     def flush(self) -> None:
         """Write what is buffered."""
         with self._writing:
             with self._lock:
-                entries, self._entries = self._entries, []
+                entries, self._entries = self._entries, {}
             if not entries:
                 return
-            runs: dict[str, list[str]] = {}
-            for run, entry in entries:
-                runs.setdefault(run, []).append(entry)
             try:
-                if self._connection is None:
-                    self._connection = self._app.connection_for_write()
-                channel: Any = self._connection.default_channel  # a Redis channel has its client
-                pipe = channel.client.pipeline(transaction=False)
-                for run, lines in runs.items():
-                    pipe.rpush(key(run), *lines)
-                pipe.execute()
+                with self._app.connection_for_write() as connection:
+                    channel: Any = connection.default_channel  # a Redis channel has its client
+                    pipe = channel.client.pipeline(transaction=False)
+                    for run, lines in entries.items():
+                        pipe.rpush(key(run), *lines)
+                    pipe.execute()
             except Exception as exc:  # a ledger that cannot be written must not fail the task; the audit tells
-                self._connection = None
-                logger.warning("bench ledger: %d entries not written: %s", len(entries), exc)
+                count = sum(map(len, entries.values()))
+                logger.warning("bench ledger: %d entries not written: %s", count, exc)
 
-    def _start(self) -> None:
-        with self._starting:
-            if self._writer_of == os.getpid():  # another thread was quicker
-                return
-            self._lock, self._writing = threading.Lock(), threading.Lock()
-            self._entries = []
-            self._connection = None  # a parent's is not ours to use
-            self._writer_of = os.getpid()
-            threading.Thread(target=self._write, name="bench-ledger", daemon=True).start()
+    def close(self, **_: Any) -> None:
+        self.flush()
+
+    def _reset(self) -> None:
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._entries: dict[str, list[str]] = {}
+        self._writer: threading.Thread | None = None
 
     def _write(self) -> None:
         while True:
