@@ -34,6 +34,9 @@ def queue(run: str, queue: str) -> str:
 class Ledger:
     """Buffers in this process; a thread writes every FLUSH_SECONDS, with one command for each run."""
 
+    _entries: dict[str, list[str]]
+    _writer: threading.Thread | None
+
     def __init__(self, app: "Celery") -> None:
         self._app = app
         self._reset()
@@ -81,8 +84,8 @@ class Ledger:
 
     def _reset(self) -> None:
         self._lock, self._writing = threading.Lock(), threading.Lock()
-        self._entries: dict[str, list[str]] = {}
-        self._writer: threading.Thread | None = None
+        self._entries = {}
+        self._writer = None
 
     def _write(self) -> None:
         while True:
