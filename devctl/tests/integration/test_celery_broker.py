@@ -257,3 +257,14 @@ def test_a_wrong_password_is_named_and_never_shown(redis_to_break) -> None:  # t
 
     assert all("PASSWORD@" in one.hint for one in problems)
     assert not any("s3cret" in f"{one.problem}{one.hint}{one.details}" for one in problems)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/0", "redis://127.0.0.1:70000/0", "127.0.0.1:6379", "amqp://u:s3cret@h"]
+)
+def test_what_is_no_redis_is_named_without_its_password(url: str) -> None:
+    with pytest.raises(DevctlError) as caught:
+        CeleryBroker(url).info()
+
+    assert "s3cret" not in f"{caught.value.problem}{caught.value.hint}"
+    assert "not the address of a Redis" in caught.value.problem

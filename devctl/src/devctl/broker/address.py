@@ -35,10 +35,14 @@ def _setting(stack: Stack, variable: str) -> str:
 
 
 def _from_here(url: str, stack: Stack, locate: Locate) -> str:
-    parts = urlsplit(url)
-    if parts.hostname is None or parts.hostname not in stack.services:
+    try:
+        parts = urlsplit(url)
+        name, target = parts.hostname, parts.port or 6379
+    except ValueError:  # a port of 70000: the connection says what is wrong
         return url
-    host, port = locate(parts.hostname, parts.port or 6379)
+    if name is None or name not in stack.services:
+        return url
+    host, port = locate(name, target)
     credentials = parts.netloc.rpartition("@")[0]
     where = f"{credentials}@{host}:{port}" if credentials else f"{host}:{port}"
     return urlunsplit((parts.scheme, where, parts.path, parts.query, parts.fragment))

@@ -20,12 +20,18 @@ TIMEOUT_SECONDS = 2.0
 
 def connect(url: str) -> redis.Redis:
     """A client that gives up instead of waiting or repeating: a repeated LPUSH would be a second message."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    try:
+        return redis.Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as exc:
+        raise DevctlError(
+            f"not the address of a Redis: {url.partition('://')[0]}://…",
+            hint="devctl speaks to Redis: CELERY_BROKER_URL and CELERY_RESULT_BACKEND as redis://HOST:PORT/DATABASE",
+        ) from exc
 
 
 def place(url: str) -> str:

@@ -18,6 +18,7 @@ from devctl.contracts.schema import DEEPEST, Node, Schema
 from devctl.errors import DevctlError
 
 _DRAWS = 60
+_REPAIRS = 15  # attempts to draw only the wrong fields again, before everything is
 # Fields that say who sends: a sample comes from here, and says so.
 _OURS = {"source_service": "devctl"}
 
@@ -43,12 +44,15 @@ def _valid(contract: TaskContract, rng: random.Random) -> Any:
         return None
     problem: Wrong | None = None
     if contract.schema:
+        drawn: Any = None
         for attempt in range(_DRAWS):
-            drawn = _Draw(Schema(contract.schema), rng, attempt).value(contract.schema, contract.short)
+            draw = _Draw(Schema(contract.schema), rng, attempt)
+            if attempt % _REPAIRS == 0 or not problem or not draw.repair(drawn, problem):
+                drawn = draw.value(contract.schema, contract.short)
             try:
                 checked(contract, drawn)
             except Wrong as exc:
-                problem = problem or exc
+                problem = exc
             else:
                 return drawn
     examples = list(_examples(contract))
@@ -111,6 +115,15 @@ class _Draw:
         }
         kind = str(choice.get("type", "object" if "properties" in choice else "string"))
         return kinds[kind](choice, name, depth) if kind in kinds else None
+
+    def repair(self, drawn: Any, wrong: Wrong) -> bool:
+        """Draw the fields again that are wrong; False where that cannot be told."""
+        fields = {problem.path.partition(".")[0] for problem in wrong.problems}
+        if not isinstance(drawn, dict) or not fields <= drawn.keys():
+            return False
+        for field in fields:
+            drawn[field] = self.value(self._schema.step(self._schema.root, field), field, 1)
+        return True
 
     def _object(self, node: Node, _: str, depth: int) -> dict[str, Any]:
         made = {

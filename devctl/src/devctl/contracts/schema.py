@@ -119,29 +119,33 @@ def _item(node: Node, index: int) -> Any:
     return fixed[index] if index < len(fixed) else node.get("items", {})
 
 
+_RANGES = (("Length", "character"), ("Items", "entry"), ("Properties", "entry"))
 _WORDS = {
     "minimum": "≥ {}",
     "exclusiveMinimum": "> {}",
     "maximum": "≤ {}",
     "exclusiveMaximum": "< {}",
     "multipleOf": "a multiple of {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {}",
-    "maxItems": "at most {}",
-    "minProperties": "at least {}",
-    "maxProperties": "at most {}",
     "pattern": "{}",
 }
 
 
 def _limits(node: Node) -> str:
-    found = []
+    sizes = [_range(node.get(f"min{kind}"), node.get(f"max{kind}"), word) for kind, word in _RANGES]
+    found = [size for size in sizes if size]
     for key, words in _WORDS.items():
-        if key in node and not (key in {"minLength", "minItems"} and node[key] == 0):
-            value = node[key]
-            found.append(words.format(f"{value:,}" if isinstance(value, int) else value))
+        if key in node:
+            found.append(words.format(f"{node[key]:,}" if isinstance(node[key], int) else node[key]))
     return ", ".join(found)
+
+
+def _range(least: int | None, most: int | None, word: str) -> str:
+    many = word[:-1] + "ies" if word.endswith("y") else word + "s"
+    if least and most is not None:
+        return f"{least:,} to {most:,} {many}"
+    if most is not None:
+        return f"at most {most:,} {word if most == 1 else many}"
+    return f"at least {least:,} {word if least == 1 else many}" if least else ""
 
 
 def _shown(value: Any) -> str:

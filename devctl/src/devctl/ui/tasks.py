@@ -61,19 +61,14 @@ def paste(contract: TaskContract, example: Any, width: int) -> list[str]:
 
 def _table(described: Sequence[Field], width: int, stream: IO[str]) -> None:
     paint = Paint(stream)
-    paths, types = (
-        max((len(text) for text in column), default=0) for column in zip(*map(_columns, described), strict=True)
-    )
+    paths = max((len(one.path) for one in described), default=0)
+    types = max((len(one.type) for one in described), default=0)
     for one in described:
         filled_in = f"default {one.default}" if one.default else "optional"
         said = ", ".join(part for part in ("" if one.required else filled_in, one.limits) if part)
         lines = _wrapped(f"  {one.path.ljust(paths)}  {one.type.ljust(types)}  ", said, width)
         stream.write(lines[0].replace(one.path, paint(one.path, "cyan"), 1).rstrip() + "\n")
         stream.write("".join(line + "\n" for line in lines[1:]))
-
-
-def _columns(field: Field) -> tuple[str, str]:
-    return field.path, field.type
 
 
 def _paragraph(lead: str, text: str, width: int, stream: IO[str]) -> None:
