@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
 
 from typer.exceptions import Abort, Exit, TyperException
 
@@ -14,12 +17,21 @@ from devctl.cli.app import app
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    _make_sure_of_streams()
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    as_json = "--json" in arguments
+    try:
+        code = _run(arguments, as_json="--json" in arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `devctl … | head`: the reader has what it wanted
+        for stream in (sys.stdout, sys.stderr):
+            _forget(stream)
+        return errors.OK
+    return code
+
+
+def _run(arguments: Sequence[str], *, as_json: bool) -> int:
     try:
         code = app(arguments, standalone_mode=False, prog_name="devctl")
-        sys.stdout.flush()
-        return code if isinstance(code, int) else errors.OK
     except Exit as done:
         return done.exit_code
     except TyperException as wrong:
@@ -30,11 +42,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(problem, as_json)
     except (KeyboardInterrupt, Abort):
         return _fail(errors.Interrupted("interrupted"), as_json)
-    except BrokenPipeError:  # `devctl … | head`: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return errors.OK
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer would make it exit code 1
+            raise ended.__context__ from None
+        raise
+    except BrokenPipeError:
+        raise
     except Exception as bug:
         return _bug(bug, as_json)
+    return code if isinstance(code, int) else errors.OK
+
+
+def _make_sure_of_streams() -> None:
+    """Python has no stdout and no stderr where they were closed before the start (`>&-`)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for the whole run
+
+
+def _forget(stream: TextIO) -> None:
+    """Send the rest to nowhere: what is still buffered would fail at the interpreter's end."""
+    with suppress(OSError, ValueError):  # no file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _fail(problem: errors.DevctlError, as_json: bool) -> int:
