@@ -19,6 +19,7 @@ from devctl.errors import CRASHED, TIMED_OUT, DevctlError
 from devctl.settings import Settings
 from devctl.stack import explain, identity
 from devctl.stack.compose import ComposeRuntime
+from devctl.stack.compose.engine import Engine
 from devctl.stack.start import ServiceStart, StartReport, restart, start
 
 pytestmark = pytest.mark.containers
@@ -106,7 +107,7 @@ def failed(report: StartReport) -> ServiceStart:
     return report.failure
 
 
-def test_a_day_in_the_life_of_a_stack(open_: Open, root: Path) -> None:
+def test_a_day_in_the_life_of_a_stack(open_: Open, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = open_()
 
     report = start(runtime, ["worker"])
@@ -135,6 +136,12 @@ def test_a_day_in_the_life_of_a_stack(open_: Open, root: Path) -> None:
     assert ["redis-1", "worker-1", "worker-2", "worker-3"] == [r.name for r in runtime.status()]
     start(runtime, ["worker"])
     assert 4 == len(runtime.status()), "a start without a number keeps what runs"
+
+    asked = runtime.status()
+    monkeypatch.setattr(Engine, "find", lambda: None)
+    assert asked == open_().status(), "the docker client, for an engine elsewhere, says the same"
+    assert {r.name for r in asked} == set(open_().usage())
+    monkeypatch.undo()
 
     used = runtime.usage()
     assert {"redis-1", "worker-1", "worker-2", "worker-3"} == set(used)
@@ -285,7 +292,7 @@ def test_a_build_that_fails_shows_the_failing_lines(open_: Open, root: Path) -> 
 
 
 def test_without_a_build_a_missing_image_names_the_build(open_: Open) -> None:
-    with pytest.raises(DevctlError, match="the image devctl-test-.*/worker:dev is not built") as problem:
+    with pytest.raises(DevctlError, match=r"the image devctl-test-.*/worker:dev is not built") as problem:
         start(open_(), ["worker"], build=False)
 
     assert "devctl build worker" in problem.value.hint

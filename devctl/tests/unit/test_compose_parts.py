@@ -16,6 +16,7 @@ import pytest
 from devctl.errors import DevctlError
 from devctl.stack import ports
 from devctl.stack.compose import containers, images, loglines, problems, usage
+from devctl.stack.compose.engine import Engine
 from devctl.stack.compose.following import following
 from devctl.stack.model import Build
 from devctl.stack.port import LogLine, Usage
@@ -231,6 +232,19 @@ def test_usage_between_two_samples() -> None:
 
     assert Usage(50.0, 10_000_000) == usage.between(before, after)
     assert usage.between(before, {"taken": 10.5}) is None
+
+
+def test_the_socket_is_the_one_the_docker_client_would_take(tmp_path: Path) -> None:
+    def found(config: str = "", **environment: str) -> Path | None:
+        (tmp_path / "config.json").write_text(config)
+        engine = Engine.find({"DOCKER_CONFIG": str(tmp_path), **environment})
+        return engine and engine._path
+
+    assert Path("/var/run/docker.sock") == found() == found("{}") == found(DOCKER_CONTEXT="default")
+    assert Path("/x.sock") == found(DOCKER_HOST="unix:///x.sock")
+    assert found(DOCKER_HOST="ssh://elsewhere") is None
+    assert found(DOCKER_CONTEXT="desktop-linux") is None
+    assert found('{"currentContext": "colima"}') is None
 
 
 def test_a_fingerprint_changes_with_a_file_a_setting_and_the_other_context(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     bin_.mkdir()
     monkeypatch.setenv("PATH", str(bin_))
     monkeypatch.delenv("DEVCTL_RUNTIME", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     monkeypatch.chdir(tmp_path)
     return bin_
 

@@ -1,4 +1,4 @@
-"""The containers of a Compose project, as two quick calls of the docker client show them."""
+"""The containers of a Compose project, read from what the engine says of them."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from typing import Any
 
 from python_on_whales import DockerClient
 from python_on_whales.exceptions import DockerException
@@ -18,6 +19,7 @@ from devctl.settings import Settings
 from devctl.stack import identity
 from devctl.stack.compose import containers, loglines, problems, usage
 from devctl.stack.compose.containers import Container
+from devctl.stack.compose.engine import Away, Engine
 from devctl.stack.compose.following import following
 from devctl.stack.compose.images import Builds, fingerprint
 from devctl.stack.file import read
@@ -47,6 +49,7 @@ class ComposeRuntime:
         )
         self._command = [str(word) for word in self._docker.client_config.docker_cmd]
         self._compose = [str(word) for word in self._docker.client_config.docker_compose_cmd]
+        self._engine = Engine.find()
         self._builds = Builds(settings.state / "builds.json")
 
     @classmethod
@@ -89,7 +92,7 @@ class ComposeRuntime:
             raise problems.start(services, refused.stderr or "", self._context) from refused
 
     def status(self) -> list[Replica]:
-        """All replicas; two calls of the docker client, 60 ms."""
+        """All replicas, asked of the engine itself: a few milliseconds."""
         return [container.replica for container in self._containers()]
 
     def usage(self) -> Mapping[str, Usage]:
@@ -97,10 +100,9 @@ class ComposeRuntime:
         running = [c for c in self._containers() if c.replica.state == "running"]
         if not running:
             return {}
-        host = self._call("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
-        if host.startswith("unix://"):
-            with suppress(OSError):
-                found = usage.measure(host, [c.id for c in running])
+        if self._engine:
+            with suppress(Away):
+                found = usage.measure(self._engine, [c.id for c in running])
                 return {c.replica.name: found[c.id] for c in running if c.id in found}
         found = usage.parse(self._call("stats", "--no-stream", "--format", "{{json .}}", *(c.id for c in running)))
         return {c.replica.name: found[c.name] for c in running if c.name in found}
@@ -242,9 +244,19 @@ class ComposeRuntime:
 
     def _containers(self) -> list[Container]:
         """The project's containers; DevctlError where they are another checkout's."""
-        ids = self._call(
-            "ps", "--all", "--quiet", "--no-trunc", f"--filter=label={containers.PROJECT}={self.stack.name}"
-        ).split()
+        label = f"{containers.PROJECT}={self.stack.name}"
+        inspected = None
+        if self._engine:
+            with suppress(Away):
+                inspected = self._engine.containers(label)
+        if inspected is None:
+            inspected = self._inspected_by_client(label)
+        present = containers.parse(inspected)
+        self._refuse_others(present)
+        return present
+
+    def _inspected_by_client(self, label: str) -> list[dict[str, Any]]:
+        ids = self._call("ps", "--all", "--quiet", "--no-trunc", f"--filter=label={label}").split()
         if not ids:
             return []
         try:
@@ -253,9 +265,7 @@ class ComposeRuntime:
             if problem := problems.engine_gone(gone.stderr or ""):
                 raise problem from gone
             found = gone.stdout or "[]"
-        present = containers.parse(json.loads(found))
-        self._refuse_others(present)
-        return present
+        return list(json.loads(found))
 
     def _refuse_others(self, present: Sequence[Container]) -> None:
         root = str(self._settings.root)

@@ -5,30 +5,31 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from devctl.stack.compose.engine import Engine
 from devctl.stack.port import Usage
 
 _BETWEEN_SAMPLES_SECONDS = 0.25
-_PATIENCE_SECONDS = 5.0
 _AT_A_TIME = 16
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-def measure(host: str, ids: Sequence[str]) -> dict[str, Usage]:
-    """Container id -> usage, from two samples; `host` is the engine's `unix://…`. OSError where it does not answer."""
-    path = host.removeprefix("unix://")
+def measure(engine: Engine, ids: Sequence[str]) -> dict[str, Usage]:
+    """Container id -> usage, from two samples."""
+
+    def sample(id_: str) -> dict[str, Any]:
+        return {**engine.sample(id_), "taken": time.monotonic()}
+
     with ThreadPoolExecutor(max_workers=min(len(ids), _AT_A_TIME)) as pool:
-        first = list(pool.map(lambda id_: _sample(path, id_), ids))
+        first = list(pool.map(sample, ids))
         time.sleep(_BETWEEN_SAMPLES_SECONDS)
-        second = list(pool.map(lambda id_: _sample(path, id_), ids))
+        second = list(pool.map(sample, ids))
     pairs = zip(ids, first, second, strict=True)
     return {id_: usage for id_, before, after in pairs if (usage := between(before, after)) is not None}
 
@@ -59,19 +60,3 @@ def parse(output: str) -> dict[str, Usage]:
 def _bytes(text: str) -> int | None:
     match = re.fullmatch(r"([\d.]+)\s*([kmgt]?)(i?)b", text.lower())
     return int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2]]) if match else None
-
-
-def _sample(path: str, container: str) -> dict[str, Any]:
-    connection = http.client.HTTPConnection("localhost")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    try:
-        connection.sock.settimeout(_PATIENCE_SECONDS)
-        connection.sock.connect(path)
-        connection.request("GET", f"/containers/{container}/stats?stream=false&one-shot=true")
-        response = connection.getresponse()
-        found = json.load(response) if response.status == http.client.OK else {}
-        return {**found, "taken": time.monotonic()}
-    except http.client.HTTPException as broken:
-        raise OSError(str(broken)) from broken
-    finally:
-        connection.close()
