@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+_FLAT = r"(?:[^{}]|\{[^{}]*\})*"
+_DEFAULT = rf"(?:[^{{}}]|\{{{_FLAT}\}})*"  # braces in braces: three levels are more than anybody wrote
 _VARIABLE = re.compile(
     r"\$(?:(?P<escape>\$)|(?P<plain>[A-Za-z_]\w*)|"
-    r"\{(?P<name>[A-Za-z_]\w*)(?:(?P<op>:?[-?+])(?P<arg>(?:[^{}]|\$\{[^{}]*\})*))?\}|(?P<wrong>\{|\Z|.))",
+    rf"\{{(?P<name>[A-Za-z_]\w*)(?:(?P<op>:?[-?+])(?P<arg>{_DEFAULT}))?\}}|(?P<wrong>\{{|\Z|.))",
     re.ASCII | re.DOTALL,
 )
 

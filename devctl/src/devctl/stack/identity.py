@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from devctl.errors import DevctlError, UsageError
+from devctl.interpolation import InterpolationError, interpolate
 from devctl.settings import Settings
 from devctl.stack import document
-from devctl.interpolation import InterpolationError, interpolate
 
 MAIN = "main"
 """The folder of the checkout's own stack, so no name for an isolated one."""

@@ -30,7 +30,7 @@ def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str], r
     return Service(
         name=name,
         image=str(raw.get("image") or ""),
-        build=_build(raw["build"], root, (*at, "build")) if raw.get("build") else None,
+        build=_build(raw["build"], root, (*at, "build")) if raw.get("build") is not None else None,
         command=(*_words(raw.get("entrypoint")), *_words(raw.get("command"))),
         environment=dict(environment),
         ports=tuple(
@@ -115,7 +115,7 @@ def _depends_on(raw: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _healthcheck(raw: Any, at: Path) -> HealthCheck | None:
-    if not raw or raw.get("disable") or not raw.get("test") or names(raw["test"])[0] == "NONE":
+    if not raw or raw.get("disable") or not raw.get("test") or raw["test"] == ["NONE"]:
         return None
     test = ("CMD-SHELL", raw["test"]) if isinstance(raw["test"], str) else tuple(map(str, raw["test"]))
     if test[0] not in ("CMD", "CMD-SHELL") or len(test) < 2:

@@ -47,7 +47,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line as the service wrote it; `time` (unix seconds) is when the runtime saw it, None where it does not say."""
+    """One line as the service wrote it; `time` (unix seconds) is when the runtime saw it, None where it is silent."""
 
     service: str
     replica: str
@@ -101,4 +101,4 @@ class Runtime(Protocol):
         """The lines of these services, by time; leaving the context ends a follow and leaves no process behind."""
 
     def address(self, service: str, target: int) -> tuple[str, int]:
-        """Host and port, on this machine, of a published target port; DevctlError where it is not published or not up."""
+        """Host and port, on this machine, of a published port; DevctlError where it is not published or not up."""

@@ -1,0 +1,70 @@
+"""The story of each process, from the supervisor's log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from devctl.stack.local.journal import Journal, Life
+
+START = "2026-11-23 16:00:00,500 INFO spawned: 'worker-1' with pid 100\n"
+AT = 1_795_449_600.5
+
+
+def test_a_start(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(START)
+    assert {"worker-1": Life(pid=100, started_at=AT)} == Journal(log).lives()
+
+
+def test_a_crash_keeps_its_exit_code_over_the_restart(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        START
+        + "2026-11-23 16:00:00,900 WARN exited: worker-1 (exit status 3; not expected)\n"
+        + "2026-11-23 16:00:01,500 INFO spawned: 'worker-1' with pid 101\n"
+    )
+    assert Life(pid=101, started_at=AT + 1, exit_code=3, restarts=1) == Journal(log).lives()["worker-1"]
+
+
+def test_a_signal_is_told_as_a_shell_does(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(START + "2026-11-23 16:00:00,900 WARN exited: worker-1 (terminated by SIGKILL; not expected)\n")
+    life = Journal(log).lives()["worker-1"]
+    assert (137, None, True) == (life.exit_code, life.pid, life.crashed)
+
+
+def test_a_stop_that_was_asked_for_is_no_crash_and_ends_the_count(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        START
+        + "2026-11-23 16:00:00,900 WARN exited: worker-1 (exit status 1; not expected)\n"
+        + START.replace("100", "101")
+        + "2026-11-23 16:00:02,000 INFO waiting for worker-1 to stop\n"
+        + "2026-11-23 16:00:02,100 INFO stopped: worker-1 (exit status 0)\n"
+        + START.replace("100", "102")
+    )
+    life = Journal(log).lives()["worker-1"]
+    assert (102, 0) == (life.pid, life.restarts)
+
+
+def test_it_reads_on_where_it_stopped_and_waits_for_whole_lines(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(START[:40])
+    journal = Journal(log)
+    assert {} == journal.lives()
+    log.write_text(START)
+    assert ["worker-1"] == list(journal.lives())
+    with log.open("a") as more:
+        more.write(START.replace("worker-1", "redis-1"))
+    assert ["worker-1", "redis-1"] == list(journal.lives())
+
+
+def test_a_new_supervisor_is_a_new_story(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(START * 2)
+    journal = Journal(log)
+    journal.lives()
+    log.write_text(START.replace("worker-1", "redis-1"))
+    assert ["redis-1"] == list(journal.lives())
+    log.unlink()
+    assert {} == journal.lives()

@@ -1,0 +1,136 @@
+"""What is wrong with a Compose file is said with file, line and the word in question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from devctl import settings
+from devctl.errors import DevctlError
+from devctl.stack import file
+from devctl.stack.model import Stack
+
+HEAD = "x-devctl: {broker: redis, workers: [redis], contracts: tasks}\n"
+GOOD = f"{HEAD}services:\n  redis: {{image: redis}}\n"
+
+
+def settled(root: Path, text: str, environ: Mapping[str, str] | None = None) -> settings.Settings:
+    (root / "docker-compose.yml").write_text(text)
+    return settings.load(start=root, environ=environ or {})
+
+
+def read(root: Path, text: str, environ: Mapping[str, str] | None = None) -> Stack:
+    return file.read(settled(root, text, environ))
+
+
+BROKEN = {
+    "syntax": (f"{HEAD}services:\n  redis: [\n", "docker-compose.yml:4: not YAML"),
+    "indentation": (f"{GOOD}   worker:\n  image: x\n", "docker-compose.yml:4: not YAML"),
+    "a tab": (f"{HEAD}services:\n\tredis: {{}}\n", "docker-compose.yml:3: not YAML"),
+    "a key twice": (f"{GOOD}  redis: {{image: other}}\n", "docker-compose.yml:4: not YAML: key 'redis' stands twice"),
+    "an unknown anchor": (f"{GOOD}  two: *nobody\n", "docker-compose.yml:4: not YAML"),
+    "empty": ("", "docker-compose.yml:1: empty"),
+    "a list": ("- services\n", "docker-compose.yml:1: empty, or not a mapping"),
+    "no services": (HEAD, "docker-compose.yml:1: services: no services"),
+    "a service that is a word": (f"{GOOD}  two: image\n", "docker-compose.yml:4: services.two: a service is a map"),
+    "extends": (
+        f"{GOOD}  two:\n    image: x\n    extends: {{service: redis}}\n",
+        "docker-compose.yml:6: services.two.extends: is not supported",
+    ),
+    "include": (f"include: [other.yml]\n{GOOD}", "docker-compose.yml:1: include: is not supported"),
+    "a cycle": (
+        (
+            f"{GOOD}  a: {{image: x, depends_on: [b]}}\n  b: {{image: x, depends_on: [c]}}\n"
+            "  c: {image: x, depends_on: [a]}\n"
+        ),
+        "docker-compose.yml:4: services.a.depends_on: the services wait for each other: a → b → c → a",
+    ),
+    "itself": (f"{GOOD}  a: {{image: x, depends_on: [a]}}\n", "wait for each other: a → a"),
+    "an unknown dependency": (
+        f"{GOOD}  two:\n    image: x\n    depends_on:\n      - reddis\n",
+        "docker-compose.yml:7: services.two.depends_on.reddis: no such service",
+    ),
+    "no x-devctl": ("services:\n  redis: {image: redis}\n", "docker-compose.yml:1: x-devctl: no x-devctl in the file"),
+    "no broker": (f"x-devctl: {{}}\nservices: {{a: {{image: x}}}}\n", "x-devctl.broker: one broker is needed"),  # noqa: F541
+    "two brokers": (
+        "services: {a: {image: x}, b: {image: x}}\nx-devctl:\n  broker: [a, b]\n",
+        "docker-compose.yml:3: x-devctl.broker: two brokers",
+    ),
+    "a broker that is not there": (
+        "services: {a: {image: x}}\nx-devctl:\n  broker: redis\n",
+        "docker-compose.yml:3: x-devctl.broker: no service 'redis'; services: a",
+    ),
+    "a worker that is not there": (
+        "services: {a: {image: x}}\nx-devctl:\n  broker: a\n  workers: [a, w]\n",
+        "docker-compose.yml:4: x-devctl.workers: no service 'w'",
+    ),
+    "an alias for nobody": (
+        "services: {a: {image: x}}\nx-devctl:\n  broker: a\n  aliases: {b: c}\n",
+        "docker-compose.yml:4: x-devctl.aliases: no service 'c'",
+    ),
+    "a required variable": (
+        f"{GOOD}  two:\n    image: x\n    environment:\n      URL: ${{URL:?where is it}}\n",
+        "docker-compose.yml:7: services.two.environment.URL: URL is not set: where is it",
+    ),
+    "a lonely dollar": (f"{GOOD}  two: {{image: x, command: 'a $ b'}}\n", "a dollar sign itself is written $$"),
+    "an env_file that is not there": (
+        f"{GOOD}  two:\n    image: x\n    env_file: [none.env]\n",
+        "docker-compose.yml:6: services.two.env_file.0: ",
+    ),
+    "a port": (f"{GOOD}  two:\n    image: x\n    ports: [web]\n", "docker-compose.yml:6: services.two.ports.0: 'web'"),
+    "ranges of two lengths": (f"{GOOD}  two: {{image: x, ports: ['1-3:1-2']}}\n", "differ in length"),
+    "a duration": (
+        f"{GOOD}  two: {{image: x, stop_grace_period: soon}}\n",
+        "docker-compose.yml:4: services.two.stop_grace_period: 'soon' is no duration",
+    ),
+    "a health check": (
+        f"{GOOD}  two: {{image: x, healthcheck: {{test: [curl, x]}}}}\n",
+        "starts with CMD or CMD-SHELL",
+    ),
+    "replicas": (f"{GOOD}  two: {{image: x, deploy: {{replicas: many}}}}\n", "'many' is not a whole number"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_is_wrong_is_named_with_its_line(case: str, tmp_path: Path) -> None:
+    text, expected = BROKEN[case]
+    with pytest.raises(DevctlError) as caught:
+        read(tmp_path, text)
+    assert expected in caught.value.problem
+    assert caught.value.hint
+
+
+def test_a_variable_that_nobody_set_is_empty_and_told_with_its_line(tmp_path: Path) -> None:
+    text = f"{GOOD}  two:\n    image: x\n    environment:\n      A: a${{NOBODY}}b\n"
+    stack, unset = file.load(settled(tmp_path, text))
+    assert "ab" == stack.services["two"].environment["A"]
+    assert [file.Unset("NOBODY", "docker-compose.yml:7")] == unset
+
+
+def test_the_line_of_a_merged_value_is_where_it_was_written(tmp_path: Path) -> None:
+    text = f"x-base: &base\n  stop_grace_period: soon\n{HEAD}services:\n  redis: {{<<: *base, image: redis}}\n"
+    with pytest.raises(DevctlError, match=r"docker-compose.yml:2: services\.redis\.stop_grace_period"):
+        read(tmp_path, text)
+
+
+def test_a_list_of_environments_takes_what_is_passed_through(tmp_path: Path) -> None:
+    text = f"{GOOD}  two: {{image: x, environment: [A, B=1, C]}}\n"
+    assert {"A": "here", "B": "1"} == read(tmp_path, text, {"A": "here"}).services["two"].environment
+
+
+def test_the_variables_of_ports_are_found_in_every_form(tmp_path: Path) -> None:
+    text = (
+        f"{GOOD}  two:\n    image: ${{TAG:-x}}\n    ports:\n      - '127.0.0.1:${{TWO_PORT:-8000}}:8000'\n"
+        "      - {target: 9000, published: '${NINE}'}\n      - '7000:7000'\n"
+    )
+    settled_ = settled(tmp_path, text)
+    assert ["TWO_PORT", "NINE"] == file.port_variables(settled_)
+    assert {8000: "TWO_PORT", 9000: "NINE"} == file.port_variables_of(settled_, "two")
+
+
+def test_what_the_command_line_says_of_an_unreadable_file_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_bytes(b"\xff\xfe\x00services")
+    with pytest.raises(DevctlError, match="not YAML"):
+        file.read(settings.load(start=tmp_path, environ={}))

@@ -1,0 +1,47 @@
+"""Ports: who holds one, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from devctl.errors import UsageError
+from devctl.stack import ports
+from devctl.stack.model import Port, Service
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_a_port_is_free_until_somebody_listens(taken: int) -> None:
+    assert not ports.free(taken)
+    assert ports.free(ports.any_free())
+
+
+def test_who_holds_a_port_is_named_with_the_ways_out(taken: int) -> None:
+    error = ports.in_use("service1", taken, "SERVICE1_PORT")
+    assert f"port {taken} is in use" in error.problem
+    assert f"(pid {os.getpid()})" in error.problem
+    assert "SERVICE1_PORT=" in error.hint
+    assert "--isolated" in error.hint
+
+
+def test_without_a_variable_the_compose_file_is_to_be_changed(taken: int) -> None:
+    assert "Compose file" in ports.in_use("service1", taken).hint
+
+
+def test_a_fixed_host_port_cannot_be_held_twice() -> None:
+    fixed = Service("service1", ports=(Port(8001, 8001),))
+    with pytest.raises(UsageError, match="service1 cannot have 2 replicas: it publishes the fixed port 8001") as caught:
+        ports.check_scale(fixed, 2, ["worker"])
+    assert "worker" in caught.value.hint
+    ports.check_scale(fixed, 1)
+    ports.check_scale(Service("worker", ports=(Port(9000, 0),)), 5)
