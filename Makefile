@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench lock docs clean
+.PHONY: help setup demo test lint format bench figures lock docs clean
 
 packages := common worker example-service-1 example-service-2 devctl
 
@@ -28,6 +28,9 @@ format: setup  ## write the format, and mend what ruff can mend
 
 bench: setup  ## throughput of 1, 2 and 4 workers on this machine
 	@.venv/bin/devctl bench --workers 1,2,4
+
+figures: setup  ## what the README claims, measured here; takes minutes (ONLY="help idle" for some)
+	@.venv/bin/python tools/figures.py $(ONLY)
 
 lock: setup  ## write the locks again (UPGRADE=1 takes the newest versions)
 	@UPGRADE='$(UPGRADE)' tools/lock
