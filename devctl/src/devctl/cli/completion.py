@@ -34,26 +34,46 @@ def paths(context: typer.Context, incomplete: str) -> list[str]:
 
 def remember(workbench: Workbench) -> None:
     """Keep the answers; called where the contracts are loaded anyway."""
-    file, key = _file(workbench), _key(workbench.stack.contracts)
+    file = _file(workbench)
     with suppress(OSError, ValueError, DevctlError):
-        if _read(file).get("key") == key:
+        if _fresh(_read(file), workbench):
             return
         from devctl.contracts.schema import Schema
 
-        names = {one.name: [field.path for field in Schema(one.schema).fields()] for one in workbench.catalog}
+        module = workbench.stack.contracts
+        kept = {
+            "compose": _stamp(workbench.settings.compose_file),
+            "module": module,
+            "key": _key(module),
+            "tasks": {one.name: [field.path for field in Schema(one.schema).fields()] for one in workbench.catalog},
+        }
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"key": key, "tasks": names}), encoding="utf-8")
+        file.write_text(json.dumps(kept), encoding="utf-8")
 
 
 def _answers() -> dict[str, list[str]]:
     try:
         workbench = options.open_workbench(None, None)
-        if _read(_file(workbench)).get("key") != _key(workbench.stack.contracts):
+        if not _fresh(_read(_file(workbench)), workbench):
             remember(workbench)
         found: dict[str, list[str]] = _read(_file(workbench)).get("tasks", {})
     except (DevctlError, OSError):
         return {}
     return found
+
+
+def _fresh(kept: dict[str, Any], workbench: Workbench) -> bool:
+    """Whether the Compose file still names the same module, as far as its stamp tells, and its files are the same."""
+    same_file = kept.get("compose") == _stamp(workbench.settings.compose_file)
+    return same_file and kept.get("key") == _key(str(kept.get("module")))
+
+
+def _stamp(file: Path) -> list[int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return []
+    return [found.st_mtime_ns, found.st_size]
 
 
 def _file(workbench: Workbench) -> Path:
@@ -78,4 +98,4 @@ def _key(module: str) -> str:
         return ""
     folders = list(spec.submodule_search_locations or []) if spec else []
     files = [file for folder in folders for file in sorted(Path(folder).rglob("*.py"))]
-    return json.dumps([module, [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]])
+    return json.dumps([module, [(str(file), _stamp(file)) for file in files]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import termios
 import tty
@@ -11,6 +13,7 @@ from devctl.ui.console import sign
 from devctl.ui.paint import Paint
 
 _UP, _DOWN, _ENTER = ("\x1b[A", "\x1bOA", "k"), ("\x1b[B", "\x1bOB", "j"), ("\r", "\n")
+_BURST_SECONDS = 0.05
 _LEAVE = ("\x03", "\x04", "q", "\x1b")
 
 
@@ -43,10 +46,12 @@ def choose(question: str, entries: Sequence[tuple[str, str]]) -> str:
 
 
 def _key(descriptor: int) -> str:
-    import os
-
-    # An arrow key arrives as one burst of three bytes.
-    return os.read(descriptor, 3).decode(errors="replace")
+    """One key; keys typed ahead stay where they are."""
+    key = os.read(descriptor, 1)
+    # An arrow key is Escape and two more bytes in one burst; Escape alone is followed by nothing.
+    while key[:1] == b"\x1b" and len(key) < 3 and select.select([descriptor], [], [], _BURST_SECONDS)[0]:
+        key += os.read(descriptor, 1)
+    return key.decode(errors="replace")
 
 
 def _redraw(entries: Sequence[tuple[str, str]], chosen: int) -> None:
