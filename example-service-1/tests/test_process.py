@@ -28,10 +28,13 @@ def free_port():
 class Service:
     def __init__(self, process, port):
         self.process, self.port = process, port
-        self.url = f"http://127.0.0.1:{port}"
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5)
 
     def get(self, path):
-        return httpx.get(self.url + path, timeout=5)
+        return self.http.get(path)
+
+    def place(self, body, **headers):
+        return self.http.post("/api/orders", json=body, headers=headers)
 
     def wait_until_healthy(self):
         deadline = time.monotonic() + 20
@@ -78,6 +81,7 @@ def running(url, **environment):
         service.wait_until_healthy()
         yield service
     finally:
+        service.http.close()
         service.process.kill()
         service.process.communicate()
 
@@ -96,7 +100,7 @@ def shared(redis_server):
 
 
 def test_an_order_from_the_request_to_the_log(service, body):
-    answer = httpx.post(service.url + "/api/orders", json=body, headers={"X-Correlation-ID": "shop-42"})
+    answer = service.place(body, **{"X-Correlation-ID": "shop-42"})
     ready = service.get("/ready")
     code, lines, errors = service.stop()
     events = [line["event"] for line in lines]
@@ -135,9 +139,9 @@ def test_garbage_on_the_line_disturbs_nobody(shared):
 
 def test_told_to_stop_it_answers_what_it_was_asked_and_goes(redis_to_break, body):
     with running(redis_to_break.url) as service, ThreadPoolExecutor() as pool:
-        httpx.post(service.url + "/api/orders", json=body)
+        service.place(body)
         redis_to_break.pause()
-        asked = pool.submit(httpx.post, service.url + "/api/orders", json=body)
+        asked = pool.submit(service.place, body)
         time.sleep(0.2)
         started = time.monotonic()
         code, lines, errors = service.stop()
@@ -154,7 +158,7 @@ def test_ctrl_c_is_no_error(service):
 
 def test_it_starts_without_a_broker_and_says_that_it_is_not_ready(body):
     with running(f"redis://:hunter2@127.0.0.1:{free_port()}/0") as service:
-        ready, placed = service.get("/ready"), httpx.post(service.url + "/api/orders", json=body)
+        ready, placed = service.get("/ready"), service.place(body)
         code, lines, errors = service.stop()
 
         assert (503, "broker_unavailable") == (ready.status_code, ready.json()["error"])

@@ -56,7 +56,7 @@ class Access:
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         self.metrics.request(scope["method"], route, status, seconds)
-        say = log.debug if scope["path"] in PROBES and status < HTTPStatus.BAD_REQUEST else log.info
+        say = log.debug if scope["path"] in PROBES else log.info
         # 0: the client went away before it had an answer
         say(
             "http.request",

@@ -1,0 +1,75 @@
+"""When it may say that it is ready."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service2 import readiness
+from service2.readiness import NotReady, Readiness
+
+
+class Broker:
+    def __init__(self):
+        self.asked = 0
+        self.problem = None
+        self.bound = True
+
+    def ping(self):
+        self.asked += 1
+        if self.problem:
+            raise self.problem
+
+
+@pytest.fixture
+def broker():
+    return Broker()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(readiness, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def ready(broker, clock):
+    return Readiness(broker.ping, lambda: broker.bound, ["notifications"])
+
+
+def test_it_is_ready_when_the_broker_answers_and_it_is_bound(ready):
+    ready.check()
+
+
+@pytest.mark.parametrize(
+    ("problem", "why"), [(TimeoutError(), "does not answer"), (ConnectionError(), "cannot be reached")]
+)
+def test_without_a_broker_it_says_why_not(ready, broker, problem, why):
+    broker.problem = problem
+
+    with pytest.raises(NotReady, match=why):
+        ready.check()
+
+
+def test_before_it_is_bound_it_says_to_what(ready, broker):
+    broker.bound = False
+
+    with pytest.raises(NotReady, match="not bound to notifications"):
+        ready.check()
+
+
+def test_an_answer_is_remembered_for_a_moment_only(ready, broker, clock):
+    ready.check()
+    broker.bound = False
+    ready.check()
+    clock[0] += 1
+
+    with pytest.raises(NotReady):
+        ready.check()
+
+
+def test_a_crowd_that_asks_costs_one_question(ready, broker):
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda _: ready.check(), range(100)))
+
+    assert 1 == broker.asked
