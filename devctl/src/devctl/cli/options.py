@@ -34,9 +34,23 @@ def announce(workbench: Workbench, *, as_json: bool) -> None:
 
 
 def complete_services(incomplete: str) -> list[str]:
-    """Complete a service or an alias from the Compose file; silent where there is none."""
+    """Complete a service or an alias; reading the Compose file costs as much as a TAB may, so its names are kept."""
+    import json
+    from contextlib import suppress
+
     try:
-        stack = open_workbench(None, None).stack
-    except DevctlError:
+        workbench = open_workbench(None, None)
+        state = workbench.settings.compose_file.stat()
+        stamp = [str(workbench.settings.compose_file), state.st_mtime_ns, state.st_size]
+        kept = workbench.settings.state / "services.json"
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            document = json.loads(kept.read_text(encoding="utf-8"))
+            if document["of"] == stamp:
+                return [name for name in document["names"] if name.startswith(incomplete)]
+        names = [*workbench.stack.services, *workbench.stack.aliases]
+        with suppress(OSError):
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(json.dumps({"of": stamp, "names": names}), encoding="utf-8")
+    except (DevctlError, OSError):
         return []
-    return [name for name in (*stack.services, *stack.aliases) if name.startswith(incomplete)]
+    return [name for name in names if name.startswith(incomplete)]
