@@ -43,8 +43,10 @@ def wait_for(broker: Any, run: str, count: int) -> list[Any]:
 
 @pytest.mark.integration
 def test_an_entry_is_written_soon_without_asking(app: Celery, broker: Any) -> None:
-    Ledger(app).record("r1", "t1", 1.5, 2.25, "w@h-1")
+    book = Ledger(app)
+    book.record("r1", "t1", 1.5, 2.25, "w@h-1")
     assert [["t1", 1.5, 2.25, "w@h-1"]] == wait_for(broker, "r1", 1)
+    book.close()
 
 
 @pytest.mark.integration
@@ -60,7 +62,7 @@ def test_runs_are_kept_apart_and_nothing_is_lost_or_doubled_under_threads(app: C
         thread.start()
     for thread in threads:
         thread.join()
-    book.flush()
+    book.close()
     for run in ("a", "b"):
         ids = [entry[0] for entry in wait_for(broker, run, 1000)]
         assert (1000, 1000) == (len(ids), len(set(ids)))
@@ -78,6 +80,7 @@ def test_a_forked_child_writes_its_own_and_not_again_what_its_parent_had(app: Ce
         os._exit(0)
     os.waitpid(child, 0)
     book.flush()
+    book.close()
     assert ["child", "parent"] == sorted(entry[0] for entry in wait_for(broker, "r", 2))
 
 

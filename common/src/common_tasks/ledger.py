@@ -14,6 +14,7 @@ from celery import signals
 
 if TYPE_CHECKING:
     from celery import Celery
+    from kombu import Connection
 
 HEADER = "bench_run"
 FLUSH_SECONDS = 0.05
@@ -36,6 +37,7 @@ class Ledger:
 
     _entries: dict[str, list[str]]
     _writer: threading.Thread | None
+    _connection: "Connection | None"
 
     def __init__(self, app: "Celery") -> None:
         self._app = app
@@ -69,23 +71,29 @@ class Ledger:
             if not entries:
                 return
             try:
-                with self._app.connection_for_write() as connection:
-                    channel: Any = connection.default_channel  # a Redis channel has its client
-                    pipe = channel.client.pipeline(transaction=False)
-                    for run, lines in entries.items():
-                        pipe.rpush(key(run), *lines)
-                    pipe.execute()
+                # Kept open: a connection every 50 ms would be a good part of what is measured.
+                self._connection = self._connection or self._app.connection_for_write()
+                channel: Any = self._connection.default_channel  # a Redis channel has its client
+                pipe = channel.client.pipeline(transaction=False)
+                for run, lines in entries.items():
+                    pipe.rpush(key(run), *lines)
+                pipe.execute()
             except Exception as exc:  # a ledger that cannot be written must not fail the task; the audit tells
+                self._connection = None
                 count = sum(map(len, entries.values()))
                 logger.warning("bench ledger: %d entries not written: %s", count, exc)
 
     def close(self, **_: Any) -> None:
         self.flush()
+        if self._connection is not None:
+            self._connection.release()
+            self._connection = None
 
     def _reset(self) -> None:
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._entries = {}
         self._writer = None
+        self._connection = None
 
     def _write(self) -> None:
         while True:

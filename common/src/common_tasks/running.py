@@ -1,6 +1,5 @@
 """Run a Celery worker in this process, until a SIGTERM."""
 
-import gc
 import os
 import socket
 from collections.abc import Callable
@@ -71,10 +70,6 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
         without_mingle=True,
         without_heartbeat=True,
     )
-    # What is loaded by now lives as long as the process: out of the collector's sight, it stays shared with the
-    # children that are forked next.
-    gc.collect()
-    gc.freeze()
     try:
         worker.start()
     finally:
