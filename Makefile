@@ -19,7 +19,7 @@ lint: setup  ## format, ruff, types, imports, dependencies: what CI checks
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports --no-logo
 	@for package in $(packages); do (cd $$package && ../.venv/bin/deptry src) || exit 1; done
 
 format: setup  ## write the format, and mend what ruff can mend
