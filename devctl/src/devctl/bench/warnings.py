@@ -11,6 +11,10 @@ from devctl.bench.statistics import Estimate, coverage, outliers, steadily, tren
 from devctl.broker.port import QueueDepth
 
 BUSY_LOAD = 0.5  # of the CPUs: half of the machine has other work
+NOISE = "end other work on this machine, or raise --repeats"
+LONGER = "raise --seconds, or --tasks where it is given"
+FEWEST_FOR_OUTLIERS = 5  # of three runs, one is always far from the other two
+
 OTHER_PROGRAMS = 0.15  # of the CPUs, while runs were measured
 WIDE_INTERVAL = 0.10
 LEAST_COVERAGE = 0.90
@@ -39,7 +43,7 @@ def of_environment(environment: Environment, depths: Sequence[QueueDepth]) -> It
         yield Caution(
             "noisy-machine",
             f"the machine was busy before: load {machine.load_average:.1f} on {machine.cpus} CPUs",
-            "end other work, or raise --repeats",
+            NOISE,
         )
     waiting = [depth for depth in depths if depth.waiting or depth.claimed]
     if waiting:
@@ -84,16 +88,14 @@ def of_point(
         yield Caution(
             "noisy-runs",
             f"other programs used up to {max(others):.1f} of {cpus} CPUs meanwhile",
-            "end other work, or raise --repeats",
+            NOISE,
             workers,
         )
     idle = [node for one in observations for node in one.nodes if node not in shares(one.executions)]
     if idle:
-        yield Caution("idle-worker", f"{idle[0]} took no task", "raise --tasks; devctl logs shows why", workers)
+        yield Caution("idle-worker", f"{idle[0]} took no task", "devctl logs shows why", workers)
     elif any(_uneven(one) for one in observations):
-        yield Caution(
-            "uneven", "some workers took less than half their share of the tasks", "raise --tasks or --seconds", workers
-        )
+        yield Caution("uneven", "some workers took less than half their share of the tasks", LONGER, workers)
 
 
 def _of_lengths(workers: int, windows: Sequence[Window], observations: Sequence[Observation]) -> Iterator[Caution]:
@@ -102,16 +104,14 @@ def _of_lengths(workers: int, windows: Sequence[Window], observations: Sequence[
         yield Caution(
             "short-run",
             f"a steady stretch of only {shortest.seconds:.2f}s",
-            "raise --tasks, or leave it out",
+            LONGER,
             workers,
         )
     elif any(w.completions < LEAST_STEADY_SHARE * o.published for w, o in zip(windows, observations, strict=True)):
-        yield Caution(
-            "unsteady", "less than half of a run's tasks fell into its steady stretch", "raise --tasks", workers
-        )
+        yield Caution("unsteady", "less than half of a run's tasks fell into its steady stretch", LONGER, workers)
     fewest = min(window.completions for window in windows)
     if fewest < FEW_COMPLETIONS:
-        yield Caution("few-tasks", f"only {fewest} completions in a run", "raise --tasks or --seconds", workers)
+        yield Caution("few-tasks", f"only {fewest} completions in a run", LONGER, workers)
     changes = [(late - early) / max(1, early + late) * 2 for early, late in (window.halves for window in windows)]
     if all(change > STEADY_DRIFT for change in changes) or all(change < -STEADY_DRIFT for change in changes):
         word = "rises" if changes[0] > 0 else "falls"
@@ -128,14 +128,14 @@ def _of_spread(workers: int, throughput: Estimate, rates: Sequence[float]) -> It
         yield Caution(
             "wide-interval",
             f"the interval is {throughput.relative_width:.0%} of the median",
-            "raise --repeats or --seconds, or end other work on this machine",
+            NOISE,
             workers,
         )
-    for position in outliers(rates):
+    for position in outliers(rates) if len(rates) >= FEWEST_FOR_OUTLIERS else ():
         yield Caution(
             "outlier",
             f"run {position + 1} is far from the others: {rates[position]:,.0f} tasks/s",
-            "something else may have run just then; measure again",
+            NOISE,
             workers,
         )
     if len(rates) >= 4 and steadily(rates) and abs(trend(rates)) > STEADY_DRIFT / 2:

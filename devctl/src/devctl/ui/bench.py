@@ -164,16 +164,24 @@ def _table(report: Report, paint: Paint) -> Iterator[str]:
 
 
 def _cautions(cautions: Sequence[Caution], paint: Paint) -> Iterator[str]:
-    """Each kind once, with the points it is about: a table of ten points must not bring thirty lines."""
+    """Each kind once, with the points it is about, and each advice once: ten points must not bring thirty lines."""
     kinds: dict[str, list[Caution]] = {}
     for caution in cautions:
         kinds.setdefault(caution.code, []).append(caution)
+    advices: dict[str, list[list[Caution]]] = {}
     for same in kinds.values():
-        first, others = same[-1], [str(one.workers) for one in same[:-1]]
-        where = "" if first.workers is None or first.code == "oversubscribed" else f"{_workers(first.workers)}: "
-        also = f" (also {', '.join(others)})" if others else ""
-        yield f"{paint('!', 'yellow')} {where}{first.message}{also}"
-        yield paint(f"  {first.advice}", "dim")
+        advices.setdefault(same[0].advice, []).append(same)
+    for advice, group in advices.items():
+        for same in group:
+            yield f"{paint('!', 'yellow')} {_about(same)}"
+        yield paint(f"  {advice}", "dim")
+
+
+def _about(same: Sequence[Caution]) -> str:
+    worst, others = same[-1], [str(one.workers) for one in same[:-1]]
+    says_it_itself = worst.workers is None or worst.code == "oversubscribed"
+    where = "" if says_it_itself else f"{_workers(worst.workers or 0)}: "
+    return f"{where}{worst.message}" + (f" (also {', '.join(others)})" if others else "")
 
 
 def _audit(report: Report, paint: Paint) -> str:
