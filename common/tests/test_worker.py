@@ -62,6 +62,11 @@ def test_a_result_comes_back_as_its_model(misbehaving: ModuleType, app: Celery) 
     assert misbehaving.Attempts(attempts=1) == misbehaving.misbehave.bind(app).pending(pending.id).get(timeout=5)
 
 
+def test_publishing_subscribes_to_nothing(misbehaving: ModuleType, app: Celery) -> None:
+    misbehave(misbehaving, app)
+    assert app.backend.result_consumer._pubsub is None
+
+
 def test_no_result_in_time_is_a_timeout(misbehaving: ModuleType, app: Celery) -> None:
     with pytest.raises(TimeoutError, match=r"has no result after 0.1 s"):
         misbehaving.misbehave.bind(app).pending(uuid.uuid4()).get(timeout=0.1)

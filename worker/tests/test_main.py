@@ -152,15 +152,18 @@ def slow(app: Celery, milliseconds: float) -> Any:
     return bench.bind(app).apply_async(payload, ignore_result=False)
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-def test_sigterm_lets_the_running_task_finish_and_leaves_the_next_one_in_the_queue(
-    pool: str, redis_url: str, start: Any
+@pytest.mark.parametrize(
+    ("pool", "told"), [("prefork", signal.SIGTERM), ("threads", signal.SIGHUP), ("solo", signal.SIGTERM)]
+)
+def test_a_stop_lets_the_running_task_finish_and_leaves_the_next_one_in_the_queue(
+    pool: str, told: signal.Signals, redis_url: str, start: Any
 ) -> None:
     worker = start(redis_url, WORKER_POOL=pool)
     app = client(redis_url)
     running, waiting = slow(app, 800), slow(app, 0)
     eventually(lambda: running.state == "STARTED")
-    assert 0 == worker.stop()
+    worker.process.send_signal(told)
+    assert 0 == worker.process.wait(20)
     assert "SUCCESS" == running.state
     with redis.Redis.from_url(redis_url) as broker:
         left = (waiting.state, broker.llen("bench"), broker.hlen("unacked"))
