@@ -15,7 +15,7 @@ import pytest
 
 from devctl.errors import DevctlError
 from devctl.stack import ports
-from devctl.stack.compose import containers, images, loglines, problems, usage
+from devctl.stack.compose import containers, fingerprints, loglines, problems, usage
 from devctl.stack.compose.engine import Engine
 from devctl.stack.compose.following import following
 from devctl.stack.model import Build
@@ -255,7 +255,7 @@ def test_a_fingerprint_changes_with_a_file_a_setting_and_the_other_context(tmp_p
     (own / "Dockerfile").write_text("FROM scratch")
 
     def now(**settings: object) -> str:
-        return images.fingerprint(Build(own, additional_contexts={"common": common}, **settings))  # type: ignore[arg-type]
+        return fingerprints.fingerprint(Build(own, additional_contexts={"common": common}, **settings))  # type: ignore[arg-type]
 
     first = now()
     assert first == now()
@@ -273,7 +273,7 @@ def test_a_fingerprint_changes_with_a_file_a_setting_and_the_other_context(tmp_p
 
 
 def test_an_image_is_current_only_as_it_was_built(tmp_path: Path) -> None:
-    builds = images.Builds(tmp_path / "state" / "builds.json")
+    builds = fingerprints.Fingerprints(tmp_path / "state" / "builds.json")
 
     assert not builds.current("shop/web:dev", "sha256:1", "print")
     builds.remember({"shop/web:dev": ("sha256:1", "print")})

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 _ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")  # Compose 2.26 writes \x1b[2K into piped logs, whatever the flags
@@ -14,7 +14,11 @@ _PATIENCE_SECONDS = 2.0  # between asking and killing
 
 
 @contextmanager
-def following(command: Sequence[str], failed: Callable[[int], None] | None = None) -> Iterator[Iterator[str]]:
+def following(
+    command: Sequence[str],
+    failed: Callable[[int], None] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Iterator[str]]:
     """Run a command and yield its lines, stdout and stderr together; leaving the context ends it and its children.
 
     python-on-whales' own streams leave `docker compose` running after their reader is gone, hence this one.
@@ -25,6 +29,7 @@ def following(command: Sequence[str], failed: Callable[[int], None] | None = Non
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        env=environment,
         start_new_session=True,  # a group of its own: docker and its plugin are ended together
     ) as process:
         try:

@@ -1,70 +1,89 @@
-"""Is an image as new as what it is built from? Kept in `.devctl/builds.json`, so that a start need not ask a builder.
-
-A build with all layers in the cache takes a third of a second, and needs the engine; this takes milliseconds.
-"""
+"""The images of a stack's services: which are missing or old, and making them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from collections.abc import Callable, Mapping, Sequence
 
-from devctl.stack.model import Build
+from devctl.stack.compose import problems
+from devctl.stack.compose.client import Client
+from devctl.stack.compose.fingerprints import Fingerprints, fingerprint
+from devctl.stack.compose.following import following
+from devctl.stack.model import Stack
+from devctl.stack.port import BuildProgress
 
-_NEVER_SENT = {".git", ".venv", "__pycache__", "node_modules", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+_BUILD_STEP = re.compile(r"^#(?P<number>\d+) (?:\[(?P<service>[^\s\]]+) )?")
 
-
-def fingerprint(build: Build) -> str:
-    """Digest of all that a build reads: its settings, and name, size and time of each file in its contexts."""
-    digest = hashlib.sha256()
-    settings = (build.dockerfile, sorted(build.args.items()), build.target, sorted(build.additional_contexts))
-    digest.update(repr(settings).encode())
-    dockerfile = build.context / build.dockerfile
-    for context in (build.context, *build.additional_contexts.values()):
-        for path in _files(context):
-            _add(digest, path)
-    _add(digest, dockerfile)  # it may lie outside the context
-    return digest.hexdigest()
+Emit = Callable[[BuildProgress], None]
 
 
-@dataclass(frozen=True)
-class Builds:
-    """The fingerprints of what was built last, with the image that came of it. Shared by all stacks of a checkout."""
+class Images:
+    """What the services run from."""
 
-    file: Path
+    def __init__(self, stack: Stack, client: Client, known: Fingerprints, context: problems.Context) -> None:
+        self._stack, self._client, self._known, self._context = stack, client, known, context
 
-    def current(self, image: str, image_id: str, print_: str) -> bool:
-        """Whether this image is what a build would give."""
-        return self._read().get(image) == {"image": image_id, "inputs": print_}
+    def missing(self, services: Sequence[str]) -> list[str]:
+        """Those without an image, and those whose sources changed since it was built."""
+        ids = self._ids()
+        return [name for name in services if not self._current(name, ids)]
 
-    def remember(self, built: Mapping[str, tuple[str, str]]) -> None:
-        """Note image -> (image id, fingerprint) after a build."""
-        known = self._read() | {image: {"image": id_, "inputs": print_} for image, (id_, print_) in built.items()}
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        new = self.file.with_suffix(f".{os.getpid()}")  # renamed into place: two starts at once read whole files
-        new.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        new.replace(self.file)
+    def make(self, services: Sequence[str], emit: Emit) -> None:
+        """Build those that have a build, pull the others."""
+        for name in services:
+            if not self._stack.services[name].build:
+                self._pull(name, emit)
+        builds = {name: build for name in services if (build := self._stack.services[name].build)}
+        if builds:
+            prints = {name: fingerprint(build) for name, build in builds.items()}  # before: a change meanwhile is new
+            self._build(list(builds), emit)
+            ids = self._ids()
+            images = {name: self._name(name) for name in builds}
+            self._known.remember({image: (ids[image], prints[n]) for n, image in images.items() if image in ids})
 
-    def _read(self) -> dict[str, dict[str, str]]:
-        try:
-            known = json.loads(self.file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # not there, or damaged: build once more
-            return {}
-        return known if isinstance(known, dict) else {}
+    def _name(self, service: str) -> str:
+        name = self._stack.services[service].image or f"{self._stack.name}-{service}"
+        return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
 
+    def _ids(self) -> dict[str, str]:
+        """Image name -> id, of all that are here."""
+        lines = self._client.docker(
+            "image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"
+        ).splitlines()
+        return dict(line.split(" ", 1) for line in lines)
 
-def _files(folder: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(set(folders) - _NEVER_SENT)
-        yield from (Path(here, name) for name in sorted(files))
+    def _current(self, service: str, ids: Mapping[str, str]) -> bool:
+        image, build = self._name(service), self._stack.services[service].build
+        if "@" in image:  # by digest: such an image has no name in the list
+            return bool(self._client.docker("image", "ls", "--quiet", image))
+        if image not in ids:
+            return False
+        return build is None or self._known.current(image, ids[image], fingerprint(build))
 
+    def _build(self, services: Sequence[str], emit: Emit) -> None:
+        said: list[str] = []
+        owners: dict[str, str] = {}
 
-def _add(digest: hashlib._Hash, path: Path) -> None:
-    try:
-        about = path.lstat()
-    except OSError:
-        return
-    digest.update(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\0{about.st_mode}\n".encode("utf-8", "surrogateescape"))
+        def fail(_: int) -> None:
+            raise problems.build(services, said, self._context)
+
+        command = [*self._client.compose, "build", "--progress=plain", *services]
+        with following(command, fail, self._client.environment) as lines:
+            for line in lines:
+                said.append(line)
+                if step := _BUILD_STEP.match(line):
+                    if step["service"] in services:
+                        owners[step["number"]] = step["service"]
+                    emit(BuildProgress(owners.get(step["number"], ""), line))
+
+    def _pull(self, service: str, emit: Emit) -> None:
+        said: list[str] = []
+
+        def fail(_: int) -> None:
+            raise problems.pull([service], self._name(service), "\n".join(said), self._context)
+
+        command = ["docker", "pull", self._name(service)]
+        with following(command, fail, self._client.environment) as lines:
+            for line in lines:
+                said.append(line)
+                emit(BuildProgress(service, line))

@@ -56,6 +56,11 @@ def engine_gone(output: str) -> DevctlError | None:
     )
 
 
+def call(doing: str, output: str) -> DevctlError:
+    """Explain a call that failed."""
+    return engine_gone(output) or DevctlError(f"{doing} failed: {reason(output)}", hint="devctl doctor")
+
+
 def start(services: Sequence[str], output: str, context: Context) -> DevctlError:
     """Explain a start that was refused."""
     names = ", ".join(services)

@@ -1,33 +1,29 @@
-"""The compose runtime: python-on-whales for single calls, our own wrapper for what is followed."""
+"""The compose runtime."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import Any
-
-from python_on_whales import DockerClient
-from python_on_whales.exceptions import DockerException
-from python_on_whales.utils import run
+from typing import TYPE_CHECKING
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import identity
-from devctl.stack.compose import containers, loglines, problems, usage
-from devctl.stack.compose.containers import Container
+from devctl.stack.compose import loglines, problems, usage
+from devctl.stack.compose.client import Client, Failed
 from devctl.stack.compose.engine import Away, Engine
+from devctl.stack.compose.fingerprints import Fingerprints
 from devctl.stack.compose.following import following
-from devctl.stack.compose.images import Builds, fingerprint
+from devctl.stack.compose.images import Images
+from devctl.stack.compose.project import Project
 from devctl.stack.file import read
 from devctl.stack.model import Stack
 from devctl.stack.port import BuildProgress, LogLine, Replica, Usage
 
-_STARTS_AT_A_TIME = 8
-_BUILD_STEP = re.compile(r"^#(?P<number>\d+) (?:\[(?P<service>[^\s\]]+) )?")
+if TYPE_CHECKING:
+    from python_on_whales import DockerClient
 
 
 class ComposeRuntime:
@@ -38,19 +34,10 @@ class ComposeRuntime:
     def __init__(self, settings: Settings, stack: Stack) -> None:
         self.stack = stack
         self._settings = settings
-        variables = identity.overrides(settings)
-        # An isolated stack's own variables go before those of the shell, which an --env-file would not.
-        call = ["env", *(f"{name}={value}" for name, value in variables.items()), "docker"] if variables else ["docker"]
-        self._docker = DockerClient(
-            client_call=call,
-            compose_files=[settings.compose_file],
-            compose_project_name=stack.name,
-            compose_project_directory=settings.root,
-        )
-        self._command = [str(word) for word in self._docker.client_config.docker_cmd]
-        self._compose = [str(word) for word in self._docker.client_config.docker_compose_cmd]
+        self._client = Client(settings.compose_file, stack.name, identity.overrides(settings))
         self._engine = Engine.find()
-        self._builds = Builds(settings.state / "builds.json")
+        self._project = Project(stack, settings.root, self._client, self._engine)
+        self._images = Images(stack, self._client, Fingerprints(settings.state / "builds.json"), self._context)
 
     @classmethod
     def open(cls, settings: Settings) -> ComposeRuntime:
@@ -58,74 +45,63 @@ class ComposeRuntime:
         return cls(settings, read(settings))
 
     def build(self, services: Sequence[str], emit: Callable[[BuildProgress], None]) -> None:
-        """Build those that have a build, pull the others."""
-        pulled = [name for name in services if not self.stack.services[name].build]
-        built = [name for name in services if self.stack.services[name].build]
-        for name in pulled:
-            self._pull(name, emit)
-        if built:
-            prints = {name: fingerprint(build) for name in built if (build := self.stack.services[name].build)}
-            self._build(built, emit)
-            ids = self._image_ids()
-            images = {name: self._image(name) for name in built}
-            self._builds.remember({image: (ids[image], prints[n]) for n, image in images.items() if image in ids})
+        """`docker compose build`, or `docker pull` for those without a build."""
+        self._images.make(services, emit)
 
     def missing_images(self, services: Sequence[str]) -> list[str]:
         """Those without an image, and those whose sources changed since it was built."""
-        ids = self._image_ids()
-        return [name for name in services if not self._current(name, ids)]
+        return self._images.missing(services)
 
     def start(self, *services: str, replicas: int | None = None) -> None:
-        """Make the containers as Compose would, then start these services' own.
-
-        `docker compose up --no-deps` would do both, but it cuts `depends_on` out of what a container's configuration
-        hash is made of: the next plain `docker compose up` would make every container anew.
-        """
-        before = self._containers()
+        """Make and start the containers of these services."""
+        self._project.containers()  # another checkout's are an error before anything is noted
         identity.remember_runtime(self._settings, self.name)
         try:
-            run([*self._compose, "create", "--no-build", *self._scale(before, services, replicas), *services])
-            present = self._containers()
-            self._start(self._to_start(before, present, services))
-        except DockerException as refused:
-            self._sweep(services)
-            raise problems.start(services, refused.stderr or "", self._context) from refused
+            self._project.start(services, replicas)
+        except Failed as refused:
+            self._project.sweep(services)
+            raise problems.start(services, refused.errors, self._context) from refused
 
     def status(self) -> list[Replica]:
         """All replicas, asked of the engine itself: a few milliseconds."""
-        return [container.replica for container in self._containers()]
+        return [container.replica for container in self._project.containers()]
 
     def usage(self) -> Mapping[str, Usage]:
         """CPU and memory of what runs; a quarter of a second for two samples."""
-        running = [c for c in self._containers() if c.replica.state == "running"]
+        running = [c for c in self._project.containers() if c.replica.state == "running"]
         if not running:
             return {}
+        ids = [c.id for c in running]
         if self._engine:
             with suppress(Away):
-                found = usage.measure(self._engine, [c.id for c in running])
+                found = usage.measure(self._engine, ids)
                 return {c.replica.name: found[c.id] for c in running if c.id in found}
-        found = usage.parse(self._call("stats", "--no-stream", "--format", "{{json .}}", *(c.id for c in running)))
+        found = usage.parse(
+            self._client.docker("stats", "--no-stream", "--format", "{{json .}}", *(c.id for c in running))
+        )
         return {c.replica.name: found[c.name] for c in running if c.name in found}
 
     def stop(self, services: Sequence[str] | None = None, *, volumes: bool = False) -> None:
         """`docker compose rm --stop`, or `down` for all of it."""
-        present = self._containers()
+        from python_on_whales import DockerException
+
+        present = self._project.containers()
         try:
             if services is None:
-                self._docker.compose.down(remove_orphans=True, volumes=volumes, quiet=True)
+                self._library.compose.down(remove_orphans=True, volumes=volumes, quiet=True)
                 identity.remember_runtime(self._settings, "")
             elif names := sorted({c.replica.service for c in present} & set(services)):
-                self._docker.compose.rm(names, stop=True, volumes=volumes)
+                self._library.compose.rm(names, stop=True, volumes=volumes)
         except DockerException as failed:
-            raise self._failed("stopping", failed) from failed
+            raise problems.call("docker compose down", failed.stderr or "") from failed
 
     def restart(self, services: Sequence[str]) -> None:
         """`docker compose restart` for these alone."""
-        self._containers()
+        self._project.containers()
         try:
-            run([*self._compose, "restart", "--no-deps", *services])
-        except DockerException as failed:
-            raise self._failed("restarting", failed) from failed
+            self._client.call(*self._client.compose, "restart", "--no-deps", *services)
+        except Failed as failed:
+            raise problems.call("docker compose restart", failed.errors) from failed
 
     @contextmanager
     def logs(
@@ -136,9 +112,9 @@ class ComposeRuntime:
         options += ["--follow"] if follow else []
         options += [f"--since={since:.6f}"] if since is not None else []
         options += [f"--tail={tail}"] if tail is not None else []
-        names = {c.name: c.replica.name for c in self._containers()}
-        command = [*self._compose, "logs", *options, *services]
-        with following(command) as lines:
+        names = {c.name: c.replica.name for c in self._project.containers()}
+        command = [*self._client.compose, "logs", *options, *services]
+        with following(command, environment=self._client.environment) as lines:
             found = loglines.parse(lines, names)
             yield found if follow else iter(sorted(found, key=lambda line: line.time or 0.0))
 
@@ -156,138 +132,19 @@ class ComposeRuntime:
             f"{service} is not up, or publishes no port {target}", hint=f"devctl up {service}{self._context.option}"
         )
 
-    # -- containers --
+    @cached_property
+    def _library(self) -> DockerClient:
+        """python-on-whales, for the calls that are in no hurry: it takes 150 ms to import."""
+        from python_on_whales import DockerClient
 
-    def _scale(self, present: Sequence[Container], services: Sequence[str], replicas: int | None) -> Iterator[str]:
-        """Say how many are wanted where that is not the file's number: without it, Compose goes back to that."""
-        for name, service in self.stack.services.items():
-            count = sum(container.replica.service == name for container in present)
-            if replicas is not None and name in services:
-                yield f"--scale={name}={replicas}"
-            elif count and count != service.replicas:
-                yield f"--scale={name}={count}"
-
-    def _to_start(
-        self, before: Sequence[Container], present: Sequence[Container], services: Sequence[str]
-    ) -> list[Container]:
-        """Those asked for, and dependencies that ran and that Compose made anew; new ones that nobody asked for go."""
-        known = {container.id for container in before}
-        ran = {container.replica.service for container in before if container.replica.state == "running"}
-        idle = [container for container in present if container.replica.state in ("created", "exited")]
-        mine = [c for c in idle if c.replica.service in services or (c.id not in known and c.replica.service in ran)]
-        if superfluous := [c.id for c in idle if c not in mine and c.id not in known]:
-            self._call("rm", "--force", *superfluous)
-        return mine
-
-    def _start(self, idle: Sequence[Container]) -> None:
-        """`docker start`, all at the same time: one call for several starts them one after the other."""
-        if not idle:
-            return
-        with ThreadPoolExecutor(max_workers=min(len(idle), _STARTS_AT_A_TIME)) as pool:
-            for started in [pool.submit(run, [*self._command, "start", container.id]) for container in idle]:
-                started.result()
-
-    # -- images --
-
-    def _image(self, service: str) -> str:
-        name = self.stack.services[service].image or f"{self.stack.name}-{service}"
-        return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
-
-    def _image_ids(self) -> dict[str, str]:
-        """Image name -> id, of all that are here."""
-        lines = self._call("image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines()
-        return dict(line.split(" ", 1) for line in lines)
-
-    def _current(self, service: str, ids: Mapping[str, str]) -> bool:
-        image, build = self._image(service), self.stack.services[service].build
-        if "@" in image:  # by digest: such an image has no name in the list
-            return bool(self._call("image", "ls", "--quiet", image))
-        if image not in ids:
-            return False
-        return build is None or self._builds.current(image, ids[image], fingerprint(build))
-
-    def _build(self, services: Sequence[str], emit: Callable[[BuildProgress], None]) -> None:
-        said: list[str] = []
-        owners: dict[str, str] = {}
-
-        def fail(_: int) -> None:
-            raise problems.build(services, said, self._context)
-
-        command = [*self._compose, "build", "--progress=plain", *services]
-        with following(command, fail) as lines:
-            for line in lines:
-                said.append(line)
-                if step := _BUILD_STEP.match(line):
-                    if step["service"] in services:
-                        owners[step["number"]] = step["service"]
-                    emit(BuildProgress(owners.get(step["number"], ""), line))
-
-    def _pull(self, service: str, emit: Callable[[BuildProgress], None]) -> None:
-        said: list[str] = []
-
-        def fail(_: int) -> None:
-            raise problems.pull([service], self._image(service), "\n".join(said), self._context)
-
-        command = [*self._command, "pull", self._image(service)]
-        with following(command, fail) as lines:
-            for line in lines:
-                said.append(line)
-                emit(BuildProgress(service, line))
-
-    # -- the engine --
-
-    def _call(self, *words: str) -> str:
-        try:
-            return str(run([*self._command, *words]))
-        except DockerException as failed:
-            raise self._failed(f"docker {words[0]}", failed) from failed
-
-    def _containers(self) -> list[Container]:
-        """The project's containers; DevctlError where they are another checkout's."""
-        label = f"{containers.PROJECT}={self.stack.name}"
-        inspected = None
-        if self._engine:
-            with suppress(Away):
-                inspected = self._engine.containers(label)
-        if inspected is None:
-            inspected = self._inspected_by_client(label)
-        present = containers.parse(inspected)
-        self._refuse_others(present)
-        return present
-
-    def _inspected_by_client(self, label: str) -> list[dict[str, Any]]:
-        ids = self._call("ps", "--all", "--quiet", "--no-trunc", f"--filter=label={label}").split()
-        if not ids:
-            return []
-        try:
-            found = str(run([*self._command, "inspect", *ids]))
-        except DockerException as gone:  # one of them went in between: the others are printed all the same
-            if problem := problems.engine_gone(gone.stderr or ""):
-                raise problem from gone
-            found = gone.stdout or "[]"
-        return list(json.loads(found))
-
-    def _refuse_others(self, present: Sequence[Container]) -> None:
-        root = str(self._settings.root)
-        for other in {c.working_dir for c in present} - {root, ""}:
-            raise DevctlError(
-                f"the containers of project {self.stack.name!r} belong to another checkout: {other}",
-                details=("two folders of one name are one project to Compose; devctl does not touch the other's",),
-                hint=f"COMPOSE_PROJECT_NAME={self.stack.name}-2 devctl …, or an isolated stack: devctl up --isolated\n"
-                f"or end the other one: docker compose -p {self.stack.name} down",
-            )
-
-    def _sweep(self, services: Sequence[str]) -> None:
-        """Remove containers that were made and never ran: they would be in the way of the next start."""
-        halves = [c.id for c in self._containers() if c.replica.service in services and c.replica.state == "created"]
-        if halves:
-            self._call("rm", "--force", *halves)
-
-    def _failed(self, doing: str, failed: DockerException) -> DevctlError:
-        output = failed.stderr or ""
-        if gone := problems.engine_gone(output):
-            return gone
-        return DevctlError(f"{doing} failed: {problems.reason(output)}", hint="devctl doctor")
+        variables = identity.overrides(self._settings)
+        call = ["env", *(f"{name}={value}" for name, value in variables.items()), "docker"] if variables else ["docker"]
+        return DockerClient(
+            client_call=call,
+            compose_files=[self._settings.compose_file],
+            compose_project_name=self.stack.name,
+            compose_project_directory=self._settings.root,
+        )
 
     @cached_property
     def _context(self) -> problems.Context:
@@ -304,5 +161,5 @@ class ComposeRuntime:
         return ""
 
     def _holder(self, port: int) -> str:
-        names = self._call("ps", "--filter", f"publish={port}", "--format", "{{.Names}}").split()
+        names = self._client.docker("ps", "--filter", f"publish={port}", "--format", "{{.Names}}").split()
         return names[0] if names else ""
