@@ -14,7 +14,7 @@ from devctl.bench.environment import Environment
 from devctl.bench.observation import Audit, Load, Observation, Window, audit, steady
 from devctl.bench.plan import Plan
 from devctl.bench.statistics import Estimate
-from devctl.bench.warnings import Caution, of_point, of_repeats
+from devctl.bench.warnings import Caution, of_point, of_repeats, of_scaling
 from devctl.broker.runs import task_ids
 
 SCHEMA = "devctl.bench/1"
@@ -96,6 +96,7 @@ def summarise(
         runs = tuple(_run(one) for one in mine)
         points.append(_point(workers, runs, points[0] if points else None, cpus))
         windows = [run.window for run in runs]
+        found += of_scaling(workers, points[-1].efficiency)
         found += of_point(workers, points[-1].throughput, points[-1].rates, windows, mine, cpus)
     return Report(name, plan, environment, tuple(points), tuple(found), saved)
 

@@ -17,6 +17,7 @@ FEWEST_FOR_OUTLIERS = 5  # of three runs, one is always far from the other two
 
 OTHER_PROGRAMS = 0.15  # of the CPUs, while runs were measured
 WIDE_INTERVAL = 0.10
+MOST_EFFICIENCY = 1.10
 LEAST_COVERAGE = 0.90
 SHORT_WINDOW_SECONDS = 1.0
 FEW_COMPLETIONS = 100
@@ -63,6 +64,12 @@ def of_repeats(repeats: int) -> Iterator[Caution]:
             f"{repeats} runs: their whole span holds the true median in {coverage(repeats):.0%} of cases, not 95%",
             "--repeats 6 is the least for 95%",
         )
+
+
+def of_scaling(workers: int, efficiency: float | None) -> Iterator[Caution]:
+    """Look at the growth: more than linear is a disturbed comparison, seldom a discovery."""
+    if efficiency is not None and efficiency > MOST_EFFICIENCY:
+        yield Caution("superlinear", f"an efficiency of {efficiency:.0%}: other points were disturbed", NOISE, workers)
 
 
 def of_point(

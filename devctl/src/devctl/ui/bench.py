@@ -130,7 +130,7 @@ def lines(report: Report, paint: Paint) -> Iterator[str]:
 def _conditions(report: Report) -> str:
     server = report.environment.server
     tasks = sorted({run.tasks for point in report.points for run in point.runs})
-    count = f"{tasks[0]:,}" if len(tasks) == 1 else f"{figure(tasks[0])}–{figure(tasks[-1])}"
+    count = f"{tasks[0]:,}" if len(tasks) == 1 else f"{tasks[0]:,}–{tasks[-1]:,}"
     parts = [
         report.environment.runtime,
         report.plan.task.label,

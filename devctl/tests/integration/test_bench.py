@@ -1,4 +1,4 @@
-"""However a bench ends, what it changed is put back: on real processes and a real Redis, of the local runtime."""
+"""A bench on the local runtime, real processes and a real Redis: it counts right, and however it ends, all is put back."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import psutil
 import pytest
 import redis
@@ -94,7 +95,28 @@ def in_a_run(client: redis.Redis) -> bool:
     return any(client.llen(key) > 20 for key in client.scan_iter("devctl:bench:*:ledger"))
 
 
-@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
+@pytest.mark.parametrize("task", ["wait:2", "process_order"])
+def test_a_bench_counts_every_task_and_leaves_redis_as_it_was(checkout: Checkout, task: str) -> None:
+    assert checkout.devctl("up", "worker").returncode == 0
+    client = checkout.client()
+    client.lpush("orders-of-somebody", "theirs")
+    before = keys(client)
+
+    done = checkout.devctl(
+        "bench", "--workers", "1,2", "--task", task, "--tasks", "40", "--warmup", "0", "--repeats", "3", "--json"
+    )
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, json.loads((ROOT / "docs/json/bench.schema.json").read_text()))
+    assert {"published": 240, "executed": 240, "lost": 0, "duplicated": 0, "unknown": 0} == document["audit"]
+    assert all(point["throughput"]["median"] > 0 for point in document["points"])
+    assert all(run["cpu"] is not None for point in document["points"] for run in point["runs"])
+    assert before == keys(client)
+    assert {"redis": 1, "worker": 1} == checkout.replicas()
+
+
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGKILL"])
 def test_a_stack_that_was_up_gets_its_scale_and_its_queues_back(checkout: Checkout, ending: str) -> None:
     assert checkout.devctl("up", "worker").returncode == 0
     client = checkout.client()
@@ -112,13 +134,12 @@ def test_a_stack_that_was_up_gets_its_scale_and_its_queues_back(checkout: Checko
     assert until(lambda: not any("devctl.guard" in one for one in checkout.processes()), 10)
 
 
-@pytest.mark.parametrize("ending", ["SIGTERM", "SIGKILL"])
-def test_a_stack_that_the_bench_started_leaves_no_process(checkout: Checkout, ending: str) -> None:
+def test_killed_in_a_run_the_stack_that_it_started_leaves_no_process(checkout: Checkout) -> None:
     bench = checkout.begin("bench", *LONG_BENCH)
     assert until(lambda: checkout.replicas() == {"redis": 1, "worker": 2}, 60)
     client = checkout.client()
     assert until(lambda: in_a_run(client), 60)
-    bench.send_signal(getattr(signal, ending))
+    bench.kill()
     bench.communicate(timeout=60)
 
     assert until(lambda: not checkout.processes(), 40), checkout.processes()
