@@ -49,7 +49,7 @@ def send_task(
 ) -> None:
     """Publish a task: a valid sample, or what you give it, checked before anything is sent.
 
-    Without a NAME a terminal shows a list to choose from; a script sends a sample of the first contract.
+    Without anything said a terminal shows a list to choose from; otherwise no NAME means the first contract.
 
     \b
     Examples:
@@ -74,8 +74,8 @@ def send_task(
     workbench = options.open_workbench(runtime, stack)
     catalog = workbench.catalog
     completion.remember(workbench)
-    raw = args is not None or kwargs is not None
-    if not name and not raw and not json_file and not as_json and sys.stdin.isatty() and sys.stderr.isatty():
+    bare = not (name or json_file or assignments or args or kwargs or as_json or count > 1 or seed is not None)
+    if bare and sys.stdin.isatty() and sys.stderr.isatty():
         name = choose("send which task?", [(one.name, f"queue {one.queue}") for one in catalog])
     documents = read(json_file) if json_file else None
     made = messages(catalog, Request(name, documents, assignments or (), count, seed, args, kwargs, queue))

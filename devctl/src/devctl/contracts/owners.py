@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from devctl.contracts.catalog import Catalog
 from devctl.stack.model import Stack
 
-_IMPLEMENTS = re.compile(r"^@(?:\w+\.)*implements\(\s*(?:\w+\.)*(\w+)\s*\)", re.MULTILINE)
+_IMPLEMENTS = re.compile(r"^\s*@(?:\w+\.)*implements\(\s*(?:\w+\.)*(\w+)\s*\)", re.MULTILINE)
 
 
 def owners(catalog: Catalog, stack: Stack) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Mapping
 from typing import IO, Any
@@ -80,7 +81,7 @@ def _one(sent: Sent, ran: Ran | None, waited: bool, stream: IO[str]) -> None:
     if result.state == "succeeded":
         stream.write("".join(f"  {line}\n" for line in _json_lines(result.result, stream)))
     if result.state == "failed":
-        stream.write(f"  {_error(result)}\n")
+        stream.write("".join(f"  {line}\n" for line in _folded(_error(result), stream)))
 
 
 def _many(sent: Sent, waited: bool, stream: IO[str]) -> None:
@@ -98,7 +99,8 @@ def _many(sent: Sent, waited: bool, stream: IO[str]) -> None:
     stream.write("  " + paint(f" {sign('·', stream)} ".join(summary), "dim") + "\n")
     failures = Counter(_error(one) for one in sent.results if one.state == "failed")
     for error, count in failures.most_common(_KINDS_OF_FAILURE):
-        stream.write(f"  {count:,} {sign('×', stream)} {error}\n")
+        lines = _folded(f"{count:,} {sign('×', stream)} {error}", stream)
+        stream.write("".join(f"  {line}\n" for line in lines))
 
 
 def hint(sent: Sent, *, waited: bool, option: str) -> None:
@@ -131,6 +133,14 @@ def _task(message: Message, result: TaskResult) -> dict[str, Any]:
 
 def _error(result: TaskResult) -> str:
     return f"{result.error_type}: {result.error_message}" if result.error_message else result.error_type
+
+
+def _folded(text: str, stream: IO[str]) -> list[str]:
+    """The text on lines that a terminal does not break in the middle of a word; in a pipe as it is."""
+    if not stream.isatty():
+        return [text]
+    width = max(shutil.get_terminal_size().columns - 2, 20)
+    return [part for line in text.splitlines() for part in textwrap.wrap(line, width) or [""]]
 
 
 def _milliseconds(seconds: float) -> str:

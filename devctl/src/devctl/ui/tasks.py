@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import IO, Any
 
 from devctl.contracts.catalog import Catalog, TaskContract
@@ -15,21 +15,35 @@ from devctl.ui.json_text import fitting
 from devctl.ui.paint import Paint
 
 
+@dataclass(frozen=True)
+class _Column:
+    head: str
+    cell: Callable[[TaskContract], str]
+    right: bool = False
+
+
 def show_all(catalog: Catalog, stream: IO[str] | None = None) -> None:
     """One line a contract."""
     stream = stream or sys.stdout
     paint = Paint(stream)
-    rows = [("TASK", "QUEUE", "PAYLOAD", "RESULT", "RETRIES")]
-    rows += [(one.name, one.queue, _type(one.payload), _type(one.result), _retry_count(one)) for one in catalog]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for number, row in enumerate(rows):
-        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
-        cells.append(row[-1].rjust(widths[-1]))
-        if number == 0:
-            stream.write(paint("  ".join(cells).rstrip(), "dim") + "\n")
-        else:
-            stream.write("  ".join([paint(cells[0], "cyan"), *cells[1:]]).rstrip() + "\n")
+    columns = list(_COLUMNS)
+    width = shutil.get_terminal_size().columns if stream.isatty() else 0
+    while width and len(columns) > 2 and sum(_widths(columns, catalog)) + 2 * (len(columns) - 1) > width:
+        del columns[-2]  # the result's type first, then the payload's: `tasks NAME` has both
+    widths = _widths(columns, catalog)
+    for one in (None, *catalog):
+        cells = [column.head if one is None else column.cell(one) for column in columns]
+        cells = [
+            cell.rjust(size) if column.right else cell.ljust(size)
+            for column, cell, size in zip(columns, cells, widths, strict=True)
+        ]
+        line = "  ".join([paint(cells[0], "cyan"), *cells[1:]]) if one else paint("  ".join(cells).rstrip(), "dim")
+        stream.write(line.rstrip() + "\n")
     stream.flush()
+
+
+def _widths(columns: Sequence[_Column], catalog: Catalog) -> list[int]:
+    return [max([len(column.head), *(len(column.cell(one)) for one in catalog)]) for column in columns]
 
 
 def show_one(contract: TaskContract, example: Any, stream: IO[str] | None = None) -> None:
@@ -105,6 +119,15 @@ def _retries(contract: TaskContract) -> str:
     if not limit:
         return "none"
     return f"{limit}, each after a random part of {base:g}s, doubled up to {cap:g}s"
+
+
+_COLUMNS = (
+    _Column("TASK", lambda one: one.name),
+    _Column("QUEUE", lambda one: one.queue),
+    _Column("PAYLOAD", lambda one: _type(one.payload)),
+    _Column("RESULT", lambda one: _type(one.result)),
+    _Column("RETRIES", _retry_count, right=True),
+)
 
 
 def document(contracts: Iterable[tuple[TaskContract, Any]]) -> dict[str, Any]:

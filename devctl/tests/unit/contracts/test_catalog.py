@@ -83,7 +83,7 @@ def test_no_contracts_at_all_is_said() -> None:
 def test_the_owner_of_a_queue_is_the_service_that_implements_its_task(tmp_path: Path) -> None:
     for name, text in (
         ("alpha", "@implements(count)\ndef f(): ..."),
-        ("beta", "# @implements(count)\n@common.implements(contracts.stop)\ndef g(): ..."),
+        ("beta", "# @implements(count)\ndef make():\n    @common.implements(contracts.stop)\n    def g(): ..."),
     ):
         (tmp_path / name / "src" / name).mkdir(parents=True)
         (tmp_path / name / "src" / name / "handlers.py").write_text(text)
