@@ -100,5 +100,5 @@ def _listens(process: object, port: int) -> bool:
 def _shown(command: list[str]) -> str:
     """The program and its first words: enough to know it again, not a whole line."""
     words = [command[0].rpartition("/")[2], *command[1:4]] if command else []
-    text = " ".join(words)
+    text = " ".join(" ".join(words).split())  # `python -c` may be given lines
     return text if len(text) <= 40 else text[:39] + "…"
