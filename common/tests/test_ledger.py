@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Celery
+from celery import Celery, signals
 
 from common_tasks import ledger
 from common_tasks.bench import BenchKind, BenchPayload, bench, bench_task
@@ -91,6 +91,16 @@ def test_a_broker_that_is_away_does_not_fail_the_task(caplog: pytest.LogCaptureF
     book.record("r", "t", 0, 0, "w")
     book.flush()
     assert "1 entries not written" in caplog.text
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("ending", [signals.worker_process_shutdown, signals.worker_shutdown])
+def test_what_is_buffered_is_written_when_the_process_ends(ending: Any, app: Celery, broker: Any) -> None:
+    book = Ledger.of(app)
+    book._writer = threading.current_thread()  # nobody else writes
+    book.record("r", "last", 0, 0, "w")
+    ending.send(sender=None)
+    assert ["last"] == [entry[0] for entry in entries(broker, "r")]
 
 
 def test_one_app_has_one_ledger(app: Celery) -> None:
