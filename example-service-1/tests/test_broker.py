@@ -12,9 +12,10 @@ import pytest
 import redis
 
 from common_tasks.settings import CelerySettings
-from service1 import handlers, results
+from service1 import handlers, patience, results
 from service1.api import create_app
 from service1.handlers import BrokerOrders, broker_orders
+from service1.orders import OrderRequest
 
 pytestmark = pytest.mark.integration
 
@@ -282,6 +283,21 @@ def test_an_order_whose_confirmation_never_comes_is_told_as_unknown_and_stays_kn
         assert seconds < SOON
         await shop.ready_again()
         assert "pending" == (await shop.http.get(f"{PATH}/{sent[0]}")).json()["status"]
+
+    tell(redis_to_break.url, story)
+
+
+def test_a_thread_that_publishes_into_a_frozen_broker_is_free_again_soon(redis_to_break, tell, body):
+    async def story(shop):
+        await shop.place()
+        redis_to_break.pause()
+        started = time.perf_counter()
+        with pytest.raises(patience.FAILURES):
+            shop.orders._publish(OrderRequest(**body).payload())
+        seconds = time.perf_counter() - started
+        redis_to_break.resume()
+
+        assert seconds < SOON
 
     tell(redis_to_break.url, story)
 

@@ -60,8 +60,7 @@ class ApiError(Exception):
         )
 
     def response(self) -> Response:
-        # ASCII on the wire: a field may be named by half of a surrogate pair, which has no UTF-8.
-        content = json.dumps(self.body.model_dump(exclude_none=True), ensure_ascii=True)
+        content = json.dumps(self.body.model_dump(exclude_none=True))
         return Response(content, self.status, self.headers, media_type="application/json")
 
 

@@ -128,8 +128,6 @@ async def _sent(job: Future[None]) -> None:
 def broker_orders(settings: CelerySettings) -> BrokerOrders:
     """Orders for this environment; connects with the first use."""
     app = make_app(SERVICE, settings, patience_seconds=PATIENCE_SECONDS)
-    # Results are read with GET. A result backend would subscribe to every order that is published, and never leave.
-    app.backend_cls = "disabled"
     contract = process_order.bind(app)
     load(contract)
     broker = connect(settings.broker_url, PATIENCE_SECONDS)
