@@ -1,4 +1,4 @@
-"""A bench on real processes and a real Redis (local runtime): it counts right, and whatever ends it, all is put back."""
+"""A bench on real processes and a real Redis (local runtime): it counts right; whatever ends it, all is put back."""
 
 from __future__ import annotations
 
