@@ -99,6 +99,13 @@ def write_json(file: Path, content: object) -> None:
     part.replace(file)
 
 
+def renew(file: Path) -> None:
+    """Begin an empty file: another one, so that who reads along notices, however much is in it when he looks."""
+    part = file.with_name(f"{file.name}.{os.getpid()}")
+    part.write_bytes(b"")
+    part.replace(file)
+
+
 def _runtime_root() -> Path:
     """Return a folder of this user alone, with a short path, the same for every devctl of this user."""
     given = os.environ.get("XDG_RUNTIME_DIR", "")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -93,6 +96,7 @@ class Prober:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # a check that is ended goes with all that it started
             )
         except OSError as failure:
             output.close()
@@ -119,8 +123,7 @@ class Prober:
         if code is None and not late:
             return
         if code is None:
-            run.process.kill()
-            run.process.wait()
+            _kill(run)
         run.output.seek(0)
         said = run.output.read(_OUTPUT_AT_MOST).decode(errors="replace").strip()
         run.output.close()
@@ -143,7 +146,8 @@ def _due(subject: Subject, known: _Knowledge) -> bool:
             return True
         known.output = known.output or f"nothing listens on port {subject.ports[0]} yet"
         return since >= _SILENT_SECONDS and time.time() - subject.started_at >= _SILENT_SECONDS
-    return since >= eager and time.time() - subject.started_at >= eager
+    # A moment first: a check that anything passes should not find a service that is about to fail.
+    return since >= eager and time.time() - subject.started_at >= _EAGER_SECONDS
 
 
 def _accepts(port: int) -> bool:
@@ -170,7 +174,12 @@ def _learn(subject: Subject, known: _Knowledge, good: bool, output: str) -> None
 
 def _end(runs: dict[tuple[str, int], _Run]) -> None:
     for run in runs.values():
-        run.process.kill()
-        run.process.wait()
+        _kill(run)
         run.output.close()
     runs.clear()
+
+
+def _kill(run: _Run) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # macOS refuses where all of the group are zombies
+        os.killpg(run.process.pid, signal.SIGKILL)
+    run.process.wait()

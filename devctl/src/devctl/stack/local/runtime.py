@@ -13,7 +13,7 @@ from devctl.stack import file, identity
 from devctl.stack import ports as machine_ports
 from devctl.stack.local import logfiles, program, redis, supervisor
 from devctl.stack.local.journal import Journal, Life
-from devctl.stack.local.place import Place
+from devctl.stack.local.place import Place, renew
 from devctl.stack.local.ports import PortBook
 from devctl.stack.local.probe import Prober, Subject
 from devctl.stack.local.processes import Known, Meter, end
@@ -72,7 +72,7 @@ class LocalRuntime:
             self._end(changed, saved)
             new = [name for name in wanted if name in changed or name not in running]
             for name in new:
-                self._place.log(name).write_bytes(b"")
+                renew(self._place.log(name))
                 self._place.temporary(name).mkdir(parents=True, exist_ok=True)
                 wanted[name].save(self._place)
             self._supervisor.configure(p.entry for p in program.saved(self._place).values())
@@ -84,18 +84,14 @@ class LocalRuntime:
         programs = program.saved(self._place)
         if not programs:
             return []
-        processes, lives = self._supervisor.processes(), self._journal.lives()
-        replicas = [self._replica(p, processes.get(p.name), lives.get(p.name, Life())) for p in programs.values()]
-        said = self._prober.look(self._subjects(replicas, programs))
-        return [self._with_health(replica, said) for replica in replicas]
+        if not (subjects := list(self._subjects(self._replicas(programs), programs))):
+            return self._replicas(programs)
+        said = self._prober.look(subjects)  # takes its time: a check may pass and its service be gone by then
+        return [self._with_health(replica, said) for replica in self._replicas(programs)]
 
     def usage(self) -> Mapping[str, Usage]:
         """Measure the processes and all that they started."""
-        lives, processes = self._journal.lives(), self._supervisor.processes()
-        replicas = [
-            self._replica(p, processes.get(p.name), lives.get(p.name, Life()))
-            for p in program.saved(self._place).values()
-        ]
+        replicas = self._replicas(program.saved(self._place))
         return self._meter.read({r.name: r.pid for r in replicas if r.pid and r.state == "running"})
 
     def stop(self, services: Sequence[str] | None = None, *, volumes: bool = False) -> None:
@@ -139,12 +135,12 @@ class LocalRuntime:
 
     def address(self, service: str, target: int) -> tuple[str, int]:
         """Return where the first replica that runs listens."""
-        lives, processes = self._journal.lives(), self._supervisor.processes()
-        for p in program.saved(self._place).values():
-            if p.service == service and str(target) in p.ports:
-                replica = self._replica(p, processes.get(p.name), lives.get(p.name, Life()))
-                if replica.state == "running":
-                    return LOOPBACK, p.ports[str(target)]
+        programs = {
+            n: p for n, p in program.saved(self._place).items() if p.service == service and str(target) in p.ports
+        }
+        for replica in self._replicas(programs):
+            if replica.state == "running":
+                return LOOPBACK, programs[replica.name].ports[str(target)]
         published = any(port.target == target for port in self.stack.services[service].ports)
         raise DevctlError(
             f"{service} is not up" if published else f"{service} publishes no port {target}",
@@ -182,6 +178,7 @@ class LocalRuntime:
             left -= group
         for name in names:
             self._place.program(name).unlink(missing_ok=True)
+            shutil.rmtree(self._place.temporary(name), ignore_errors=True)
 
     def _end_leftovers(self) -> None:
         """End the supervisor, and what it or one that was killed before it left behind; no program is left."""
@@ -189,6 +186,10 @@ class LocalRuntime:
         self._supervisor.shutdown()
         end(_known(lives.values()), _LEFTOVER_GRACE_SECONDS)
         self._place.clear()
+
+    def _replicas(self, programs: Mapping[str, Program]) -> list[Replica]:
+        processes, lives = self._supervisor.processes(), self._journal.lives()
+        return [self._replica(p, processes.get(name), lives.get(name, Life())) for name, p in programs.items()]
 
     def _replica(self, p: Program, process: Process | None, life: Life) -> Replica:
         state = _state(process, life, again=p.restart in ("always", "unless-stopped"))
@@ -232,7 +233,7 @@ class LocalRuntime:
 
     @staticmethod
     def _with_health(replica: Replica, said: Mapping[str, tuple[Health, str]]) -> Replica:
-        health, output = said.get(replica.name, ("none", ""))
+        health, output = said.get(replica.name, ("none", "")) if replica.state == "running" else ("none", "")
         return Replica(**{**vars(replica), "health": health, "health_output": "" if health == "healthy" else output})
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from devctl.errors import DevctlError
 from devctl.stack.local import launch
-from devctl.stack.local.place import Place, read_json, write_json
+from devctl.stack.local.place import Place, read_json, renew, write_json
 from devctl.stack.local.processes import Known, end
 
 BACKOFF, EXITED = 30, 100
@@ -25,6 +25,10 @@ _ALIVE = (10, 20, BACKOFF, 40)  # STARTING, RUNNING, …, STOPPING
 _ANSWER_SECONDS = 5.0
 _START_SECONDS = 15.0  # a cold disk and a busy machine; 0.2 s otherwise
 _POLL_SECONDS = 0.01
+
+
+_children: list[subprocess.Popen[bytes]] = []
+"""Supervisors that this process started; most outlive it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,6 @@ class Supervisor:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._child: subprocess.Popen[bytes] | None = None
 
     def answers(self) -> bool:
         """Whether it runs and speaks."""
@@ -69,7 +72,7 @@ class Supervisor:
     def launch(self) -> None:
         """Start it, with no programs; returns when it answers."""
         self.configure([])
-        self._place.journal.write_bytes(b"")
+        renew(self._place.journal)
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "TZ": "UTC",  # the journal's times are read as UTC
@@ -78,7 +81,7 @@ class Supervisor:
             "DEVCTL_LAUNCHER": str(Path(launch.__file__)),
         }
         with self._place.journal.open("ab") as log:
-            self._child = subprocess.Popen(
+            child = subprocess.Popen(
                 [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._configuration)],
                 cwd=self._place.state,
                 env=environment,
@@ -87,10 +90,11 @@ class Supervisor:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in the terminal of `up` is not meant for it
             )
-        write_json(self._identity, {"pid": self._child.pid, "started_at": time.time()})
+        _children.append(child)
+        write_json(self._identity, {"pid": child.pid, "started_at": time.time()})
         deadline = time.monotonic() + _START_SECONDS
         while not self.answers():
-            if self._child.poll() is not None or time.monotonic() > deadline:
+            if child.poll() is not None or time.monotonic() > deadline:
                 said = self._place.journal.read_text(errors="replace").splitlines()[-5:]
                 raise DevctlError("supervisord did not start", details=said, hint="devctl doctor")
             time.sleep(_POLL_SECONDS)
@@ -102,11 +106,11 @@ class Supervisor:
         known = self.identity()
         deadline = time.monotonic() + grace_seconds
         while known and known.alive() and time.monotonic() < deadline:
-            self._reap()
+            _reap()
             time.sleep(_POLL_SECONDS)
         if known and known.alive():
             end([known], 0.5)
-        self._reap()
+        _reap()
 
     def identity(self) -> Known | None:
         """Return the supervisor's own process as it was started."""
@@ -176,10 +180,6 @@ class Supervisor:
         with suppress(xmlrpc.client.Fault):
             self._call("startProcess", name, False)
 
-    def _reap(self) -> None:
-        if self._child is not None and self._child.poll() is not None:
-            self._child = None
-
     def _call(self, method: str, *arguments: object) -> Any:
         transport = _Transport(str(self._place.socket))
         with xmlrpc.client.ServerProxy("http://supervisor/RPC2", transport=transport) as server:
@@ -187,6 +187,11 @@ class Supervisor:
                 return getattr(server.supervisor, method)(*arguments)
             except (http.client.HTTPException, xmlrpc.client.ProtocolError) as broken:
                 raise ConnectionError(str(broken)) from broken
+
+
+def _reap() -> None:
+    """Let go of supervisors that ended; until then they would stay as zombies of ours."""
+    _children[:] = [child for child in _children if child.poll() is None]
 
 
 class _Connection(http.client.HTTPConnection):
