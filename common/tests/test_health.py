@@ -30,6 +30,7 @@ def test_the_file_is_touched_while_the_consumer_lives_and_no_longer(tmp_path: Pa
 
     file = tmp_path / "made" / "health"
     heartbeat = Heartbeat(file, look, interval_seconds=0.001)
+    heartbeat.clear()
     heartbeat.start()
     assert looked.acquire(timeout=5)
     assert not file.exists()
@@ -49,18 +50,13 @@ def test_the_file_is_touched_while_the_consumer_lives_and_no_longer(tmp_path: Pa
 def test_a_file_of_a_former_run_does_not_count(tmp_path: Path) -> None:
     file = tmp_path / "health"
     file.touch()
-    heartbeat = Heartbeat(file, lambda: False)
-    heartbeat.start()
+    Heartbeat(file, lambda: False).clear()
     assert not file.exists()
-    heartbeat.stop()
 
 
-def test_beat_does_not_wait_for_the_next_turn(tmp_path: Path) -> None:
-    ready = threading.Event()
-    heartbeat = Heartbeat(tmp_path / "health", ready.is_set, interval_seconds=3600)
+def test_the_first_touch_does_not_wait_for_a_turn(tmp_path: Path) -> None:
+    heartbeat = Heartbeat(tmp_path / "health", lambda: True, interval_seconds=3600)
     heartbeat.start()
-    ready.set()
-    heartbeat.beat()
     eventually((tmp_path / "health").exists)
     heartbeat.stop()
 

@@ -12,26 +12,22 @@ class Heartbeat:
 
     def __init__(self, path: Path, alive: Callable[[], bool], interval_seconds: float = TOUCH_SECONDS) -> None:
         self.path, self.alive, self.interval_seconds = path, alive, interval_seconds
-        self._wake = threading.Event()
-        self._stopped = False
+        self._stopped = threading.Event()
+
+    def clear(self) -> None:
+        """Take away the file of a former run: this one has yet to show that it consumes."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def start(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.unlink(missing_ok=True)  # of a former run: this one has yet to show that it consumes
         threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
 
-    def beat(self) -> None:
-        """Look now, not at the next turn."""
-        self._wake.set()
-
     def stop(self) -> None:
-        self._stopped = True
-        self._wake.set()
+        self._stopped.set()
         self.path.unlink(missing_ok=True)
 
     def _run(self) -> None:
-        while not self._stopped:
+        while not self._stopped.is_set():
             if self.alive():
                 self.path.touch()
-            self._wake.wait(self.interval_seconds)
-            self._wake.clear()
+            self._stopped.wait(self.interval_seconds)

@@ -55,8 +55,8 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
     consumption = consumption or Consumption()
     heartbeat = Heartbeat(settings.health_file, consumption.alive) if settings.health_file else None
     if heartbeat:
-        consumption.on_ready(heartbeat.beat)
-        heartbeat.start()
+        heartbeat.clear()
+        consumption.on_ready(heartbeat.start)  # not before: no thread while the pool forks its first children
     signals.setup_logging.connect(_keep_our_logging)
     worker = _program()(
         app=app,
