@@ -69,6 +69,7 @@ def test_runs_are_kept_apart_and_nothing_is_lost_or_doubled_under_threads(app: C
 
 
 @pytest.mark.integration
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # as the prefork pool does
 def test_a_forked_child_writes_its_own_and_not_again_what_its_parent_had(app: Celery, broker: Any) -> None:
     book = Ledger(app)
     book._writer = threading.current_thread()  # the parent writes when it is asked to
