@@ -201,4 +201,4 @@ def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 def _shortfall(accepted: int, doubt: int, total: int) -> Iterable[str]:
     yield f"{accepted:,} of {total:,} messages were accepted"
     if doubt:
-        yield f"whether the next {doubt:,} were is not known"
+        yield f"{doubt:,} more may have been: no answer came"
