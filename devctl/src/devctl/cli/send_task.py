@@ -56,11 +56,12 @@ def send_task(
       devctl send-task process_order --wait
       devctl send-task process_order --set items.0.quantity=3 --set priority=HIGH
       devctl send-task send_notification --json-file notifications.jsonl
-      devctl send-task tasks.other --args '[1, 2]' --queue other     without a contract
+      devctl send-task tasks.other --args '[1, 2]' --queue other
 
     \b
-    Exit codes: 0 published (and done, with --wait), 1 failed, or certainly nobody is there to run it,
-    2 nothing was published: a wrong payload or option, 3 no result in time
+    Exit codes: 0 published (and done, with --wait), 1 it failed, or certainly
+    nobody is there to run it, 2 nothing was published: a wrong payload or
+    option, 3 no result in time
     """
     from devctl.broker.sending import send
     from devctl.contracts.document import read
