@@ -118,7 +118,8 @@ def test_a_client_that_hangs_up_is_forgotten(port, get):
 def test_any_bytes_are_answered_or_dropped(port, sent):
     head, _, body = raw(port, sent, b"\r\n\r\n", close=True).partition(b"\r\n\r\n")
 
-    assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 ", b"HTTP/1.1 405 ", b"HTTP/1.1 200 "))
+    # Nothing, where it was answered and closed before everything was sent: what is sent then resets the connection.
+    assert not head or head[:13] in {b"HTTP/1.1 400 ", b"HTTP/1.1 404 ", b"HTTP/1.1 405 ", b"HTTP/1.1 200 "}
     assert json.loads(body or b"{}") is not None
 
 

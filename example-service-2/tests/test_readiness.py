@@ -1,6 +1,8 @@
 """When it may say that it is ready."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -73,3 +75,31 @@ def test_a_crowd_that_asks_costs_one_question(ready, broker):
         list(pool.map(lambda _: ready.check(), range(100)))
 
     assert 1 == broker.asked
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # what a prefork pool does, too
+def test_no_child_is_forked_in_the_middle_of_a_look(monkeypatch):
+    hooks = {}
+    monkeypatch.setattr(os, "register_at_fork", hooks.update)
+    looking, go_on, seen = Event(), Event(), []
+
+    def ping():
+        looking.set()
+        go_on.wait(5)
+        seen.append("looked")
+
+    ready = Readiness(ping, lambda: True, ["notifications"])
+    ready.stay_out_of_forks()
+    with ThreadPoolExecutor() as pool:
+        pool.submit(ready.check)
+        looking.wait(5)
+        forking = pool.submit(lambda: (hooks["before"](), seen.append("forks"), hooks["after_in_parent"]()))
+        assert not forking.done()
+        go_on.set()
+        forking.result(5)
+        ready.check()
+
+    assert ["looked", "forks"] == seen
+    hooks["before"]()
+    hooks["after_in_child"]()
+    ready.check()

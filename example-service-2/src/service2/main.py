@@ -36,6 +36,7 @@ def main() -> int:
     app = make_worker(SERVICE, owns=[notifier(LogSink(), metrics.count)], settings=settings.celery)
     asking = make_app(SERVICE, settings.celery, patience_seconds=PATIENCE_SECONDS)
     readiness = Readiness(broker_ping(asking), consumption.alive, [send_notification.queue])
+    readiness.stay_out_of_forks()
     metrics.start()
     Endpoints(listener, routes(readiness, metrics)).start()
     return run_worker(app, settings.worker, consumption)

@@ -1,5 +1,6 @@
 """Whether this service does its work: its broker answers, and it is bound to its queues."""
 
+import os
 from collections.abc import Callable, Sequence
 from threading import Lock
 from time import monotonic
@@ -33,6 +34,12 @@ class Readiness:
             problem = self._problem
         if problem:
             raise NotReady(problem)
+
+    def stay_out_of_forks(self) -> None:
+        """A pool that forks in the middle of a look would give its child the locks that the look holds just then (name
+        resolution, imports), and nobody to release them. So forks wait until a look is over."""
+        release = self._lock.release
+        os.register_at_fork(before=self._lock.acquire, after_in_parent=release, after_in_child=release)
 
     def _look(self) -> str | None:
         try:
