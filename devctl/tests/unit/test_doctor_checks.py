@@ -254,6 +254,11 @@ def test_a_password_in_a_wrong_setting_is_never_shown(root: Path) -> None:
     assert "CELERY_BROKER_URL" in check.message
 
 
+def test_our_own_environment_does_not_mix_with_a_services(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERY_VISIBILITY_TIMEOUT", "7")
+    assert ["ok"] == statuses(delivery.service_settings, Patient(root))
+
+
 def test_a_misspelt_celery_variable_is_a_problem_and_names_the_right_one(root: Path) -> None:
     (root / ".env").write_text("CELERY_BROKR_URL=redis://redis:6379/0\n")
     (check,) = examined(environment.environment, Patient(root))

@@ -97,6 +97,19 @@ def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert "devctl logs --id 0190b3c2" in capsys.readouterr().out
 
 
-def test_services_and_aliases_are_completed(stack: FakeRuntime) -> None:
-    assert ["worker"] == options.complete_services("w")
-    assert ["redis", "worker", "example-worker"] == options.complete_services("")
+def test_services_and_aliases_are_completed_also_after_the_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "docker-compose.yml"
+    written = (
+        "x-devctl: {broker: redis, aliases: {example-worker: worker}}\nservices: {redis: {image: r}, worker: {image: w}"
+    )
+    file.write_text(written + "}\n")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # read, then remembered
+        assert ["worker"] == options.complete_services("w")
+        assert ["redis", "worker", "example-worker"] == options.complete_services("")
+    file.write_text(written + ", web: {image: w}}\n")
+    assert ["worker", "web"] == options.complete_services("w")
+    file.write_text("services: [")
+    assert [] == options.complete_services("w")

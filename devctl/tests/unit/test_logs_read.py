@@ -31,7 +31,7 @@ class LoggingRuntime:
     def __init__(self, *script: LogLine | threading.Event | Exception) -> None:
         self.script = script
         self.asked: dict[str, Any] = {}
-        self.left = False
+        self.left = self.ended = False
 
     @contextmanager
     def logs(self, services: Sequence[str], **options: Any) -> Iterator[Iterator[LogLine]]:
@@ -49,6 +49,7 @@ class LoggingRuntime:
                 raise step
             else:
                 yield step
+        self.ended = True
 
 
 def at(time: float, text: str, replica: str = "a-1") -> LogLine:
@@ -115,7 +116,7 @@ def test_following_ends_when_nobody_wants_it_any_more_although_the_services_are_
     runtime = LoggingRuntime(at(1, "one"), silence)
     follow(runtime, ["a"], Wanted(), page, still_wanted=lambda: not page.texts)  # type: ignore[arg-type]
     assert ["one"] == page.texts
-    assert runtime.left
+    assert (True, False) == (runtime.left, runtime.ended)
     silence.set()
 
 
