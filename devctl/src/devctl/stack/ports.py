@@ -17,7 +17,14 @@ class Holder:
     pid: int | None = None
     command: str = ""
 
+    @property
+    def container(self) -> bool:
+        """Whether it only passes a container's port on: ending it would not end the container."""
+        return self.command.startswith(("docker-proxy", "rootlessport", "com.docker"))
+
     def __str__(self) -> str:
+        if self.container:
+            return "a container"
         if self.pid is None:
             return "another process"
         return f"{self.command or 'a process'} (pid {self.pid})"
@@ -72,7 +79,7 @@ def in_use(service: str, port: int, variable: str = "") -> DevctlError:
     return DevctlError(
         f"port {port} is in use: {who} listens there, and {service} needs it",
         hint=f"{move}, or beside it on free ports: devctl up {service} --isolated"
-        + (f"\nor stop it: kill {who.pid}" if who.pid else ""),
+        + _stop(who, port),
     )
 
 
@@ -84,6 +91,12 @@ def check_scale(service: Service, replicas: int, scalable: Sequence[str] = ()) -
             f"{service.name} cannot have {replicas} replicas: it publishes the fixed port {fixed[0]}",
             hint=f"scale a service without a fixed port: {', '.join(scalable) or 'a worker'}",
         )
+
+
+def _stop(who: Holder, port: int) -> str:
+    if who.container:
+        return f"\nor stop the container: docker ps --filter publish={port}"
+    return f"\nor stop it: kill {who.pid}" if who.pid else ""
 
 
 def _listens(process: object, port: int) -> bool:

@@ -34,6 +34,14 @@ def test_who_holds_a_port_is_named_with_the_ways_out(taken: int) -> None:
     assert "--isolated" in error.hint
 
 
+def test_a_container_s_port_is_not_freed_by_killing_its_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "holder", lambda _: ports.Holder(4121, "docker-proxy -proto tcp -host-ip"))
+    error = ports.in_use("service1", 8001, "SERVICE1_PORT")
+    assert "a container listens there" in error.problem
+    assert "docker ps --filter publish=8001" in error.hint
+    assert "kill" not in error.hint
+
+
 def test_without_a_variable_the_compose_file_is_to_be_changed(taken: int) -> None:
     assert "Compose file" in ports.in_use("service1", taken).hint
 

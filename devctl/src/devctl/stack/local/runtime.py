@@ -56,6 +56,9 @@ class LocalRuntime:
         """There are no images."""
         return []
 
+    def prepare(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
+        """There is nothing to prepare."""
+
     def start(self, *services: str, replicas: int | None = None) -> None:
         """Start, change or leave alone, so that each runs as the Compose file says; all or, on an error, none."""
         with self._place.alone():
@@ -182,9 +185,11 @@ class LocalRuntime:
 
     def _end_leftovers(self) -> None:
         """End the supervisor, and what it or one that was killed before it left behind; no program is left."""
-        lives = self._journal.lives()
+        lives, saved = self._journal.lives(), program.saved(self._place)
+        brokers = {name for name, p in saved.items() if p.service == self.stack.broker}
         self._supervisor.shutdown()
-        end(_known(lives.values()), _LEFTOVER_GRACE_SECONDS)
+        for last in (False, True):  # without its broker a worker does not stop but waits for it
+            end(_known(life for name, life in lives.items() if (name in brokers) is last), _LEFTOVER_GRACE_SECONDS)
         self._place.clear()
 
     def _replicas(self, programs: Mapping[str, Program]) -> list[Replica]:
