@@ -19,7 +19,7 @@ from devctl.errors import CRASHED, TIMED_OUT, DevctlError
 from devctl.settings import Settings
 from devctl.stack import explain, identity
 from devctl.stack.compose import ComposeRuntime
-from devctl.stack.compose.engine import Engine
+from devctl.stack.compose.daemon import Daemon
 from devctl.stack.start import ServiceStart, StartReport, restart, start
 
 pytestmark = pytest.mark.containers
@@ -138,7 +138,7 @@ def test_a_day_in_the_life_of_a_stack(open_: Open, root: Path, monkeypatch: pyte
     assert 4 == len(runtime.status()), "a start without a number keeps what runs"
 
     asked = runtime.status()
-    monkeypatch.setattr(Engine, "find", lambda: None)
+    monkeypatch.setattr(Daemon, "find", lambda: None)
     assert asked == open_().status(), "the docker client, for an engine elsewhere, says the same"
     assert {r.name for r in asked} == set(open_().usage())
     monkeypatch.undo()

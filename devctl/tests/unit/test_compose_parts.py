@@ -16,7 +16,7 @@ import pytest
 from devctl.errors import DevctlError
 from devctl.stack import ports
 from devctl.stack.compose import containers, fingerprints, loglines, problems, usage
-from devctl.stack.compose.engine import Engine
+from devctl.stack.compose.daemon import Daemon
 from devctl.stack.compose.following import following
 from devctl.stack.model import Build
 from devctl.stack.port import LogLine, Usage
@@ -237,7 +237,7 @@ def test_usage_between_two_samples() -> None:
 def test_the_socket_is_the_one_the_docker_client_would_take(tmp_path: Path) -> None:
     def found(config: str = "", **environment: str) -> Path | None:
         (tmp_path / "config.json").write_text(config)
-        engine = Engine.find({"DOCKER_CONFIG": str(tmp_path), **environment})
+        engine = Daemon.find({"DOCKER_CONFIG": str(tmp_path), **environment})
         return engine and engine._path
 
     assert Path("/var/run/docker.sock") == found() == found("{}") == found(DOCKER_CONTEXT="default")

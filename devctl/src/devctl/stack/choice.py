@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 from devctl.errors import DevctlError
@@ -12,15 +13,19 @@ from devctl.stack.engine import Engine, look
 
 def choose(settings: Settings, ask: Callable[[], Engine] | None = None) -> tuple[str, str]:
     """Return runtime and reason: what was asked for, else where the stack already is, else what the machine has."""
+    sure = ask is None and _answers  # where it is clear which runtime is meant, a look at the socket is enough
     ask = ask or (lambda: look(dict(settings.environment)))
     if settings.runtime == "local":
         return "local", "asked for"
     if settings.runtime == "compose":
-        _insist(ask(), "compose")
+        if not (sure and sure()):
+            _insist(ask(), "compose")
         return "compose", "asked for"
     last = identity.last_runtime(settings)
     if last == "local":
         return "local", "this stack was started there"
+    if last == "compose" and sure and sure():
+        return "compose", "this stack was started there"
     engine = ask()
     if last == "compose":
         _insist(engine, "this stack was started in containers")
@@ -28,6 +33,14 @@ def choose(settings: Settings, ask: Callable[[], Engine] | None = None) -> tuple
     if engine.usable:
         return "compose", f"engine {engine.server}, Compose {engine.compose}"
     return "local", f"{engine.lack[0]}; --runtime compose to insist"
+
+
+def _answers() -> bool:
+    """Whether an engine answers and there is a client for it: 3 ms, where asking the client takes 100."""
+    from devctl.stack.compose.daemon import Daemon
+
+    daemon = Daemon.find()
+    return daemon is not None and shutil.which("docker") is not None and daemon.answers()
 
 
 def _insist(engine: Engine, why: str) -> None:

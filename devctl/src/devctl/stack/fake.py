@@ -71,6 +71,9 @@ class FakeRuntime:
         """Those the script calls missing, until they are built."""
         return [name for name in services if self._behaviour(name).image_missing and name not in self._built]
 
+    def prepare(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
+        """There is nothing to prepare."""
+
     def start(self, *services: str, replicas: int | None = None) -> None:
         """Start, in memory."""
         for service in services:

@@ -76,6 +76,9 @@ class Runtime(Protocol):
     def missing_images(self, services: Sequence[str]) -> list[str]:
         """Those services whose image has to be built or pulled before a start; empty where there are no images."""
 
+    def prepare(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
+        """Hear what will be started soon, to make it ready to start where that saves time; `start` does without."""
+
     def start(self, *services: str, replicas: int | None = None) -> None:
         """Start these services without their dependencies and return at once; harmless when they run.
 

@@ -191,7 +191,9 @@ class _Start:
         if again:
             self._runtime.restart(self._names)
             self._begun = dict.fromkeys(self._names, self._origin)
-        verdicts = self._judge(before) if not again else {}
+        else:
+            self._runtime.prepare(self._names, self._scale)
+        verdicts = self._judge(self._runtime.status()) if not again else {}
         while True:
             if startable := [
                 name for name in self._names if name not in self._begun and self._can_start(name, verdicts)
@@ -207,7 +209,8 @@ class _Start:
             if self._clock.now() - self._origin >= timeout:
                 self._give_up(timeout, verdicts)
                 break
-            self._clock.sleep(_POLL_SECONDS)
+            if not any(self._can_start(name, verdicts) for name in self._names if name not in self._begun):
+                self._clock.sleep(_POLL_SECONDS)
         self._collect()
 
     def report(self) -> StartReport:

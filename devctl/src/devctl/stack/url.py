@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Sequence
 
+from devctl.stack import http
 from devctl.stack.model import Service
 
 _HTTP = re.compile(r"https?://[^/\s:]+:(\d+)")
 _PATIENCE_SECONDS = 0.5
+_OK = 200
 
 
 def addresses_of(service: Service, ports: Sequence[str]) -> list[str]:
@@ -26,14 +29,9 @@ def with_docs(address: str) -> str:
     """The address of the service's API documentation where it has one at /docs, else the address itself."""
     if not address.startswith("http://"):
         return address
-    import http.client  # 15 ms, for services that speak HTTP only
-
     host, _, port = address.removeprefix("http://").rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=_PATIENCE_SECONDS)
     try:
-        connection.request("GET", "/docs")
-        return f"{address}/docs" if connection.getresponse().status == http.client.OK else address
-    except (OSError, http.client.HTTPException):
+        with socket.create_connection((host, int(port)), _PATIENCE_SECONDS) as connection:
+            return f"{address}/docs" if http.get(connection, "/docs")[0] == _OK else address
+    except OSError:
         return address
-    finally:
-        connection.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +13,7 @@ from devctl.errors import DevctlError
 from devctl.stack.compose import problems
 from devctl.stack.compose.client import Client, Failed
 from devctl.stack.compose.containers import PROJECT, Container, parse
-from devctl.stack.compose.engine import Away, Engine
+from devctl.stack.compose.daemon import Away, Daemon
 from devctl.stack.model import Stack
 
 _STARTS_AT_A_TIME = 8
@@ -22,16 +22,18 @@ _STARTS_AT_A_TIME = 8
 class Project:
     """All containers that Compose made for a stack of this checkout."""
 
-    def __init__(self, stack: Stack, root: Path, client: Client, engine: Engine | None) -> None:
-        self._stack, self._root, self._client, self._engine = stack, root, client, engine
+    def __init__(self, stack: Stack, root: Path, client: Client, daemon: Daemon | None) -> None:
+        self._stack, self._root, self._client, self._daemon = stack, root, client, daemon
+        self._made: dict[str, int | None] = {}
+        """Services whose containers are as they should be and wait for their start, and how many were asked for."""
 
     def containers(self) -> list[Container]:
         """The project's containers; DevctlError where they are another checkout's."""
         label = f"{PROJECT}={self._stack.name}"
         inspected = None
-        if self._engine:
+        if self._daemon:
             with suppress(Away):
-                inspected = self._engine.containers(label)
+                inspected = self._daemon.containers(label)
         if inspected is None:
             inspected = self._inspected_by_client(label)
         present = parse(inspected)
@@ -60,43 +62,42 @@ class Project:
                 f"or end the other one: docker compose -p {self._stack.name} down",
             )
 
-    def start(self, services: Sequence[str], replicas: int | None) -> None:
-        """Make the containers as Compose would, then start these services' own; Failed where one is refused.
+    def make(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
+        """Make the containers as Compose would, without starting them; Failed where one is refused.
 
-        `docker compose up --no-deps` would do both, but it cuts `depends_on` out of what a container's configuration
+        `docker compose up --no-deps` makes and starts, but it cuts `depends_on` out of what a container's configuration
         hash is made of: the next plain `docker compose up` would make every container anew.
         """
         before = self.containers()
-        scale = self._scale(before, services, replicas)
-        self._client.call(*self._client.compose, "create", "--no-build", *scale, *services)
-        self._start(self._to_start(before, self.containers(), services))
-
-    def sweep(self, services: Sequence[str]) -> None:
-        """Remove containers that were made and never ran: they would be in the way of the next start."""
-        halves = [c.id for c in self.containers() if c.replica.service in services and c.replica.state == "created"]
-        if halves:
-            self._client.docker("rm", "--force", *halves)
-
-    def _scale(self, present: Sequence[Container], services: Sequence[str], replicas: int | None) -> Iterator[str]:
-        """Say how many are wanted where that is not the file's number: without it, Compose goes back to that."""
-        for name, service in self._stack.services.items():
-            count = sum(container.replica.service == name for container in present)
-            if replicas is not None and name in services:
-                yield f"--scale={name}={replicas}"
-            elif count and count != service.replicas:
-                yield f"--scale={name}={count}"
-
-    def _to_start(
-        self, before: Sequence[Container], present: Sequence[Container], services: Sequence[str]
-    ) -> list[Container]:
-        """Those asked for, and dependencies that ran and that Compose made anew; new ones that nobody asked for go."""
+        self._client.call(*self._client.compose, "create", "--no-build", *self._scale(before, scale), *services)
+        self._made |= {name: scale.get(name) for name in services}
         known = {container.id for container in before}
         ran = {container.replica.service for container in before if container.replica.state == "running"}
-        idle = [container for container in present if container.replica.state in ("created", "exited")]
-        mine = [c for c in idle if c.replica.service in services or (c.id not in known and c.replica.service in ran)]
-        if superfluous := [c.id for c in idle if c not in mine and c.id not in known]:
+        anew = [c for c in self.containers() if c.id not in known and c.replica.service not in services]
+        if superfluous := [c.id for c in anew if c.replica.service not in ran]:  # dependencies that nobody asked for
             self._client.docker("rm", "--force", *superfluous)
-        return mine
+        self._start([c for c in anew if c.replica.service in ran])
+
+    def start(self, services: Sequence[str], replicas: int | None) -> None:
+        """Start the containers of these services, made before or now; Failed where one is refused."""
+        if any(self._made.pop(name, "not yet") != replicas for name in services):
+            self.make(services, {} if replicas is None else dict.fromkeys(services, replicas))
+            self._made.clear()
+        idle = ("created", "exited")
+        self._start([c for c in self.containers() if c.replica.service in services and c.replica.state in idle])
+
+    def sweep(self) -> None:
+        """Remove containers that were made and never ran: they would be in the way of the next start."""
+        self._made.clear()
+        if halves := [c.id for c in self.containers() if c.replica.state == "created"]:
+            self._client.docker("rm", "--force", *halves)
+
+    def _scale(self, present: Sequence[Container], scale: Mapping[str, int]) -> Iterator[str]:
+        """Say how many are wanted where that is not the file's number: without it, Compose goes back to that."""
+        for name, service in self._stack.services.items():
+            count = scale.get(name, sum(container.replica.service == name for container in present))
+            if name in scale or (count and count != service.replicas):
+                yield f"--scale={name}={count}"
 
     def _start(self, idle: Sequence[Container]) -> None:
         """`docker start`, all at the same time: one call for several starts them one after the other."""

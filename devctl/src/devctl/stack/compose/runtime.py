@@ -13,7 +13,7 @@ from devctl.settings import Settings
 from devctl.stack import identity
 from devctl.stack.compose import loglines, problems, usage
 from devctl.stack.compose.client import Client, Failed
-from devctl.stack.compose.engine import Away, Engine
+from devctl.stack.compose.daemon import Away, Daemon
 from devctl.stack.compose.fingerprints import Fingerprints
 from devctl.stack.compose.following import following
 from devctl.stack.compose.images import Images
@@ -35,8 +35,8 @@ class ComposeRuntime:
         self.stack = stack
         self._settings = settings
         self._client = Client(settings.compose_file, stack.name, identity.overrides(settings))
-        self._engine = Engine.find()
-        self._project = Project(stack, settings.root, self._client, self._engine)
+        self._daemon = Daemon.find()
+        self._project = Project(stack, settings.root, self._client, self._daemon)
         self._images = Images(stack, self._client, Fingerprints(settings.state / "builds.json"), self._context)
 
     @classmethod
@@ -52,15 +52,15 @@ class ComposeRuntime:
         """Those without an image, and those whose sources changed since it was built."""
         return self._images.missing(services)
 
+    def prepare(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
+        """Make the containers of all of them in one call."""
+        with self._refusals(services):
+            self._project.make(services, scale)
+
     def start(self, *services: str, replicas: int | None = None) -> None:
-        """Make and start the containers of these services."""
-        self._project.containers()  # another checkout's are an error before anything is noted
-        identity.remember_runtime(self._settings, self.name)
-        try:
+        """Start the containers of these services; make them, where that was not prepared."""
+        with self._refusals(services):
             self._project.start(services, replicas)
-        except Failed as refused:
-            self._project.sweep(services)
-            raise problems.start(services, refused.errors, self._context) from refused
 
     def status(self) -> list[Replica]:
         """All replicas, asked of the engine itself: a few milliseconds."""
@@ -72,9 +72,9 @@ class ComposeRuntime:
         if not running:
             return {}
         ids = [c.id for c in running]
-        if self._engine:
+        if self._daemon:
             with suppress(Away):
-                found = usage.measure(self._engine, ids)
+                found = usage.measure(self._daemon, ids)
                 return {c.replica.name: found[c.id] for c in running if c.id in found}
         found = usage.parse(
             self._client.docker("stats", "--no-stream", "--format", "{{json .}}", *(c.id for c in running))
@@ -131,6 +131,17 @@ class ComposeRuntime:
         raise DevctlError(
             f"{service} is not up, or publishes no port {target}", hint=f"devctl up {service}{self._context.option}"
         )
+
+    @contextmanager
+    def _refusals(self, services: Sequence[str]) -> Iterator[None]:
+        """Note where the stack runs; explain what is refused, and leave nothing half-made."""
+        self._project.containers()  # another checkout's are an error before anything is noted
+        identity.remember_runtime(self._settings, self.name)
+        try:
+            yield
+        except Failed as refused:
+            self._project.sweep()
+            raise problems.start(services, refused.errors, self._context) from refused
 
     @cached_property
     def _library(self) -> DockerClient:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from devctl.stack.compose.engine import Engine
+from devctl.stack.compose.daemon import Daemon
 from devctl.stack.port import Usage
 
 _BETWEEN_SAMPLES_SECONDS = 0.25
@@ -20,11 +20,11 @@ _AT_A_TIME = 16
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-def measure(engine: Engine, ids: Sequence[str]) -> dict[str, Usage]:
+def measure(daemon: Daemon, ids: Sequence[str]) -> dict[str, Usage]:
     """Container id -> usage, from two samples."""
 
     def sample(id_: str) -> dict[str, Any]:
-        return {**engine.sample(id_), "taken": time.monotonic()}
+        return {**daemon.sample(id_), "taken": time.monotonic()}
 
     with ThreadPoolExecutor(max_workers=min(len(ids), _AT_A_TIME)) as pool:
         first = list(pool.map(sample, ids))

@@ -5,7 +5,6 @@ A start asks ten times a second; a docker client takes 30 ms of CPU for each cal
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import socket
@@ -14,22 +13,25 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from devctl.stack import http
+
 _USUAL = Path("/var/run/docker.sock")
 _PATIENCE_SECONDS = 5.0
+_OK, _NOT_FOUND = 200, 404
 
 
 class Away(Exception):  # never leaves this folder: the docker client is asked instead
     """No socket, or no answer there."""
 
 
-class Engine:
+class Daemon:
     """A container engine on this machine."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @classmethod
-    def find(cls, environment: Mapping[str, str] = os.environ) -> Engine | None:
+    def find(cls, environment: Mapping[str, str] = os.environ) -> Daemon | None:
         """The engine that the docker client would talk to; None where that is not a plain socket of this machine."""
         host = environment.get("DOCKER_HOST", "")
         if host:
@@ -52,22 +54,31 @@ class Engine:
         """The counters of CPU and memory now; empty where the container is gone."""
         return self._get(f"/containers/{container}/stats?stream=false&one-shot=true") or {}
 
+    def answers(self) -> bool:
+        """Whether an engine is there."""
+        try:
+            return self._ask("/_ping")[0] == _OK
+        except Away:
+            return False
+
     def _get(self, path: str) -> Any:
         """Ask; None for what is not there (any more)."""
-        connection = http.client.HTTPConnection("localhost")
-        connection.sock = socket.socket(socket.AF_UNIX)
-        try:
-            connection.sock.settimeout(_PATIENCE_SECONDS)
-            connection.sock.connect(str(self._path))
-            connection.request("GET", path)
-            response = connection.getresponse()
-            answer = json.load(response)
-        except (OSError, ValueError, http.client.HTTPException) as silent:
-            raise Away(str(silent)) from silent
-        finally:
-            connection.close()
-        if response.status == http.client.NOT_FOUND:
+        status, body = self._ask(path)
+        if status == _NOT_FOUND:
             return None
-        if response.status != http.client.OK:
+        try:
+            answer = json.loads(body)
+        except ValueError as broken:
+            raise Away(str(broken)) from broken
+        if status != _OK:
             raise Away(str(answer))
         return answer
+
+    def _ask(self, path: str) -> tuple[int, bytes]:
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.settimeout(_PATIENCE_SECONDS)
+                connection.connect(str(self._path))
+                return http.get(connection, path)
+            except OSError as silent:
+                raise Away(str(silent)) from silent
