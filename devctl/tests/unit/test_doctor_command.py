@@ -5,6 +5,7 @@ import json
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -51,7 +52,7 @@ def test_warnings_are_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 def test_a_problem_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    finds(monkeypatch, OK, PROBLEM, PROBLEM)
+    finds(monkeypatch, OK, PROBLEM, replace(PROBLEM, message="held by another"))
     assert 1 == main(["doctor"])
     assert "1 ok · 2 problems" == capsys.readouterr().out.splitlines()[-1]
 

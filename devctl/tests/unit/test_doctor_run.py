@@ -60,6 +60,18 @@ def test_a_problem_with_a_name_is_a_finding() -> None:
     ] == examine(facts(), [broken])
 
 
+def test_a_problem_that_stops_several_checks_is_said_once() -> None:
+    def first(_: Facts) -> Iterator[Check]:
+        raise DevctlError("not YAML", hint="look")
+        yield
+
+    def second(_: Facts) -> Iterator[Check]:
+        yield Check("own", "ok", "fine")
+        raise DevctlError("not YAML", hint="look")
+
+    assert ["first", "own"] == [check.name for check in examine(facts(), [first, second])]
+
+
 def test_a_bug_in_one_check_leaves_the_others_alone() -> None:
     def buggy(_: Facts) -> Iterator[Check]:
         raise KeyError("x")
@@ -92,7 +104,7 @@ def test_a_fact_is_asked_for_once_by_many_threads_and_its_failure_is_kept() -> N
         shared.failing  # noqa: B018
 
     results = examine(facts(), [check] * 5)
-    assert ["7", "no"] * 5 == [one.message for one in results]
+    assert ["7", "no", "7", "7", "7", "7"] == [one.message for one in results]  # a problem is said once
     assert ["failing", "value"] == sorted(asked)
 
 

