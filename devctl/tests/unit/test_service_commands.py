@@ -229,7 +229,7 @@ def test_down_keeps_the_data_unless_told(fakes: Any, run: Any) -> None:
 
     assert "stop" == fakes.runtime.calls[-1]
     assert (["redis", "worker", "service1"], False) == (document["services"], document["data_removed"])
-    assert "their data stays" in run("down").out
+    assert "the data stays" in run("down").out
     run("down", "--volumes")
     assert "stop --volumes" == fakes.runtime.calls[-1]
 

@@ -46,8 +46,10 @@ def down(
     clock = SystemClock()
     begun = clock.now()
     isolated = bool(settings.stack) and names is None
-    present = [replica.service for replica in workbench.runtime.status()]
-    stopped = [name for name in dict.fromkeys(present) if names is None or name in names]
+    present = dict.fromkeys(replica.service for replica in workbench.runtime.status())
+    in_order = [name for name in workbench.stack.services if name in present]
+    in_order += [name for name in present if name not in in_order]  # of an earlier version of the file
+    stopped = [name for name in in_order if names is None or name in names]
     data_removed = volumes or isolated
     workbench.runtime.stop(names, volumes=data_removed)
     if isolated:
@@ -65,5 +67,8 @@ def down(
             }
         )
         return
-    data = "with their data" if data_removed else "their data stays (--volumes removes it)"
-    ui.show_stopped(stopped, seconds, f"stack {settings.stack} is gone, and its data" if isolated else data, sys.stdout)
+    if isolated:
+        data = f"stack {settings.stack} is gone, and its data"
+    else:
+        data = "the data is removed, too" if volumes else "the data stays; devctl down --volumes removes it"
+    ui.show_stopped(stopped, seconds, data, sys.stdout)

@@ -199,7 +199,6 @@ class _Start:
                 name for name in self._names if name not in self._begun and self._can_start(name, verdicts)
             ]:
                 self._start(startable)
-                self._say_who_waits()
             verdicts = self._judge(self._runtime.status(), fresh=again)
             for name in self._begun:
                 self._note(name, verdicts[name])
@@ -227,6 +226,7 @@ class _Start:
         for name in names:
             self._begun[name] = self._clock.now()
             self._change(name, "starting", "")
+        self._say_who_waits()
         if together:
             self._runtime.start(*together)
         for name in names:

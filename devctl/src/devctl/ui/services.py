@@ -91,8 +91,9 @@ def show_table(services: Sequence[ServiceState], stream: IO[str] | None = None) 
 
 def show_stopped(services: Sequence[str], seconds: float, data: str, stream: IO[str]) -> None:
     """What `devctl down` did."""
-    what = f"stopped {', '.join(services)} in {duration(seconds)}; {data}" if services else f"nothing ran; {data}"
-    stream.write(f"{Paint(stream)(sign('✔', stream), 'green')} {what}\n")
+    paint = Paint(stream)
+    what = f"stopped {', '.join(services)} in {duration(seconds)}" if services else "nothing ran"
+    stream.write(f"{paint(sign('✔', stream), 'green')} {what}\n{paint(f'  {data}', 'dim')}\n")
 
 
 def show_built(services: Sequence[str], seconds: float, stream: IO[str]) -> None:

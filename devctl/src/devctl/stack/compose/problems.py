@@ -81,7 +81,7 @@ def pull(services: Sequence[str], image: str, output: str, context: Context) -> 
     other = f"another image: {variable}=… devctl up {services[0]}{context.option}\n" if variable else ""
     return DevctlError(
         f"the image {image or 'of ' + ', '.join(services)} is not here and cannot be pulled",
-        details=(reason(output),),
+        details=(reason(output).rpartition("failed to do request: ")[2],),
         hint=f"{other}or without containers: --runtime local",
     )
 
