@@ -33,6 +33,7 @@ from devctl.stack.clock import FakeClock
 from devctl.stack.engine import Engine
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.file import read
+from devctl.stack.port import Replica
 
 COMPOSE = """
 x-devctl: {broker: redis, workers: [worker], contracts: common_tasks}
@@ -409,6 +410,36 @@ def test_what_the_running_server_says_counts_more_than_the_file(
     patient = running(root)
     patient.broker.server = server
     assert [status] == statuses(check, patient)
+
+
+def test_services_that_run_well_or_still_start_are_fine(root: Path) -> None:
+    assert [] == statuses(workers.services, Patient(root))
+    patient = running(root)
+    assert [("ok", "redis, worker: still starting: redis-1, worker-1")] == found(workers.services, patient)
+    patient.runtime.clock.sleep(1)
+    assert [("ok", "redis, worker: healthy")] == found(workers.services, patient)
+
+
+def test_services_that_ended_restart_or_are_ill_are_problems_with_their_logs_as_the_way_on(root: Path) -> None:
+    def one(name: str, **state: Any) -> Replica:
+        return Replica(service=name, name=f"{name}-1", **state)
+
+    replicas = [
+        one("a", state="restarting", exit_code=1, restarts=7),
+        one("b", state="exited", exit_code=0),
+        one("c", state="running", health="unhealthy", health_output="GET /ready: 503\nbroker refused"),
+        one("d", state="running", health="healthy"),
+        one("migrate", state="exited", exit_code=0),
+    ]
+    job = COMPOSE + "  migrate: {image: m}\n"
+    checks = examined(workers.services, Patient(root, job), all_replicas=replicas)
+    assert [
+        "a-1 keeps ending (exit 1), 7 restarts so far",
+        "b-1 has ended (exit 0)",
+        "c-1 is unhealthy: GET /ready: 503 broker refused",
+    ] == [check.message for check in checks]
+    assert {"problem"} == {check.status for check in checks}
+    assert "devctl logs a --tail 20" == checks[0].fix
 
 
 def serve(patient: Patient, queue: str, *tasks: str) -> None:

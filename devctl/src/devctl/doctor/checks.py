@@ -13,7 +13,7 @@ from devctl.doctor.machine import disk, memory, python, redis_binary
 from devctl.doctor.ports import ports
 from devctl.doctor.shell import completion
 from devctl.doctor.state import state
-from devctl.doctor.workers import contracts
+from devctl.doctor.workers import contracts, services
 
 CHECKS: tuple[Examination, ...] = (
     engine,
@@ -36,6 +36,7 @@ CHECKS: tuple[Examination, ...] = (
     delivery,
     visibility,
     state,
+    services,
     broker,
     persistence,
     eviction,

@@ -89,9 +89,14 @@ class Facts:
         return tuple(self.subject.catalog)
 
     @Once
+    def all_replicas(self) -> list[Replica]:
+        """All replicas of the stack, in the runtime that would be used."""
+        return self.subject.runtime.status()
+
+    @property
     def replicas(self) -> list[Replica]:
-        """What runs, in the runtime that would be used."""
-        return [one for one in self.subject.runtime.status() if one.state in ("running", "restarting", "paused")]
+        """Those that run."""
+        return [one for one in self.all_replicas if one.state in ("running", "restarting", "paused")]
 
     @property
     def containers(self) -> bool:

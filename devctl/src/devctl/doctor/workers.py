@@ -1,4 +1,4 @@
-"""Contracts against the workers that run: is there somebody for each, and does nobody take what he cannot do."""
+"""What runs: is it well, is there somebody for each contract, and does nobody take what he cannot do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,26 @@ from devctl.doctor.broker import NOT_STARTED
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.errors import DevctlError
+from devctl.stack.port import Replica
+
+
+def services(facts: Facts) -> Iterator[Check]:
+    """Every service that was started runs and is healthy."""
+    replicas = facts.all_replicas
+    fine = True
+    for one in replicas:
+        definition = facts.stack.services.get(one.service)
+        done = one.state == "exited" and one.exit_code == 0  # a job, such as a migration, is meant to end
+        if done and definition is not None and definition.restart in ("no", "on-failure"):
+            continue
+        if why := _ill(one):
+            fine = False
+            yield Check("services", "problem", f"{one.name} {why}", f"devctl logs {one.service} --tail 20")
+    if replicas and fine:
+        names = dict.fromkeys(one.service for one in replicas)
+        starting = [one.name for one in replicas if one.health == "starting"]
+        well = f"still starting: {', '.join(starting)}" if starting else "healthy"
+        yield Check("services", "ok", f"{', '.join(names)}: {well}")
 
 
 def contracts(facts: Facts) -> Iterator[Check]:
@@ -44,3 +64,17 @@ def contracts(facts: Facts) -> Iterator[Check]:
             )
     if fine:
         yield Check("contracts", "ok", f"{len(known)} contracts, each served; {len(consumers)} workers answer")
+
+
+def _ill(replica: Replica) -> str:
+    """What is wrong with a replica; empty where nothing is."""
+    code = "" if replica.exit_code is None else f" (exit {replica.exit_code})"
+    if replica.state == "restarting":
+        return f"keeps ending{code}, {replica.restarts} restarts so far"
+    if replica.state == "exited":
+        return f"has ended{code}"
+    if replica.state == "paused":
+        return "is paused: docker compose unpause"
+    if replica.health == "unhealthy":
+        return f"is unhealthy: {' '.join(replica.health_output.split()) or 'its health check fails'}"
+    return ""
