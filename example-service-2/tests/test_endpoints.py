@@ -48,7 +48,7 @@ def raw(port, *pieces, close=False):
                 connection.shutdown(socket.SHUT_WR)
             while more := connection.recv(65_536):
                 received += more
-        except (ConnectionResetError, BrokenPipeError):
+        except OSError:  # closed by the other side
             pass
         return received
 

@@ -16,6 +16,7 @@ from common_tasks.celery_app import make_app
 from common_tasks.schemas import NotificationPayload
 from common_tasks.settings import CelerySettings
 from common_tasks.tasks import send_notification
+from service2 import readiness
 from service2.main import main
 
 pytestmark = pytest.mark.integration
@@ -127,10 +128,12 @@ def test_the_broker_goes_freezes_and_comes_back(redis_to_break):
         service.wait_for("/ready", 200)
 
         redis_to_break.pause()
-        service.wait_for("/ready", 503)
-        started = time.monotonic()
-        assert "does not answer" in service.why()
-        assert time.monotonic() - started < 2.5
+        time.sleep(readiness.REMEMBERED_SECONDS)
+        for _ in range(2):
+            started = time.monotonic()
+            assert "does not answer" in service.why()
+            assert time.monotonic() - started < 2.5
+            time.sleep(readiness.REMEMBERED_SECONDS)
         assert [200, 200] == [service.status("/health"), service.status("/metrics")]
         redis_to_break.resume()
         service.wait_for("/ready", 200)
