@@ -14,6 +14,7 @@ import psutil
 from devctl.stack.port import Usage
 
 _SAME_START_SECONDS = 5.0  # between our clock and the kernel's idea of when a process began
+_KILL_SECONDS = 1.0  # a killed process is gone at once, unless the disk holds it
 _FIRST_SAMPLE_SECONDS = 0.15  # CPU use is a difference: the first call has to wait for the second sample
 
 
@@ -37,9 +38,9 @@ class Known:
         if psutil.boot_time() > self.started_at + _SAME_START_SECONDS:
             return []
         found = []
-        for process in psutil.process_iter():
+        for pid in psutil.pids():
             with suppress(psutil.Error, ProcessLookupError, PermissionError):
-                if os.getpgid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE:
+                if os.getpgid(pid) == self.pid and (process := psutil.Process(pid)).status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         leader = next((process for process in found if process.pid == self.pid), None)
         return [] if leader is not None and not self._began(leader) else found
@@ -49,17 +50,34 @@ class Known:
 
 
 def end(processes: Iterable[Known], grace_seconds: float) -> None:
-    """Ask these and their families to stop, and kill what is still there after the grace."""
-    left = [process for known in processes for process in known.family()]
-    for process in left:
+    """Ask these to stop, and kill what is there of them and their families after that, or after the grace."""
+    families = {known.pid: known.family() for known in processes}
+    leaders = [process for pid, family in families.items() for process in family if process.pid == pid]
+    for process in leaders:  # and they their children: Celery's would die in the middle of a task
         with suppress(psutil.Error):
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGCONT)  # a stopped process hears nothing else
-    _, left = psutil.wait_procs(left, timeout=grace_seconds)
+    _wait(leaders, grace_seconds)
+    left = [process for family in families.values() for process in family if _runs(process)]
     for process in left:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(left, timeout=1.0)
+    _wait(left, _KILL_SECONDS)
+
+
+def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until they ended; returns those that did not. A zombie has ended: its parent may never ask for it."""
+    deadline = time.monotonic() + seconds
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Meter:
