@@ -41,15 +41,12 @@ def get(port):
 def raw(port, *pieces, close=False):
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         received = b""
-        try:
-            for piece in pieces:
-                connection.sendall(piece)
-            if close:
-                connection.shutdown(socket.SHUT_WR)
-            while more := connection.recv(65_536):
-                received += more
-        except OSError:  # closed by the other side
-            pass
+        for piece in pieces:
+            connection.sendall(piece)
+        if close:
+            connection.shutdown(socket.SHUT_WR)
+        while more := connection.recv(65_536):
+            received += more
         return received
 
 
@@ -105,7 +102,7 @@ def test_what_is_not_http_is_a_400(port, garbage):
 def test_a_request_without_end_is_cut_off(port):
     reply = raw(port, b"GET /fine HTTP/1.1\r\n" + b"X: y\r\n" * 5_000)
 
-    assert reply == b"" or reply.startswith(b"HTTP/1.1 431 ")
+    assert reply.startswith(b"HTTP/1.1 431 ")
 
 
 def test_a_client_that_hangs_up_is_forgotten(port, get):
@@ -118,8 +115,7 @@ def test_a_client_that_hangs_up_is_forgotten(port, get):
 def test_any_bytes_are_answered_or_dropped(port, sent):
     head, _, body = raw(port, sent, b"\r\n\r\n", close=True).partition(b"\r\n\r\n")
 
-    # Nothing, where it was answered and closed before everything was sent: what is sent then resets the connection.
-    assert not head or head[:13] in {b"HTTP/1.1 400 ", b"HTTP/1.1 404 ", b"HTTP/1.1 405 ", b"HTTP/1.1 200 "}
+    assert head[:13] in {b"HTTP/1.1 400 ", b"HTTP/1.1 404 ", b"HTTP/1.1 405 ", b"HTTP/1.1 200 "}
     assert json.loads(body or b"{}") is not None
 
 

@@ -9,6 +9,7 @@ import re
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -20,6 +21,7 @@ from common_tasks.errors import SettingsError
 MOST_HEAD_BYTES = 8 * 1024
 MOST_CONNECTIONS = 64
 REQUEST_SECONDS = 5.0
+LINGER_SECONDS = 0.5
 JSON = "application/json"
 
 REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (/[!-~]*) HTTP/1\.[01]\r\n")
@@ -74,6 +76,8 @@ class Endpoints:
             async with asyncio.timeout(REQUEST_SECONDS):
                 writer.write(await self._respond(reader))
                 await writer.drain()
+                writer.write_eof()
+                await linger(reader)
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             return  # it went away, or never said what it wants
         finally:
@@ -108,6 +112,15 @@ class Endpoints:
         except Exception:
             log.exception("http.failed", path=path)
             return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "This is a bug of ours; the logs know.")
+
+
+async def linger(reader: asyncio.StreamReader) -> None:
+    """Take what is still being sent: closed before it is read, a connection is reset, and our answer is lost with it."""
+    left = 8 * MOST_HEAD_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while left > 0 and (more := await reader.read(MOST_HEAD_BYTES)):
+                left -= len(more)
 
 
 def listen(host: str, port: int) -> socket.socket:
