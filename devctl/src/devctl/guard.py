@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from devctl.settings import Settings
+from devctl.stack import identity
 from devctl.stack.clock import SystemClock
-from devctl.stack.undo import Step, Undo, backwards, from_json, to_json
+from devctl.stack.undo import Step, Stop, Undo, backwards, from_json, to_json
 from devctl.workbench import Workbench
 
 LONGEST_SECONDS = 180  # a stop of every service, with its grace period, and then some
@@ -62,7 +63,11 @@ def main(folder: Path) -> None:
 
 
 def _put_back(who: dict[str, Any], steps: dict[int, Step]) -> None:
+    failed = []
+
     def note(number: int, problem: str) -> None:
+        if problem:
+            failed.append(number)
         _say(f"{'failed' if problem else 'ok'}  {json.dumps(to_json(steps[number]))}  {problem}".rstrip())
 
     _say("devctl ended without putting things back: doing it now")
@@ -76,6 +81,9 @@ def _put_back(who: dict[str, Any], steps: dict[int, Step]) -> None:
     bench = Workbench(settings)
     undo = Undo(lambda: bench.runtime, lambda: bench.broker, SystemClock(), settle_seconds=SETTLE_SECONDS)
     backwards(steps, undo, note)
+    whole = any(isinstance(step, Stop) and not step.services for step in steps.values())
+    if settings.stack and whole and not failed:
+        identity.forget(settings)
     _say("done")
 
 

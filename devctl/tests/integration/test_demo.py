@@ -111,3 +111,4 @@ def test_a_killed_demo_leaves_no_process(folder: Path) -> None:
     while processes(folder) and time.monotonic() < end + 60:
         time.sleep(0.2)
     assert [] == processes(folder)
+    assert not (folder / ".devctl" / "stacks" / "demo").exists()
