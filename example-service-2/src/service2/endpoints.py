@@ -115,7 +115,7 @@ class Endpoints:
 
 
 async def linger(reader: asyncio.StreamReader) -> None:
-    """Take what is still being sent: closed before it is read, a connection is reset, and our answer is lost with it."""
+    """Take what is still being sent: closed before that, a connection is reset, and our answer with it."""
     left = 8 * MOST_HEAD_BYTES
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS):
