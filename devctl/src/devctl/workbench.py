@@ -10,6 +10,7 @@ from devctl.settings import Settings
 if TYPE_CHECKING:
     from devctl.broker.port import Broker
     from devctl.contracts.catalog import Catalog
+    from devctl.stack.file import Unset
     from devctl.stack.model import Stack
     from devctl.stack.port import Runtime
 
@@ -20,12 +21,21 @@ class Workbench:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    @cached_property
+    @property
     def stack(self) -> Stack:
         """The stack as the Compose file describes it, read without an engine."""
-        from devctl.stack.file import read
+        return self._loaded[0]
 
-        return read(self.settings)
+    @property
+    def unset(self) -> list[Unset]:
+        """The variables of the Compose file that nobody set."""
+        return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> tuple[Stack, list[Unset]]:
+        from devctl.stack.file import load
+
+        return load(self.settings)
 
     @cached_property
     def runtime_choice(self) -> tuple[str, str]:
@@ -40,10 +50,10 @@ class Workbench:
         if self.runtime_choice[0] == "compose":
             from devctl.stack.compose import ComposeRuntime
 
-            return ComposeRuntime.open(self.settings)
+            return ComposeRuntime(self.settings, self.stack)
         from devctl.stack.local import LocalRuntime
 
-        return LocalRuntime.open(self.settings)
+        return LocalRuntime(self.settings, self.stack)
 
     @cached_property
     def broker(self) -> Broker:

@@ -303,3 +303,34 @@ def test_help_has_an_example_and_the_exit_codes_within_80_columns(fakes: Any, ru
     assert f"  devctl {command}" in ran.out
     assert "Exit codes: 0" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_up_warns_of_a_variable_that_nobody_set(fakes: Any, run: Any) -> None:
+    file = fakes.root / "docker-compose.yml"
+    file.write_text(file.read_text() + "    environment: {TOKEN: $MISSING_TOKEN}\n")
+
+    ran = run("up", "redis")
+
+    assert 0 == ran.code
+    assert "! docker-compose.yml:20: MISSING_TOKEN is not set, and empty here" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("  redis:", "  redis: ["), "docker-compose.yml:6: not YAML"),
+        (("    image: redis:8-alpine", "    image: x\n    depends_on: [worker]"), "redis → worker → redis"),
+        (("${REDIS_PORT:-6379}", "${REDIS_PORT:?say which}"), "REDIS_PORT is not set: say which"),
+    ],
+)
+def test_a_broken_compose_file_is_named_with_its_line(
+    fakes: Any, run: Any, change: tuple[str, str], problem: str
+) -> None:
+    file = fakes.root / "docker-compose.yml"
+    file.write_text(file.read_text().replace(*change))
+
+    for command in (["up"], ["ps"], ["down"]):
+        ran = run(*command)
+        assert 1 == ran.code
+        assert "docker-compose.yml:" in ran.err
+        assert problem in ran.err

@@ -72,6 +72,8 @@ def up(
     names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
     wanted = parse(scale or (), workbench.stack)
     options.announce(workbench, as_json=as_json)
+    if not as_json:
+        ui.show_unset(workbench.unset)
     report = watched(
         workbench,
         workbench.stack.closure(names),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from devctl.stack.overview import ServiceState
 from devctl.stack.start import ServiceStart, StartReport
@@ -13,6 +13,9 @@ from devctl.ui.console import sign
 from devctl.ui.paint import Colour, Paint
 from devctl.ui.progress import SIGNS
 from devctl.ui.units import age, duration, size
+
+if TYPE_CHECKING:
+    from devctl.stack.file import Unset
 
 _WAIT_WORTH_TELLING_SECONDS = 0.05
 
@@ -87,6 +90,13 @@ def show_table(services: Sequence[ServiceState], stream: IO[str] | None = None) 
             cells.append(paint(padded, colour) if colour else padded)
         stream.write("  ".join(cells).rstrip() + "\n")
     stream.flush()
+
+
+def show_unset(variables: Sequence[Unset], stream: IO[str] | None = None) -> None:
+    """Variables that the Compose file uses and nobody set: Compose takes them for empty, and so does devctl."""
+    stream = stream or sys.stderr
+    for name, where in dict.fromkeys((one.name, one.where) for one in variables):
+        stream.write(f"{Paint(stream)('!', 'yellow')} {where}: {name} is not set, and empty here\n")
 
 
 def show_stopped(services: Sequence[str], seconds: float, data: str, stream: IO[str]) -> None:
