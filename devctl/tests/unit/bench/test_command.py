@@ -168,6 +168,21 @@ def test_every_signal_that_can_be_heard_undoes(tmp_path: Path, ending: str) -> N
     assert [] == list((tmp_path / ".devctl/guard").iterdir()), "the guard had nothing to do"
 
 
+def test_a_second_sigterm_does_not_cut_the_undoing_short(tmp_path: Path) -> None:
+    slow = 'lambda step: (print("begun", flush=True), time.sleep(0.5), print("undone", flush=True))'
+    script = textwrap.dedent(GUARDED).replace('lambda step: print("undone", step, flush=True)', slow)
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "ready\n" == process.stdout.readline()
+
+    process.terminate()
+    assert "begun\n" == process.stdout.readline()
+    process.terminate()
+    said, _ = process.communicate(timeout=20)
+
+    assert (130, "undone\n") == (process.returncode, said)
+
+
 def test_under_nohup_a_hang_up_means_nothing(tmp_path: Path) -> None:
     script = textwrap.dedent(GUARDED).replace("time.sleep(30)", "time.sleep(1)")
     process = subprocess.Popen(

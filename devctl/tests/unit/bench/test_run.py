@@ -132,6 +132,14 @@ def test_one_lost_and_one_doubled_are_both_found_though_the_counts_agree(tmp_pat
     assert (1, 1) == (report.audit.lost, report.audit.duplicated)
 
 
+def test_a_doubled_task_does_not_end_the_run_before_the_last_one_is_done(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, seconds_per_task=0.5, doubled={"w1-r1": {0, 1}})
+
+    report = lab.bench(tasks=10, warmup_seconds=0.0)
+
+    assert (0, 2) == (report.audit.lost, report.audit.duplicated)
+
+
 def test_a_run_that_takes_too_long_is_given_up_and_everything_put_back(tmp_path: Path) -> None:
     lab = Lab(tmp_path, seconds_per_task=1.0)
 
