@@ -316,12 +316,14 @@ def test_half_written_state_is_no_obstacle(checkout: Checkout) -> None:
     ready(checkout.open(), "worker")
 
 
-def test_a_process_that_got_an_old_number_is_not_ours_to_end(checkout: Checkout) -> None:
+@pytest.mark.parametrize("started_at", [1_767_225_600.0, psutil.boot_time() + 1], ids=["before the boot", "since"])
+def test_a_process_that_got_an_old_number_is_not_ours_to_end(checkout: Checkout, started_at: float) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
         place = checkout.place
         place.make()
-        place.journal.write_text(f"2026-01-01 00:00:00,000 INFO spawned: 'worker-1' with pid {stranger.pid}\n")
-        (place.state / "supervisord.json").write_text(json.dumps({"pid": stranger.pid, "started_at": 1_767_225_600.0}))
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(started_at))
+        place.journal.write_text(f"{moment},000 INFO spawned: 'worker-1' with pid {stranger.pid}\n")
+        (place.state / "supervisord.json").write_text(json.dumps({"pid": stranger.pid, "started_at": started_at}))
         checkout.open().stop()
         assert stranger.poll() is None
         stranger.kill()
@@ -369,9 +371,11 @@ def test_data_outlives_a_down_and_goes_with_its_volumes(checkout: Checkout) -> N
     assert "$-1" == say(runtime, "GET", "kept")
 
 
-def test_only_what_changed_in_the_file_is_started_again(checkout: Checkout) -> None:
-    before = ready(checkout.open(), "worker")
-    after = ready(checkout.open(WORKER_RUNS="exec sleep 601"), "worker")
+def test_only_what_changed_in_the_file_is_started_again_with_a_log_of_its_own(checkout: Checkout) -> None:
+    before = ready(checkout.open(WORKER_RUNS="echo old; exec sleep 600"), "worker")
+    runtime = checkout.open(WORKER_RUNS="echo new; exec sleep 600")
+    after = ready(runtime, "worker")
+    wait(lambda: _log(runtime) == ["new"])
     assert before["redis-1"].pid == after["redis-1"].pid
     assert before["worker-1"].pid != after["worker-1"].pid
 
