@@ -16,8 +16,8 @@ import pytest
 from devctl.errors import DevctlError
 from devctl.stack import ports
 from devctl.stack.compose import containers, fingerprints, loglines, problems, usage
-from devctl.stack.compose.daemon import Daemon
 from devctl.stack.compose.following import following
+from devctl.stack.daemon import Daemon
 from devctl.stack.model import Build
 from devctl.stack.port import LogLine, Usage
 

@@ -37,7 +37,7 @@ def choose(settings: Settings, ask: Callable[[], Engine] | None = None) -> tuple
 
 def _answers() -> bool:
     """Whether an engine answers and there is a client for it: 3 ms, where asking the client takes 100."""
-    from devctl.stack.compose.daemon import Daemon
+    from devctl.stack.daemon import Daemon
 
     daemon = Daemon.find()
     return daemon is not None and shutil.which("docker") is not None and daemon.answers()

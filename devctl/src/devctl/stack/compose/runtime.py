@@ -13,11 +13,11 @@ from devctl.settings import Settings
 from devctl.stack import identity
 from devctl.stack.compose import loglines, problems, usage
 from devctl.stack.compose.client import Client, Failed
-from devctl.stack.compose.daemon import Away, Daemon
 from devctl.stack.compose.fingerprints import Fingerprints
 from devctl.stack.compose.following import following
 from devctl.stack.compose.images import Images
 from devctl.stack.compose.project import Project
+from devctl.stack.daemon import Away, Daemon
 from devctl.stack.file import read
 from devctl.stack.model import Stack
 from devctl.stack.port import BuildProgress, LogLine, Replica, Usage

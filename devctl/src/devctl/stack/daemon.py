@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 5.0
 _OK, _NOT_FOUND = 200, 404
 
 
-class Away(Exception):  # never leaves this folder: the docker client is asked instead
+class Away(Exception):  # never reaches a command: the docker client is asked instead
     """No socket, or no answer there."""
 
 
