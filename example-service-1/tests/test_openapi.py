@@ -26,6 +26,15 @@ def test_the_documented_example_is_accepted(client):
     assert 202 == client.post("/api/orders", json=example).status_code
 
 
+def test_the_correlation_id_is_described_beside_what_else_a_request_takes(client):
+    paths = schema(client)["paths"]
+
+    assert ["X-Correlation-ID"] == [one["name"] for one in paths["/api/orders"]["post"]["parameters"]]
+    assert {"order_id", "X-Correlation-ID"} == {
+        one["name"] for one in paths["/api/orders/{order_id}"]["get"]["parameters"]
+    }
+
+
 def test_every_error_is_described_with_its_shape(client):
     paths = schema(client)["paths"]
     place, find = paths["/api/orders"]["post"]["responses"], paths["/api/orders/{order_id}"]["get"]["responses"]

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from service1.access import Access, internal_error
+from service1.access import ACCEPTED, Access, internal_error
 from service1.errors import ApiError, BrokerUnavailable, ErrorBody, OutcomeUnknown, invalid_request
 from service1.handlers import Orders
 from service1.limits import BodyLimit
@@ -32,6 +32,16 @@ PLACE_ERRORS = {
     503: "The broker does not answer, or refuses. Nothing was accepted, unless the error is `outcome_unknown`.",
 }
 FIND_ERRORS = {404: "There is no such order.", 422: "The id is not a UUID.", 503: "The broker does not answer."}
+
+LOCATION = {"description": "Where the status of the order is.", "schema": {"type": "string"}}
+CORRELATION_ID = {
+    "name": "X-Correlation-ID",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": f"^{ACCEPTED.pattern}$"},
+    "description": "Goes into the logs and messages of everything that this request causes, and comes back in the "
+    "response. Without one, or with one that does not look like this, a new one is made.",
+}
 
 
 class Alive(BaseModel):
@@ -56,7 +66,10 @@ def create_app(orders: Orders, close: Callable[[], Awaitable[None]] | None = Non
         status_code=HTTPStatus.ACCEPTED,
         responses={202: {"headers": {"Location": LOCATION}}, **_described(PLACE_ERRORS)},
         summary="Place an order",
-        openapi_extra={"requestBody": {"content": {"application/json": {"example": EXAMPLE}}}},
+        openapi_extra={
+            "parameters": [CORRELATION_ID],
+            "requestBody": {"content": {"application/json": {"example": EXAMPLE}}},
+        },
     )
     async def place_order(order: OrderRequest, response: Response) -> OrderAccepted:
         """The order is accepted once the broker has confirmed it. `Location` says where to look how far it is."""
@@ -75,6 +88,7 @@ def create_app(orders: Orders, close: Callable[[], Awaitable[None]] | None = Non
         response_model_exclude_none=True,
         responses=_described(FIND_ERRORS),
         summary="How far an order is",
+        openapi_extra={"parameters": [CORRELATION_ID]},
     )
     async def find_order(order_id: UUID) -> OrderStatus:
         """`pending`, `started`, `retrying`, `succeeded` with the result, or `failed` with a reason."""
@@ -100,9 +114,6 @@ def create_app(orders: Orders, close: Callable[[], Awaitable[None]] | None = Non
         return Response(metrics.text(), headers={"Content-Type": METRICS_TYPE})
 
     return Access(BodyLimit(api), metrics)
-
-
-LOCATION = {"description": "Where the status of the order is.", "schema": {"type": "string"}}
 
 
 def _described(errors: dict[int, str]) -> dict[int | str, dict[str, Any]]:
