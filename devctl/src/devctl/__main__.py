@@ -13,6 +13,7 @@ from typer.exceptions import Abort, Exit, TyperException
 
 from devctl import errors
 from devctl.cli.app import app
+from devctl.ui.console import forgiving
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,10 +55,11 @@ def _run(arguments: Sequence[str], *, as_json: bool) -> int:
 
 
 def _make_sure_of_streams() -> None:
-    """Python has no stdout and no stderr where they were closed before the start (`>&-`)."""
+    """Python has none where they were closed before the start (`>&-`); and no symbol of ours may end a command."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for the whole run
+        forgiving(getattr(sys, name))
 
 
 def _forget(stream: TextIO) -> None:

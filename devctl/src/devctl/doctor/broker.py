@@ -24,7 +24,10 @@ def broker(facts: Facts) -> Iterator[Check]:
     try:
         info, seconds = facts.server
     except DevctlError as away:
-        yield Check("broker", "problem", away.problem, away.hint.replace("\n", "; "))
+        hint = away.hint.replace("\n", "; ")
+        name = facts.stack.broker
+        itself = "devctl doctor" in hint  # that is where we are
+        yield Check("broker", "problem", away.problem, f"devctl logs {name}, devctl restart {name}" if itself else hint)
         return
     message = f"{info.product} {info.version} at {_place(facts.subject.broker.url)}, {seconds * 1000:.1f} ms"
     if seconds > _SLOW_SECONDS:

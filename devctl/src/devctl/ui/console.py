@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from functools import cache
 from typing import IO, TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PLAIN = {"✔": "ok", "✘": "FAIL", "●": "..", "!": "!", "→": "->", "–": "-", "│": "|", "·": "-", "×": "x", "█": "#"}
+_PLAIN |= {"≥": ">=", "≤": "<=", "…": "..."}
 
 
 @cache
@@ -41,9 +43,25 @@ def sign(symbol: str, stream: IO[str] | None = None) -> str:
     return symbol
 
 
+def _plain(failed: UnicodeError) -> tuple[str, int]:
+    assert isinstance(failed, UnicodeEncodeError)
+    wanted = failed.object[failed.start : failed.end]
+    return "".join(_PLAIN.get(symbol, "?") for symbol in wanted), failed.end
+
+
+codecs.register_error("devctl.plain", _plain)
+
+
+def forgiving(stream: IO[str]) -> None:
+    """Let a stream write what its encoding cannot show in a plain form, instead of failing."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="devctl.plain")
+
+
 def write_json(document: object) -> None:
     """One JSON document and a newline on stdout; never coloured, never wrapped."""
     import json
 
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(document, ensure_ascii=not utf8) + "\n")
     sys.stdout.flush()

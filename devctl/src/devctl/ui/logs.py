@@ -15,7 +15,7 @@ from typing import TextIO
 
 from devctl.logs.entry import Entry
 from devctl.logs.parse import clean
-from devctl.ui.console import sign
+from devctl.ui.console import forgiving, sign
 
 _SERVICE_COLOURS = (36, 32, 35, 34, 33, 96, 92, 95, 94, 93)  # never red: that is for errors
 _LEVEL_COLOURS = {"debug": 2, "warning": 33, "error": 31, "critical": 31}
@@ -34,8 +34,7 @@ class Page:
 
     def __init__(self, services: Sequence[str], stream: TextIO | None = None, *, now: datetime | None = None) -> None:
         self._stream = stream or sys.stdout
-        if hasattr(self._stream, "reconfigure"):
-            self._stream.reconfigure(errors="replace")  # what this terminal's encoding has no character for
+        forgiving(self._stream)
         self._terminal = self._stream.isatty()
         self._colours = self._terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         self._services = list(services)
@@ -160,9 +159,10 @@ class JsonLines:
         """Write one entry."""
         document = json.dumps(document_of(entry), ensure_ascii=not self._utf8, default=str)
         try:
-            self._stream.write(document + "\n")
+            document.encode()
         except UnicodeEncodeError:  # half of a surrogate pair, from an escape in the service's own JSON
-            self._stream.write(json.dumps(document_of(entry), default=str) + "\n")
+            document = json.dumps(document_of(entry), default=str)
+        self._stream.write(document + "\n")
 
     def flush(self) -> None:
         """Hand over what was written."""
