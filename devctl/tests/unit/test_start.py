@@ -110,7 +110,7 @@ def test_a_service_that_exits_or_restarts_has_crashed_whatever_its_exit_code(cod
 
 
 def test_a_restart_that_was_missed_between_two_polls_is_still_a_crash(runtime: FakeRuntime) -> None:
-    runtime.behaviours = {"worker": Behaviour(exits_after=0.05, back_off=0, healthy_after=None)}
+    runtime.behaviours = {"worker": Behaviour(exits_after=0.07, back_off=0, healthy_after=None)}
     runtime.start("redis")
     runtime.clock.sleep(1)
 
