@@ -117,7 +117,7 @@ def test_a_restart_that_was_missed_between_two_polls_is_still_a_crash(runtime: F
     report = start(runtime, ["worker"], clock=runtime.clock)
 
     assert report.failure is not None
-    assert report.failure.service == "worker"
+    assert ("worker", "exited, 2 starts") == (report.failure.service, report.failure.detail)
 
 
 def test_restarts_of_an_earlier_day_are_no_crash(runtime: FakeRuntime) -> None:
