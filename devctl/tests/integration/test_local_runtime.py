@@ -307,6 +307,23 @@ def test_a_socket_folder_that_was_tidied_away_is_recovered_from(checkout: Checko
     assert [] == checkout.processes()
 
 
+def test_another_runtime_folder_in_the_environment_is_no_other_stack(
+    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ready(checkout.open(), "redis")
+    (tmp_path / "xdg").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "xdg"))
+    assert before["redis-1"].pid == ready(checkout.open(), "redis")["redis-1"].pid
+
+
+def test_a_checkout_that_cannot_be_written_is_named(checkout: Checkout) -> None:
+    checkout.place.state.parent.mkdir(parents=True)
+    checkout.place.state.write_text("a file where a folder is needed: root may write anywhere")
+    with pytest.raises(DevctlError, match="cannot be written"):
+        checkout.open().start("redis")
+    checkout.place.state.unlink()
+
+
 def test_half_written_state_is_no_obstacle(checkout: Checkout) -> None:
     place = checkout.place
     place.make()

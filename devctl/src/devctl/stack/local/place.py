@@ -29,7 +29,10 @@ class Place:
 
     @classmethod
     def of(cls, state: Path) -> Place:
-        """Return the place that belongs to this stack's state; makes nothing."""
+        """Return the place that belongs to this stack's state."""
+        noted = read_json(state / "local" / "place.json").get("runtime")
+        if noted and Path(noted).is_dir():  # started with another XDG_RUNTIME_DIR: by cron, by sudo
+            return cls(state / "local", Path(noted))
         name = hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:12]
         return cls(state / "local", _runtime_root() / name)
 
@@ -65,19 +68,26 @@ class Place:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("logs", "programs", "data"):
             (self.state / name).mkdir(exist_ok=True)
+        write_json(self.state / "place.json", {"runtime": str(self.runtime)})
 
     def clear(self) -> None:
         """Remove what belongs to running services; logs, data and ports stay."""
         shutil.rmtree(self.runtime, ignore_errors=True)
         shutil.rmtree(self.state / "programs", ignore_errors=True)
-        for name in ("supervisord.conf", "supervisord.json"):
+        for name in ("supervisord.conf", "supervisord.json", "place.json"):
             (self.state / name).unlink(missing_ok=True)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep a second devctl from changing this stack at the same time."""
-        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.state / "lock").open("w") as file:
+        try:
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = (self.state / "lock").open("w")
+        except OSError as refused:
+            raise DevctlError(
+                f"{self.state} cannot be written: {refused.strerror}", hint="run devctl as the owner of this checkout"
+            ) from refused
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

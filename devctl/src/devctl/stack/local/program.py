@@ -84,6 +84,7 @@ class Programs:
         )
         environment = {**self._shell(), **rewrite.environment(service.environment)}
         environment["PATH"] = self._path
+        environment.setdefault("TMPDIR", str(self._place.temporary(name)))
         check = service.healthcheck.test if service.healthcheck else ()
         return Program(
             service=service.name,
