@@ -18,6 +18,8 @@ from service1.handlers import broker_orders
 from service1.orders import SERVICE
 
 STOP_SECONDS = 10  # for requests that run; each ends by itself within two
+# Longer than the minute for which proxies keep connections: whoever closes first must not be the side that is asked.
+KEEP_ALIVE_SECONDS = 75
 BACKLOG = 2_048
 
 log = structlog.get_logger("service1.main")
@@ -57,6 +59,7 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,
         ws="none",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
