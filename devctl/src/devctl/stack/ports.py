@@ -78,8 +78,7 @@ def in_use(service: str, port: int, variable: str = "") -> DevctlError:
     )
     return DevctlError(
         f"port {port} is in use: {who} listens there, and {service} needs it",
-        hint=f"{move}, or beside it on free ports: devctl up {service} --isolated"
-        + _stop(who, port),
+        hint=f"{move}, or beside it on free ports: devctl up {service} --isolated" + _stop(who, port),
     )
 
 
