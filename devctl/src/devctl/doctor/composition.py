@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from devctl.doctor.check import Check
+from devctl.doctor.delivery import settings_of
 from devctl.doctor.facts import Facts
+from devctl.doctor.rules import longest_run
 from devctl.stack.model import Service
 
 _COMPOSE_DEFAULT_GRACE = 10.0
@@ -68,7 +70,7 @@ def restarts(facts: Facts) -> Iterator[Check]:
 
 def shutdown(facts: Facts) -> Iterator[Check]:
     """A stop leaves running tasks the time they need."""
-    limit = longest_run(facts)
+    limit = longest_run(settings_of(facts))
     short = [
         one
         for one in _consumers(facts)
@@ -100,14 +102,6 @@ def data(facts: Facts) -> Iterator[Check]:
             f"{facts.stack.broker} has no volume: its queues go with the container",
             "volumes: [redis-data:/data]",
         )
-
-
-def longest_run(facts: Facts) -> float:
-    """Seconds a task may run, by Celery's time limits; 0 where there is none."""
-    from devctl.doctor.delivery import settings_of
-
-    settings = settings_of(facts)
-    return float(settings.get("task_time_limit") or settings.get("task_soft_time_limit") or 0)
 
 
 def _consumers(facts: Facts) -> list[Service]:

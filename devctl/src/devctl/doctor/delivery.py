@@ -1,74 +1,19 @@
-"""Celery settings with which tasks are lost, or run twice, or wait for nothing."""
+"""How the services set Celery: does each accept its settings, and does any of them lose or double work."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from devctl.doctor.check import Check, Status
+from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
+from devctl.doctor.rules import RULES, transport
 from devctl.errors import DevctlError
 
 _CELERY = "CELERY_"
 _UNSET = "\0"  # a prefix no variable has: our own environment must not mix with a service's
-
-
-@dataclass(frozen=True)
-class Rule:
-    """When a setting is wrong, what then happens, and what it should be."""
-
-    wrong: Callable[[Mapping[str, Any]], bool]
-    status: Status
-    message: str
-    fix: str
-
-
-def _transport(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    options = settings.get("broker_transport_options")
-    return options if isinstance(options, Mapping) else {}
-
-
-RULES = (
-    Rule(
-        lambda s: not s.get("task_acks_late"),
-        "problem",
-        "tasks are acknowledged before they run: a killed worker loses them",
-        "task_acks_late = True",
-    ),
-    Rule(
-        lambda s: bool(s.get("task_acks_late")) and not s.get("task_reject_on_worker_lost"),
-        "problem",
-        "a task whose process dies (out of memory, SIGKILL) is acknowledged and lost",
-        "task_reject_on_worker_lost = True",
-    ),
-    Rule(
-        lambda s: set(s.get("accept_content") or ["json"]) - {"json", "application/json"} != set(),
-        "problem",
-        "workers accept more than JSON: unpickling runs whatever the sender likes",
-        'accept_content = ["json"]',
-    ),
-    Rule(
-        lambda s: s.get("worker_prefetch_multiplier", 4) != 1,
-        "warning",
-        "a worker takes several messages at once: those behind a slow task wait, and run twice when their time is up",
-        "worker_prefetch_multiplier = 1",
-    ),
-    Rule(
-        lambda s: not _transport(s).get("socket_timeout"),
-        "warning",
-        "no socket_timeout: with a paused Redis, whoever publishes waits for ever",
-        'broker_transport_options = {"socket_timeout": 5, …}',
-    ),
-    Rule(
-        lambda s: 0 < _transport(s).get("visibility_timeout", 3600) < _longest(s),
-        "problem",
-        "a task may run longer than visibility_timeout: it would be given to a second worker meanwhile",
-        "visibility_timeout above the time limit",
-    ),
-)
 
 
 def delivery(facts: Facts) -> Iterator[Check]:
@@ -94,7 +39,7 @@ def visibility(facts: Facts) -> Iterator[Check]:
         by_service = _settings_by_service(facts)
     except _NotOurs:
         return
-    seconds = {name: float(_transport(s).get("visibility_timeout", 3600)) for name, s in by_service.items()}
+    seconds = {name: float(transport(s).get("visibility_timeout", 3600)) for name, s in by_service.items()}
     if len(set(seconds.values())) > 1:
         each = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
         yield Check(
@@ -195,10 +140,6 @@ def _refused(module: ModuleType, given: Mapping[str, str]) -> Iterator[str]:
                 yield f"{name} is no setting of it"
             else:
                 yield f"{name}: {one['msg'].removeprefix('Value error, ')}"
-
-
-def _longest(settings: Mapping[str, Any]) -> float:
-    return float(settings.get("task_time_limit") or settings.get("task_soft_time_limit") or 0)
 
 
 def _longest_wait(facts: Facts) -> float:
