@@ -19,7 +19,7 @@ from devctl.errors import DevctlError, UsageError
 from devctl.stack import file
 from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.fake import Behaviour, FakeRuntime
-from devctl.stack.local import LocalRuntime
+from devctl.stack.local import LocalRuntime, redis
 from devctl.stack.port import Replica, Runtime
 from devctl.stack.start import restart, start
 
@@ -148,6 +148,10 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
         open_: Callable[[settings.Settings], Runtime] = ComposeRuntime.open
     else:
+        try:
+            redis.binary(os.environ.get("PATH", os.defpath))
+        except DevctlError as missing:
+            pytest.skip(missing.problem)
         open_ = LocalRuntime.open
     world = Real(root, open_, monkeypatch.setenv)
     try:

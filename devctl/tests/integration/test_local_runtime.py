@@ -21,7 +21,7 @@ from devctl import settings
 from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import explain, file, identity
-from devctl.stack.local import LocalRuntime
+from devctl.stack.local import LocalRuntime, redis
 from devctl.stack.local.place import Place
 from devctl.stack.port import Replica
 from devctl.stack.start import ServiceStart, StartReport, start
@@ -89,8 +89,16 @@ class Checkout:
         return psutil.Process(json.loads((self.place.state / "supervisord.json").read_text())["pid"])
 
 
+def needs_a_redis() -> None:
+    try:
+        redis.binary(os.environ.get("PATH", os.defpath))
+    except DevctlError as missing:
+        pytest.skip(missing.problem)
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    needs_a_redis()
     # Everything that means something to a shell, to YAML, or to the supervisor's configuration.
     checkout = Checkout(tmp_path / "a 100% ;odd 'checkout' #1")
     yield checkout

@@ -6,6 +6,7 @@ import calendar
 import os
 import re
 import signal
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,9 +36,14 @@ class Journal:
         self._position = 0
         self._inode = 0
         self._lives: dict[str, Life] = {}
+        self._alone = threading.Lock()
 
     def lives(self) -> dict[str, Life]:
         """Return what is known of each program."""
+        with self._alone:
+            return self._read()
+
+    def _read(self) -> dict[str, Life]:
         try:
             with self._file.open("rb") as log:
                 self._start_over_if_new(log.fileno())

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -66,11 +67,15 @@ class Prober:
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], _Knowledge] = {}
         self._runs: dict[tuple[str, int], _Run] = {}
+        self._alone = threading.Lock()
         weakref.finalize(self, _end, self._runs)
 
     def look(self, subjects: Iterable[Subject]) -> dict[str, tuple[Health, str]]:
         """Start the checks that are due, take in those that ended, and return name -> (health, output)."""
-        present = {(subject.name, subject.pid): subject for subject in subjects}
+        with self._alone:  # a view may look from one thread while a command looks from another
+            return self._look({(subject.name, subject.pid): subject for subject in subjects})
+
+    def _look(self, present: Mapping[tuple[str, int], Subject]) -> dict[str, tuple[Health, str]]:
         for key in [key for key in self._known if key not in present]:  # that life is over
             del self._known[key]
             if key in self._runs:
