@@ -7,8 +7,13 @@ from typing import Annotated
 import typer
 
 from devctl import errors
-from devctl.cli import options
+from devctl.cli import completion, options
 from devctl.errors import Interrupted
+
+
+def _complete_task(incomplete: str) -> list[str]:
+    own = [kind for kind in ("noop", "cpu:", "wait:") if kind.startswith(incomplete)]
+    return [*own, *completion.tasks(incomplete)]
 
 
 def bench(
@@ -16,7 +21,12 @@ def bench(
         str, typer.Option(metavar="N[,N…]", help="How many workers; several: a table.", show_default="as many as run")
     ] = "",
     task: Annotated[
-        str, typer.Option(metavar="noop|cpu:MS|wait:MS|NAME", help="What they do: nothing, compute, wait, a contract.")
+        str,
+        typer.Option(
+            metavar="noop|cpu:MS|wait:MS|NAME",
+            help="What they do: nothing, compute, wait, a contract.",
+            autocompletion=_complete_task,
+        ),
     ] = "noop",
     tasks: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Tasks in each run.", show_default="what --seconds take")

@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 
 @contextmanager
 def guarded(workbench: Workbench) -> Iterator[Guard]:
-    """A guard over this workbench's runtime and broker: what the block adds to it is undone, however devctl ends."""
+    """A guard over this workbench's runtime and broker: what the block adds to it is undone, however devctl ends.
+
+    One at a time on a stack: two would scale the same workers.
+    """
+    from devctl.bench.lock import alone
     from devctl.stack.clock import SystemClock
     from devctl.stack.guard import guarding
     from devctl.stack.undo import Undo
 
     undo = Undo(lambda: workbench.runtime, lambda: workbench.broker, SystemClock())
-    with guarding(workbench.settings, workbench.runtime_choice[0], undo) as guard:
+    settings = workbench.settings
+    with (
+        alone(settings.state / f"measuring-{settings.stack or 'main'}.lock"),
+        guarding(settings, workbench.runtime_choice[0], undo) as guard,
+    ):
         yield guard
 
 

@@ -16,6 +16,7 @@ import pytest
 from devctl.tests.unit.bench.simulation import SimulatedBroker
 
 from devctl.__main__ import main
+from devctl.bench.lock import alone
 from devctl.stack.clock import SystemClock
 from devctl.workbench import Workbench
 
@@ -132,6 +133,17 @@ def test_what_cannot_be_put_back_is_said(
     said = capsys.readouterr().err
     assert "not everything could be put back" in said
     assert "ValueError: no" in said
+
+
+def test_a_second_bench_on_the_same_stack_is_refused_by_name(
+    broker: SimulatedBroker, fakes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with alone(fakes.root / ".devctl/measuring-main.lock"):
+        assert 1 == main(["bench", "--workers", "1", *QUICK])
+
+    assert f"another bench or demo is running on this stack (pid {os.getpid()})" in capsys.readouterr().err
+    assert not fakes.runtimes or [] == fakes.runtime.calls
+    assert 0 == main(["bench", "--workers", "1", *QUICK])
 
 
 GUARDED = """\
