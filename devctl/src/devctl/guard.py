@@ -16,12 +16,13 @@ from typing import IO, Any
 
 from devctl.settings import Settings
 from devctl.stack import identity
-from devctl.stack.clock import SystemClock
+from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.undo import Step, Stop, Undo, backwards, from_json, to_json
 from devctl.workbench import Workbench
 
 LONGEST_SECONDS = 180  # a stop of every service, with its grace period, and then some
 SETTLE_SECONDS = 3.0
+INSIST_SECONDS, AGAIN_SECONDS = 90.0, 3.0
 
 
 def serve(lines: IO[bytes], act: Callable[[dict[str, Any], dict[int, Step]], None]) -> None:
@@ -63,13 +64,6 @@ def main(folder: Path) -> None:
 
 
 def _put_back(who: dict[str, Any], steps: dict[int, Step]) -> None:
-    failed = []
-
-    def note(number: int, problem: str) -> None:
-        if problem:
-            failed.append(number)
-        _say(f"{'failed' if problem else 'ok'}  {json.dumps(to_json(steps[number]))}  {problem}".rstrip())
-
     _say("devctl ended without putting things back: doing it now")
     settings = Settings(
         root=Path(who["root"]),
@@ -80,11 +74,32 @@ def _put_back(who: dict[str, Any], steps: dict[int, Step]) -> None:
     )
     bench = Workbench(settings)
     undo = Undo(lambda: bench.runtime, lambda: bench.broker, SystemClock(), settle_seconds=SETTLE_SECONDS)
-    backwards(steps, undo, note)
+    left = insist(steps, undo, SystemClock(), _say)
     whole = any(isinstance(step, Stop) and not step.services for step in steps.values())
-    if settings.stack and whole and not failed:
+    if settings.stack and whole and not left:
         identity.forget(settings)
-    _say("done")
+    _say(f"given up: {len(left)} left" if left else "done")
+
+
+def insist(
+    steps: dict[int, Step],
+    perform: Callable[[Step], None],
+    clock: Clock,
+    say: Callable[[str], None],
+    seconds: float = INSIST_SECONDS,
+) -> dict[int, Step]:
+    """Perform steps, again and again those that fail: a broker or an engine may come back. Returns what is left."""
+    left, end = dict(steps), clock.now() + seconds
+    while True:
+
+        def note(number: int, problem: str) -> None:
+            step = left[number] if problem else left.pop(number)
+            say(f"{'failed' if problem else 'ok'}  {json.dumps(to_json(step))}  {problem}".rstrip())
+
+        backwards(dict(left), perform, note)
+        if not left or clock.now() >= end:
+            return left
+        clock.sleep(AGAIN_SECONDS)
 
 
 def _say(text: str) -> None:

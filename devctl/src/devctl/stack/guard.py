@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -104,12 +104,20 @@ def _put_back(guard: Guard, logs: Path) -> None:
             hint=f"what came of it: {logs}\nwhat runs: devctl ps",
         ) from None
     if guard.failures:
-        first = [f"before that: {ended.problem}"] if isinstance(ended, DevctlError) else []
-        raise DevctlError(
-            "not everything could be put back; it is being tried once more in the background",
-            details=[*guard.failures, *first],
-            hint=f"what came of it: {logs}\nwhat runs: devctl ps",
-        ) from ended
+        raise _unfinished(ended, guard.failures, logs) from ended
+
+
+def _unfinished(ended: BaseException | None, failures: Sequence[str], logs: Path) -> DevctlError:
+    """The error that was on its way, if there was one, and what could not be put back."""
+    left = "not everything could be put back; it is being tried on in the background"
+    hint = f"what came of it: {logs}\nwhat runs: devctl ps"
+    if isinstance(ended, KeyboardInterrupt):
+        return Interrupted(f"interrupted, and {left}", details=failures, hint=hint)
+    if not isinstance(ended, DevctlError):
+        return DevctlError(left, details=failures, hint=hint)
+    both = DevctlError(ended.problem, details=[*ended.details, left, *failures], hint=f"{ended.hint}\n{hint}".strip())
+    both.exit_code = ended.exit_code
+    return both
 
 
 def _spawn(settings: Settings, runtime: str) -> subprocess.Popen[bytes]:

@@ -220,7 +220,7 @@ def _next(report: Report, paint: Paint) -> Iterator[str]:
     elif not option:
         command, why = f"devctl bench --workers {report.points[-1].workers} --task wait:10", "a task that waits"
     else:
-        command, why = "devctl bench --task process_order", "a task of your own"
+        command, why = "devctl bench --task NAME", "a task of your own: devctl tasks"
     yield f"→ {paint(command, 'cyan')}   {why}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from devctl.tests.unit.bench.simulation import shop
@@ -12,10 +13,10 @@ from devctl import guard as guard_process
 from devctl.broker import runs
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import Message
-from devctl.errors import DevctlError
+from devctl.errors import DevctlError, WaitTimeout
 from devctl.stack.clock import FakeClock
 from devctl.stack.fake import FakeRuntime
-from devctl.stack.guard import Guard
+from devctl.stack.guard import Guard, _unfinished
 from devctl.stack.undo import Forget, Leave, Scale, Step, Stop, Undo, from_json, to_json
 
 STEPS: list[Step] = [
@@ -87,6 +88,43 @@ def test_half_a_line_was_not_begun() -> None:
     half = json.dumps({"add": 2, "step": to_json(STEPS[1])}).encode()
 
     assert {1: STEPS[0]} == served({"root": "."}, {"add": 1, "step": to_json(STEPS[0])}, tail=half)
+
+
+def test_the_guard_insists_while_something_is_away_but_not_for_ever() -> None:
+    clock, tried, said = FakeClock(), [], []
+    back = clock.now() + 10
+
+    def perform(step: Step) -> None:
+        tried.append(step)
+        if isinstance(step, Leave) and clock.now() < back:
+            raise DevctlError("the broker is away")
+        if isinstance(step, Scale):
+            raise DevctlError("no engine")
+
+    left = guard_process.insist({1: STEPS[0], 2: STEPS[2], 3: STEPS[3]}, perform, clock, said.append, seconds=20)
+
+    assert {2: STEPS[2]} == left
+    assert 1 == tried.count(STEPS[3]), "what is done is not done again"
+    assert any(line.startswith("ok") and "leave" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("ended", "exit_code", "begins"),
+    [
+        (WaitTimeout("too slow", hint="wait longer"), 3, "too slow"),
+        (KeyboardInterrupt(), 130, "interrupted, and not everything"),
+        (ValueError("a bug"), 1, "not everything"),
+        (None, 1, "not everything"),
+    ],
+)
+def test_what_could_not_be_put_back_does_not_hide_why_it_ended(
+    ended: BaseException | None, exit_code: int, begins: str
+) -> None:
+    found = _unfinished(ended, ["scale: no engine"], Path("logs"))
+
+    assert exit_code == found.exit_code
+    assert found.problem.startswith(begins)
+    assert "scale: no engine" in found.details
 
 
 def test_undoing_twice_is_harmless() -> None:
