@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench figures lock docs clean
 
-packages := common worker example-service-1 example-service-2 devctl
+packages := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml))
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +32,9 @@ bench: setup  ## throughput of 1, 2 and 4 workers on this machine
 figures: setup  ## what the README claims, measured here; takes minutes (ONLY="help idle" for some)
 	@.venv/bin/python tools/figures.py $(ONLY)
 
-lock: setup  ## write the locks again (UPGRADE=1 takes the newest versions)
+lock: setup  ## write the locks again and install them (UPGRADE=1 takes the newest versions)
 	@UPGRADE='$(UPGRADE)' tools/lock
+	@PYTHON='$(PYTHON)' tools/setup
 
 docs: setup  ## the README's picture of a terminal, from a real run
 	@.venv/bin/python tools/terminal_picture.py docs/demo.svg --columns 80 -- .venv/bin/devctl demo --runtime local

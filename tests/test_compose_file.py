@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
-BUILT = {"worker": "worker", "service1": "example-service-1", "service2": "example-service-2"}
+BUILT = {name: Path(one["build"]["context"]).name for name, one in SERVICES.items() if "build" in one}
 DEPLOYED = ("common", *BUILT.values())
 
 

@@ -9,8 +9,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("common", "worker", "example-service-1", "example-service-2", "devctl")
-DEPLOYED = ("common", "worker", "example-service-1", "example-service-2")
+PACKAGES = tuple(sorted(file.parent.name for file in ROOT.glob("*/pyproject.toml")))
+DEPLOYED = tuple(name for name in PACKAGES if (ROOT / name / "Dockerfile").exists())
 LOCKS = ("dev.lock", "tools/bootstrap.lock", *(f"{folder}/requirements.lock" for folder in DEPLOYED))
 OURS = {"common-tasks"}  # comes from this repository, not from a lock
 
