@@ -8,6 +8,7 @@ from pathlib import Path
 SOURCES = Path(__file__).parents[1] / "src"
 
 SNIPPET = """
+from celery import chain, chord, group
 from common_tasks.bench import bench_task
 from common_tasks.celery_app import make_worker
 from common_tasks.contract import implements
@@ -22,6 +23,9 @@ def right(order: OrderPayload, notification: NotificationPayload) -> None:
     reveal_type(health_check.delay().get())
     process_order.s(order)
     health_check.s()
+    chain(process_order.s(order), send_notification.partial()).apply_async()
+    group([process_order.s(order), process_order.s(order)]).apply_async()
+    chord([process_order.s(order)], send_notification.partial()).apply_async()
     Outcome().publish(send_notification, notification)
 
 
@@ -45,6 +49,8 @@ def wrong(order: OrderPayload, notification: NotificationPayload) -> None:
     process_order.delay(notification)  # wrong: other payload
     process_order.delay()  # wrong: none
     process_order.s(notification)  # wrong: s
+    chain(process_order.s(notification), send_notification.partial())  # wrong: first link
+    send_notification.partial(notification)  # wrong: a later link has no payload of its own
     process_order.apply_async(notification)  # wrong: apply_async
     health_check.delay(order)  # wrong: takes none
     Outcome().publish(send_notification, order)  # wrong: child

@@ -51,6 +51,8 @@ def _run(arguments: Sequence[str], *, as_json: bool) -> int:
         raise
     except Exception as bug:
         return _bug(bug, as_json)
+    if code == errors.INTERRUPTED:  # what typer makes of a Ctrl-C that no command explained
+        return _fail(errors.Interrupted("interrupted"), as_json)
     return code if isinstance(code, int) else errors.OK
 
 

@@ -38,7 +38,15 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 
 app = typer.Typer(
     name="devctl",
-    help="Start, feed, measure and explain a stack of Celery services.",
+    help="""Start, feed, measure and explain a stack of Celery services.
+
+    \b
+    Examples:
+      devctl demo                    the main job in one go
+      devctl up service1             one service and what it needs
+      devctl send-task --wait        a sample task, and its result
+      devctl bench --workers 1,2,4   how many workers it takes
+    """,
     no_args_is_help=True,
     rich_markup_mode=None,  # Rich help costs 70 ms in every start and every TAB
     pretty_exceptions_enable=False,  # the error boundary in __main__ speaks

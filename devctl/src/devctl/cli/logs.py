@@ -64,6 +64,6 @@ def logs(
         except KeyboardInterrupt:  # the usual end of it, and nothing to explain
             if sys.stderr.isatty():
                 sys.stderr.write("\n")  # after the terminal's ^C
-            raise typer.Exit(errors.INTERRUPTED) from None
+            raise SystemExit(errors.INTERRUPTED) from None
     elif not reading.read(workbench.runtime, names, asked, page, tail=tail) and not as_json:
         ui.nothing(filtered=not asked.everything or asked.since is not None or tail == 0)

@@ -1,0 +1,35 @@
+"""The README's pictures and pages exist, its commands do too, and nothing in it waits to be filled in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from devctl.cli.app import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "common" / "README.md", *(ROOT / "docs").rglob("*.md")]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    assert [] == [link for link in links if not (page.parent / link).exists()]
+
+
+def test_nothing_waits_to_be_filled_in() -> None:
+    assert "@@" not in README
+
+
+def test_every_command_is_in_the_table() -> None:
+    names = {command.__name__.rstrip("_").replace("_", "-") for command in COMMANDS}
+    table = README.split("## devctl", 1)[1].split("##", 1)[0]
+    assert set() == {name for name in names if not re.search(rf"`(devctl )?{name}\b", table)}
+
+
+def test_every_make_target_it_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set() == set(re.findall(r"`?make ([a-z]+)", README)) - targets - {"it"}
