@@ -214,6 +214,7 @@ def _limit(point: Point, report: Report) -> str:
 
 def _next(report: Report, paint: Paint) -> Iterator[str]:
     option = f" --task {report.plan.task.label}" if report.plan.task.kind != "noop" else ""
+    option += f" --service {report.plan.service}" if report.plan.service else ""
     if len(report.points) == 1:
         most = max(4, 2 * report.points[0].workers)
         command, why = f"devctl bench --workers 1,2,{most}{option}", "how it scales"
