@@ -30,7 +30,7 @@ def fail(text: str) -> None:
 BODIES = {"probe.echo": echo, "probe.fail": fail}
 
 
-@app.task(name="probe.echo", bind=True)
+@app.task(name="probe.echo", bind=True, shared=False)
 def run_echo(task: Task, payload: Any = None, **more: Any) -> Any:
     started = time.time()
     result = echo(payload, **more)
@@ -42,6 +42,6 @@ def run_echo(task: Task, payload: Any = None, **more: Any) -> Any:
     return result
 
 
-@app.task(name="probe.fail")
+@app.task(name="probe.fail", shared=False)
 def run_fail(text: str) -> None:
     fail(text)

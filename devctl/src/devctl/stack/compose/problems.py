@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from devctl.errors import DevctlError
 from devctl.stack import ports
@@ -38,6 +38,8 @@ class Context:
     """A port -> the container that publishes it, or "" where it is no container."""
     option: str = ""
     """` --stack NAME` for an isolated stack."""
+    builds: Mapping[str, str] = field(default_factory=dict)
+    """An image that is built here -> its service."""
 
 
 def reason(output: str) -> str:
@@ -70,7 +72,8 @@ def start(services: Sequence[str], output: str, context: Context) -> DevctlError
         return _port(int(taken["port"]), services, output, context)
     if absent := _ABSENT.search(output):
         return DevctlError(
-            f"the image {absent['image']} is not built", hint=f"devctl build {' '.join(services)}{context.option}"
+            f"the image {absent['image']} is not built",
+            hint=f"devctl build {context.builds.get(absent['image'], ' '.join(services))}{context.option}",
         )
     return DevctlError(f"{names} cannot start: {reason(output)}", hint=f"devctl doctor{context.option}")
 

@@ -160,7 +160,8 @@ class ComposeRuntime:
     @cached_property
     def _context(self) -> problems.Context:
         option = f" --stack {self._settings.stack}" if self._settings.stack else ""
-        return problems.Context(variable=self._variable, holder=self._holder, option=option)
+        builds = {service.image: service.name for service in self.stack.services.values() if service.build}
+        return problems.Context(variable=self._variable, holder=self._holder, option=option, builds=builds)
 
     def _variable(self, value: str) -> str:
         """Return the variable of the Compose file that has this value now, or ""."""
