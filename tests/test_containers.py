@@ -189,7 +189,8 @@ def test_a_stop_lets_the_running_task_finish(stack):
     celery = make_app("stop-test", CelerySettings(broker_url=url))
     queue, ledger = "bench.stop-test", "devctl:bench:stop-test:ledger"
     with redis.Redis.from_url(url) as client:
-        assert celery.control.add_consumer(queue, reply=True, timeout=2)
+        nodes = [node for answer in celery.control.ping(timeout=2) for node in answer if node.startswith("worker@")]
+        assert celery.control.add_consumer(queue, destination=nodes, reply=True, timeout=5)
         message = celery.send_task(
             "tasks.bench",
             args=[{"kind": "wait", "milliseconds": 3000, "source_service": "stop-test"}],
