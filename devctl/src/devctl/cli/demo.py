@@ -44,15 +44,15 @@ def demo(
     from devctl.ui.console import write_json
     from devctl.ui.demo import Story, document
 
-    settings = options.open_workbench(runtime, None).settings
-    for left_over in stage.left_over(settings):
-        stage.clear(Workbench(left_over).runtime, left_over)
-    workbench = Workbench(stage.prepare(settings))
-    options.announce(workbench, as_json=as_json)
+    workbench = options.open_workbench(runtime, stage.NAME)
     story = None if as_json else Story()
     try:
-        report = _told(workbench, story or (lambda _: None), keep=keep)
+        with _stage(workbench, story or (lambda _: None), keep=keep, as_json=as_json) as guard:
+            report = _told(workbench, guard, story or (lambda _: None))
     except KeyboardInterrupt:
+        if keep:
+            hint = f"devctl down --stack {stage.NAME}"
+            raise Interrupted("interrupted: what was started by then goes on running", hint=hint) from None
         raise Interrupted("interrupted: the demo's stack is stopped and removed") from None
     finally:
         if story:
@@ -63,7 +63,7 @@ def demo(
         write_json(document(report, workbench.runtime.name, kept=keep))
 
 
-def _told(workbench: Workbench, emit: Emit, *, keep: bool) -> Report:
+def _told(workbench: Workbench, guard: Guard, emit: Emit) -> Report:
     from devctl.demo.request import Request
     from devctl.demo.run import Ports, run
     from devctl.stack.clock import SystemClock
@@ -75,19 +75,21 @@ def _told(workbench: Workbench, emit: Emit, *, keep: bool) -> Report:
             hint='x-devctl: {demo: {service: service1, port: 8001, request: "POST /api/orders", body: {…}}}',
         )
     asked = Request.read(workbench.stack.demo)
-    with _stage(workbench, emit, keep=keep) as guard:
-        ports = Ports(
-            runtime=workbench.runtime,
-            start=lambda emit: start(workbench.runtime, (), timeout=START_SECONDS, emit=emit),
-            bench=lambda emit: _bench(workbench, guard, emit),
-            clock=SystemClock(),
-        )
-        return run(asked, ports, emit)
+    ports = Ports(
+        runtime=workbench.runtime,
+        start=lambda emit: start(workbench.runtime, (), timeout=START_SECONDS, emit=emit),
+        bench=lambda emit: _bench(workbench, guard, emit),
+        clock=SystemClock(),
+    )
+    return run(asked, ports, emit)
 
 
 @contextmanager
-def _stage(workbench: Workbench, emit: Emit, *, keep: bool) -> Iterator[Guard]:
-    """The demo's stack from its start to its end; when devctl itself is killed the guard takes it away."""
+def _stage(workbench: Workbench, emit: Emit, *, keep: bool, as_json: bool) -> Iterator[Guard]:
+    """The demo's stack from its start to its end; when devctl itself is killed the guard takes it away.
+
+    One demo at a time: only who has the guard may clear away what an earlier one left.
+    """
     from devctl.cli.measured import guarded
     from devctl.demo import events, stage
     from devctl.stack.clock import SystemClock
@@ -95,11 +97,15 @@ def _stage(workbench: Workbench, emit: Emit, *, keep: bool) -> Iterator[Guard]:
 
     clock = SystemClock()
     with guarded(workbench) as guard:
-        stop = guard.add(Stop(volumes=True))
-        yield guard
+        for left_over in stage.left_over(workbench.settings):
+            stage.clear(Workbench(left_over).runtime, left_over)
+        stage.prepare(workbench.settings)
+        options.announce(workbench, as_json=as_json)
         if keep:
-            guard.drop(stop)
+            yield guard
             return
+        guard.add(Stop(volumes=True))
+        yield guard
         emit(events.Begun("stop", "every service"))
         begun = clock.now()
         guard.undo_all()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from devctl.demo.stage import NAME
 from devctl.errors import DevctlError
 
 CORRELATION_HEADER = "X-Correlation-ID"
@@ -79,10 +80,10 @@ def send(request: Request, host: str, port: int, *, timeout: float = 10.0) -> An
         raise DevctlError(
             f"{request.method} {request.path} answered {refused.code}",
             details=[text],
-            hint=f"devctl logs {request.service} --stack demo",
+            hint=f"devctl demo --keep, then: devctl logs {request.service} --stack {NAME}",
         ) from refused
     except (OSError, ValueError) as broken:
         raise DevctlError(
             f"{request.method} http://{host}:{port}{request.path} failed: {broken}",
-            hint=f"devctl logs {request.service} --stack demo",
+            hint=f"devctl demo --keep, then: devctl logs {request.service} --stack {NAME}",
         ) from broken

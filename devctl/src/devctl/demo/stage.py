@@ -13,11 +13,10 @@ NAME = "demo"
 
 def left_over(settings: Settings) -> list[Settings]:
     """The demo's stack where one still is, kept or left by a killed demo: with the runtime it was started on."""
-    mine = dataclasses.replace(settings, stack=NAME)
     if NAME not in identity.known(settings):
         return []
-    last = identity.last_runtime(mine)
-    return [dataclasses.replace(mine, runtime=last)] if last else []
+    last = identity.last_runtime(settings)
+    return [dataclasses.replace(settings, runtime=last)] if last else []
 
 
 def clear(runtime: Runtime, settings: Settings) -> None:
@@ -31,19 +30,17 @@ def forget(settings: Settings) -> None:
     identity.forget(settings)
 
 
-def prepare(settings: Settings) -> Settings:
-    """Make the demo's stack known and return its settings; a port that is taken becomes any free one."""
-    mine = dataclasses.replace(settings, stack=NAME)
-    usual = _ports(settings)
+def prepare(mine: Settings) -> None:
+    """Make the demo's stack known; a port that is taken becomes any free one."""
+    usual = _ports(dataclasses.replace(mine, stack=""))
     overrides: dict[str, str] = {}
-    for variable in file.port_variables(settings):
+    for variable in file.port_variables(mine):
         # Which ports a variable stands for shows when it alone is changed.
         identity.create(mine, {variable: "0"})
         stands_for = [usual[place] for place, published in _ports(mine).items() if published == 0 and usual[place]]
         if not all(map(ports.free, stands_for)):
             overrides[variable] = "0"
     identity.create(mine, overrides)
-    return mine
 
 
 def _ports(settings: Settings) -> dict[tuple[str, int], int]:
