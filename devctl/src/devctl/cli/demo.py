@@ -75,9 +75,10 @@ def _told(workbench: Workbench, guard: Guard, emit: Emit) -> Report:
             hint='x-devctl: {demo: {service: service1, port: 8001, request: "POST /api/orders", body: {…}}}',
         )
     asked = Request.read(workbench.stack.demo)
+    replicas = dict.fromkeys(workbench.stack.workers[:1], WORKERS)  # from the start: then the bench scales nothing
     ports = Ports(
         runtime=workbench.runtime,
-        start=lambda emit: start(workbench.runtime, (), timeout=START_SECONDS, emit=emit),
+        start=lambda emit: start(workbench.runtime, (), timeout=START_SECONDS, scale=replicas, emit=emit),
         bench=lambda emit: _bench(workbench, guard, emit),
         clock=SystemClock(),
     )
