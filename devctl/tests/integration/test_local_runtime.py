@@ -22,7 +22,9 @@ from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import explain, file, identity
 from devctl.stack.local import LocalRuntime, redis
+from devctl.stack.local import runtime as local_runtime
 from devctl.stack.local.place import Place
+from devctl.stack.local.supervisor import Supervisor
 from devctl.stack.port import Replica
 from devctl.stack.start import ServiceStart, StartReport, start
 
@@ -42,7 +44,7 @@ services:
     image: worker
     command: ["${{SHELL_PROGRAM:-sh}}", -c, "${{WORKER_RUNS:-exec sleep 600}}"]
     restart: ${{RESTART:-unless-stopped}}
-    stop_grace_period: 1s
+    stop_grace_period: ${{WORKER_GRACE:-1s}}
     depends_on: {{redis: {{condition: service_healthy}}}}
     environment: {{URL: "redis://redis:6379/0", HEALTH_FILE: /tmp/health, SECRET: "${{SECRET:-}}"}}
     healthcheck: {{test: [CMD-SHELL, "${{WORKER_CHECK:-true}}"], start_period: 1s, interval: 1s, start_interval: 100ms}}
@@ -281,6 +283,81 @@ def test_a_killed_supervisor_leaves_children_and_stop_ends_them(checkout: Checko
     runtime.stop()
     assert [] == checkout.processes()
     assert [] == runtime.status()
+
+
+def test_a_stop_of_one_service_that_a_killed_supervisor_left(checkout: Checkout) -> None:
+    ending = "trap 'sleep 0.5; touch finished; exit' TERM; while :; do sleep 0.1; done"
+    ready(checkout.open(WORKER_RUNS=ending), "worker", "web")
+    checkout.supervisor().kill()
+    runtime = checkout.open()
+    pids = {replica.name: replica.pid for replica in runtime.status()}
+
+    runtime.stop(["worker"])
+
+    assert (checkout.root / "finished").exists(), "it had its grace"
+    assert pids["worker-1"] not in [p.pid for p in checkout.processes()]
+    assert [("redis-1", "running"), ("web-1", "running")] == [(r.name, r.state) for r in runtime.status()]
+    assert pids["web-1"] in [p.pid for p in checkout.processes()], "the others go on"
+
+
+def test_a_stop_of_one_service_under_a_supervisor_that_does_not_hear(checkout: Checkout) -> None:
+    ready(checkout.open(), "worker")
+    shutil.rmtree(checkout.place.runtime)
+    runtime = checkout.open()
+
+    runtime.stop(["worker"])
+
+    time.sleep(0.5)  # a supervisor would have started it again
+    assert [] == [p for p in checkout.processes() if "sleep" in p.name()]
+    assert [("redis-1", "running")] == [(r.name, r.state) for r in runtime.status()]
+
+
+def test_a_restart_of_what_a_killed_supervisor_left_says_that_it_lives_and_cannot_be(checkout: Checkout) -> None:
+    ready(checkout.open(), "worker")
+    checkout.supervisor().kill()
+    runtime = checkout.open()
+
+    with pytest.raises(DevctlError, match="worker-1 cannot be restarted in place: it lives on") as problem:
+        runtime.restart(["worker"])
+
+    assert "begin anew: devctl up redis worker" == problem.value.hint
+    runtime.stop(["worker"])
+    with pytest.raises(DevctlError, match="worker does not run"):
+        runtime.restart(["worker"])
+
+
+@pytest.mark.parametrize("then", ["up", "down", "down worker"])
+def test_a_supervisor_that_is_ending_is_waited_for_and_its_programs_have_their_grace(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    monkeypatch.setattr(local_runtime, "_LEFTOVER_GRACE_SECONDS", 0.0)
+    # Longer than anything else here that could end it: a shutdown takes 2.5 seconds.
+    ending = "trap 'sleep 4; touch finished; exit' TERM; while :; do sleep 0.1; done"
+    runtime = checkout.open(WORKER_RUNS=ending, WORKER_GRACE="20s")
+    before = ready(runtime, "worker")
+    supervisor = checkout.supervisor()
+    supervisor.terminate()
+    wait(Supervisor(checkout.place).ending)
+    assert "running" == {r.name: r.state for r in runtime.status()}["worker-1"], "it answers no question any more"
+
+    if then == "up":
+        again = ready(checkout.open(), "worker")
+        assert before["worker-1"].pid != again["worker-1"].pid
+    else:
+        runtime.stop(["worker"] if "worker" in then else None)
+        assert "worker-1" not in [replica.name for replica in runtime.status()]
+
+    assert (checkout.root / "finished").exists(), "it had its grace"
+    assert before["worker-1"].pid not in [p.pid for p in checkout.processes()]
+
+
+def test_a_supervisor_that_ends_between_question_and_order_is_a_named_problem(checkout: Checkout) -> None:
+    ready(checkout.open(WORKER_RUNS="trap 'sleep 0.5; exit' TERM; while :; do sleep 0.1; done"), "worker")
+    supervisor = Supervisor(checkout.place)
+    checkout.supervisor().terminate()
+    wait(supervisor.ending)
+    with pytest.raises(DevctlError, match="supervisord stopped answering"):
+        supervisor.stop(["worker-1"], 1.0)
 
 
 def test_a_start_over_what_a_killed_supervisor_left(checkout: Checkout) -> None:

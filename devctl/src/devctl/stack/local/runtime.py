@@ -62,7 +62,7 @@ class LocalRuntime:
     def start(self, *services: str, replicas: int | None = None) -> None:
         """Start, change or leave alone, so that each runs as the Compose file says; all or, on an error, none."""
         with self._place.alone():
-            if not self._supervisor.answers():
+            if not self._supervised():
                 self._end_leftovers()
             self._place.make()
             saved, running = program.saved(self._place), self._supervisor.processes()
@@ -102,16 +102,16 @@ class LocalRuntime:
         with self._place.alone():
             saved = program.saved(self._place)
             gone = {name for name, p in saved.items() if services is None or p.service in services}
+            self._end(gone, saved)
             if self._supervisor.answers():
-                self._end(gone, saved)
                 self._supervisor.configure(p.entry for p in program.saved(self._place).values())
             if services is None or gone == set(saved):
                 self._end_leftovers()
                 identity.remember_runtime(self._settings, "")
             for name in gone:
                 self._place.log(name).unlink(missing_ok=True)
-            if volumes:
-                for service in self.stack.services if services is None else services:
+            if volumes and services is None:
+                for service in self.stack.services:
                     shutil.rmtree(self._place.data(service), ignore_errors=True)
 
     def restart(self, services: Sequence[str]) -> None:
@@ -119,8 +119,8 @@ class LocalRuntime:
         with self._place.alone():
             saved = program.saved(self._place)
             names = [name for name, p in saved.items() if p.service in services]
-            if not names or not self._supervisor.answers():
-                raise DevctlError(f"{' and '.join(services)} does not run", hint=f"devctl up {' '.join(services)}")
+            if not names or not self._supervised():
+                raise self._beyond_restart(services, saved)
             self._supervisor.stop(names, _patience(saved[name] for name in names))
             self._supervisor.start(names)
 
@@ -166,18 +166,43 @@ class LocalRuntime:
                 book.make_sure(definition, number, file.port_variables_of(self._settings, service))
         return [Programs(self._settings, self.stack, self._place, book).make(definition, n) for n in numbers]
 
+    def _supervised(self) -> bool:
+        """Whether a supervisor is there; one that is ending is waited for: it gives each program its grace, in turn."""
+        if self._supervisor.ending():
+            self._supervisor.wait_for_end(sum(_patience([p]) for p in program.saved(self._place).values()))
+        return self._supervisor.answers()
+
+    def _beyond_restart(self, services: Sequence[str], saved: Mapping[str, Program]) -> DevctlError:
+        """Say why these cannot be restarted in place."""
+        option = f" --stack {self._settings.stack}" if self._settings.stack else ""
+        replicas = self._replicas({name: p for name, p in saved.items() if p.service in services})
+        if not (living := [replica.name for replica in replicas if replica.state == "running"]):
+            return DevctlError(f"{' and '.join(services)} does not run", hint=f"devctl up {' '.join(services)}{option}")
+        everything = " ".join(dict.fromkeys(p.service for p in saved.values()))
+        return DevctlError(
+            f"{' and '.join(living)} cannot be restarted in place: it lives on, but its supervisor was killed",
+            hint=f"begin anew: devctl up {everything}{option}",
+        )
+
     def _end(self, names: Iterable[str], saved: Mapping[str, Program]) -> None:
-        """Stop programs, dependents first and the broker last, and forget them."""
+        """Stop programs, dependents first and the broker last, and forget them; with or without a supervisor."""
         left = set(names)
+        if not left:
+            return
+        if not (supervised := self._supervised()):
+            self._supervisor.kill()  # one that lives and does not hear would start again what is ended here
         levels = self.stack.levels(self.stack.services)
         order = [[s for s in level if s != self.stack.broker] for level in reversed(levels)]
         for level in [*order, [self.stack.broker], None]:  # None: services that left the Compose file
             group = {n for n in left if level is None or saved[n].service in level}
             if group:
                 lives = self._journal.lives()
-                self._supervisor.stop(group, _patience(saved[name] for name in group))
-                self._supervisor.remove(group)
-                end(_known(lives[name] for name in group if name in lives), 0.0)  # what it left running itself
+                grace = max(saved[name].stop_grace_seconds for name in group)
+                if supervised:
+                    self._supervisor.stop(group, grace + _BEYOND_GRACE_SECONDS)
+                    self._supervisor.remove(group)
+                    grace = 0.0  # that is over; what is there now, a service left running itself
+                end(_known(lives[name] for name in group if name in lives), grace)
             left -= group
         for name in names:
             self._place.program(name).unlink(missing_ok=True)

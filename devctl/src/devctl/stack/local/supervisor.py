@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from devctl.stack.local.processes import Known, end
 
 BACKOFF, EXITED = 30, 100
 _ALIVE = (10, 20, BACKOFF, 40)  # STARTING, RUNNING, …, STOPPING
+_SHUTDOWN_STATE = 6  # the fault that every call gets while it stops its programs
 _ANSWER_SECONDS = 5.0
 _START_SECONDS = 15.0  # a cold disk and a busy machine; 0.2 s otherwise
 _POLL_SECONDS = 0.01
@@ -53,6 +55,10 @@ class Process:
         return self.state in _ALIVE
 
 
+class Ending(ConnectionError):
+    """It was told to end: it stops its programs, and does nothing else any more."""
+
+
 class Supervisor:
     """The supervisor of one stack."""
 
@@ -68,6 +74,33 @@ class Supervisor:
         except OSError:
             return False
         return True
+
+    def ending(self) -> bool:
+        """Whether it was told to end and is busy with that."""
+        try:
+            self._call("getState")
+        except Ending:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def wait_for_end(self, within_seconds: float) -> None:
+        """Return when it has ended, or after that time."""
+        known = self.identity()
+        deadline = time.monotonic() + within_seconds
+        while known and known.alive() and time.monotonic() < deadline:
+            _reap()
+            time.sleep(_POLL_SECONDS)
+        _reap()
+
+    def kill(self) -> None:
+        """End one that does not answer, and not what it runs."""
+        known = self.identity()
+        if known and known.alive():
+            with suppress(ProcessLookupError):
+                os.kill(known.pid, signal.SIGKILL)
+            self.wait_for_end(_ANSWER_SECONDS)
 
     def launch(self) -> None:
         """Start it, with no programs; returns when it answers."""
@@ -103,12 +136,8 @@ class Supervisor:
         """End it, and what it still runs."""
         with suppress(OSError, xmlrpc.client.Error):
             self._call("shutdown")
-        known = self.identity()
-        deadline = time.monotonic() + grace_seconds
-        while known and known.alive() and time.monotonic() < deadline:
-            _reap()
-            time.sleep(_POLL_SECONDS)
-        if known and known.alive():
+        self.wait_for_end(grace_seconds)
+        if (known := self.identity()) and known.alive():
             end([known], 0.5)
         _reap()
 
@@ -139,9 +168,9 @@ class Supervisor:
 
     def add(self, names: Iterable[str]) -> None:
         """Read the configuration again, take these programs in and start them; does not wait for them."""
-        self._call("reloadConfig")
+        self._tell("reloadConfig")
         for name in names:
-            self._call("addProcessGroup", name)
+            self._tell("addProcessGroup", name)
             self._start(name)
 
     def start(self, names: Iterable[str]) -> None:
@@ -154,7 +183,7 @@ class Supervisor:
         names = set(names)
         for name in names:
             with suppress(xmlrpc.client.Fault):  # not running: what we want
-                self._call("stopProcess", name, False)
+                self._tell("stopProcess", name, False)
         deadline = time.monotonic() + within_seconds
         while any(process.alive for name, process in self.processes().items() if name in names):
             if time.monotonic() > deadline:
@@ -165,7 +194,7 @@ class Supervisor:
         """Forget stopped programs."""
         for name in names:
             with suppress(xmlrpc.client.Fault):
-                self._call("removeProcessGroup", name)
+                self._tell("removeProcessGroup", name)
 
     @property
     def _configuration(self) -> Path:
@@ -178,7 +207,17 @@ class Supervisor:
     def _start(self, name: str) -> None:
         # It raises also when the program was quick to fail; status tells that better.
         with suppress(xmlrpc.client.Fault):
-            self._call("startProcess", name, False)
+            self._tell("startProcess", name, False)
+
+    def _tell(self, method: str, *arguments: object) -> None:
+        """Have it do something; it answered a moment ago."""
+        try:
+            self._call(method, *arguments)
+        except OSError as gone:
+            raise DevctlError(
+                f"supervisord stopped answering in the middle of this: {gone}",
+                hint="the same command once more; devctl doctor says what is left",
+            ) from gone
 
     def _call(self, method: str, *arguments: object) -> Any:
         transport = _Transport(str(self._place.socket))
@@ -187,6 +226,10 @@ class Supervisor:
                 return getattr(server.supervisor, method)(*arguments)
             except (http.client.HTTPException, xmlrpc.client.ProtocolError) as broken:
                 raise ConnectionError(str(broken)) from broken
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode == _SHUTDOWN_STATE:
+                    raise Ending("it is ending") from fault
+                raise
 
 
 def _reap() -> None:
