@@ -234,6 +234,18 @@ def test_down_keeps_the_data_unless_told(fakes: Any, run: Any) -> None:
     assert "stop --volumes" == fakes.runtime.calls[-1]
 
 
+def test_data_goes_as_a_whole_or_not_at_all(fakes: Any, run: Any) -> None:
+    run("up")
+    before = list(fakes.runtime.calls)
+
+    ran = run("down", "redis", "--volumes")
+
+    assert (2, "") == (ran.code, ran.out)
+    assert "--volumes removes the whole stack's data, not that of single services" in ran.err
+    assert "→ devctl down --volumes" in ran.err
+    assert before == fakes.runtime.calls, "nothing was done"
+
+
 def test_down_of_one_service_leaves_the_others(fakes: Any, run: Any) -> None:
     run("up")
 

@@ -15,7 +15,9 @@ def down(
         list[str] | None,
         typer.Argument(metavar="[SERVICE]…", help="These only; none: all.", autocompletion=options.complete_services),
     ] = None,
-    volumes: Annotated[bool, typer.Option("--volumes", "-v", help="Remove the data as well.")] = False,
+    volumes: Annotated[
+        bool, typer.Option("--volumes", "-v", help="Remove the whole stack's data as well; not with services.")
+    ] = False,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
@@ -29,11 +31,13 @@ def down(
     Examples:
       devctl down
       devctl down worker                   one service, the others go on
+      devctl down --volumes                all, with the data
       devctl down --stack k3f9             an isolated stack, with its data
 
     \b
     Exit codes: 0 done, 1 could not, 2 usage
     """
+    from devctl.errors import UsageError
     from devctl.stack import identity
     from devctl.stack.clock import SystemClock
     from devctl.ui import services as ui
@@ -42,6 +46,12 @@ def down(
     workbench = options.open_workbench(runtime, stack)
     settings = workbench.settings
     names = workbench.stack.resolve(services or ()) or None
+    if volumes and names is not None:
+        option = f" --stack {settings.stack}" if settings.stack else ""
+        raise UsageError(
+            "--volumes removes the whole stack's data, not that of single services",
+            hint=f"devctl down --volumes{option}",
+        )
     options.announce(workbench, as_json=as_json)
     clock = SystemClock()
     begun = clock.now()

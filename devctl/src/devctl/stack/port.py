@@ -93,7 +93,10 @@ class Runtime(Protocol):
         """Replica name -> what it uses."""
 
     def stop(self, services: Sequence[str] | None = None, *, volumes: bool = False) -> None:
-        """Stop these services and remove them; None: all, and everything else the stack owns, with volumes its data."""
+        """Stop these services and remove them; None: all, and everything else the stack owns, with volumes its data.
+
+        volumes means nothing together with services: data goes as a whole.
+        """
 
     def restart(self, services: Sequence[str]) -> None:
         """Restart the replicas of these services in place; returns when they were told, not when they are ready."""

@@ -23,8 +23,8 @@ STEPS: list[Step] = [
     Leave("bench.r"),
     Forget("r", ("bench.r", "bench.r.orders"), 3),
     Scale("worker", 1),
-    Stop(),
-    Stop(("worker", "redis"), volumes=True),
+    Stop(volumes=True),
+    Stop(("worker", "redis")),
 ]
 
 

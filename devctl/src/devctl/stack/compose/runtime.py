@@ -91,7 +91,7 @@ class ComposeRuntime:
                 self._library.compose.down(remove_orphans=True, volumes=volumes, quiet=True)
                 identity.remember_runtime(self._settings, "")
             elif names := sorted({c.replica.service for c in present} & set(services)):
-                self._library.compose.rm(names, stop=True, volumes=volumes)
+                self._library.compose.rm(names, stop=True)
         except DockerException as failed:
             raise problems.call("docker compose down", failed.stderr or "") from failed
 
