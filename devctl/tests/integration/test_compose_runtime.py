@@ -260,6 +260,16 @@ def test_an_isolated_stack_runs_beside_the_first_and_goes_alone(open_: Open, roo
     assert ([], 1) == (blue.status(), len(own.status()))
 
 
+@pytest.mark.parametrize("name", ["docker.io/library/redis:8-alpine", "library/redis:8-alpine"])
+def test_an_image_that_is_here_is_found_by_its_longer_names(open_: Open, name: str) -> None:
+    start(open_(), ["redis"])
+
+    runtime = open_(REDIS_IMAGE=name)
+
+    assert [] == runtime.missing_images(["redis"])
+    assert ["redis"] == open_(REDIS_IMAGE="docker.io/library/redis:nosuch").missing_images(["redis"])
+
+
 def test_an_image_that_cannot_be_pulled_says_so_and_what_else_there_is(open_: Open) -> None:
     runtime = open_(REDIS_IMAGE="localhost:1/nosuch/redis:0")
 

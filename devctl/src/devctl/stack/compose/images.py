@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from devctl.stack.compose import problems
-from devctl.stack.compose.client import Client
+from devctl.stack.compose.client import Client, Failed
 from devctl.stack.compose.fingerprints import Fingerprints, fingerprint
 from devctl.stack.compose.following import following
 from devctl.stack.model import Stack
@@ -38,8 +38,8 @@ class Images:
             prints = {name: fingerprint(build) for name, build in builds.items()}  # before: a change meanwhile is new
             self._build(list(builds), emit)
             ids = self._ids()
-            images = {name: self._name(name) for name in builds}
-            self._known.remember({image: (ids[image], prints[n]) for n, image in images.items() if image in ids})
+            images = {self._name(name): prints[name] for name in builds}
+            self._known.remember({image: (id_, p) for image, p in images.items() if (id_ := self._id(image, ids))})
 
     def _name(self, service: str) -> str:
         name = self._stack.services[service].image or f"{self._stack.name}-{service}"
@@ -54,11 +54,20 @@ class Images:
 
     def _current(self, service: str, ids: Mapping[str, str]) -> bool:
         image, build = self._name(service), self._stack.services[service].build
-        if "@" in image:  # by digest: such an image has no name in the list
-            return bool(self._client.docker("image", "ls", "--quiet", image))
-        if image not in ids:
+        if not (id_ := self._id(image, ids)):
             return False
-        return build is None or self._known.current(image, ids[image], fingerprint(build))
+        return build is None or self._known.current(image, id_, fingerprint(build))
+
+    def _id(self, image: str, ids: Mapping[str, str]) -> str:
+        """Return the id of an image; "" where it is not here."""
+        if image in ids:
+            return ids[image]
+        try:  # the list knows no digests, and one name of each: `redis:8` is docker.io/library/redis:8, too
+            return self._client.call("docker", "image", "inspect", "--format", "{{.Id}}", image).strip()
+        except Failed as absent:
+            if problem := problems.engine_gone(absent.errors):
+                raise problem from absent
+            return ""
 
     def _build(self, services: Sequence[str], emit: Emit) -> None:
         said: list[str] = []
