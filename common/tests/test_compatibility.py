@@ -125,6 +125,87 @@ def test_a_harmless_change_passes(where: str, value: Any) -> None:
     assert [] == breaks(BASE, changed(where, value))
 
 
+def was_and_became(was: Any, became: Any, part: str = "payload") -> list[str]:
+    """What is told when a field turns from one schema to another."""
+
+    def contract(field: Any) -> Schema:
+        empty: Schema = {"name": "t", "queue": "q", "payload": {}, "result": {}}
+        return empty | {part: {"type": "object", "properties": {"f": field}, "required": ["f"]}}
+
+    return breaks(contract(was), contract(became))
+
+
+INTEGER, TEXT, FLAG = {"type": "integer"}, {"type": "string"}, {"type": "boolean"}
+TEXTS: Schema = {"type": "array", "items": TEXT}
+PAIR: Schema = {"type": "array", "prefixItems": [INTEGER, TEXT], "minItems": 2, "maxItems": 2}
+
+
+@pytest.mark.parametrize(
+    ("was", "became", "told"),
+    [
+        ({"oneOf": [TEXT, INTEGER]}, {"oneOf": [TEXT]}, "payload.f: integer is not accepted any more"),
+        ({"oneOf": [TEXT, INTEGER]}, TEXT, "payload.f: integer is not accepted any more"),
+        ({"anyOf": [TEXT, FLAG]}, {"oneOf": [TEXT, INTEGER]}, "payload.f: boolean is not accepted any more"),
+        (
+            {"oneOf": [TEXT, {"type": "null"}]},
+            {"oneOf": [TEXT | {"maxLength": 3}, {"type": "null"}]},
+            "payload.f: string is not accepted any more",
+        ),
+        (PAIR, PAIR | {"prefixItems": [INTEGER, INTEGER]}, "payload.f[1]: string became integer"),
+        (PAIR, PAIR | {"prefixItems": [TEXT, INTEGER]}, "payload.f[0]: integer became string"),
+        (PAIR, TEXTS, "payload.f[0]: integer became string"),
+        (TEXTS, TEXTS | {"prefixItems": [INTEGER]}, "payload.f[0]: string became integer"),
+        (PAIR | {"maxItems": 3}, PAIR | {"maxItems": 3, "items": False}, "payload.f[]: not accepted any more"),
+        ({"type": "array"}, TEXTS, "payload.f[]: anything became string"),
+        ({"type": "object"}, {"type": "object", "additionalProperties": TEXT}, "payload.f.*: anything became string"),
+        (TEXT | {"const": "a"}, TEXT | {"const": "b"}, "payload.f: a is not accepted any more"),
+        (TEXT | {"enum": ["a", "b"]}, TEXT | {"const": "a"}, "payload.f: b is not accepted any more"),
+        (TEXT, TEXT | {"const": "a"}, "payload.f: only a now"),
+        (TEXTS, TEXTS | {"contains": {"const": "a"}}, "payload.f.contains: a keyword that this check does not know"),
+        (TEXTS | {"contains": {"const": "a"}}, TEXTS, "payload.f.contains: a keyword that this check does not know"),
+        (TEXT, {"anyOf": [TEXT, {"not": TEXT}]}, "payload.f.anyOf[1].not: a keyword that this check does not know"),
+        ({"anyOf": [TEXT, FLAG]}, {"anyOf": [TEXT, FLAG], "maxLength": 3}, "payload.f: string is not accepted any"),
+    ],
+)
+def test_a_break_in_any_part_of_a_schema_is_named(was: Any, became: Any, told: str) -> None:
+    found = was_and_became(was, became)
+    assert any(problem.startswith(told) for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("was", "became"),
+    [
+        ({"oneOf": [TEXT, INTEGER]}, {"oneOf": [INTEGER, TEXT, FLAG]}),
+        ({"anyOf": [TEXT, INTEGER]}, {"oneOf": [TEXT, INTEGER]}),
+        (TEXT, {"oneOf": [TEXT, INTEGER]}),
+        (PAIR, PAIR | {"prefixItems": [{"type": "number"}, TEXT]}),
+        (PAIR, PAIR | {"prefixItems": [INTEGER, TEXT, FLAG], "maxItems": 3}),
+        (TEXTS, {"type": "array"}),
+        (TEXT | {"const": "a"}, TEXT | {"enum": ["a", "b"]}),
+        (TEXT | {"const": "a"}, TEXT | {"const": "a", "description": "other words"}),
+        (TEXT | {"const": "a"}, TEXT),
+        (TEXTS | {"contains": TEXT}, TEXTS | {"contains": TEXT, "title": "Texts"}),
+    ],
+)
+def test_a_harmless_change_in_any_part_of_a_schema_passes(was: Any, became: Any) -> None:
+    assert [] == was_and_became(was, became)
+
+
+def test_one_more_value_of_a_literal_breaks_callers_only_in_a_result() -> None:
+    one, two = TEXT | {"const": "a"}, TEXT | {"enum": ["a", "b"]}
+    told = "result, for callers of the old version.f: b is not accepted any more"
+    assert ([], [told]) == (was_and_became(one, two), was_and_became(one, two, "result"))
+
+
+def test_a_keyword_that_refers_to_what_may_have_changed_is_refused() -> None:
+    def contract(line: Schema) -> Schema:
+        payload = {"$defs": {"Line": line}, "type": "array", "contains": {"$ref": "#/$defs/Line"}}
+        return {"name": "t", "queue": "q", "payload": payload, "result": {}}
+
+    assert [] == breaks(contract(TEXT), contract(TEXT))
+    assert breaks(contract(TEXT), contract(INTEGER))[0].startswith("payload.contains: a keyword that this check")
+
+
 def test_renaming_a_required_field_is_two_problems() -> None:
     renamed = changed(f"{FIELDS}/title", BASE["payload"]["properties"]["name"])
     del renamed["payload"]["properties"]["name"]

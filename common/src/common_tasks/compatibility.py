@@ -24,7 +24,12 @@ Schema = dict[str, Any]
 
 LOWER_LIMITS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 UPPER_LIMITS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
-OTHER_LIMITS = ("pattern", "format", "multipleOf", "uniqueItems", "const")
+OTHER_LIMITS = ("pattern", "format", "multipleOf", "uniqueItems")
+CHOICES = ("anyOf", "oneOf")
+# Where schemas lie in a schema: by name, in a list, alone.
+NAMED, LISTED, SINGLE = ("properties", "$defs"), (*CHOICES, "prefixItems"), ("items", "additionalProperties")
+COMPARED = {*LOWER_LIMITS, *UPPER_LIMITS, *OTHER_LIMITS, "type", "enum", "const", "required", "$ref"}
+SAYS_NOTHING = {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "discriminator"}
 
 
 def snapshot(contract: Contract[Any, Any]) -> Schema:
@@ -40,6 +45,8 @@ def snapshot(contract: Contract[Any, Any]) -> Schema:
 def breaks(old: Schema, new: Schema) -> list[str]:
     """What makes the new contract unable to read what the old one wrote, or the old one what the new one answers."""
     found = [] if old["queue"] == new["queue"] else [f"queue: {old['queue']} became {new['queue']}"]
+    for part in ("payload", "result"):
+        found += [f"{part}{problem}" for problem in _not_understood(old[part], new[part])]
     found += [f"payload{problem}" for problem in Reading(old["payload"], new["payload"]).problems()]
     found += [f"result{problem}" for problem in Reading(old["result"], new["result"]).problems()]
     # A caller is older than the worker for a while. It skips fields that it does not know, and misses those it does.
@@ -72,18 +79,40 @@ class Reading:
             return
         yield from _limits(old, new, at)
         yield from self._fields(old, new, at)
-        for key, where in (("items", "[]"), ("additionalProperties", ".*")):
-            if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
-                yield from self._any(old[key], new[key], at + where)
+        yield from self._items(old, new, at)
+
+    def _items(self, old: Schema, new: Schema, at: str) -> Iterator[str]:
+        """Position by position, as far as either has named positions, then what may follow."""
+        before, after = old.get("prefixItems", []), new.get("prefixItems", [])
+        positions = max(len(before), len(after))
+        longest = old.get("maxItems", positions + 1)
+        for position in range(min(positions + 1, longest)):
+            was = before[position] if position < len(before) else old.get("items", {})
+            now = after[position] if position < len(after) else new.get("items", {})
+            yield from self._inner(was, now, f"{at}[{position if position < positions else ''}]")
+
+    def _inner(self, old: Schema | bool, new: Schema | bool, at: str) -> Iterator[str]:
+        """Of schemas that may be True for "anything" and False for "nothing"."""
+        if old is False or new is True or new == {}:
+            return
+        if new is False:
+            yield f"{at}: not accepted any more"
+            return
+        yield from self._any({} if isinstance(old, bool) else old, {} if isinstance(new, bool) else new, at)
 
     def _fields(self, old: Schema, new: Schema, at: str) -> Iterator[str]:
         before, after = old.get("properties", {}), new.get("properties", {})
-        closed = new.get("additionalProperties") is False
-        if closed and old.get("additionalProperties", True) is not False and not self.skips_unknown:
+        others_before, others = old.get("additionalProperties", True), new.get("additionalProperties", True)
+        closed = others is False
+        if closed and others_before is not False and not self.skips_unknown:
             yield f"{at}: unknown fields are refused now"
+        if not closed:
+            yield from self._inner(others_before, others, f"{at}.*")
         for name in before.keys() - after.keys():
             if closed and not self.skips_unknown:
                 yield f"{at}.{name}: removed or renamed"
+            elif not closed:
+                yield from self._inner(before[name], others, f"{at}.{name}")
         for name in sorted(set(new.get("required", [])) - set(old.get("required", []))):
             yield f"{at}.{name}: required now" if name in before else f"{at}.{name}: new and required"
         for name in before.keys() & after.keys():
@@ -91,12 +120,46 @@ class Reading:
 
 
 def _variants(schema: Schema, root: Schema) -> list[Schema]:
-    """The alternatives of a schema, references followed."""
-    while "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-    if "anyOf" not in schema:
-        return [schema]
-    return [variant for one in schema["anyOf"] for variant in _variants(one, root)]
+    """The alternatives of a schema, references followed; what stands beside them holds for each."""
+    if "$ref" in schema:
+        beside = {key: value for key, value in schema.items() if key != "$ref"}
+        return _variants(root["$defs"][schema["$ref"].removeprefix("#/$defs/")] | beside, root)
+    for choice in CHOICES:
+        if choice in schema:
+            beside = {key: value for key, value in schema.items() if key != choice}
+            return [variant for one in schema[choice] for variant in _variants(beside | one, root)]
+    return [schema]
+
+
+def _not_understood(old: Schema, new: Schema) -> Iterator[str]:
+    """Keywords that this check does not compare: it cannot tell whether their change is harmless, so it says no."""
+    before, after = dict(_unknown(old, "")), dict(_unknown(new, ""))
+    for place in sorted(before.keys() | after.keys()):
+        # One that did not change is harmless, unless it speaks of something that lies elsewhere and may have changed.
+        if before.get(place) != after.get(place) or (old != new and "$ref" in json.dumps(after[place])):
+            yield f"{place}: a keyword that this check does not know; teach it to {Path(__file__).name}"
+
+
+def _unknown(schema: Any, at: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(schema, dict):  # True or False
+        return
+    for key, value in schema.items():
+        if key in NAMED:
+            for name, one in value.items():
+                yield from _unknown(one, f"{at}.{name}")
+        elif key in LISTED:
+            for position, one in enumerate(value):
+                yield from _unknown(one, f"{at}.{key}[{position}]")
+        elif key in SINGLE:
+            yield from _unknown(value, f"{at}.{key}")
+        elif key not in COMPARED | SAYS_NOTHING:
+            yield f"{at}.{key}", value
+
+
+def _values(schema: Schema) -> list[Any] | None:
+    """The only values that it takes, if it says so: a Literal of one value is a `const`, of several an `enum`."""
+    values: list[Any] | None = [schema["const"]] if "const" in schema else schema.get("enum")
+    return values
 
 
 def _wider(old: str | None, new: str | None) -> bool:
@@ -109,10 +172,13 @@ def _limits(old: Schema, new: Schema, at: str) -> Iterator[str]:
     tighter += [key for key in OTHER_LIMITS if key in new and new[key] != old.get(key)]
     for key in tighter:
         yield f"{at}: {key} became {new[key]} (was {old.get(key, 'not limited')})"
-    if "enum" in new and "enum" not in old:
-        yield f"{at}: only {', '.join(map(str, new['enum']))} now"
-    for value in old.get("enum", []):
-        if value not in new.get("enum", [value]):
+    before, after = _values(old), _values(new)
+    if after is None:
+        return
+    if before is None:
+        yield f"{at}: only {', '.join(map(str, after))} now"
+    for value in before or []:
+        if value not in after:
             yield f"{at}: {value} is not accepted any more"
 
 
