@@ -61,6 +61,27 @@ def test_the_first_touch_does_not_wait_for_a_turn(tmp_path: Path) -> None:
     heartbeat.stop()
 
 
+def test_a_file_that_cannot_be_touched_is_told_once_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    looked = threading.Semaphore(0)
+
+    def look() -> bool:
+        looked.release()
+        return True
+
+    folder = tmp_path / "run"
+    folder.touch()  # a file where the folder should be
+    heartbeat = Heartbeat(folder / "health", look, interval_seconds=0.001)
+    heartbeat.start()
+    for _ in range(5):
+        assert looked.acquire(timeout=5)
+    folder.unlink()
+    eventually((folder / "health").exists)
+    heartbeat.stop()
+    assert ["worker.heartbeat_failed"] == [record.message for record in caplog.records]
+
+
 class FakeConsumer:
     def __init__(self) -> None:
         self.task_consumer: object = object()

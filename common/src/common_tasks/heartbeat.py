@@ -1,8 +1,11 @@
 """A file that is touched while the worker consumes; `python -m common_tasks.health` tests its age."""
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+
+from common_tasks.events import emit
 
 TOUCH_SECONDS = 2.0  # the probe allows 15: a machine under load may be late seven times
 
@@ -27,7 +30,15 @@ class Heartbeat:
         self.path.unlink(missing_ok=True)
 
     def _run(self) -> None:
+        failing = False
         while not self._stopped.is_set():
             if self.alive():
-                self.path.touch()
+                try:
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                    self.path.touch()
+                    failing = False
+                except OSError as exc:  # a full disk, a folder taken away: it may heal, and the worker works meanwhile
+                    if not failing:
+                        emit("worker.heartbeat_failed", level=logging.WARNING, error=str(exc))
+                    failing = True
             self._stopped.wait(self.interval_seconds)
