@@ -46,6 +46,7 @@ class Availability:
             await asyncio.gather(self._watch, return_exceptions=True)
 
     async def _watching(self) -> None:
+        told = False
         while True:
             await asyncio.sleep(self._retry_seconds)
             try:
@@ -53,6 +54,10 @@ class Availability:
                 await self._recovered()
             except FAILURES as exc:
                 self._reason = faults.reason(exc)
+            except Exception as exc:  # a mistake of ours, say: whoever ends this loop refuses all orders for ever
+                if not told:
+                    log.exception("broker.watch_failed", error=str(exc))
+                told = True
             else:
                 self._reason = None
                 log.info("broker.back")
