@@ -71,3 +71,14 @@ def misbehaving_worker(worker_url: str, tmp_path_factory: pytest.TempPathFactory
     worker.wait_until_ready()
     yield worker
     worker.stop()
+
+
+@pytest.fixture
+def worker_of_its_own(redis_to_break: Any, tmp_path: Path) -> Iterator[RunningWorker]:
+    """A worker with a child process, on a Redis that the test may fill."""
+    worker = start_worker([str(HERE / "misbehaving.py")], redis_to_break.url, tmp_path, LOG_LEVEL="info")
+    worker.wait_until_ready()
+    yield worker
+    redis_to_break.stop()
+    worker.process.kill()
+    worker.process.wait()

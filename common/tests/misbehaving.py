@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pydantic
+import redis
 from celery import Celery
 
 from common_tasks import environment, logs
@@ -57,6 +58,7 @@ QUICK = RetryPolicy(limit=3, cap_seconds=0.01, base_seconds=0.001)
 
 misbehave = Contract(name="test.misbehave", queue="test", payload=Plan, result=Attempts, retries=QUICK)
 note = Contract(name="test.note", queue="notes", payload=Note, result=Attempts)
+fill = Contract(name="test.fill", queue="test", payload=Plan, result=Attempts, retries=QUICK)
 upper = Contract(name="test.upper", queue="test", payload=Upper, result=Text)
 join = Contract(name="test.join", queue="test", payload=Texts, result=Text)
 
@@ -94,6 +96,18 @@ def handle(plan: Plan, outcome: Outcome) -> Attempts:
     return Attempts(attempts=ATTEMPTS[plan.task_id])
 
 
+@implements(fill)
+def handle_fill(plan: Plan) -> Attempts:
+    """Redis is full from the first attempt on, until somebody gives it room."""
+    ATTEMPTS[plan.task_id] += 1
+    if ATTEMPTS[plan.task_id] == 1:
+        with redis.Redis.from_url(environment.load(CelerySettings).broker_url) as client:
+            client.config_set("maxmemory", 1)
+    if ATTEMPTS[plan.task_id] <= plan.failures:
+        raise failure(plan.how)
+    return Attempts(attempts=ATTEMPTS[plan.task_id])
+
+
 @implements(upper)
 def handle_upper(payload: Upper) -> Text:
     return Text(text=payload.text.upper())
@@ -105,7 +119,7 @@ def handle_join(payload: Texts) -> Text:
 
 
 def worker() -> Celery:
-    app = make_worker("misbehaving", [handle, handle_upper, handle_join], environment.load(CelerySettings))
+    app = make_worker("misbehaving", [handle, handle_fill, handle_upper, handle_join], environment.load(CelerySettings))
 
     @app.task(name="test.plain")
     def plain(text: str) -> str:

@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import pytest
+from redis import exceptions
 
 from common_tasks import environment
+from common_tasks.celery_app import make_app, make_worker
 from common_tasks.errors import SettingsError
 from common_tasks.settings import CelerySettings, LogSettings, Pool, WorkerSettings, celery_settings, transport_settings
 from common_tasks.tasks import CONTRACTS
@@ -116,6 +118,33 @@ def test_a_patient_app_retries_and_an_impatient_one_does_not() -> None:
     assert [True, False] == [one["task_publish_retry"] for one in (patient, impatient)]
     assert [5.0, 0.5] == [one["broker_transport_options"]["socket_timeout"] for one in (patient, impatient)]
     assert 0 == impatient["broker_transport_options"]["max_retries"]
+
+
+def test_a_worker_insists_on_storing_and_a_client_does_not() -> None:
+    settings = CelerySettings()
+    apps = make_worker("test", [], settings), make_app("test", settings), make_app("test", settings, patience_seconds=1)
+    assert [True, False, False] == [app.backend.always_retry for app in apps]
+    assert (float("inf"), 5_000) == (apps[0].backend.max_retries, apps[0].backend.max_sleep_between_retries_ms)
+
+
+@pytest.mark.parametrize(
+    ("error", "insists"),
+    [
+        (exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), True),
+        (exceptions.ReadOnlyError("You can't write against a read only replica."), True),
+        (exceptions.BusyLoadingError("Redis is loading the dataset in memory"), True),
+        (exceptions.MasterDownError("Link with MASTER is down"), True),
+        (exceptions.ResponseError("MISCONF Redis is configured to save RDB snapshots"), True),
+        (exceptions.ResponseError("Command # 1 (SETEX k 1 v) of pipeline caused error: MISCONF Redis is"), True),
+        (exceptions.ResponseError("NOREPLICAS Not enough good replicas to write."), True),
+        (exceptions.ConnectionError("Connection refused"), True),
+        (exceptions.ResponseError("Command # 1 (SET MISCONF 1) of pipeline caused error: ERR syntax error"), False),
+        (exceptions.NoPermissionError("this user has no permissions"), False),
+        (ValueError("MISCONF"), False),
+    ],
+)
+def test_storing_is_tried_again_when_redis_will_take_it_later(error: Exception, insists: bool) -> None:
+    assert insists == make_worker("test", [], CelerySettings()).backend.exception_safe_to_retry(error)
 
 
 def test_the_hot_path_is_one_function() -> None:

@@ -9,7 +9,7 @@ from common_tasks import correlation, environment, ledger
 from common_tasks.contract import Implementation
 from common_tasks.events import emit
 from common_tasks.running import run_worker
-from common_tasks.settings import CelerySettings, celery_settings
+from common_tasks.settings import CelerySettings, celery_settings, storing_settings
 
 __all__ = ["app", "make_app", "make_worker", "run_worker"]
 
@@ -34,6 +34,7 @@ def make_worker(
 ) -> Celery:
     """An app that runs what `service` owns, and nothing else."""
     made = make_app(service, settings)
+    made.add_defaults(storing_settings)
     for implementation in owns:
         implementation.register(made)
     made.owned_queues = tuple(dict.fromkeys(one.contract.queue for one in owns))  # type: ignore[attr-defined]

@@ -3,11 +3,12 @@
 import logging
 import time
 from datetime import datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pydantic
-from celery.exceptions import TaskPredicate
+from celery.exceptions import Reject, TaskPredicate
 
 from common_tasks import correlation, ledger
 from common_tasks.contract import Implementation, describe
@@ -15,12 +16,13 @@ from common_tasks.errors import PermanentError, TaskError, TransientError, Valid
 from common_tasks.events import emit, told
 from common_tasks.outcome import Outcome
 from common_tasks.redaction import redact
-from common_tasks.retries import TRANSIENT
+from common_tasks.retries import TRANSIENT, refused_for_now
 from common_tasks.schemas import TaskPayload
 
 if TYPE_CHECKING:
     from celery import Celery
 
+LONGEST_WAIT_SECONDS = 5.0  # between two attempts to publish a retry
 LONGEST_TEXT = 8_000  # of an error: it is stored with the result and logged
 
 
@@ -117,10 +119,27 @@ def _failed(task: Any, retries: Any, error: BaseException, started: float) -> Ex
             retries=task.request.retries,
             **fields,
         )
-        raise task.retry(exc=ended, countdown=delay, max_retries=retries.limit)
+        _retry(task, ended, delay, retries.limit)
     expected = isinstance(error, TaskError)  # the text says it all; of others one wants to know where they came from
     emit("task.failed", level=logging.ERROR, exc_info=None if expected else error, **fields)
     return ended
+
+
+def _retry(task: Any, ended: Exception, delay: float, limit: int) -> None:
+    """Celery's retry, which raises its Retry when it is published. When it is not, Celery rejects the message, and the
+    task is gone. So we hold the message until the broker takes the retry; if this process is killed meanwhile, the
+    message goes to another. Returns if the broker never will: the failure is the outcome then."""
+    for attempt in count():
+        try:
+            raise task.retry(exc=ended, countdown=delay, max_retries=limit)
+        except Reject as exc:
+            reason: Any = exc.reason  # type: ignore[attr-defined]  # celery-types does not know it
+            if not (isinstance(reason, TRANSIENT) or refused_for_now(reason)):
+                return
+            wait = min(LONGEST_WAIT_SECONDS, 0.1 * 2.0 ** min(attempt, 10))
+            error = redact(str(reason))[:LONGEST_TEXT]
+            emit("task.retry_refused", level=logging.WARNING, error=error, next_attempt_seconds=wait)
+        time.sleep(wait)
 
 
 def _waited_seconds(request: Any, started: float) -> float | None:

@@ -20,6 +20,23 @@ TRANSIENT: tuple[type[Exception], ...] = (
     redis.exceptions.TimeoutError,
 )
 
+# Redis takes no writes now, but will again: it is full, a replica or without a primary; and by its first word where
+# redis-py has no class for it: it cannot write to its disk, or has too few replicas.
+REFUSALS = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.BusyLoadingError,
+)
+REFUSING_WORDS = ("MISCONF", "NOREPLICAS")
+
+
+def refused_for_now(error: BaseException) -> bool:
+    if isinstance(error, REFUSALS):
+        return True
+    text = str(error).rpartition("caused error: ")[2]  # a pipeline puts its command in front
+    return isinstance(error, redis.exceptions.ResponseError) and text.startswith(REFUSING_WORDS)
+
 
 @dataclass(frozen=True)
 class RetryPolicy:

@@ -153,3 +153,15 @@ def transport_settings(settings: CelerySettings, patience_seconds: float | None 
         "redis_socket_keepalive": True,
         "redis_backend_health_check_interval": 10,
     }
+
+
+def storing_settings() -> dict[str, Any]:
+    """For workers only: they insist. A state that cannot be stored would be an error in the middle of Celery's own
+    bookkeeping, after which the message is neither acknowledged nor given back, and keeps its place in the worker for
+    ever. Insisting, the task ends when Redis takes writes again; a worker that is killed before leaves it to others.
+    Clients do not: reading a result is tried as long as storing one, whatever their time-out."""
+    return {
+        "result_backend_always_retry": True,
+        "result_backend_base_sleep_between_retries_ms": 100,
+        "result_backend_max_sleep_between_retries_ms": 5_000,
+    }
