@@ -246,7 +246,7 @@ def test_a_full_redis_refuses_and_nothing_is_in_doubt(redis_to_break) -> None:  
         broker.publish([Message("t", "q", "1")])
 
     assert "refuses: " in caught.value.problem
-    assert "it is full" in caught.value.hint
+    assert "it is full: raise REDIS_MAXMEMORY first" in caught.value.hint
 
 
 def test_a_wrong_password_is_named_and_never_shown(redis_to_break) -> None:  # type: ignore[no-untyped-def]

@@ -82,7 +82,7 @@ def broker_memory(facts: Facts) -> Iterator[Check]:
         return
     share = info.used_memory_bytes / info.maxmemory_bytes
     message = f"{used} of {info.maxmemory_bytes / 1024**2:,.0f} MB ({share:.0%})"
-    fix = "let workers drain it (devctl queues), or raise --maxmemory"
+    fix = "raise REDIS_MAXMEMORY, then let workers drain the queues (devctl queues)"
     if share >= _FULL:
         yield Check("broker memory", "problem", f"{message}: publishing is refused, or soon will be", fix)
     elif share >= _NEARLY_FULL:
