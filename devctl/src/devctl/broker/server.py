@@ -99,7 +99,7 @@ def _reason(exc: Exception) -> str:
 
 # redis-py drops or keeps the code before a refusal, and puts a pipeline's command in front.
 _MEANINGS = {
-    "used memory > 'maxmemory'": "it is full: let workers drain the queues (devctl queues), or raise its maxmemory",
+    "used memory > 'maxmemory'": "it is full: raise REDIS_MAXMEMORY first, then let workers drain (devctl queues)",
     "MISCONF": "it cannot write to its disk: devctl doctor",
     "NOAUTH": "CELERY_BROKER_URL must carry its password: redis://:PASSWORD@redis:6379/0",
     "read only replica": "this is a replica: publish to its primary",
