@@ -113,6 +113,7 @@ SHAPES = {
             BRACES: ${NOT_SET:-{}}
             URL: redis://:${SET:?needed}@redis:6379/0
             FROM_DOTENV: ${DOTENV}
+            NO_VARIABLE: "pa$1 ${NOT_SET:-$5} costs $"
     """,
     "commands": """
         redis: {image: redis, command: 'redis-server --save "" --appendonly yes'}
@@ -178,8 +179,8 @@ def test_every_shape(shape, tmp_path):
     root = tmp_path / "A Shop_1"
     (root / "three").mkdir(parents=True)
     (root / "docker-compose.yml").write_text(HEAD + "services:\n" + SHAPES[shape])
-    (root / ".env").write_text("DOTENV=from ${SET}\n")
-    (root / "one.env").write_text("A=one\nexport B='$x'\nC=\"two\\nlines\"  # note\nD=${SET}\nPASSED\n")
+    (root / ".env").write_text("DOTENV=from ${SET} pa$1\n")
+    (root / "one.env").write_text("A=one\nexport B='$x'\nC=\"two\\nlines\"  # note\nD=${SET}$1\nF=a$\nPASSED\n")
     (root / "two.env").write_text("B=two\nE=${NOT_SET:-default}\n")
     environ = {"SET": "set$1", "EMPTY": "", "PASSED": "through", "COMPOSE_PROFILES": "asked"}
     assert lines(asdict(of_compose(root, environ))) == lines(asdict(ours(root, environ)))

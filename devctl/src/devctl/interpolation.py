@@ -9,7 +9,7 @@ _FLAT = r"(?:[^{}]|\{[^{}]*\})*"
 _DEFAULT = rf"(?:[^{{}}]|\{{{_FLAT}\}})*"  # braces in braces: three levels are more than anybody wrote
 _VARIABLE = re.compile(
     r"\$(?:(?P<escape>\$)|(?P<plain>[A-Za-z_]\w*)|"
-    rf"\{{(?P<name>[A-Za-z_]\w*)(?:(?P<op>:?[-?+])(?P<arg>{_DEFAULT}))?\}}|(?P<wrong>\{{|\Z|.))",
+    rf"\{{(?P<name>[A-Za-z_]\w*)(?:(?P<op>:?[-?+])(?P<arg>{_DEFAULT}))?\}}|(?P<wrong>\{{))",
     re.ASCII | re.DOTALL,
 )
 
@@ -17,9 +17,17 @@ _VARIABLE = re.compile(
 class InterpolationError(ValueError):
     """A value that cannot be interpolated: a required variable that is missing, or a `${` that is no variable."""
 
+    def __init__(self, message: str, *, required: str = "") -> None:
+        super().__init__(message)
+        self.required = required
+        """The name of the required variable; empty where the value itself is wrong."""
+
 
 def interpolate(text: str, env: Mapping[str, str], missing: Callable[[str], None] = lambda name: None) -> str:
-    """Replace the variables of one value; `missing` hears of plain variables that are not set (they become empty)."""
+    """Replace the variables of one value; `missing` hears of plain variables that are not set (they become empty).
+
+    A dollar sign that begins no variable stands for itself, as in `pa$1`.
+    """
 
     def one(found: re.Match[str]) -> str:
         if found["escape"]:
@@ -34,7 +42,8 @@ def interpolate(text: str, env: Mapping[str, str], missing: Callable[[str], None
         if op[-1:] == "+":
             return interpolate(argument, env, missing) if present else ""
         if op[-1:] == "?" and not present:
-            raise InterpolationError(f"{name} is not set: {interpolate(argument, env) or 'it is required'}")
+            message = f"{name} is not set: {interpolate(argument, env) or 'it is required'}"
+            raise InterpolationError(message, required=name)
         if value is None:
             missing(name)
         return value or ""

@@ -54,11 +54,16 @@ def load(
     stack: str | None = None,
     start: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    forgiving: bool = False,
 ) -> Settings:
-    """Find the Compose file and settle each value; arguments are what the command line said."""
+    """Find the Compose file and settle each value; arguments are what the command line said.
+
+    Forgiving: without the lines of .env that are wrong, for who looks for them and tells.
+    """
     environ = dict(os.environ if environ is None else environ)
     compose_file = find_compose_file((start or Path.cwd()).resolve())
-    environment = ChainMap(environ, dotenv.read(compose_file.parent / ".env", environ))
+    wrong = dotenv.skip if forgiving else dotenv.refuse
+    environment = ChainMap(environ, dotenv.read(compose_file.parent / ".env", environ, wrong))
     said = {k: v for k, v in {"DEVCTL_RUNTIME": runtime, "DEVCTL_STACK": stack}.items() if v is not None}
     values = ChainMap(said, environment, DEFAULTS)
     if values["DEVCTL_RUNTIME"] not in RUNTIMES:

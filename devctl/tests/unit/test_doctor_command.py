@@ -7,6 +7,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -34,7 +35,7 @@ def finds(monkeypatch: pytest.MonkeyPatch, *findings: Check) -> None:
         yield from findings
 
     monkeypatch.setattr(registered, "CHECKS", (check,))
-    monkeypatch.setattr(options, "open_workbench", lambda *_: types.SimpleNamespace(settings=None))
+    monkeypatch.setattr(options, "open_workbench", lambda *_, **__: types.SimpleNamespace(settings=None))
     console.out.cache_clear()
 
 
@@ -107,3 +108,35 @@ def test_without_utf8_the_signs_are_words(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["doctor", "--help"])
     assert "devctl doctor --json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("in_a_service", [False, True])
+def test_a_wrong_line_in_dotenv_is_one_problem_and_the_rest_is_looked_at(
+    fakes: Any, capsys: pytest.CaptureFixture[str], in_a_service: bool
+) -> None:
+    file = fakes.root / "docker-compose.yml"
+    if in_a_service:
+        file.write_text(file.read_text() + "    env_file: .env\n")
+    (fakes.root / ".env").write_text("REDIS_PORT=0\nSECRET=pa${word\nSERVICE1_PORT=0\n")
+
+    assert 1 == main(["doctor", "--json"])
+
+    out, err = capsys.readouterr()
+    checks = json.loads(out)["checks"]
+    assert [f"{fakes.root}/.env:2: the value of SECRET has a ${{ that begins no variable"] == [
+        one["message"] for one in checks if "SECRET" in one["message"]
+    ]
+    assert "word" not in out + err
+    assert any(one["status"] == "ok" for one in checks)
+
+
+@pytest.mark.parametrize("text", [b"SECRET=pa${word\n", b"SECRET=pa-caf\xe9\n"])
+def test_every_other_command_names_the_wrong_line_and_ends(
+    fakes: Any, capsys: pytest.CaptureFixture[str], text: bytes
+) -> None:
+    (fakes.root / ".env").write_bytes(text)
+    assert 1 == main(["ps"])
+    said = capsys.readouterr().err
+    assert f"{fakes.root}/.env:1: " in said.replace("\n", "")
+    assert "Traceback" not in said
+    assert "word" not in said

@@ -28,7 +28,7 @@ def doctor(
     from devctl.doctor.run import examine
     from devctl.ui import doctor as ui
 
-    workbench = options.open_workbench(runtime, stack)
+    workbench = options.open_workbench(runtime, stack, forgiving=True)  # what is wrong in .env is a finding
     checks = examine(Facts(workbench), CHECKS)
     if as_json:
         ui.show_json(checks)

@@ -21,9 +21,9 @@ StackOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output; see docs/json.md.")]
 
 
-def open_workbench(runtime: str | None, stack: str | None) -> Workbench:
+def open_workbench(runtime: str | None, stack: str | None, *, forgiving: bool = False) -> Workbench:
     """Settle the settings and hand out the workbench; touches no engine and no broker."""
-    return Workbench(settings.load(runtime=runtime, stack=stack))
+    return Workbench(settings.load(runtime=runtime, stack=stack, forgiving=forgiving))
 
 
 def announce(workbench: Workbench, *, as_json: bool) -> None:

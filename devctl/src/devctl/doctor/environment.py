@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from devctl import dotenv
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
+from devctl.errors import DevctlError
 from devctl.interpolation import variables
 
 _CELERY = "CELERY_"
@@ -21,11 +22,14 @@ def environment(facts: Facts) -> Iterator[Check]:
     """No variable was set in vain."""
     file = facts.settings.root / ".env"
     used = set(_used(facts.document.data))
-    given = dotenv.read(file, facts.settings.environment)
+    wrong: list[DevctlError] = []
+    given = dotenv.read(file, facts.settings.environment, wrong.append)
     own = {name for name in facts.settings.environment if name.startswith(_CELERY)} - set(given)
     lost = [(name, ".env") for name in given if name not in used and not name.startswith(_OF_TOOLS)]
     lost += [(name, "the environment") for name in sorted(own - used)]
-    found = False
+    for line in wrong:
+        yield Check("environment", "problem", line.problem, line.hint)
+    found = bool(wrong)
     for name, where in lost:
         alike = difflib.get_close_matches(name, used, n=1, cutoff=_ALIKE)
         if not alike and not name.startswith(_CELERY):

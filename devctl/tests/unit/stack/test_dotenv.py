@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
 
 from devctl import dotenv
+from devctl.errors import DevctlError
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,8 @@ from devctl import dotenv
         ("A=${GIVEN}/${NOT:-default}", "given/default"),
         ("A='it\\'s'", "it's"),
         ("A", "from outside"),
+        ("A=pa$1word", "pa$1word"),
+        ('A="costs $"', "costs $"),
     ],
 )
 def test_a_line(line: str, expected: str, tmp_path: Path) -> None:
@@ -44,3 +48,53 @@ def test_a_folder_of_that_name_and_no_file_are_both_empty(tmp_path: Path) -> Non
     (tmp_path / ".env").mkdir()
     assert {} == dotenv.read(tmp_path / ".env")
     assert {} == dotenv.read(tmp_path / "none")
+
+
+WRONG = [
+    (b"SECRET=pa${word", "2: the value of SECRET has a ${ that begins no variable", "SECRET='…'"),
+    (b'SECRET="pa${word"', "2: the value of SECRET has a ${ that begins no variable", "$$"),
+    (b"SECRET=pa-caf\xe9", "2: SECRET is not UTF-8", "UTF-8"),
+    (b"SECRET='pa-caf\xe9'", "2: SECRET is not UTF-8", "UTF-8"),
+    (b"SECRET=pa${NEEDED:?say pass}", "2: SECRET needs NEEDED, which is not set", "set NEEDED"),
+]
+
+
+@pytest.mark.parametrize(("line", "said", "fix"), WRONG)
+def test_a_wrong_line_is_named_and_its_value_never_shown(line: bytes, said: str, fix: str, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"FIRST=1\n" + line + b"\nLAST=1\n")
+    with pytest.raises(DevctlError) as raised:
+        dotenv.read(file)
+    problem = raised.value
+    assert f"{file}:{said}" == problem.problem
+    assert fix in problem.hint
+    shown = "".join(traceback.format_exception(problem)) + problem.hint
+    assert "pa-" not in shown
+    assert "word" not in shown
+
+
+@pytest.mark.parametrize(("line", "said", "fix"), WRONG)
+def test_who_notes_a_wrong_line_gets_all_the_others(line: bytes, said: str, fix: str, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"FIRST=1\n" + line + b"\nLAST=1\n")
+    noted: list[DevctlError] = []
+    assert {"FIRST": "1", "LAST": "1"} == dotenv.read(file, {}, noted.append)
+    assert [f"{file}:{said}"] == [one.problem for one in noted]
+
+
+def test_any_byte_may_stand_in_a_comment(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"# caf\xe9\nA=1 # caf\xe9\n")
+    assert {"A": "1"} == dotenv.read(file)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / ".env"
+    file.write_text("A=1\n")
+
+    def denied(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    with pytest.raises(DevctlError, match=f"{file} cannot be read: Permission denied"):
+        dotenv.read(file)

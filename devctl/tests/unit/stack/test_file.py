@@ -74,7 +74,10 @@ BROKEN = {
         f"{GOOD}  two:\n    image: x\n    environment:\n      URL: ${{URL:?where is it}}\n",
         "docker-compose.yml:7: services.two.environment.URL: URL is not set: where is it",
     ),
-    "a lonely dollar": (f"{GOOD}  two: {{image: x, command: 'a $ b'}}\n", "a dollar sign itself is written $$"),
+    "a dollar and a lonely brace": (
+        f"{GOOD}  two: {{image: x, command: 'a ${{ b'}}\n",
+        "a dollar sign itself is written $$",
+    ),
     "an env_file that is not there": (
         f"{GOOD}  two:\n    image: x\n    env_file: [none.env]\n",
         "docker-compose.yml:6: services.two.env_file.0: ",

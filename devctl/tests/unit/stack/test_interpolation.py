@@ -26,6 +26,8 @@ ENV = {"SET": "value", "EMPTY": ""}
         ("${SET:?needed}", "value"),
         ("${UNSET:-redis://redis:6379/0}", "redis://redis:6379/0"),
         ("no variable", "no variable"),
+        ("pa$1 costs $", "pa$1 costs $"),
+        ("${UNSET:-pa$1}", "pa$1"),
     ],
 )
 def test_a_value(text: str, expected: str) -> None:
@@ -38,7 +40,7 @@ def test_a_required_variable_that_is_missing_is_named_with_its_message(text: str
         interpolate(text, ENV)
 
 
-@pytest.mark.parametrize("text", ["${", "${1}", "$5", "costs $", "${SET", "${SET!x}"])
+@pytest.mark.parametrize("text", ["${", "${1}", "$5${", "${SET", "${SET!x}"])
 def test_a_dollar_sign_that_begins_no_variable_is_an_error_that_says_how_to_write_one(text: str) -> None:
     with pytest.raises(InterpolationError, match=r"written \$\$"):
         interpolate(text, ENV)
