@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -21,12 +22,20 @@ TIMEOUT_SECONDS = 2.0
 def connect(url: str) -> redis.Redis:
     """A client that gives up instead of waiting or repeating: a repeated LPUSH would be a second message."""
     try:
-        return redis.Redis.from_url(
-            url,
+        client = redis.Redis.from_url(
+            redis_py_url(url),
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # connects nothing; here it shows what redis-py does not know
+        return client
+    except (TypeError, redis.RedisError) as exc:
+        raise DevctlError(
+            f"the address of the broker has an option that does not work: {exc}",
+            hint="look at what follows the ? in CELERY_BROKER_URL and CELERY_RESULT_BACKEND",
+        ) from exc
     except ValueError as exc:
         raise DevctlError(
             f"not the address of a Redis: {url.partition('://')[0]}://…",
@@ -34,9 +43,23 @@ def connect(url: str) -> redis.Redis:
         ) from exc
 
 
-def place(url: str) -> str:
-    """Host and port of a broker; never its password."""
+def redis_py_url(url: str) -> str:
+    """Celery's spelling of a Redis URL in redis-py's."""
     parts = urlsplit(url)
+    if parts.scheme == "redis+socket":
+        database = parse_qs(parts.query).get("virtual_host", ["0"])[0]
+        return f"unix://{parts.netloc}{parts.path}?db={database}"
+    if parts.scheme == "rediss":
+        query = re.sub(r"(?<=ssl_cert_reqs=)(?:CERT_)?(\w+)", lambda found: found[1].lower(), parts.query)
+        return urlunsplit(parts._replace(query=query))
+    return url
+
+
+def place(url: str) -> str:
+    """Host and port of a broker, or its socket; never its password."""
+    parts = urlsplit(url)
+    if parts.scheme in ("redis+socket", "unix"):
+        return parts.path
     return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
 
 
@@ -63,6 +86,8 @@ def answering(url: str, hint: str) -> Iterator[None]:
         raise problem from exc
     except redis.ResponseError as exc:
         raise DevctlError(f"the broker at {place(url)} refuses: {exc}", hint=_meaning(str(exc))) from exc
+    except redis.RedisError as exc:
+        raise DevctlError(f"the broker at {place(url)}: {_reason(exc)}", hint="devctl doctor") from exc
 
 
 def describe(client: redis.Redis) -> ServerInfo:

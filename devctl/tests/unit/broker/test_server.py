@@ -1,0 +1,62 @@
+"""What a broker's address may look like, and that whatever a client raises is a problem with a name."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import pytest
+import redis
+
+from devctl.broker import server
+from devctl.errors import DevctlError
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://:p@h:1/2", "redis://:p@h:1/2"),
+        ("rediss://:CERT_P@h:1/2?ssl_cert_reqs=CERT_REQUIRED", "rediss://:CERT_P@h:1/2?ssl_cert_reqs=required"),
+        (
+            "rediss://h?ssl_ca_certs=/CA/CERT_x.pem&ssl_cert_reqs=CERT_NONE",
+            "rediss://h?ssl_ca_certs=/CA/CERT_x.pem&ssl_cert_reqs=none",
+        ),
+        ("rediss://h?ssl_cert_reqs=optional", "rediss://h?ssl_cert_reqs=optional"),
+        ("redis+socket:///run/redis.sock?virtual_host=3", "unix:///run/redis.sock?db=3"),
+    ],
+)
+def test_celery_s_spelling_in_redis_py_s(url: str, expected: str) -> None:
+    assert expected == server.redis_py_url(url)
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [("CERT_REQUIRED", ssl.CERT_REQUIRED), ("CERT_NONE", ssl.CERT_NONE), ("required", ssl.CERT_REQUIRED)],
+)
+def test_a_client_over_tls_has_the_flag_that_was_set(flag: str, expected: ssl.VerifyMode) -> None:
+    pool = server.connect(f"rediss://h:1/0?ssl_cert_reqs={flag}").connection_pool
+    assert expected == pool.connection_class(**pool.connection_kwargs).cert_reqs
+
+
+def test_over_tls_a_server_that_is_not_there_is_a_problem_with_a_name() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"rediss://127.0.0.1:{free.getsockname()[1]}/0?ssl_cert_reqs=CERT_REQUIRED"
+    with pytest.raises(DevctlError, match="does not answer: Connection refused"), server.answering(url, "start it"):
+        server.connect(url).ping()
+
+
+@pytest.mark.parametrize("option", ["ssl_cert_reqs=perhaps", "no_such_option=1"])
+def test_an_option_that_redis_does_not_know_is_a_problem_with_a_name(option: str) -> None:
+    with pytest.raises(DevctlError, match="an option that does not work") as raised:
+        server.connect(f"rediss://:hunter2@h:1/0?{option}")
+    assert "hunter2" not in raised.value.problem
+
+
+def test_whatever_a_client_raises_has_a_name() -> None:
+    with pytest.raises(DevctlError, match="the broker at h:1: odd"), server.answering("redis://:p@h:1/0", ""):
+        raise redis.RedisError("odd")
+
+
+def test_a_socket_is_a_place() -> None:
+    assert "/run/redis.sock" == server.place("redis+socket:///run/redis.sock")
