@@ -19,6 +19,8 @@ import psutil
 import pytest
 import redis
 
+from devctl.bench.lock import alone
+
 ROOT = Path(__file__).parents[3]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -142,7 +144,10 @@ def test_killed_in_a_run_the_stack_that_it_started_leaves_no_process(checkout: C
     bench.kill()
     bench.communicate(timeout=60)
 
-    assert until(lambda: not checkout.processes(), 40), checkout.processes()
+    # The next bench has its turn when all is put back, not before.
+    with alone(checkout.folder / ".devctl/measuring-main.lock", patience=40):
+        assert [] == [one for one in checkout.processes() if "devctl.guard" not in one]
+    assert until(lambda: not checkout.processes(), 5), checkout.processes()
 
 
 def test_killed_while_it_starts_the_stack_it_leaves_no_process(checkout: Checkout) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from devctl.workbench import Workbench
 
 if TYPE_CHECKING:
     from devctl.bench.events import Event
+    from devctl.bench.lock import Lock
     from devctl.bench.plan import Plan, Task
     from devctl.bench.report import Report
     from devctl.bench.workload import Workload
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def guarded(workbench: Workbench) -> Iterator[Guard]:
+def guarded(workbench: Workbench, lock: Lock | None = None) -> Iterator[Guard]:
     """A guard over this workbench's runtime and broker: what the block adds to it is undone, however devctl ends.
 
-    One at a time on a stack: two would scale the same workers.
+    One at a time on a stack: two would scale the same workers. A caller that has the stack's lock brings it.
     """
-    from devctl.bench.lock import alone
+    from devctl.bench.lock import alone, file_of
     from devctl.stack.clock import SystemClock
     from devctl.stack.guard import guarding
     from devctl.stack.undo import Undo
@@ -31,8 +32,8 @@ def guarded(workbench: Workbench) -> Iterator[Guard]:
     undo = Undo(lambda: workbench.runtime, lambda: workbench.broker, SystemClock())
     settings = workbench.settings
     with (
-        alone(settings.state / f"measuring-{settings.stack or 'main'}.lock"),
-        guarding(settings, workbench.runtime_choice[0], undo) as guard,
+        nullcontext(lock) if lock else alone(file_of(settings)) as held,
+        guarding(settings, workbench.runtime_choice[0], undo, held.descriptors) as guard,
     ):
         yield guard
 

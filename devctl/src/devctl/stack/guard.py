@@ -70,14 +70,18 @@ class Guard:
 
 
 @contextmanager
-def guarding(settings: Settings, runtime: str, perform: Callable[[Step], None]) -> Iterator[Guard]:
+def guarding(
+    settings: Settings, runtime: str, perform: Callable[[Step], None], holds: Sequence[int] = ()
+) -> Iterator[Guard]:
     """A guard for a block; `runtime` is the name of the one that was chosen.
+
+    The guard process keeps the descriptors `holds` open until it has ended: a lock among them lasts as long.
 
     SIGTERM and SIGHUP end the block as Ctrl-C does. A second Ctrl-C, while things are being put back, leaves the rest
     to the guard process.
     """
     with _endings_interrupt() as quiet:
-        process = _spawn(settings, runtime)
+        process = _spawn(settings, runtime, holds)
         try:
             guard = Guard(perform, _teller(process))
             try:
@@ -120,7 +124,7 @@ def _unfinished(ended: BaseException | None, failures: Sequence[str], logs: Path
     return both
 
 
-def _spawn(settings: Settings, runtime: str) -> subprocess.Popen[bytes]:
+def _spawn(settings: Settings, runtime: str, holds: Sequence[int]) -> subprocess.Popen[bytes]:
     folder = settings.state / "guard"
     folder.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
@@ -129,6 +133,7 @@ def _spawn(settings: Settings, runtime: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=settings.root,
+        pass_fds=holds,
         start_new_session=True,  # no Ctrl-C and no hang-up of the terminal reaches it
     )
     who = {
