@@ -1,19 +1,20 @@
 """A Redis client for an event loop: every wait is short, nothing is tried again and again behind our back."""
 
-from urllib.parse import parse_qs, urlsplit, urlunsplit
-
 import redis.exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from common_tasks.errors import SettingsError
+from common_tasks.redis_url import redis_py_url
 
 CONNECTIONS = 32
 
 
 def connect(url: str, patience_seconds: float) -> Redis:
     """A client that opens its first connection with its first command."""
+    if url.startswith("sentinel"):
+        raise SettingsError("service1 reads results from one Redis; it does not know sentinel://")
     pool = BlockingConnectionPool.from_url(
         redis_py_url(url),
         max_connections=CONNECTIONS,
@@ -26,16 +27,3 @@ def connect(url: str, patience_seconds: float) -> Redis:
         protocol=2,  # RESP3 costs a handshake and brings nothing to GET and SET
     )
     return Redis.from_pool(pool)
-
-
-def redis_py_url(url: str) -> str:
-    """Celery's spelling of a Redis URL in redis-py's."""
-    parts = urlsplit(url)
-    if parts.scheme == "redis+socket":
-        database = parse_qs(parts.query).get("virtual_host", ["0"])[0]
-        return urlunsplit(("unix", parts.netloc, parts.path, f"db={database}", ""))
-    if parts.scheme == "rediss":
-        return urlunsplit(parts._replace(query=parts.query.replace("CERT_", "").lower()))
-    if parts.scheme != "redis":
-        raise SettingsError(f"service1 reads results from one Redis; it does not know {parts.scheme}://")
-    return url

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from common_tasks.redis_url import redis_py_url
 from devctl.broker.port import ServerInfo
 from devctl.errors import DevctlError
 
@@ -41,18 +41,6 @@ def connect(url: str) -> redis.Redis:
             f"not the address of a Redis: {url.partition('://')[0]}://…",
             hint="devctl speaks to Redis: CELERY_BROKER_URL and CELERY_RESULT_BACKEND as redis://HOST:PORT/DATABASE",
         ) from exc
-
-
-def redis_py_url(url: str) -> str:
-    """Celery's spelling of a Redis URL in redis-py's."""
-    parts = urlsplit(url)
-    if parts.scheme == "redis+socket":
-        database = parse_qs(parts.query).get("virtual_host", ["0"])[0]
-        return f"unix://{parts.netloc}{parts.path}?db={database}"
-    if parts.scheme == "rediss":
-        query = re.sub(r"(?<=ssl_cert_reqs=)(?:CERT_)?(\w+)", lambda found: found[1].lower(), parts.query)
-        return urlunsplit(parts._replace(query=query))
-    return url
 
 
 def place(url: str) -> str:

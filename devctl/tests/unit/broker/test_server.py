@@ -13,23 +13,6 @@ from devctl.errors import DevctlError
 
 
 @pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("redis://:p@h:1/2", "redis://:p@h:1/2"),
-        ("rediss://:CERT_P@h:1/2?ssl_cert_reqs=CERT_REQUIRED", "rediss://:CERT_P@h:1/2?ssl_cert_reqs=required"),
-        (
-            "rediss://h?ssl_ca_certs=/CA/CERT_x.pem&ssl_cert_reqs=CERT_NONE",
-            "rediss://h?ssl_ca_certs=/CA/CERT_x.pem&ssl_cert_reqs=none",
-        ),
-        ("rediss://h?ssl_cert_reqs=optional", "rediss://h?ssl_cert_reqs=optional"),
-        ("redis+socket:///run/redis.sock?virtual_host=3", "unix:///run/redis.sock?db=3"),
-    ],
-)
-def test_celery_s_spelling_in_redis_py_s(url: str, expected: str) -> None:
-    assert expected == server.redis_py_url(url)
-
-
-@pytest.mark.parametrize(
     ("flag", "expected"),
     [("CERT_REQUIRED", ssl.CERT_REQUIRED), ("CERT_NONE", ssl.CERT_NONE), ("required", ssl.CERT_REQUIRED)],
 )
