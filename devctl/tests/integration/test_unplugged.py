@@ -7,6 +7,7 @@ import os
 import re
 import select
 import shutil
+import shlex
 import signal
 import subprocess
 import sys
@@ -72,7 +73,7 @@ class Checkout:
 
     def shell(self, line: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", "-c", f"set -o pipefail; {line.replace('devctl', f'{sys.executable} -m devctl')}"],
+            ["bash", "-c", f"set -o pipefail; {line.replace('devctl', f'{shlex.quote(sys.executable)} -m devctl')}"],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
