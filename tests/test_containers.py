@@ -100,6 +100,8 @@ def stack(tmp_path_factory):
         stack.compose("down", "--volumes", "--timeout", "3", "--rmi", "local")
         with contextlib.suppress(AssertionError):
             docker("rmi", "--force", *(stack.image(service) for service in BUILT))
+        # what the rebuilt images replaced
+        docker("image", "prune", "--force", "--filter", f"label=com.docker.compose.project={project}")
 
 
 def test_one_command_brings_everything_healthy(stack):
