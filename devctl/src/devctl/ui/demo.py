@@ -57,7 +57,9 @@ class Story:
                 self._done(*built, *(f"{one.service} {duration(one.seconds)}" for one in report.services))
             case events.Answered(request, answer):
                 accepted = f"{request.method} {request.path} {sign('→', self._stream)} {answer.status}"
-                self._done(f"{accepted} in {milliseconds(answer.seconds)}", _identity(answer))
+                self._done(
+                    f"{accepted} in {milliseconds(answer.seconds)}", _identity(answer, short=self._stream.isatty())
+                )
             case events.Followed(journey):
                 self._journey(journey)
             case events.Measured(report):
@@ -106,7 +108,7 @@ class Story:
         rate, audit = point.throughput, point.audit
         spread = f"{rate.low:,.0f} {sign('–', self._stream)} {rate.high:,.0f}"
         self._done(
-            f"{rate.median:,.0f} tasks/s with {point.workers} workers ({spread} over {len(point.runs)} runs)",
+            f"{rate.median:,.0f} tasks/s, {point.workers} workers ({spread})",
             f"lost {audit.lost}",
             f"doubled {audit.duplicated}",
             good=audit.clean,
@@ -187,10 +189,11 @@ def _bar(span: Span, total: float, width: int, paint: Paint, stream: IO[str]) ->
     return " " * begin + bar + " " * (width - end)
 
 
-def _identity(answer: Answer) -> str:
+def _identity(answer: Answer, *, short: bool) -> str:
+    """A terminal has no room for all of it; `devctl logs --id` takes the first eight characters, too."""
     body = answer.body if isinstance(answer.body, dict) else {}
     name = next((key for key in body if key.endswith("_id")), "")
-    return f"{name.removesuffix('_id')} {body[name]}" if name else answer.location
+    return f"{name.removesuffix('_id')} {str(body[name])[: 8 if short else None]}" if name else answer.location
 
 
 def _short(task: str) -> str:
