@@ -28,15 +28,6 @@ class Estimate:
         return (self.high - self.low) / self.median if self.median else math.inf
 
 
-def quantile(sample: Sequence[float], share: float) -> float:
-    """The sample quantile by linear interpolation: type 7 of Hyndman and Fan, The American Statistician 50 (1996)."""
-    ordered = sorted(sample)
-    position = share * (len(ordered) - 1)
-    below = math.floor(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
-
-
 def bootstrap(
     sample: Sequence[float],
     statistic: Callable[[Sequence[float]], float] = median,

@@ -93,6 +93,7 @@ def _stage(workbench: Workbench, emit: Emit, *, keep: bool, as_json: bool) -> It
     """
     from devctl.cli.measured import guarded
     from devctl.demo import events, stage
+    from devctl.stack import identity
     from devctl.stack.clock import SystemClock
     from devctl.stack.undo import Stop
 
@@ -106,12 +107,15 @@ def _stage(workbench: Workbench, emit: Emit, *, keep: bool, as_json: bool) -> It
             yield guard
             return
         guard.add(Stop(volumes=True))
-        yield guard
-        emit(events.Begun("stop", "every service"))
-        begun = clock.now()
-        guard.undo_all()
+        try:
+            yield guard
+            emit(events.Begun("stop", "every service"))
+        finally:
+            begun = clock.now()
+            guard.undo_all()
+            if not guard.failures:
+                identity.forget(workbench.settings)
         if not guard.failures:
-            stage.forget(workbench.settings)
             emit(events.Stopped(clock.now() - begun))
 
 

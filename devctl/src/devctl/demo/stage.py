@@ -22,11 +22,6 @@ def left_over(settings: Settings) -> list[Settings]:
 def clear(runtime: Runtime, settings: Settings) -> None:
     """Remove the stack with all it has."""
     runtime.stop(volumes=True)
-    forget(settings)
-
-
-def forget(settings: Settings) -> None:
-    """The stack's name and its state go, too."""
     identity.forget(settings)
 
 

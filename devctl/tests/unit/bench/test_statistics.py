@@ -11,15 +11,6 @@ import pytest
 from devctl.bench import statistics
 
 
-@pytest.mark.parametrize(
-    ("share", "expected"),
-    # Type 7 of Hyndman and Fan on 1, 2, 3, 4, as R and numpy give it.
-    [(0.0, 1.0), (0.25, 1.75), (0.5, 2.5), (0.75, 3.25), (0.95, 3.85), (1.0, 4.0)],
-)
-def test_a_quantile_lies_between_the_values_around_it(share: float, expected: float) -> None:
-    assert pytest.approx(expected) == statistics.quantile([4, 1, 3, 2], share)
-
-
 def test_the_bootstrap_of_equal_runs_is_a_point() -> None:
     assert statistics.Estimate(7.0, 7.0, 7.0) == statistics.bootstrap([7.0] * 5)
 
