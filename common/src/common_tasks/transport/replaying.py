@@ -1,0 +1,125 @@
+"""Replaying dead letters: the same piece of work, as a new message at the end of its queue."""
+
+import base64
+import json
+import time
+from bisect import bisect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from common_tasks.dead_letters import Letter, Reason, key_and_id, script
+from common_tasks.transport import keys
+
+if TYPE_CHECKING:
+    import redis
+
+REPLAYS = "replays"  # the header that counts them
+PRIORITIES, SEPARATOR = (0, 3, 6, 9), "\x06\x16"  # kombu's: each step but the first has a list of its own
+
+
+class Unreadable(ValueError):
+    """Not a task message; the text says why, without its content."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A message, read: Celery's protocol 2 in JSON."""
+
+    frame: dict[str, Any]
+    task: str
+    task_id: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        headers: dict[str, Any] = self.frame["headers"]
+        return headers
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        properties: dict[str, Any] = self.frame["properties"]
+        return properties
+
+
+def opened(raw: bytes) -> Opened:
+    """Read a message as its worker would."""
+    frame = _json(raw, "the message")
+    headers, properties = (frame.get(part) if isinstance(frame, dict) else None for part in ("headers", "properties"))
+    if not (isinstance(headers, dict) and isinstance(properties, dict)):
+        raise Unreadable("the message has no headers or no properties")
+    task, task_id = headers.get("task"), headers.get("id")
+    if not (isinstance(task, str) and task and isinstance(task_id, str) and task_id):
+        raise Unreadable("its headers name no task or no id: not Celery's message protocol 2")
+    if frame.get("content-type") != "application/json":
+        raise Unreadable("its body is not JSON by its content-type")
+    body = frame.get("body")
+    if not isinstance(body, str):
+        raise Unreadable("it has no body")
+    content = _json(_bytes(body, properties.get("body_encoding")), "its body")
+    match content:
+        case [list(args), dict(kwargs), _]:
+            return Opened(frame, task, task_id, args, kwargs)
+    raise Unreadable("its body is not arguments, keywords and options")
+
+
+def renewed(message: Opened, now: float) -> bytes:
+    """The same task with the same id, as if it had never been tried: no retries, due at once, under a new tag.
+    `now` in unix seconds; laid out as kombu does it."""
+    headers = {name: value for name, value in message.headers.items() if name != "redelivered"}
+    replays = headers.get(REPLAYS)
+    headers["retries"] = 0
+    headers["eta"] = None
+    headers["published_at"] = now
+    headers[REPLAYS] = (replays if isinstance(replays, int) else 0) + 1
+    properties = {name: value for name, value in message.properties.items() if name != "delivery_tag"}
+    if isinstance(info := properties.get("delivery_info"), dict):
+        properties["delivery_info"] = {name: value for name, value in info.items() if name != "redelivered"}
+    # Properties, and in them the tag, come last: there a claim finds it without reading the rest.
+    rest = {name: value for name, value in message.frame.items() if name not in ("headers", "properties")}
+    properties["delivery_tag"] = str(uuid4())
+    return json.dumps({**rest, "headers": headers, "properties": properties}).encode()
+
+
+def list_of(queue: str, message: Opened) -> str:
+    """The list of the queue that has this message's priority, as kombu finds it."""
+    try:
+        priority = max(0, min(int(message.properties["priority"]), 9))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        priority = 0
+    step = PRIORITIES[bisect(PRIORITIES, priority) - 1]
+    return f"{queue}{SEPARATOR}{step}" if step else queue
+
+
+def replay(client: "redis.Redis", letter: Letter) -> bool:
+    """Put a letter (with its message) back into its queue, in one step. False: it is no letter any more, because it was
+    replayed or dropped, and nothing happens. Unreadable where it cannot be: then it stays a letter."""
+    if letter.raw is None:
+        raise ValueError("a letter of a list has no message: find() it first")
+    if letter.reason == Reason.UNDECODABLE:
+        raise Unreadable(letter.error or "it is undecodable")
+    message = opened(letter.raw)
+    stream, stream_id = key_and_id(letter.id)
+    tag = message.properties.get("delivery_tag")
+    answer = client.register_script(script("replay"))(
+        keys=[stream, list_of(letter.queue, message), keys.STARTS],
+        args=[stream_id, renewed(message, time.time()), tag if isinstance(tag, str) else ""],
+    )
+    return bool(answer)
+
+
+def _json(text: bytes, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise Unreadable(f"{what} is not JSON") from None
+
+
+def _bytes(body: str, encoding: Any) -> bytes:
+    if encoding != "base64":
+        return body.encode(errors="surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True)
+    except ValueError:
+        raise Unreadable("its body is not base64") from None
