@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from common_tasks import dead_letters
 from common_tasks.dead_letters import Letter, Reason, drop, find, queues, read
+from common_tasks.transport.scripts import Script
 
 pytestmark = pytest.mark.integration
 
@@ -143,10 +144,9 @@ def test_pages_come_one_after_the_other(
 def test_a_page_is_bounded_in_letters_and_in_bytes(client: redis.Redis) -> None:
     for _ in range(5):
         bury(client, "orders", b"x" * 1_000)
-    page = client.register_script(dead_letters.script("letters"))
 
     def letters_of(most: int, size: int) -> int:
-        return len(page(keys=["celery-dead-orders"], args=["XRANGE", "-", "+", most, size])) // 3  # type: ignore[arg-type]
+        return len(Script("letters")(client, ["celery-dead-orders"], ["XRANGE", "-", "+", most, size])) // 3
 
     assert [3, 2, 5] == [letters_of(3, 10**6), letters_of(10, 1_500), letters_of(10, 10**6)]
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
 from common_tasks.transport import keys
+from common_tasks.transport.scripts import Script
 
 if TYPE_CHECKING:
     import redis
@@ -22,6 +22,7 @@ BOUND = 10_000  # dead letters at which a queue is no longer claimed from: trimm
 # A page is small enough to be held, and read within a millisecond or two, however large the messages are.
 PAGE_LETTERS, PAGE_BYTES = 200, 1_000_000
 
+_LETTERS = Script("letters")
 _STREAM_ID = re.compile(r"[0-9]+-[0-9]+")
 
 
@@ -117,17 +118,9 @@ def key_and_id(letter_id: str) -> tuple[str, str]:
     return keys.dead(queue), stream_id
 
 
-def script(name: str) -> str:
-    """One of the scripts in transport/."""
-    return resources.files("common_tasks.transport").joinpath(f"{name}.lua").read_text(encoding="utf-8")
-
-
 def _pages(client: "redis.Redis", queue: str, first: str, last: str, newest_first: bool) -> Iterator[Letter]:
-    page_of = client.register_script(script("letters"))
     command, start, end = ("XREVRANGE", last, first) if newest_first else ("XRANGE", first, last)
-    while page := cast(
-        "list[Any]", page_of(keys=[keys.dead(queue)], args=[command, start, end, PAGE_LETTERS, PAGE_BYTES])
-    ):
+    while page := _LETTERS(client, [keys.dead(queue)], [command, start, end, PAGE_LETTERS, PAGE_BYTES]):
         for at in range(0, len(page), 3):
             yield _letter(queue, *page[at : at + 3])
         start = f"({page[-3].decode()}"

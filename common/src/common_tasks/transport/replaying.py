@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from common_tasks.dead_letters import Letter, Reason, key_and_id, script
+from common_tasks.dead_letters import Letter, Reason, key_and_id
 from common_tasks.transport import keys
+from common_tasks.transport.scripts import Script
 
 if TYPE_CHECKING:
     import redis
 
 REPLAYS = "replays"  # the header that counts them
 PRIORITIES, SEPARATOR = (0, 3, 6, 9), "\x06\x16"  # kombu's: each step but the first has a list of its own
+
+_REPLAY = Script("replay")
 
 
 class Unreadable(ValueError):
@@ -102,9 +105,10 @@ def replay(client: "redis.Redis", letter: Letter) -> bool:
     message = opened(letter.raw)
     stream, stream_id = key_and_id(letter.id)
     tag = message.properties.get("delivery_tag")
-    answer = client.register_script(script("replay"))(
-        keys=[stream, list_of(letter.queue, message), keys.STARTS],
-        args=[stream_id, renewed(message, time.time()), tag if isinstance(tag, str) else ""],
+    answer = _REPLAY(
+        client,
+        [stream, list_of(letter.queue, message), keys.STARTS],
+        [stream_id, renewed(message, time.time()), tag if isinstance(tag, str) else ""],
     )
     return bool(answer)
 
