@@ -108,7 +108,7 @@ def replay(client: "redis.Redis", letter: Letter) -> bool:
     answer = _REPLAY(
         client,
         [stream, list_of(letter.queue, message), keys.STARTS],
-        [stream_id, renewed(message, time.time()), tag if isinstance(tag, str) else ""],
+        [stream_id, renewed(message, time.time()), tag.encode(errors="replace") if isinstance(tag, str) else ""],
     )
     return bool(answer)
 
