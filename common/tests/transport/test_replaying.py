@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common_tasks.dead_letters import Letter, Reason, find, read
+from common_tasks.transport.lists import list_of
 from common_tasks.transport.message import frame
-from common_tasks.transport.replaying import Unreadable, list_of, opened, renewed, replay
+from common_tasks.transport.replaying import Unreadable, opened, priority_of, renewed, replay
 
 ORDER = {"order_id": "1", "text": "ä\u2028", "big": 2**70}
 
@@ -159,7 +160,7 @@ def test_the_list_is_the_one_that_kombu_would_take(priority: Any) -> None:
         del whole["properties"]["priority"]
     expected = 0 if priority == 1e400 else Virtual._get_message_priority(channel, whole)
 
-    assert channel._q_for_pri("orders", expected) == list_of("orders", opened(json.dumps(whole).encode()))
+    assert channel._q_for_pri("orders", expected) == list_of("orders", priority_of(opened(json.dumps(whole).encode())))
 
 
 @pytest.fixture

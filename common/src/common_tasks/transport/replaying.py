@@ -3,20 +3,19 @@
 import base64
 import json
 import time
-from bisect import bisect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from common_tasks.dead_letters import Letter, Reason, key_and_id
 from common_tasks.transport import keys
+from common_tasks.transport.lists import list_of
 from common_tasks.transport.scripts import Script
 
 if TYPE_CHECKING:
     import redis
 
 REPLAYS = "replays"  # the header that counts them
-PRIORITIES, SEPARATOR = (0, 3, 6, 9), "\x06\x16"  # kombu's: each step but the first has a list of its own
 
 _REPLAY = Script("replay")
 
@@ -85,14 +84,12 @@ def renewed(message: Opened, now: float) -> bytes:
     return json.dumps({**rest, "headers": headers, "properties": properties}).encode()
 
 
-def list_of(queue: str, message: Opened) -> str:
-    """The list of the queue that has this message's priority, as kombu finds it."""
+def priority_of(message: Opened) -> int:
+    """As kombu reads it: 0 where it is none."""
     try:
-        priority = max(0, min(int(message.properties["priority"]), 9))
+        return int(message.properties["priority"])
     except (KeyError, TypeError, ValueError, OverflowError):
-        priority = 0
-    step = PRIORITIES[bisect(PRIORITIES, priority) - 1]
-    return f"{queue}{SEPARATOR}{step}" if step else queue
+        return 0
 
 
 def replay(client: "redis.Redis", letter: Letter) -> bool:
@@ -107,7 +104,7 @@ def replay(client: "redis.Redis", letter: Letter) -> bool:
     tag = message.properties.get("delivery_tag")
     answer = _REPLAY(
         client,
-        [stream, list_of(letter.queue, message), keys.STARTS],
+        [stream, list_of(letter.queue, priority_of(message)), keys.STARTS],
         [stream_id, renewed(message, time.time()), tag.encode(errors="replace") if isinstance(tag, str) else ""],
     )
     return bool(answer)
