@@ -1,0 +1,18 @@
+"""The Redis lists of a queue, as kombu names them: one for each step of priority."""
+
+from bisect import bisect
+from functools import lru_cache
+
+STEPS = (0, 3, 6, 9)  # kombu's default: 0 is first; the others have a list of their own
+SEPARATOR = "\x06\x16"
+
+
+@lru_cache(maxsize=1_000)
+def lists(queue: str) -> tuple[str, ...]:
+    """All of them, the first to be served first."""
+    return (queue, *(f"{queue}{SEPARATOR}{step}" for step in STEPS[1:]))
+
+
+def list_of(queue: str, priority: int) -> str:
+    """The one for messages of this priority, 0 to 9; what is outside counts as the nearest."""
+    return lists(queue)[bisect(STEPS, max(0, min(priority, 9))) - 1]

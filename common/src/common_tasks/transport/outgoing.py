@@ -1,0 +1,77 @@
+"""Messages on their way to a queue, and what became of them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from common_tasks.transport.keys import DUE
+from common_tasks.transport.lists import lists
+
+# One call of publish.lua carries a chunk: few round trips, and none that holds up the server.
+CHUNK_MESSAGES, CHUNK_BYTES = 500, 1_000_000
+MARKER_MS = (
+    7 * 24 * 3600 * 1000
+)  # longer than any backlog should take; the first state that a worker stores replaces it
+
+PUSHED, THERE, FULL, CONFLICT = 1, 0, -1, -2  # what publish.lua answers for a message
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message, ready to be published once."""
+
+    task: str
+    task_id: str
+    queue: str
+    list: str
+    fingerprint: str
+    life_ms: int  # how long its id is remembered
+    raw: bytes
+    due_us: int = 0  # of Redis's clock; 0: at once
+    marker: bytes = b""  # stored as its result with the push, if there is none yet
+
+    @property
+    def way(self) -> tuple[str, str, int, int]:
+        """What messages of one chunk have in common."""
+        return self.list, self.queue, self.due_us, self.life_ms
+
+
+@dataclass(frozen=True)
+class Published:
+    """Task ids by what became of their messages, in the order in which they were given."""
+
+    accepted: tuple[str, ...] = ()  # in the queue, by this call
+    duplicates: tuple[str, ...] = ()  # published before: nothing happened
+    refused: tuple[str, ...] = ()  # certainly not in the queue by this call
+    unknown: tuple[str, ...] = ()  # sent, and no answer came: publish them again to know
+
+    def __add__(self, other: "Published") -> "Published":
+        return Published(
+            self.accepted + other.accepted,
+            self.duplicates + other.duplicates,
+            self.refused + other.refused,
+            self.unknown + other.unknown,
+        )
+
+
+def chunks(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
+    """In order, each for one call."""
+    chunk: list[Outgoing] = []
+    size = 0
+    for message in messages:
+        size += len(message.raw)
+        if chunk and (len(chunk) == CHUNK_MESSAGES or size > CHUNK_BYTES or message.way != chunk[0].way):
+            yield chunk
+            chunk, size = [], len(message.raw)
+        chunk.append(message)
+    if chunk:
+        yield chunk
+
+
+def words(chunk: list[Outgoing], bound: int) -> tuple[list[str], list[Any]]:
+    """KEYS and ARGV for publish.lua."""
+    first = chunk[0]
+    arguments: list[Any] = [bound, first.life_ms, first.due_us, MARKER_MS]
+    for message in chunk:
+        arguments += (message.task_id, message.fingerprint, message.marker, message.raw)
+    return [first.list, DUE, *lists(first.queue)], arguments

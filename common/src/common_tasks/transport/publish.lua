@@ -1,0 +1,53 @@
+-- Publish once: each message goes into its list, unless its id was published before or its queue is full. All are looked
+-- at before anything is written; the first write is one that a full Redis refuses, so a refusal leaves nothing behind.
+--
+-- KEYS  1 list  2 due  3 the queue, and all its further lists: they are counted together
+-- ARGV  1 bound of the queue (0: none)  2 for how many ms an id is remembered (0: not at all)
+--       3 due time in us of Redis's clock (0: now)  4 life of a marker in ms
+--       then of each message: id, fingerprint, marker (its first result; "" none), message
+-- Returns {how many wait in the queue now, then of each: 1 pushed, 0 was there, -1 queue full, -2 the id is other work's}
+local list, due, queue = KEYS[1], KEYS[2], KEYS[3]
+local bound, life, when = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+
+if when > 0 then
+  local time = redis.call('TIME')
+  if when <= time[1] * 1000000 + time[2] then when = 0 end
+end
+local waiting = 0
+for k = 3, #KEYS do waiting = waiting + redis.call('LLEN', KEYS[k]) end
+local taken = when > 0 and math.max(waiting, redis.call('ZCARD', due)) or waiting
+
+local answers, seen, new = {waiting}, {}, {}
+for m = 5, #ARGV, 4 do
+  local id, print = ARGV[m], ARGV[m + 1]
+  local was = life > 0 and (seen[id] or redis.call('GET', 'celery-once-' .. id))
+  if was then
+    answers[#answers + 1] = (was == 'queued:' .. print or was == 'done:' .. print) and 0 or -2
+  elseif bound > 0 and taken + #new >= bound then
+    answers[#answers + 1] = -1
+  else
+    answers[#answers + 1] = 1
+    seen[id] = 'queued:' .. print
+    new[#new + 1] = m
+  end
+end
+if #new == 0 then return answers end
+
+local push = {}
+for i, m in ipairs(new) do push[i] = ARGV[m + 3] end
+if when > 0 then
+  for i, raw in ipairs(push) do redis.call('ZADD', due, ARGV[3], list .. '\n' .. raw) end
+else
+  redis.call('LPUSH', list, unpack(push))
+  answers[1] = waiting + #push
+end
+for _, m in ipairs(new) do
+  local id = ARGV[m]
+  if life > 0 then redis.call('SET', 'celery-once-' .. id, seen[id], 'PX', ARGV[2]) end
+  if ARGV[m + 2] ~= '' then redis.call('SET', 'celery-task-meta-' .. id, ARGV[m + 2], 'NX', 'PX', ARGV[4]) end
+end
+-- As kombu declares a queue, so that stock workers and monitors know it.
+local member = queue .. '\6\22\6\22' .. queue
+redis.call('SADD', '_kombu.binding.' .. queue, member)
+redis.call('SADD', '_kombu.binding_permanent.' .. queue, member)
+return answers
