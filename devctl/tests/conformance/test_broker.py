@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import subprocess
@@ -10,15 +11,20 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 from kombu import Connection
 
+from common_tasks.dead_letters import Letter
+from common_tasks.transport.message import frame
 from devctl.broker.celery import CeleryBroker
 from devctl.broker.memory import MemoryBroker
-from devctl.broker.port import Broker, Message, TaskResult
+from devctl.broker.port import Broker, Message, QueueDepth, TaskResult
 from devctl.errors import DevctlError
 
 PROBE = Path(__file__).with_name("probe.py")
@@ -29,10 +35,16 @@ NODES = ("probe@one", "probe@two")
 
 @dataclass
 class Place:
-    """A broker with two workers that consume SHARED, and a way to claim a message by hand."""
+    """A broker with two workers that consume SHARED, and what happens to messages, by hand."""
 
     broker: Broker
     claiming: Callable[[str], AbstractContextManager[None]]
+    abandoned: Callable[[Message], None]
+    """Claimed by a worker of ours that died; its lease is over."""
+    delayed: Callable[[Message], None]
+    """To be due in an hour."""
+    buried: Callable[[Letter], str]
+    """A dead letter of now, with the message and the words of this one; returns its id."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +60,19 @@ def memory() -> Place:
         yield
         broker.acknowledge(message)
 
-    return Place(broker, claiming)
+    def abandoned(message: Message) -> None:
+        broker.publish([message])
+        assert message == broker.claim([message.queue])
+        broker.abandon(message)
+
+    def buried(letter: Letter) -> str:
+        now = time.time()
+        known = replace(letter, id=f"{letter.queue}/{round(now * 1_000)}-{next(numbers)}", time=now)
+        broker.bury(known)
+        return known.id
+
+    numbers = count()
+    return Place(broker, claiming, abandoned, broker.delay, buried)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +94,39 @@ def real(redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
                 yield
                 message.ack()
 
-        yield Place(broker, claiming)
+        with redis.Redis.from_url(url) as client:
+            yield Place(
+                broker,
+                claiming,
+                lambda message: _abandon(client, message),
+                lambda message: _delay(client, message),
+                lambda letter: _bury(client, letter),
+            )
+
+
+# What our transport writes, as its scripts document it.
+
+
+def _abandon(client: redis.Redis, message: Message) -> None:
+    tag = str(uuid.uuid4())
+    client.hset("unacked", tag, f'[{_raw(message).decode()},"","{message.queue}"]')
+    client.zadd("celery-leases", {tag: (client.time()[0] - 11) * 1_000_000})
+
+
+def _delay(client: redis.Redis, message: Message) -> None:
+    member = f"{message.queue}\x06\x163\n".encode() + _raw(message)
+    client.zadd("celery-due", {member: (client.time()[0] + 3_600) * 1_000_000})
+
+
+def _bury(client: redis.Redis, letter: Letter) -> str:
+    told = ("reason", "error", "task", "task_id", "queue", "starts", "retries", "replays", "worker")
+    about = json.dumps({name: getattr(letter, name) for name in told})
+    stream_id = client.xadd(f"celery-dead-{letter.queue}", {"raw": letter.raw or b"", "about": about})
+    return f"{letter.queue}/{stream_id.decode()}"  # type: ignore[union-attr]
+
+
+def _raw(message: Message) -> bytes:
+    return frame(message.task, message.queue, message.args, kwargs=message.kwargs, task_id=message.task_id)
 
 
 @contextmanager
@@ -119,8 +175,20 @@ def _echo(queue: str, payload: object = None, **more: object) -> Message:
     return Message("probe.echo", queue, str(uuid.uuid4()), (payload,), **more)  # type: ignore[arg-type]
 
 
-def _depth(broker: Broker, queue: str) -> tuple[int, int]:
+def _letter(message: Message, reason: str = "permanent", **more: Any) -> Letter:
+    raw = _raw(message)
+    known: dict[str, Any] = {"task": message.task, "task_id": message.task_id, "starts": 1, "retries": 0, "replays": 0}
+    known |= {"raw": raw, "size": len(raw), "error": "PermanentError: why", "worker": "worker@a"}
+    return Letter(id="", queue=message.queue, reason=reason, time=0.0, **(known | more))
+
+
+def _found(broker: Broker, queue: str) -> QueueDepth:
     (found,) = [one for one in broker.queues([queue]) if one.name == queue]
+    return found
+
+
+def _depth(broker: Broker, queue: str) -> tuple[int, int]:
+    found = _found(broker, queue)
     return found.waiting, found.claimed
 
 
@@ -208,9 +276,138 @@ def test_the_oldest_message_tells_how_long_it_has_waited(broker: Broker, queue: 
     now = time.time()
     broker.publish([_echo(queue, headers={"published_at": now - 90}), _echo(queue, headers={"published_at": now - 5})])
 
-    (found,) = [one for one in broker.queues([queue]) if one.name == queue]
+    found = _found(broker, queue)
 
     assert found.oldest_seconds == pytest.approx(90, abs=2)
+
+
+def test_what_is_delayed_and_what_is_dead_is_counted_for_its_queue(place: Place, queue: str) -> None:
+    place.delayed(_echo(queue))
+    place.delayed(_echo(queue))
+    place.delayed(_echo(f"{queue}.other"))
+    place.buried(_letter(_echo(queue)))
+
+    found = _found(place.broker, queue)
+
+    assert (0, 2, 1, False) == (found.waiting, found.delayed, found.dead, found.stopped)
+    assert {queue, f"{queue}.other"} <= {one.name for one in place.broker.queues([])}
+
+
+def test_a_queue_of_the_past_is_not_shown_for_letters_that_are_gone(place: Place, queue: str) -> None:
+    place.broker.drop([place.buried(_letter(_echo(queue)))])
+
+    assert queue not in [one.name for one in place.broker.queues([])]
+
+
+def test_claims_of_a_dead_worker_go_back_to_their_queue_once(place: Place, queue: str) -> None:
+    for n in range(3):
+        place.abandoned(_echo(queue, n))
+    assert (0, 3) == _depth(place.broker, queue)
+
+    assert 3 == place.broker.give_back()
+
+    assert (3, 0) == _depth(place.broker, queue)
+    assert 0 == place.broker.give_back()
+
+
+def test_a_claim_whose_lease_is_not_over_stays(place: Place, queue: str) -> None:
+    place.broker.publish([_echo(queue)])
+
+    with place.claiming(queue):
+        assert 0 == place.broker.give_back()
+        assert (0, 1) == _depth(place.broker, queue)
+
+
+def test_a_letter_tells_what_it_is_and_only_by_itself_brings_its_message(place: Place, queue: str) -> None:
+    letter = _letter(_echo(queue, "ä"), "retries-exhausted", starts=2, retries=3)
+    letter_id = place.buried(letter)
+
+    (listed,) = place.broker.letters(queue=queue)
+    found = place.broker.letter(letter_id)
+
+    assert found is not None
+    assert replace(letter, id=letter_id, time=found.time) == found
+    assert replace(found, raw=None) == listed
+    assert found.time == pytest.approx(time.time(), abs=5)
+
+
+def test_letters_come_by_time_from_every_queue_or_from_one(place: Place, queue: str) -> None:
+    other = f"{queue}.other"
+    ids = []
+    for name in (queue, other, queue):
+        ids.append(place.buried(_letter(_echo(name))))
+        time.sleep(0.002)  # so that they differ by a millisecond
+
+    def found(**wanted: Any) -> list[str]:
+        return [one.id for one in place.broker.letters(**wanted) if one.queue in (queue, other)]
+
+    assert ids == found()
+    assert ids[::-1] == found(newest_first=True)
+    assert [ids[0], ids[2]] == found(queue=queue)
+    assert ids == found(newer_than=60)
+    assert [] == found(older_than=60)
+
+
+def test_a_letter_that_is_not_there_is_none(broker: Broker, queue: str) -> None:
+    assert broker.letter(f"{queue}/1-0") is None
+    with pytest.raises(ValueError, match="not the id"):
+        broker.letter("1-0")
+
+
+def test_a_replayed_letter_runs_as_the_task_it_was(place: Place, queue: str) -> None:
+    message = _echo(SHARED, {"n": 7})
+    letter = place.broker.letter(place.buried(_letter(message)))
+    assert letter is not None
+
+    assert place.broker.replay(letter)
+
+    _until(lambda: place.broker.results([message.task_id])[0].state == "succeeded")
+    assert [TaskResult(message.task_id, "succeeded", {"n": 7})] == place.broker.results([message.task_id])
+
+
+def test_a_letter_is_replayed_once(place: Place, queue: str) -> None:
+    letter = place.broker.letter(place.buried(_letter(_echo(queue))))
+    assert letter is not None
+
+    assert [True, False, False] == [place.broker.replay(letter) for _ in range(3)]
+    assert (1, 0) == _depth(place.broker, queue)
+    assert [] == list(place.broker.letters(queue=queue))
+
+
+@pytest.mark.parametrize(
+    "more", [{"reason": "undecodable"}, {"raw": b"\xff", "size": 1}, {"raw": b"{}", "size": 2}], ids=str
+)
+def test_what_is_no_message_stays_a_letter(place: Place, queue: str, more: dict[str, Any]) -> None:
+    letter = place.broker.letter(place.buried(_letter(_echo(queue), **more)))
+    assert letter is not None
+
+    with pytest.raises(ValueError, match=r"."):
+        place.broker.replay(letter)
+
+    assert [letter.id] == [one.id for one in place.broker.letters(queue=queue)]
+    assert (0, 0) == _depth(place.broker, queue)
+
+
+def test_dropped_letters_are_gone_and_counted_once(place: Place, queue: str) -> None:
+    first, second = (place.buried(_letter(_echo(queue))) for _ in range(2))
+
+    assert 1 == place.broker.drop([first])
+    assert 0 == place.broker.drop([first])
+    assert [second] == [one.id for one in place.broker.letters(queue=queue)]
+
+
+def test_a_forgotten_queue_leaves_nothing_that_is_delayed_or_dead(place: Place, queue: str) -> None:
+    place.delayed(_echo(queue))
+    place.abandoned(_echo(queue))
+    place.buried(_letter(_echo(queue)))
+    place.delayed(_echo(f"{queue}.other"))
+
+    place.broker.forget("run", [queue], [])
+
+    known = [one.name for one in place.broker.queues([])]
+    assert queue not in known
+    assert f"{queue}.other" in known
+    assert 0 == place.broker.give_back()
 
 
 def test_consumers_say_what_they_consume_and_can_run(broker: Broker) -> None:

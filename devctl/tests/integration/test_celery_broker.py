@@ -20,6 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu import Connection, Queue
 
+from common_tasks.dead_letters import Letter
+from common_tasks.transport.message import frame
 from devctl.broker import server
 from devctl.broker.celery import CeleryBroker
 from devctl.broker.port import Message
@@ -154,6 +156,39 @@ def test_many_claims_are_counted_in_steps(redis_url: str) -> None:
     assert [5_000] == [one.claimed for one in CeleryBroker(redis_url).queues(["busy"])]
 
 
+def test_many_delayed_messages_are_counted_in_steps(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        for start in range(0, 5_000, 1_000):
+            client.zadd("celery-due", {f"later\x06\x16{n % 2 * 3}\n{n}\n{n}": n for n in range(start, start + 1_000)})
+        client.zadd("celery-due", {"nobody could have written this": 1})
+
+    assert [("later", 5_000)] == [(one.name, one.delayed) for one in CeleryBroker(redis_url).queues([])]
+
+
+def test_many_lost_claims_go_back_in_steps_and_those_with_a_lease_stay(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        now = client.time()[0]
+        for n in range(1_201):
+            client.hset("unacked", f"tag-{n}", f'[{{"n": {n}, "priority": {n % 10}}},"","busy"]')
+            client.zadd("celery-leases", {f"tag-{n}": (now - 11) * 1_000_000})
+        client.hset("unacked", "held", '[{},"","busy"]')
+        client.zadd("celery-leases", {"held": (now - 5) * 1_000_000})
+    broker = CeleryBroker(redis_url)
+
+    assert 1_201 == broker.give_back()
+    assert [(1_201, 1)] == [(one.waiting, one.claimed) for one in broker.queues(["busy"])]
+
+
+def test_a_queue_with_as_many_dead_letters_as_it_may_have_is_stopped(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        for _ in range(3):
+            client.xadd("celery-dead-busy", {"raw": "{}", "about": "{}"})
+
+    found = [CeleryBroker(redis_url, dead_bound=bound).queues(["busy"])[0] for bound in (4, 3, 2)]
+
+    assert [(3, False), (3, True), (3, True)] == [(one.dead, one.stopped) for one in found]
+
+
 def test_without_workers_nobody_waits_for_their_answers(redis_url: str) -> None:
     started = time.monotonic()
 
@@ -169,6 +204,8 @@ def test_a_question_leaves_nothing_behind(redis_url: str) -> None:
         assert [] == client.keys("*")
 
 
+RAW = frame("tasks.any", "q", [1], task_id="1")
+LETTER = Letter("q/1-0", "q", "permanent", 0.0, len(RAW), raw=RAW)
 CALLS: dict[str, Callable[[CeleryBroker], object]] = {
     "info": lambda broker: broker.info(),
     "publish": lambda broker: broker.publish([Message("t", "q", "1"), Message("t", "q", "2")]),
@@ -179,6 +216,11 @@ CALLS: dict[str, Callable[[CeleryBroker], object]] = {
     "results": lambda broker: broker.results(["1"]),
     "executed": lambda broker: broker.executed("run"),
     "ledger": lambda broker: broker.ledger("run"),
+    "letters": lambda broker: list(broker.letters()),
+    "letter": lambda broker: broker.letter("q/1-0"),
+    "replay": lambda broker: broker.replay(LETTER),
+    "drop": lambda broker: broker.drop(["q/1-0"]),
+    "give_back": lambda broker: broker.give_back(),
     "forget": lambda broker: broker.forget("run", ["q"], ["1"]),
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
+from common_tasks.dead_letters import BOUND
 from devctl.stack.model import Stack
 
 Locate = Callable[[str, int], tuple[str, int]]
@@ -26,6 +27,12 @@ def addresses(stack: Stack, locate: Locate) -> Addresses:
     broker = _setting(stack, "CELERY_BROKER_URL") or own
     results = _setting(stack, "CELERY_RESULT_BACKEND") or broker
     return Addresses(_from_here(broker, stack, locate), _from_here(results, stack, locate))
+
+
+def dead_bound(stack: Stack) -> int:
+    """Dead letters at which the services' workers stop claiming from a queue."""
+    said = _setting(stack, "CELERY_DEAD_LETTER_BOUND")
+    return int(said) if said.isdecimal() else BOUND  # what is no number, the services themselves refuse
 
 
 def _setting(stack: Stack, variable: str) -> str:

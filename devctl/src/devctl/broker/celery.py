@@ -13,8 +13,10 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from devctl.broker import claims, depth, results, server
-from devctl.broker.address import Locate, addresses
+from common_tasks import dead_letters
+from common_tasks.transport import keys, replaying
+from devctl.broker import claims, delayed, depth, leases, results, server
+from devctl.broker.address import Locate, addresses, dead_bound
 from devctl.broker.control import Control
 from devctl.broker.frames import Frames, lists
 from devctl.broker.port import Consumer, Execution, Message, QueueDepth, ServerInfo, TaskResult
@@ -27,11 +29,15 @@ ORDER_SECONDS = 5.0  # a worker obeys between two tasks: a solo one that runs a 
 class CeleryBroker:
     """One Redis database, and the Celery workers behind it."""
 
-    def __init__(self, url: str, *, results_url: str = "", service: str = "") -> None:
-        """Opens no connection. `service` is the broker's name in the stack, for hints."""
+    def __init__(
+        self, url: str, *, results_url: str = "", service: str = "", dead_bound: int = dead_letters.BOUND
+    ) -> None:
+        """Opens no connection. `service` is the broker's name in the stack, for hints; at `dead_bound` dead letters its
+        workers stop claiming from a queue."""
         self.url = url
         self._results_url = results_url or url
         self._hint = f"start it: devctl up {service}" if service else "is Redis running there?"
+        self._dead_bound = dead_bound
         self._client = server.connect(url)
         self._declared: set[str] = set()
 
@@ -39,7 +45,7 @@ class CeleryBroker:
     def of(cls, stack: Stack, locate: Locate) -> CeleryBroker:
         """The broker that the services of this stack use, at its address on this machine."""
         found = addresses(stack, locate)
-        return cls(found.broker, results_url=found.results, service=stack.broker)
+        return cls(found.broker, results_url=found.results, service=stack.broker, dead_bound=dead_bound(stack))
 
     @cached_property
     def _app(self) -> Celery:
@@ -107,7 +113,7 @@ class CeleryBroker:
     def queues(self, names: Sequence[str]) -> list[QueueDepth]:
         """Depths of these queues and of any other queue the broker knows."""
         with self._answering():
-            return depth.depths(self._client, names)
+            return depth.depths(self._client, names, dead_bound=self._dead_bound)
 
     def consumers(self, *, expected: int | None = None, timeout: float = 1.0) -> list[Consumer]:
         """Workers that answer within `timeout`; returns as soon as `expected`, or all that listen, have."""
@@ -159,6 +165,40 @@ class CeleryBroker:
                 found += map(results.read, ids, stored)
         return found
 
+    def letters(
+        self,
+        *,
+        queue: str = "",
+        older_than: float | None = None,
+        newer_than: float | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[dead_letters.Letter]:
+        """Dead letters, by time, without their messages; ages in seconds."""
+        with self._answering():
+            yield from dead_letters.read(
+                self._client, queue=queue, older_than=older_than, newer_than=newer_than, newest_first=newest_first
+            )
+
+    def letter(self, letter_id: str) -> dead_letters.Letter | None:
+        """One dead letter with its message."""
+        with self._answering():
+            return dead_letters.find(self._client, letter_id)
+
+    def replay(self, letter: dead_letters.Letter) -> bool:
+        """Put it back into its queue, once."""
+        with self._answering():
+            return replaying.replay(self._client, letter)
+
+    def drop(self, letter_ids: Sequence[str]) -> int:
+        """Remove dead letters for ever."""
+        with self._answering():
+            return dead_letters.drop(self._client, letter_ids)
+
+    def give_back(self) -> int:
+        """Return claims whose worker died where nobody else does."""
+        with self._answering():
+            return leases.give_back(self._client)
+
     def executed(self, run: str) -> int:
         """How many executions a bench run's ledger holds; one cheap call."""
         with self._answering():
@@ -175,11 +215,13 @@ class CeleryBroker:
     def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
         """Remove a bench run's queues, ledger and results, and nothing else."""
         with self._answering():
-            keys = [_ledger(run)]
+            names = [_ledger(run)]
             for queue in queues:
-                keys += [*lists(queue), f"{depth.BINDINGS}{queue}", f"_kombu.binding_permanent.{queue}"]
-            self._client.unlink(*keys)
+                names += [*lists(queue), keys.dead(queue)]
+                names += [f"{depth.BINDINGS}{queue}", f"_kombu.binding_permanent.{queue}"]
+            self._client.unlink(*names)
             claims.drop(self._client, queues)
+            delayed.drop(self._client, queues)
             self._declared -= set(queues)
         with self._answering(self._results_url):
             for ids in _batches(task_ids, 1_000):

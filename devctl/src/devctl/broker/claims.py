@@ -9,7 +9,9 @@ from typing import Any, cast
 
 import redis
 
-HASH, DEADLINES = "unacked", "unacked_index"
+from common_tasks.transport.keys import LEASES, STARTS, UNACKED
+
+DEADLINES = "unacked_index"  # of stock workers; ours have leases
 
 # Entries are [message, exchange, routing key], and messages can be large, so the script looks at their ends only. It
 # works in steps, because a script blocks everyone else. The messages of the queues in ARGV[2…] are removed.
@@ -24,6 +26,8 @@ for i = 1, #page[2], 2 do
   if unwanted[key] then
     redis.call('HDEL', KEYS[1], page[2][i])
     redis.call('ZREM', KEYS[2], page[2][i])
+    redis.call('ZREM', KEYS[3], page[2][i])
+    redis.call('HDEL', KEYS[4], page[2][i])
   else
     local name = cjson.encode({exchange or '', key or '?'})
     found[name] = (found[name] or 0) + 1
@@ -58,7 +62,7 @@ def _pages(client: redis.Redis, *unwanted: str) -> list[tuple[tuple[str, str], i
     found: list[tuple[tuple[str, str], int]] = []
     cursor = b"0"
     while True:
-        cursor, *flat = cast("list[Any]", script(keys=[HASH, DEADLINES], args=[cursor, *unwanted]))
+        cursor, *flat = cast("list[Any]", script(keys=[UNACKED, DEADLINES, LEASES, STARTS], args=[cursor, *unwanted]))
         for name, claims in zip(flat[::2], flat[1::2], strict=True):
             exchange, routing_key = json.loads(name)
             found.append(((exchange, routing_key), claims))

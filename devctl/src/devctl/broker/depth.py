@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator
 
 import redis
 
-from devctl.broker import claims
-from devctl.broker.frames import lists
+from common_tasks import dead_letters
+from common_tasks.transport import keys
+from common_tasks.transport.lists import lists
+from devctl.broker import claims, delayed
 from devctl.broker.port import QueueDepth
 
 BINDINGS = "_kombu.binding."
@@ -17,12 +19,17 @@ BINDINGS = "_kombu.binding."
 INTERNAL = ("celery.pidbox", "reply.celery.pidbox", "celeryev")
 
 
-def depths(client: redis.Redis, names: Iterable[str], *, now: float | None = None) -> list[QueueDepth]:
-    """These queues, in this order, then all others that were ever declared here."""
+def depths(
+    client: redis.Redis, names: Iterable[str], *, dead_bound: int = dead_letters.BOUND, now: float | None = None
+) -> list[QueueDepth]:
+    """These queues, in this order, then all others that were ever declared here, or of which anything is left."""
     bound = dict(_bound(client))
-    queues = list(dict.fromkeys([*names, *sorted(set(bound.values()))]))
+    later = delayed.count(client)
+    others = sorted({*bound.values(), *later, *_with_dead_letters(client)})
+    queues = list(dict.fromkeys([*names, *others]))
     pipe = client.pipeline(transaction=False)
     for queue in queues:
+        pipe.xlen(keys.dead(queue))
         for key in lists(queue):
             pipe.llen(key)
             pipe.lindex(key, -1)  # messages are pushed left and taken right
@@ -31,14 +38,21 @@ def depths(client: redis.Redis, names: Iterable[str], *, now: float | None = Non
     moment = time.time() if now is None else now
     found = []
     for queue in queues:
-        waiting, ages = 0, []
+        dead, waiting, ages = next(answers), 0, []
         for _ in lists(queue):
             waiting += next(answers)
             ages.append(_age(next(answers), moment))
-        found.append(
-            QueueDepth(queue, waiting, claimed[queue], max((age for age in ages if age is not None), default=None))
-        )
+        oldest = max((age for age in ages if age is not None), default=None)
+        found.append(QueueDepth(queue, waiting, claimed[queue], oldest, later[queue], dead, stopped=dead >= dead_bound))
     return found
+
+
+def _with_dead_letters(client: redis.Redis) -> list[str]:
+    queues = dead_letters.queues(client)
+    pipe = client.pipeline(transaction=False)
+    for queue in queues:
+        pipe.xlen(keys.dead(queue))
+    return [queue for queue, dead in zip(queues, pipe.execute(), strict=True) if dead]
 
 
 def _bound(client: redis.Redis) -> Iterator[tuple[tuple[str, str], str]]:

@@ -13,10 +13,12 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from common_tasks.dead_letters import BOUND, Letter, Reason, key_and_id
+from common_tasks.transport.replaying import Unreadable, opened
 from devctl.broker.port import Consumer, Execution, Message, QueueDepth, ServerInfo, TaskResult
 from devctl.errors import DevctlError
 
@@ -47,8 +49,13 @@ class MemoryBroker:
     published: list[Message] = field(default_factory=list)
     """Everything that was ever published, in order."""
     server: ServerInfo = field(default_factory=lambda: ServerInfo("memory", "1.0", "AOF everysec", "noeviction", 0, 0))
+    dead_bound: int = BOUND
+    """So many dead letters stop a queue."""
     _waiting: dict[str, deque[tuple[float, Message]]] = field(default_factory=dict)
     _claimed: dict[str, list[Message]] = field(default_factory=dict)
+    _abandoned: list[Message] = field(default_factory=list)
+    _delayed: list[Message] = field(default_factory=list)
+    _dead: dict[str, Letter] = field(default_factory=dict)
     _results: dict[str, TaskResult] = field(default_factory=dict)
     _ledgers: dict[str, list[Execution]] = field(default_factory=dict)
 
@@ -75,7 +82,7 @@ class MemoryBroker:
     def claim(self, queues: Sequence[str]) -> Message | None:
         """Take the oldest message of the first of these queues that has one."""
         for queue in queues:
-            if self._waiting.get(queue):
+            if self._waiting.get(queue) and not self._stopped(queue):
                 message = self._waiting[queue].popleft()[1]
                 self._claimed.setdefault(queue, []).append(message)
                 return message
@@ -85,6 +92,21 @@ class MemoryBroker:
         """A claimed message is done."""
         if message in self._claimed.get(message.queue, []):
             self._claimed[message.queue].remove(message)
+
+    def abandon(self, message: Message) -> None:
+        """The worker that claimed it died, and its lease is over."""
+        self._abandoned.append(message)
+
+    def delay(self, message: Message) -> None:
+        """A message that is due one day."""
+        self._delayed.append(message)
+
+    def bury(self, letter: Letter) -> None:
+        """A dead letter; with its message, `raw`."""
+        self._dead[letter.id] = letter
+
+    def _stopped(self, queue: str) -> bool:
+        return sum(one.queue == queue for one in self._dead.values()) >= self.dead_bound
 
     def _run(self, worker: MemoryWorker, message: Message) -> None:
         if message.task not in worker.bodies:  # as Celery does: dropped, and its result never comes
@@ -123,13 +145,22 @@ class MemoryBroker:
     def queues(self, names: Sequence[str]) -> list[QueueDepth]:
         self._reach()
         consumed = {queue for worker in self.workers for queue in worker.queues}
-        known = sorted(set(self._waiting) | consumed)
+        left = {one.queue for one in self._delayed} | {one.queue for one in self._dead.values()}
+        known = sorted(set(self._waiting) | consumed | left)
         return [self._depth(name) for name in dict.fromkeys([*names, *known])]
 
     def _depth(self, name: str) -> QueueDepth:
         waiting = self._waiting.get(name, deque())
         oldest = max(0.0, self.clock() - waiting[0][0]) if waiting else None
-        return QueueDepth(name, len(waiting), len(self._claimed.get(name, [])), oldest)
+        return QueueDepth(
+            name,
+            len(waiting),
+            len(self._claimed.get(name, [])),
+            oldest,
+            delayed=sum(one.queue == name for one in self._delayed),
+            dead=sum(one.queue == name for one in self._dead.values()),
+            stopped=self._stopped(name),
+        )
 
     def consumers(self, *, expected: int | None = None, timeout: float = 1.0) -> list[Consumer]:
         self._reach()
@@ -159,6 +190,52 @@ class MemoryBroker:
         self._look()
         return [self._results.get(one, TaskResult(one, "pending")) for one in task_ids]
 
+    def letters(
+        self,
+        *,
+        queue: str = "",
+        older_than: float | None = None,
+        newer_than: float | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[Letter]:
+        self._reach()
+        first = float("-inf") if newer_than is None else self.clock() - newer_than
+        last = float("inf") if older_than is None else self.clock() - older_than
+        found = [one for one in self._dead.values() if queue in ("", one.queue) and first <= one.time <= last]
+        for one in sorted(found, key=lambda letter: letter.time, reverse=newest_first):
+            yield replace(one, raw=None)
+
+    def letter(self, letter_id: str) -> Letter | None:
+        self._reach()
+        key_and_id(letter_id)
+        return self._dead.get(letter_id)
+
+    def replay(self, letter: Letter) -> bool:
+        self._reach()
+        if letter.raw is None:
+            raise ValueError("a letter of a list has no message")
+        if letter.reason == Reason.UNDECODABLE:
+            raise Unreadable("it is undecodable")
+        message = opened(letter.raw)
+        if self._dead.pop(letter.id, None) is None:
+            return False
+        headers = {**message.headers, "replays": int(message.headers.get("replays", 0)) + 1}
+        again = Message(message.task, letter.queue, message.task_id, tuple(message.args), message.kwargs, headers)
+        self._waiting.setdefault(letter.queue, deque()).append((self.clock(), again))
+        return True
+
+    def drop(self, letter_ids: Sequence[str]) -> int:
+        self._reach()
+        return sum(self._dead.pop(one, None) is not None for one in letter_ids)
+
+    def give_back(self) -> int:
+        self._reach()
+        back, self._abandoned = self._abandoned, []
+        for message in back:
+            self._claimed[message.queue].remove(message)
+            self._waiting.setdefault(message.queue, deque()).appendleft((self.clock(), message))
+        return len(back)
+
     def executed(self, run: str) -> int:
         self._look()
         return len(self._ledgers.get(run, []))
@@ -178,5 +255,8 @@ class MemoryBroker:
         for queue in queues:
             self._waiting.pop(queue, None)
             self._claimed.pop(queue, None)
+        self._abandoned = [one for one in self._abandoned if one.queue not in queues]
+        self._delayed = [one for one in self._delayed if one.queue not in queues]
+        self._dead = {name: one for name, one in self._dead.items() if one.queue not in queues}
         for task_id in task_ids:
             self._results.pop(task_id, None)

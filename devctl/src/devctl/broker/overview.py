@@ -28,7 +28,7 @@ class QueueState:
     @property
     def neglected(self) -> bool:
         """Something waits, or is meant to be sent, and nobody consumes."""
-        return not self.nodes and (self.depth.waiting > 0 or bool(self.contracts))
+        return not self.nodes and (self.depth.waiting + self.depth.delayed > 0 or bool(self.contracts))
 
 
 def overview(

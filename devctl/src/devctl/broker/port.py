@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from common_tasks.dead_letters import Letter
 
 TaskState = Literal["pending", "started", "retrying", "succeeded", "failed"]
 
@@ -24,13 +27,17 @@ class Message:
 
 @dataclass(frozen=True)
 class QueueDepth:
-    """One queue: messages waiting in its list, and messages claimed (taken, not yet acknowledged)."""
+    """One queue: messages waiting in its list, claimed (taken, not yet acknowledged), delayed (not due yet), dead."""
 
     name: str
     waiting: int
     claimed: int
     oldest_seconds: float | None = None
     """Age of the oldest waiting message, where its publisher stamped one (`published_at`)."""
+    delayed: int = 0
+    dead: int = 0
+    stopped: bool = False
+    """Its dead letters are at their bound: workers no longer claim from it."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,31 @@ class Broker(Protocol):
     def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
         """What is known of these tasks now, in the same order; does not wait."""
 
+    def letters(
+        self,
+        *,
+        queue: str = "",
+        older_than: float | None = None,
+        newer_than: float | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[Letter]:
+        """The dead letters of one queue or of all, by time, without their messages; ages in seconds."""
+
+    def letter(self, letter_id: str) -> Letter | None:
+        """One dead letter with its message; None where it is not, or no longer, there."""
+
+    def replay(self, letter: Letter) -> bool:
+        """Put it back into its queue as a new message of the same task, once; False where it is no letter any more.
+
+        ValueError where it is no message that can be replayed: it stays a letter.
+        """
+
+    def drop(self, letter_ids: Sequence[str]) -> int:
+        """Remove dead letters for ever; how many were there."""
+
+    def give_back(self) -> int:
+        """Return claims to their queues whose lease is over and whom nobody else returns; how many."""
+
     def executed(self, run: str) -> int:
         """How many executions a bench run's ledger holds; one cheap call."""
 
@@ -113,4 +145,4 @@ class Broker(Protocol):
         """A bench run's ledger, in order of arrival."""
 
     def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
-        """Remove a bench run's queues, ledger and results, and nothing else."""
+        """Remove a bench run's queues with all that is claimed, delayed or dead of them, its ledger and results."""

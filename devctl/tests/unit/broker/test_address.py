@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from devctl.broker.address import Addresses, addresses
+from devctl.broker.address import Addresses, addresses, dead_bound
 from devctl.stack.model import Port, Service, Stack
 
 
@@ -35,3 +35,8 @@ def test_what_the_workers_are_told_is_found_from_here(
 
 def test_a_broker_without_ports_is_asked_for_its_usual_one() -> None:
     assert "redis://127.0.0.1:49152/0" == addresses(stack({}, ()), locate).broker
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, 10_000), ("250", 250), ("", 10_000), ("many", 10_000)])
+def test_the_bound_of_dead_letters_is_the_workers_own(said: str | None, expected: int) -> None:
+    assert expected == dead_bound(stack({} if said is None else {"CELERY_DEAD_LETTER_BOUND": said}))

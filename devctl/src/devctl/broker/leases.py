@@ -1,0 +1,37 @@
+"""Claims whose lease is over: their worker died. Others of ours give them back; where only stock workers are left, who
+know nothing of leases, nobody does."""
+
+from __future__ import annotations
+
+import redis
+
+from common_tasks.transport.keys import LEASES, STARTS, UNACKED
+from common_tasks.transport.lists import SEPARATOR, STEPS
+from common_tasks.transport.scripts import Script
+
+# Our workers look every few seconds. What is over for longer than this, none of them has seen.
+GRACE_SECONDS = 10
+_BATCH = 500  # in one step: a script blocks everyone else
+
+_RESTORE = Script("restore")
+
+
+def give_back(client: redis.Redis) -> int:
+    """Return such claims to their queues; how many went back."""
+    total = 0
+    while over := _over(client):
+        restored = _RESTORE(
+            client,
+            [UNACKED, LEASES, STARTS],
+            [min(over, _BATCH), GRACE_SECONDS * 1_000_000, SEPARATOR, *STEPS],
+        )
+        total += int(restored)
+        if over <= _BATCH:
+            break
+    return total
+
+
+def _over(client: redis.Redis) -> int:
+    seconds, micros = client.time()
+    deadline = (seconds - GRACE_SECONDS) * 1_000_000 + micros
+    return int(client.zcount(LEASES, "-inf", f"({deadline}"))
