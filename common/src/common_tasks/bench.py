@@ -24,7 +24,9 @@ class BenchResult(TaskResult):
     kind: BenchKind
 
 
-bench = Contract(name="tasks.bench", queue="bench", payload=BenchPayload, result=BenchResult, ignore_result=True)
+bench = Contract(
+    name="tasks.bench", queue="bench", payload=BenchPayload, result=BenchResult, ignore_result=True, record_seconds=None
+)
 
 
 @implements(bench)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery
 
-from common_tasks import correlation, environment, ledger
+from common_tasks import environment
 from common_tasks.contract import Implementation
-from common_tasks.events import emit
 from common_tasks.running import run_worker
 from common_tasks.settings import CelerySettings, celery_settings, storing_settings
 
@@ -37,25 +36,10 @@ def make_worker(
     made.add_defaults(storing_settings)
     for implementation in owns:
         implementation.register(made)
+    if made.conf.broker_transport:
+        made.Task.Strategy = "common_tasks.transport.strategy:strategy"
     made.owned_queues = tuple(dict.fromkeys(one.contract.queue for one in owns))  # type: ignore[attr-defined]
     return made
 
 
 app = make_app()
-
-
-@signals.before_task_publish.connect
-def _stamp(headers: dict[str, Any], **_: Any) -> None:
-    correlation.stamp(headers)
-
-
-@signals.after_task_publish.connect
-def _published(sender: str, headers: dict[str, Any], routing_key: str, **_: Any) -> None:
-    if ledger.HEADER not in headers:
-        emit(
-            "task.published",
-            task=sender,
-            task_id=headers["id"],
-            queue=routing_key,
-            correlation_id=headers[correlation.HEADER],
-        )

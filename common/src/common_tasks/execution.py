@@ -1,4 +1,4 @@
-"""One run of a task: validate, run the body, send what it wants sent. Celery then stores and acknowledges."""
+"""One run of a task: validate, run the body, and put together what its outcome commits."""
 
 import logging
 import time
@@ -11,36 +11,50 @@ import pydantic
 from celery.exceptions import Reject, TaskPredicate
 
 from common_tasks import correlation, ledger
-from common_tasks.contract import Implementation, describe
-from common_tasks.errors import PermanentError, TaskError, TransientError, ValidationError
+from common_tasks.contract import Contract, Implementation, describe
+from common_tasks.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
 from common_tasks.events import emit, told
 from common_tasks.outcome import Outcome
 from common_tasks.redaction import redact
-from common_tasks.retries import TRANSIENT, refused_for_now
+from common_tasks.retries import TRANSIENT, Again, RetryPolicy, refused_for_now
 from common_tasks.schemas import TaskPayload
+from common_tasks.transport import keys
+from common_tasks.transport.burial import about
+from common_tasks.transport.commit import OPEN, Commit
+from common_tasks.transport.direct import commit_directly
+from common_tasks.transport.fingerprint import fingerprint
+from common_tasks.transport.message import frame, frame_of_json
 
 if TYPE_CHECKING:
     from celery import Celery
 
 LONGEST_WAIT_SECONDS = 5.0  # between two attempts to publish a retry
+NO_LIMIT = 1_000_000  # of Celery's own: how often a task is retried is decided here
 LONGEST_TEXT = 8_000  # of an error: it is stored with the result and logged
 
+FINGERPRINT, REPLAYS = "fingerprint", "replays"  # headers of ours, beside those of correlation and ledger
+KEPT_HEADERS = (correlation.HEADER, correlation.PUBLISHED_AT, FINGERPRINT, REPLAYS, ledger.HEADER)
 
-def execute(implementation: Implementation[Any, Any], raw: Any, task_id: str) -> tuple[Any, Outcome]:
-    """The result as JSON, and what the body wants published. Knows nothing of Celery."""
+
+def perform(implementation: Implementation[Any, Any], raw: Any, task_id: str) -> tuple[Any, Outcome]:
+    """The result, validated, and what the body wants besides. Knows nothing of Celery."""
     contract = implementation.contract
     try:
         payload = contract.payload_adapter.validate_python(_named(contract.payload, raw, task_id))
     except pydantic.ValidationError as exc:
-        raise ValidationError(f"{contract.name} was sent a wrong payload: {describe(exc)}") from None
+        raise WrongPayload(f"{contract.name} was sent a wrong payload: {describe(exc)}") from None
     outcome = Outcome(payload.task_id if isinstance(payload, TaskPayload) else UUID(task_id))
     result = implementation(payload, outcome)
     try:
-        return contract.result_adapter.dump_python(
-            contract.result_adapter.validate_python(result), mode="json"
-        ), outcome
+        return contract.result_adapter.validate_python(result), outcome
     except pydantic.ValidationError as exc:
         raise ValidationError(f"{contract.name} returned a wrong result: {describe(exc)}") from None
+
+
+def execute(implementation: Implementation[Any, Any], raw: Any, task_id: str) -> tuple[Any, Outcome]:
+    """The same, with the result as JSON data."""
+    result, outcome = perform(implementation, raw, task_id)
+    return implementation.contract.result_adapter.dump_python(result, mode="json"), outcome
 
 
 def _named(payload: type[Any], raw: Any, task_id: str) -> Any:
@@ -64,82 +78,212 @@ def portable(error: BaseException) -> Exception:
     return kind(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
-def register(implementation: Implementation[Any, Any], app: "Celery") -> None:
-    """Make a Celery task of it."""
-    contract = implementation.contract
-    told.add(contract.name)
-    book = ledger.Ledger.of(app)
+class Work:
+    """A contract's body as a Celery task runs it, in a lane and on Celery's own way."""
 
-    def run(task: Any, payload: Any = None) -> Any:
+    def __init__(self, implementation: Implementation[Any, Any], app: "Celery", retries: RetryPolicy) -> None:
+        self.implementation, self.contract, self.app = implementation, implementation.contract, app
+        self.retries = retries
+        self.book = ledger.Ledger.of(app)
+        self.to_json = self.contract.result_adapter.dump_json
+        self.task: Any = None
+
+    def lane(self, args: list[Any], kwargs: dict[str, Any], request: Any, commit: Commit) -> bytes:
+        """The result as JSON; what else belongs to the outcome is in the commit. Raises what the caller shall see, or
+        Celery's Retry."""
+        result = self._run(args, kwargs, request, commit)
+        return self.to_json(result)
+
+    def celery(self, task: Any, *args: Any, **kwargs: Any) -> Any:
+        """The same on Celery's own way: the result as JSON data. Where no commit is open (another pool, another
+        transport), record, effects and messages are one step, result and acknowledgement follow."""
         request = task.request
+        result = self._run(list(args), kwargs, request, OPEN.commit)
+        return self.contract.result_adapter.dump_python(result, mode="json")
+
+    def _run(self, args: list[Any], kwargs: dict[str, Any], request: Any, opened: Commit | None) -> Any:
+        commit = opened or Commit("", request.id)
         bench_run = request.get(ledger.HEADER)
         started = time.time()
         if not bench_run:
             emit("task.started", queue_seconds=_waited_seconds(request, started), retries=request.retries)
         try:
-            result, outcome = execute(implementation, payload, request.id)
-            _publish(outcome, app, bench_run)
+            raw = self._payload(args, kwargs)
+            # Before the body: it may change what it was given.
+            record = self._record(args, kwargs, request)
+            result, outcome = perform(self.implementation, raw, request.id)
+            self._put_together(outcome, record, request, commit, bench_run)
+            if opened is None:
+                commit_directly(self.app, commit)
         except (Exception, SystemExit) as exc:
             # Retry, Ignore and Reject are Celery's words, not failures; WorkerShutdown is a SystemExit of Celery's own.
             # A plain one came from the body, and would take the worker along.
             if isinstance(exc, TaskPredicate) or (isinstance(exc, SystemExit) and type(exc) is not SystemExit):
                 raise
-            raise _failed(task, contract.retries, exc, started) from None
+            ended = self._failed(exc, started, request, commit)
+            if opened is None and commit.dead_key:
+                commit_directly(self.app, commit, self._message(args, kwargs, request))
+            raise ended from None
         if bench_run:
-            book.record(bench_run, request.id, started, time.time(), request.hostname)
+            self.book.record(bench_run, request.id, started, time.time(), request.hostname)
         else:
             emit("task.succeeded", run_seconds=round(time.time() - started, 6))
         return result
 
-    app.task(name=contract.name, bind=True, shared=False, ignore_result=contract.ignore_result)(run)
+    def _payload(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        given = [*args, *kwargs.values()]
+        if len(given) > 1 or (kwargs and "payload" not in kwargs):
+            raise WrongPayload(
+                f"{self.contract.name} was sent a wrong payload: it takes one argument, the payload, not {len(given)}"
+                + (f" (named {', '.join(map(str, kwargs))})" if kwargs else "")
+            )
+        return given[0] if given else None
 
+    def _record(self, args: list[Any], kwargs: dict[str, Any], request: Any) -> str:
+        if self.contract.record_seconds is None:
+            return ""
+        known = request.get(FINGERPRINT)
+        return f"done:{known if isinstance(known, str) else fingerprint(self.contract.name, args, kwargs)}"
 
-def _publish(outcome: Outcome, app: "Celery", bench_run: str | None) -> None:
-    for child in outcome.children:
-        options: dict[str, Any] = {}
+    def _put_together(self, outcome: Outcome, record: str, request: Any, commit: Commit, bench_run: str | None) -> None:
+        if record:
+            commit.record_key, commit.record = keys.once(request.id), record
+            commit.record_ms = int((self.contract.record_seconds or 0) * 1000)
+        if outcome.effects:
+            commit.effects += outcome.effects
+        if not outcome.children:
+            return
+        headers: dict[str, Any] = {
+            correlation.HEADER: correlation.current() or request.id,
+            correlation.PUBLISHED_AT: time.time(),
+        }
         if bench_run:
-            options = {"queue": ledger.queue(bench_run, child.contract.queue), "headers": {ledger.HEADER: bench_run}}
-        child.contract.bind(app).apply_async(child.payload, **options)
+            headers[ledger.HEADER] = bench_run
+        for child in outcome.children:
+            self._publish(child.contract, child.payload, headers, request, commit, bench_run)
 
-
-def _failed(task: Any, retries: Any, error: BaseException, started: float) -> Exception:
-    """Retry by Celery's own mechanism, which raises its Retry here; or the error that the caller shall see."""
-    ended = portable(error)
-    fields: dict[str, Any] = {
-        "error_type": type(error).__name__,
-        "error": str(ended),
-        "run_seconds": round(time.time() - started, 6),
-    }
-    if isinstance(error, Exception) and retries.allows(error, task.request.retries):
-        delay = retries.delay_seconds(task.request.retries)
-        emit(
-            "task.retrying",
-            level=logging.WARNING,
-            delay_seconds=round(delay, 3),
-            retries=task.request.retries,
-            **fields,
+    def _publish(
+        self,
+        contract: Contract[Any, Any],
+        payload: TaskPayload,
+        headers: dict[str, Any],
+        request: Any,
+        commit: Commit,
+        bench_run: str | None,
+    ) -> None:
+        task_id = str(payload.task_id)
+        queue = ledger.queue(bench_run, contract.queue) if bench_run else contract.queue
+        raw = frame_of_json(
+            contract.name,
+            queue,
+            contract.payload_adapter.dump_json(payload),
+            task_id=task_id,
+            root_id=request.root_id or request.id,
+            parent_id=request.id,
+            headers=headers,
+            ignore_result=contract.ignore_result,
         )
-        _retry(task, ended, delay, retries.limit)
-    expected = isinstance(error, TaskError)  # the text says it all; of others one wants to know where they came from
-    emit("task.failed", level=logging.ERROR, exc_info=None if expected else error, **fields)
-    return ended
+        commit.add_child(queue, raw)
+        if not bench_run:
+            emit(
+                "task.published",
+                task=contract.name,
+                task_id=task_id,
+                queue=queue,
+                correlation_id=headers[correlation.HEADER],
+            )
+
+    def _failed(self, error: BaseException, started: float, request: Any, commit: Commit) -> Exception:
+        """Retry by Celery's own mechanism, which raises its Retry here; or the error that the caller shall see, and a
+        dead letter."""
+        ended = portable(error)
+        fields: dict[str, Any] = {
+            "error_type": type(error).__name__,
+            "error": str(ended),
+            "run_seconds": round(time.time() - started, 6),
+        }
+        decision = self.retries.decide(error, request.retries)
+        if isinstance(decision, Again):
+            emit(
+                "task.retrying",
+                level=logging.WARNING,
+                delay_seconds=round(decision.delay_seconds, 3),
+                retries=request.retries,
+                **fields,
+            )
+            _retry(self.task, ended, decision)
+        expected = isinstance(
+            error, TaskError
+        )  # the text says it all; of others one wants to know where they came from
+        emit("task.failed", level=logging.ERROR, exc_info=None if expected else error, **fields)
+        if request.get(ledger.HEADER) is None:
+            reason = decision.reason if not isinstance(decision, Again) else "retries-exhausted"
+            self._bury(reason, f"{type(error).__name__}: {ended}", request, commit)
+        return ended
+
+    def _message(self, args: list[Any], kwargs: dict[str, Any], request: Any) -> bytes:
+        """The message again, for a dead letter: here nobody has its bytes."""
+        kept = {name: request.get(name) for name in KEPT_HEADERS if request.get(name) is not None}
+        queue = str((request.delivery_info or {}).get("routing_key") or self.contract.queue)
+        return frame(
+            self.contract.name,
+            queue,
+            args,
+            kwargs=kwargs,
+            task_id=request.id,
+            root_id=request.root_id,
+            parent_id=request.parent_id,
+            headers=kept,
+            retries=request.retries,
+        )
+
+    def _bury(self, reason: str, error: str, request: Any, commit: Commit) -> None:
+        info = request.delivery_info or {}
+        queue = str(info.get("routing_key") or self.contract.queue)
+        told_of = {name: request.get(name) for name in ("task", "id", "retries", *KEPT_HEADERS)}
+        worker, starts = str(request.hostname or ""), int(request.get("_starts") or 1)
+        commit.discard()
+        commit.bury(keys.dead(queue), about(reason, error, queue=queue, headers=told_of, starts=starts, worker=worker))
 
 
-def _retry(task: Any, ended: Exception, delay: float, limit: int) -> None:
+def register(implementation: Implementation[Any, Any], app: "Celery", retries: RetryPolicy | None = None) -> None:
+    """Make a Celery task of it; `retries` in place of the contract's own."""
+    contract = implementation.contract
+    told.add(contract.name)
+    work = Work(implementation, app, retries or contract.retries)
+
+    def run(task: Any, *args: Any, **kwargs: Any) -> Any:
+        return work.celery(task, *args, **kwargs)
+
+    task: Any = app.task(
+        name=contract.name, bind=True, shared=False, typing=False, ignore_result=contract.ignore_result, lazy=False
+    )(run)
+    work.task = task
+    task.work = work.lane
+
+
+def _retry(task: Any, ended: Exception, decision: Again) -> None:
     """Celery's retry, which raises its Retry when it is published. When it is not, Celery rejects the message, and the
     task is gone. So we hold the message until the broker takes the retry; if this process is killed meanwhile, the
     message goes to another. Returns if the broker never will: the failure is the outcome then."""
-    for attempt in count():
-        try:
-            raise task.retry(exc=ended, countdown=delay, max_retries=limit)
-        except Reject as exc:
-            reason: Any = exc.reason  # type: ignore[attr-defined]  # celery-types does not know it
-            if not (isinstance(reason, TRANSIENT) or refused_for_now(reason)):
-                return
-            wait = min(LONGEST_WAIT_SECONDS, 0.1 * 2.0 ** min(attempt, 10))
-            error = redact(str(reason))[:LONGEST_TEXT]
-            emit("task.retry_refused", level=logging.WARNING, error=error, next_attempt_seconds=wait)
-        time.sleep(wait)
+    request = task.request
+    before = request.retries
+    if not decision.counts:
+        request.retries = before - 1  # Celery adds one
+    try:
+        for attempt in count():
+            try:
+                raise task.retry(exc=ended, countdown=decision.delay_seconds, max_retries=NO_LIMIT)
+            except Reject as exc:
+                reason: Any = exc.reason  # type: ignore[attr-defined]  # celery-types does not know it
+                if not (isinstance(reason, TRANSIENT) or refused_for_now(reason)):
+                    return
+                wait = min(LONGEST_WAIT_SECONDS, 0.1 * 2.0 ** min(attempt, 10))
+                error = redact(str(reason))[:LONGEST_TEXT]
+                emit("task.retry_refused", level=logging.WARNING, error=error, next_attempt_seconds=wait)
+            time.sleep(wait)
+    finally:
+        request.retries = before
 
 
 def _waited_seconds(request: Any, started: float) -> float | None:

@@ -1,4 +1,4 @@
-"""What a handler wants to happen besides its result: messages that are sent if, and only if, it succeeds."""
+"""What a handler wants to happen besides its result: if it succeeds, in one step with it, and once."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +11,14 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=TaskPayload)
 
+# Effect -> how few words may follow the key. Each of them can be looked at before it is applied, so that an outcome is
+# never half applied.
+EFFECTS = {
+    **{"SET": 1, "DEL": 0, "INCRBY": 1, "HSET": 2, "HDEL": 1, "HINCRBY": 2, "SADD": 1, "SREM": 1},
+    **{"LPUSH": 1, "RPUSH": 1, "ZADD": 2, "XADD": 3},
+}
+PAIRED = {"HSET", "ZADD"}  # field and value, score and member
+
 
 @dataclass(frozen=True)
 class Child:
@@ -22,13 +30,32 @@ class Child:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Collects; the worker sends after the body has returned and before it acknowledges."""
+    """Collects; the worker commits it after the body has returned, together with result, record, acknowledgement."""
 
     task_id: UUID = field(default_factory=uuid4)
     children: list[Child] = field(default_factory=list)
+    effects: list[tuple[str | int | float | bytes, ...]] = field(default_factory=list)
 
     def publish(self, contract: "Contract[P, Any]", payload: P) -> UUID:
         """The id of the child. A retry of this task gives its nth child the same id, so that it is the same work."""
         task_id = uuid5(self.task_id, f"{contract.name}:{len(self.children)}")
         self.children.append(Child(contract, contract.check(payload.with_task_id(task_id))))
         return task_id
+
+    def effect(self, command: str, key: str, *arguments: str | float | bytes) -> None:
+        """A write to the broker's Redis: `outcome.effect("HINCRBY", "stock", "book", -2)`. Raises ValueError for a
+        command that is not in EFFECTS, and for arguments that cannot be right."""
+        name = command.upper()
+        if name not in EFFECTS:
+            raise ValueError(f"{command} cannot be an effect; there are {', '.join(sorted(EFFECTS))}")
+        if len(arguments) < EFFECTS[name] or (name in PAIRED and len(arguments) % 2):
+            raise ValueError(f"{name} {key}: wrong number of arguments ({len(arguments)})")
+        if name in {"INCRBY", "HINCRBY"} and (len(arguments) != EFFECTS[name] or not isinstance(arguments[-1], int)):
+            raise ValueError(f"{name} {key}: by a whole number")
+        if name == "ZADD" and not all(isinstance(score, int | float) for score in arguments[::2]):
+            raise ValueError(f"ZADD {key}: scores are numbers")
+        if name == "XADD" and (arguments[0] != "*" or len(arguments) % 2 == 0):
+            raise ValueError(f"XADD {key}: the id is *, then fields and values")
+        if name == "SET" and len(arguments) != 1:
+            raise ValueError(f"SET {key}: one value, no options")
+        self.effects.append((name, key, *arguments))

@@ -1,16 +1,56 @@
 """Where results are: Celery's own Redis backend, in its layout, read when somebody asks."""
 
-from typing import Any
+import logging
+import os
+import threading
+from datetime import UTC, datetime
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
 
+from celery import states
 from celery.backends.redis import RedisBackend
+from redis.exceptions import RedisError
 
+from common_tasks.events import emit
 from common_tasks.retries import refused_for_now
+from common_tasks.transport.commit import OPEN, closed
+from common_tasks.transport.reading import dumps
+
+if TYPE_CHECKING:
+    from common_tasks.transport.commit import Commit
+
+# A store of its own may be away. A task that is done waits for it this long, then its outcome goes on without a result;
+# and for a while nobody waits again.
+PATIENCE_SECONDS = 3.0
+DOWN_SECONDS = 5.0
+ENDS = states.READY_STATES | {states.RETRY}
+
+
+class _Clock:
+    """ISO time, made once a millisecond."""
+
+    def __init__(self) -> None:
+        self._at, self._text = 0.0, ""
+
+    def now(self) -> str:
+        now = monotonic()
+        if now - self._at > 0.001:
+            self._text = datetime.now(UTC).isoformat()
+            self._at = now
+        return self._text
 
 
 class Results(RedisBackend):
-    """Stock, except for two things. Publishing a task does not subscribe to its result: one round trip less for every
-    publish, and no AsyncResult that talks to Redis from its __del__, when Redis may long be gone. And a Redis that is
-    full, or refuses for another passing reason, counts like one that is away."""
+    """Stock, except for this. Inside a task, a result that lives beside the broker becomes part of the outcome.
+    Publishing a task does not subscribe to its result: one round trip less for every publish, and no AsyncResult that
+    talks to Redis from its __del__, when Redis may long be gone. And a Redis that is full, or refuses for another
+    passing reason, counts like one that is away."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._clock = _Clock()
+        self._down_until = 0.0
+        self._lock = threading.Lock()
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         pass
@@ -18,3 +58,107 @@ class Results(RedisBackend):
     def exception_safe_to_retry(self, exc: Exception) -> bool:
         """What a worker stores again, and again, until it is stored: see `storing_settings`."""
         return refused_for_now(exc) or super().exception_safe_to_retry(exc)
+
+    @property
+    def shared(self) -> bool:
+        """Results lie in the broker's own database, so that one script can write both."""
+        found: bool | None = self.__dict__.get("_shared")
+        if found is None:
+            conf = self.app.conf
+            found = self._shared = conf.result_backend == conf.broker_url
+        return found
+
+    # Inside a task
+
+    def _store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
+    ) -> Any:
+        commit = OPEN.commit
+        if commit is None or task_id != commit.task_id or state not in ENDS:  # PROGRESS is to be seen while it runs
+            if commit is not None and state == states.STARTED:
+                return result  # the guard shows it, if it runs for long
+            return super()._store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
+        if not self.shared:
+            return self._store_elsewhere(task_id, result, state, traceback, request)
+        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+        meta["task_id"] = task_id
+        commit.result_key = self.get_key_for_task(task_id)
+        commit.result = self.encode(meta)
+        commit.result_seconds = self.expires_seconds
+        return result
+
+    def _store_elsewhere(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> Any:
+        """First the result, then the rest. The body has run and must not run again for a store that is away."""
+        if monotonic() < self._down_until:
+            return result
+        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+        meta["task_id"] = task_id
+        key, value = self.get_key_for_task(task_id), self.encode(meta)
+        deadline, pause = monotonic() + PATIENCE_SECONDS, 0.05
+        while True:
+            try:
+                self._once(key, value)
+            except (RedisError, OSError) as exc:
+                if monotonic() + pause < deadline:
+                    sleep(pause)
+                    pause *= 2
+                    continue
+                self._down_until = monotonic() + DOWN_SECONDS
+                emit("result.not_stored", level=logging.ERROR, task_id=task_id, error=str(exc))
+            return result
+
+    def _once(self, key: bytes, value: Any) -> None:
+        with self.client.pipeline() as pipe:
+            if self.expires_seconds:
+                pipe.setex(key, self.expires_seconds, value)
+            else:
+                pipe.set(key, value)
+            pipe.publish(key, value)
+            pipe.execute()
+
+    @property
+    def expires_seconds(self) -> int:
+        """0: results are kept for ever."""
+        return int(self.expires or 0)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> Any:
+        with closed():
+            return super().on_chord_part_return(request, state, result, **kwargs)
+
+    @property
+    def success_meta(self) -> Any:
+        """`write(commit, headers, value, is_json)`: a success, in stock layout and a tenth of its time; None where the
+        settings ask for more than it can."""
+        conf = self.app.conf
+        if not self.shared or self.serializer != "json" or self.compression or conf.result_extended:
+            return None
+        prefix = bytes(self.get_key_for_task("x"))[:-1].decode()
+        seconds, clock, encode = self.expires_seconds, self._clock, self.encode
+
+        def write(commit: "Commit", headers: dict[str, Any], value: Any, is_json: bool) -> None:
+            text = value if is_json else encode(value)
+            if isinstance(text, bytes):
+                text = text.decode()
+            more = f', "group_id": "{headers["group"]}"' if headers.get("group") else ""
+            if headers.get("parent_id"):
+                more += f', "parent_id": "{headers["parent_id"]}"'
+            commit.result_key = prefix + commit.task_id
+            commit.result_seconds = seconds
+            commit.result = (
+                f'{{"status": "SUCCESS", "result": {text}, "traceback": null, "children": [], '
+                f'"date_done": "{clock.now()}"{more}, "task_id": "{commit.task_id}"}}'
+            )
+
+        return write
+
+    def started_meta(self, task_id: str, hostname: str) -> tuple[bytes, bytes, int]:
+        """Key, value and life (s) of the entry of a task that runs."""
+        meta = {
+            "status": states.STARTED,
+            "result": {"pid": os.getpid(), "hostname": hostname},
+            "traceback": None,
+            "children": [],
+            "date_done": None,
+            "task_id": task_id,
+        }
+        return self.get_key_for_task(task_id), dumps(meta), self.expires_seconds

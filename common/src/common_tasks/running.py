@@ -63,7 +63,7 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
         hostname=node_name(app.main),
         queues=_queues(app, settings),
         concurrency=settings.concurrency,
-        pool=settings.pool.value,
+        pool=_pool(app, settings),
         quiet=True,
         # Chatter between workers that nobody here listens to; each costs start-up time and a subscription.
         without_gossip=True,
@@ -78,6 +78,14 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
     exit_code = int(worker.exitcode or 0)
     emit("worker.stopped", exit_code=exit_code)
     return exit_code
+
+
+def _pool(app: "Celery", settings: "WorkerSettings") -> str:
+    """Threads are ours where the transport is: their bodies end in one step with their messages."""
+    if settings.pool.value == "threads" and app.conf.broker_transport:
+        app.conf.broker_transport_options["max_run_seconds"] = settings.max_run_seconds
+        return "common_tasks.transport.pool:TaskPool"
+    return settings.pool.value
 
 
 def _queues(app: Any, settings: "WorkerSettings") -> list[str]:

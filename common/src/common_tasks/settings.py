@@ -15,9 +15,10 @@ from common_tasks.tasks import CONTRACTS
 SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
 BAD_PORT = "its port must be a number from 1 to 65535"
 
-# No lease is renewed by the stock transport: a message goes to somebody else when it was not acknowledged in this time,
-# whether it runs or waits for its due time. So it is longer than the longest countdown of ours (a retry waits 60 s at
-# most) plus the longest run (14 minutes are left for it); and it is how long a killed worker's messages stay away.
+# Of kombu's own transport, and of stock workers beside ours. It renews nothing: a message goes to somebody else when it
+# was not acknowledged in this time, whether it runs or waits for its due time. So it is longer than the longest countdown
+# of ours (a retry waits 60 s at most) plus the longest run (14 minutes are left for it); and it is how long a killed
+# stock worker's messages stay away.
 VISIBILITY_TIMEOUT_SECONDS = 900
 SHORTEST_VISIBILITY_SECONDS = 120
 
@@ -45,6 +46,11 @@ LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidat
 RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
 
 
+class TransportKind(StrEnum):
+    ATOMIC = "atomic"  # ours: a claim is one step, an outcome is another
+    STOCK = "stock"  # kombu's own
+
+
 class CelerySettings(BaseSettings):
     """Where the broker is: CELERY_BROKER_URL and its kin."""
 
@@ -53,6 +59,11 @@ class CelerySettings(BaseSettings):
     broker_url: RedisUrl = "redis://localhost:6379/0"
     result_backend: RedisUrl | None = None  # none: the broker, so that an outcome can be one step
     visibility_timeout: int = Field(default=VISIBILITY_TIMEOUT_SECONDS, ge=SHORTEST_VISIBILITY_SECONDS)
+    transport: TransportKind = TransportKind.ATOMIC
+    lease_seconds: float = Field(default=60.0, ge=1, le=3_600)  # a dead worker's messages are back after it, and 5 s
+    queue_bound: int = Field(default=100_000, ge=1)  # messages of a queue; a publish beyond it is refused
+    dead_letter_bound: int = Field(default=10_000, ge=1)  # of a queue; at it, the queue is no longer claimed from
+    max_starts: int = Field(default=5, ge=1, le=100)  # of a message whose workers die; then it is a dead letter
 
     @property
     def results_url(self) -> str:
@@ -71,7 +82,8 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WORKER_", env_ignore_empty=True, frozen=True)
 
     concurrency: int = Field(default=1, ge=1, le=1_000)
-    pool: Pool = Pool.PREFORK
+    pool: Pool = Pool.THREADS
+    max_run_seconds: float = Field(default=300.0, gt=0, le=86_400)  # of a task without a time limit of its own
     health_file: Path | None = None
     queues: str = ""  # comma separated; empty: the queues of the contracts it owns
 
@@ -102,12 +114,13 @@ def celery_settings(settings: CelerySettings, patience_seconds: float | None = N
         # At least once: acknowledged when done, given back when the process that ran it died.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        # A failure is an outcome and is acknowledged; so is a time-out, as nobody counts starts yet: given back, a task
-        # that always hangs would occupy a worker for ever.
+        # A failure is an outcome and is acknowledged, beside its dead letter. So is a time-out in Celery's own pools:
+        # nobody counts starts there, and a task that always hangs would occupy a worker for ever.
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
-        # Take one message at a time: what waits in a worker's memory is waited for by nobody else.
-        "worker_prefetch_multiplier": 1,
+        # What waits in a worker's memory is waited for by nobody else. Our claims see to that by the time that tasks
+        # take (0: no further limit); kombu's own takes one message at a time.
+        "worker_prefetch_multiplier": 0 if settings.transport is TransportKind.ATOMIC else 1,
         "task_track_started": True,  # GET /api/orders/{id} tells "started"
         # When the broker goes, running tasks finish; their ack fails, and they run again.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
@@ -133,7 +146,12 @@ def transport_settings(settings: CelerySettings, patience_seconds: float | None 
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # a worker waits for its broker as long as it takes
         "broker_connection_timeout": connect_timeout,
+        **atomic_settings(settings),
         "broker_transport_options": {
+            "lease_seconds": settings.lease_seconds,
+            "queue_bound": settings.queue_bound,
+            "dead_letter_bound": settings.dead_letter_bound,
+            "max_starts": settings.max_starts,
             "visibility_timeout": settings.visibility_timeout,
             "unacked_restore_interval": 5,  # with a throttle of 1: an expired message is back within 5 s, not 100
             "unacked_restore_throttle": 1,
@@ -153,6 +171,14 @@ def transport_settings(settings: CelerySettings, patience_seconds: float | None 
         "redis_socket_keepalive": True,
         "redis_backend_health_check_interval": 10,
     }
+
+
+def atomic_settings(settings: CelerySettings) -> dict[str, Any]:
+    """The transport is a class that reads the same URLs; kombu's own is what the URL says."""
+    if settings.transport is TransportKind.STOCK:
+        return {}
+    sentinel = settings.broker_url.startswith("sentinel")
+    return {"broker_transport": f"common_tasks.transport.channel:{'SentinelTransport' if sentinel else 'Transport'}"}
 
 
 def storing_settings() -> dict[str, Any]:

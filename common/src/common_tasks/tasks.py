@@ -20,9 +20,10 @@ send_notification = Contract(
     payload=NotificationPayload,
     result=NotificationResult,
     retries=RetryPolicy(limit=5, cap_seconds=60),
+    record_seconds=3600,
 )
 health_check: Contract[None, HealthResult] = Contract(
-    name="tasks.health_check", queue="default", payload=NoneType, result=HealthResult
+    name="tasks.health_check", queue="default", payload=NoneType, result=HealthResult, record_seconds=None
 )
 
 CONTRACTS: tuple[Contract[Any, Any], ...] = (process_order, send_notification, health_check)

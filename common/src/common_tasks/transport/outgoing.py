@@ -29,6 +29,7 @@ class Outgoing:
     raw: bytes
     due_us: int = 0  # of Redis's clock; 0: at once
     marker: bytes = b""  # stored as its result with the push, if there is none yet
+    correlation_id: str = ""  # for the log; "": it is not told
 
     @property
     def way(self) -> tuple[str, str, int, int]:

@@ -1,0 +1,226 @@
+"""kombu's Redis channel, with claims and outcomes in place of pops and acknowledgements.
+
+A channel that feeds no worker (a client's, remote control's) is kombu's own, but for publishing inside a task."""
+
+import time
+from datetime import datetime
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+from kombu.exceptions import ChannelError
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+from kombu.utils.json import dumps
+
+from common_tasks.transport import keys
+from common_tasks.transport.commit import OPEN, Commit
+from common_tasks.transport.intake import queue_of
+
+if TYPE_CHECKING:
+    from common_tasks.transport.intake import Intake
+
+
+class QoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu has no types
+    """What is taken and not acknowledged."""
+
+    def can_consume(self) -> bool:
+        intake = self.channel.intake
+        return bool(super().can_consume()) if intake is None else intake.hungry()
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        if self.channel.intake is None:
+            super().append(message, delivery_tag)
+        else:  # the claim registered it
+            virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        intake = self.channel.intake
+        if intake is None:
+            super().ack(delivery_tag)
+        else:
+            intake.acknowledge(delivery_tag)
+            virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        intake = self.channel.intake
+        if intake is None:
+            super().reject(delivery_tag, requeue)
+        else:
+            intake.reject(delivery_tag, requeue=requeue)
+            virtual.QoS.ack(self, delivery_tag)
+
+    def restore_unacked_once(self, *args: Any, **kwargs: Any) -> None:
+        if self.channel.intake is None:
+            super().restore_unacked_once(*args, **kwargs)
+
+
+class ChannelMixin:
+    """Over kombu's channel, or its channel for Sentinel."""
+
+    QoS = QoS
+    intake: "Intake | None" = None
+
+    if TYPE_CHECKING:
+        client: Any
+        connection: Any
+        active_queues: Any
+        _queue_cycle: Any
+        priority_steps: Any
+        sep: str
+        _in_poll: Any
+        closed: bool
+        connection_errors: Any
+        global_keyprefix: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.global_keyprefix:
+            raise ChannelError(
+                "global_keyprefix: claims and outcomes do not know it; use a database of its own, or CELERY_TRANSPORT=stock"
+            )
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        params: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]
+        if asynchronous:
+            params["protocol"] = 3  # an idle worker is told of a new message; RESP2 has no way to
+        return params
+
+    # Claims
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        intake = self.intake
+        if intake is None:
+            super()._brpop_start(timeout)  # type: ignore[misc]
+            return
+        room = intake.room()
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues or room <= 0:
+            return
+        lists = [self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues]  # type: ignore[attr-defined]
+        dead = [keys.dead(queue) for _ in self.priority_steps for queue in queues]
+        connection = self.client.connection
+        self._in_poll = connection
+        self._brpop_sent_at = time.monotonic()  # kombu looks after a connection that is half open
+        intake.claims.start(connection, lists, dead, room)
+        if intake.claims.state == "waiting":
+            self._brpop_sent_at = None  # type: ignore[assignment]
+
+    def _brpop_read(self, **options: Any) -> Any:
+        intake = self.intake
+        if intake is None:
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        connection = self.client.connection
+        claims = intake.claims
+        try:
+            batch = claims.read(self.client, connection)
+        except self.connection_errors:
+            claims.forget()
+            self._in_poll = None
+            connection.disconnect()
+            raise
+        if claims.state != "waiting":
+            self._in_poll = None
+        else:
+            self._brpop_sent_at = None  # type: ignore[assignment]  # nothing is under way
+        if batch is None:
+            raise Empty
+        self._queue_cycle_rotate(batch)
+        if batch.messages and intake.room() > len(batch.messages):
+            self._brpop_start()  # the next claim is on its way while this one runs
+        intake.receive(batch)
+        return True
+
+    def _queue_cycle_rotate(self, batch: Any) -> None:
+        if batch.messages:
+            self._queue_cycle.rotate(queue_of(batch.messages[-1][0]))
+
+    def rest(self) -> None:
+        """A wait ended: the connection is free for the next claim."""
+        if self.intake is not None and self.intake.claims.state == "idle":
+            self._in_poll = None
+
+    # The end of a channel
+
+    def close(self) -> None:
+        if self.intake is not None and not self.closed:
+            if self.intake.channel is self:
+                self.intake.lost_channel()
+            if self._in_poll:  # kombu would wait for the answer to a BRPOP here
+                self._in_poll.disconnect()
+                self._in_poll = None
+        super().close()  # type: ignore[misc]
+
+    # Publishing
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        commit = OPEN.commit
+        if commit is None or kwargs.get("_publish_batch") is not None:
+            self._publish(queue, message, **kwargs)
+            return
+        list_key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))  # type: ignore[attr-defined]
+        _capture(commit, list_key, message)
+
+    def _publish(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        super()._put(queue, message, **kwargs)  # type: ignore[misc]
+
+
+def _capture(commit: Commit, list_key: str, message: dict[str, Any]) -> None:
+    """A message that a task publishes becomes part of its outcome. One with a due time waits by Redis's clock from the
+    moment of the commit: this machine's clock made the time, and may be wrong."""
+    headers = message.get("headers") or {}
+    eta = headers.get("eta")
+    if eta:
+        try:
+            due = datetime.fromisoformat(eta).timestamp()
+        except (ValueError, TypeError):
+            due = 0.0
+        wait = due - time.time()
+        if wait > 0:
+            headers["eta"] = None
+            commit.add_due(list_key, dumps(message), int(wait * 1e6))
+            return
+    commit.add_child(list_key, dumps(message))
+
+
+class Channel(ChannelMixin, kombu_redis.Channel):  # type: ignore[misc]
+    """Over one Redis."""
+
+
+class SentinelChannel(ChannelMixin, kombu_redis.SentinelChannel):  # type: ignore[misc]
+    """Over a Redis that Sentinel names."""
+
+
+class Poller(kombu_redis.MultiChannelPoller):  # type: ignore[misc]
+    def on_poll_start(self) -> None:
+        for channel in list(self._channels):
+            intake = getattr(channel, "intake", None)
+            if intake is not None:
+                channel.rest()
+                intake.pump()
+                intake.committer.flush(wait=False)
+                if intake.claims.state in ("arming", "waiting"):
+                    intake.committer.settle()
+        super().on_poll_start()
+
+
+class Transport(kombu_redis.Transport):  # type: ignore[misc]
+    """`broker_transport`; the URL stays redis://, rediss:// or redis+socket://."""
+
+    Channel = Channel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = Poller()
+
+
+class SentinelTransport(kombu_redis.SentinelTransport):  # type: ignore[misc]
+    """The same over Sentinel: sentinel://."""
+
+    Channel = SentinelChannel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = Poller()
+
+
+__all__ = ["Channel", "ChannelMixin", "SentinelTransport", "Transport"]

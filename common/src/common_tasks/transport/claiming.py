@@ -1,0 +1,142 @@
+"""How a worker takes messages: it claims ahead while work is short, waits without asking when there is none.
+
+The states of the claim connection:
+
+    idle ──► claiming ──► messages: the next claim is sent, then these are handed out ──► idle, or claiming
+                └───────► none ──► arming ──► something came meanwhile ──► idle
+                                     └──────► waiting: Redis rings when a list changes, a timer when something is due
+"""
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, NamedTuple
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from common_tasks.transport import keys
+from common_tasks.transport.scripts import Script
+
+BATCH = 100  # messages in one claim: what a script takes blocks everybody else for half a millisecond
+LONGEST_WAIT_SECONDS = 1.0  # without looking: a bell that was lost, a connection that is half open
+POLL_SECONDS = 0.02  # where the server cannot ring (RESP3 refused)
+
+CLAIM = Script("claim")
+
+
+class Batch(NamedTuple):
+    """What one claim brought."""
+
+    fence: Any
+    messages: list[tuple[str, bytes]]  # list, message
+    starts: dict[str, int]  # by tag, of messages that were taken back before
+    full: list[str]  # lists that are not claimed from: too many dead letters
+
+
+class Claims:
+    """The claim connection of one channel: sends, reads, and knows what it waits for."""
+
+    def __init__(self, lease_us: int, dead_bound: int, later: Callable[[float, Callable[[], None]], Any]) -> None:
+        """`later(seconds, callback)` gives a timer with `cancel()`."""
+        self._lease_us, self._dead_bound, self._later = lease_us, dead_bound, later
+        self._lists: list[str] = []
+        self._timer: Any = None
+        self._tracked: Any = None  # the socket on which Redis was told to ring
+        self._rings = True
+        self._due_ms = -1
+        self._full: list[str] = []
+        self._arm_next = False
+        self.state = "idle"
+        self.asked = 0  # messages that the claim under way may bring
+        self.sent_at = 0.0
+
+    def start(self, connection: Any, lists: Sequence[str], dead: Sequence[str], want: int) -> None:
+        """Send a claim, or, after one that brought nothing, ask Redis to ring."""
+        self.sent_at = monotonic()
+        if self._arm_next:
+            self._arm_next = False
+            self._arm(connection, lists)
+            return
+        self._lists = list(lists)
+        self.asked = want
+        self.state = "claiming"
+        names = (keys.UNACKED, keys.LEASES, keys.DUE, keys.STARTS, *lists, *dead)
+        connection.send_command(
+            "EVALSHA", CLAIM.sha, len(names), *names, len(lists), want, self._lease_us, self._dead_bound
+        )
+
+    def read(self, client: Any, connection: Any) -> Batch | None:
+        """What has arrived on the connection: messages, or nothing yet."""
+        if self.state == "waiting":
+            connection.read_response(push_request=True)  # the bell
+            self.wake()
+            return None
+        if self.state == "arming":
+            self._armed(client, connection)
+            return None
+        self.state, self.asked = "idle", 0
+        try:
+            fence, due_ms, taken, before, full = client.parse_response(connection, "EVALSHA")
+        except NoScriptError:
+            connection.send_command("SCRIPT", "LOAD", CLAIM.text)
+            client.parse_response(connection, "SCRIPT")
+            return None
+        lists = self._lists
+        self._full = [lists[number] for number in full]
+        if not taken:
+            self._due_ms, self._arm_next = due_ms, True
+            if not full:
+                return None
+        return Batch(
+            fence,
+            [(lists[taken[i]], taken[i + 1]) for i in range(0, len(taken), 2)],
+            {before[i].decode(): before[i + 1] for i in range(0, len(before), 2)},
+            self._full,
+        )
+
+    def wake(self) -> None:
+        """Look again now."""
+        if self.state == "waiting":
+            if self._timer is not None:
+                self._timer.cancel()
+            self.state = "idle"
+
+    def forget(self) -> None:
+        """The connection is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.state, self.asked, self._arm_next, self._tracked = "idle", 0, False, None
+
+    def _arm(self, connection: Any, lists: Sequence[str]) -> None:
+        """Tracking (Redis 6): a read of the lists, and from then on one push when any of them changes."""
+        watched = [one for one in lists if one not in self._full]
+        if not watched:  # there is something, and it is not to be taken
+            self._wait(LONGEST_WAIT_SECONDS)
+            return
+        self.state = "arming"
+        if self._rings and self._tracked is not connection._sock:  # noqa: SLF001  a new socket, a new session
+            connection.send_command("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP")
+            try:
+                connection.read_response()
+                self._tracked = connection._sock  # noqa: SLF001  the same
+            except ResponseError:
+                self._rings = False
+        if self._rings:
+            packed = connection.pack_commands([("CLIENT", "CACHING", "YES"), ("EXISTS", *watched)])
+            connection.send_packed_command(packed)
+        else:
+            connection.send_command("EXISTS", *watched)
+
+    def _armed(self, client: Any, connection: Any) -> None:
+        if self._rings:
+            connection.read_response()
+        there = connection.read_response()
+        self.state = "idle"
+        if there or connection.can_read(timeout=0):
+            return
+        self._wait(LONGEST_WAIT_SECONDS if self._rings else POLL_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        if self._due_ms >= 0:
+            seconds = min(seconds, self._due_ms / 1000 + 0.001)
+        self.state = "waiting"
+        self._timer = self._later(seconds, self.wake)

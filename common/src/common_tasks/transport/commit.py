@@ -1,0 +1,105 @@
+"""What one finished message commits, and the one that is being built in this thread."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+PLAIN = 6  # arguments of a message that has a record and a result, and no more
+
+
+class Commit:
+    """One message's part of an outcome: keys and bytes, ready for outcome.lua."""
+
+    __slots__ = (
+        "children",
+        "dead_about",
+        "dead_key",
+        "due",
+        "effects",
+        "record",
+        "record_key",
+        "record_ms",
+        "result",
+        "result_key",
+        "result_seconds",
+        "tag",
+        "task_id",
+    )
+
+    def __init__(self, tag: str, task_id: str = "") -> None:
+        self.tag = tag
+        self.task_id = task_id
+        self.record_key: str | bytes = ""
+        self.record: str | bytes = ""
+        self.record_ms = 0
+        self.result_key: str | bytes = ""
+        self.result: str | bytes = ""
+        self.result_seconds = 0  # 0: kept for ever
+        self.dead_key = ""
+        self.dead_about: str | bytes = ""
+        self.due: list[Any] = []  # list, message, wait in microseconds, list, …
+        self.effects: list[tuple[Any, ...]] = []
+        self.children: list[Any] = []  # list, message, list, message, …
+
+    def add_child(self, list_key: str, raw: str | bytes) -> None:
+        """A message that is published if, and only if, this is committed."""
+        self.children += (list_key, raw)
+
+    def add_due(self, list_key: str, raw: str | bytes, wait_us: int) -> None:
+        """The same, for a message that has to wait: a retry, a countdown."""
+        self.due += (list_key, raw, wait_us)
+
+    def discard(self) -> None:
+        """What a body wanted that did not succeed: nothing of it happens."""
+        self.record_key = ""
+        self.effects = []
+        self.children = []
+        self.due = []
+
+    def bury(self, dead_key: str, about: str | bytes) -> None:
+        """A dead letter."""
+        self.dead_key, self.dead_about = dead_key, about
+
+    def arguments(self, fence: Any) -> list[Any]:
+        """This message's part of ARGV."""
+        if self.children or self.dead_key or self.due or self.effects:
+            flat: list[Any] = []
+            for effect in self.effects:
+                flat.append(len(effect))
+                flat += effect
+            rest = [
+                *(self.record_key, self.record, self.record_ms, self.result_key, self.result_seconds, self.result),
+                *(self.dead_key, self.dead_about, len(self.due) // 3, *self.due, len(self.effects), *flat),
+                *self.children,
+            ]
+            return [self.tag, fence, len(rest), *rest]
+        if self.record_key or self.result_key:
+            return [
+                *(self.tag, fence, PLAIN, self.record_key, self.record, self.record_ms),
+                *(self.result_key, self.result_seconds, self.result),
+            ]
+        return [self.tag, fence, 0]
+
+
+class _Open(threading.local):
+    commit: Commit | None = None
+
+
+OPEN = _Open()
+
+
+def current() -> Commit | None:
+    """The commit that is open in this thread: publishes and results become part of it."""
+    return OPEN.commit
+
+
+@contextmanager
+def closed() -> Iterator[None]:
+    """Inside, publishes and results go out at once. For chords: Celery deletes their data on its own, and a body that
+    was held back would be gone with this process."""
+    was, OPEN.commit = OPEN.commit, None
+    try:
+        yield
+    finally:
+        OPEN.commit = was

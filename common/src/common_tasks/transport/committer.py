@@ -1,0 +1,317 @@
+"""What this process holds and what it has finished: leases are renewed, outcomes committed, claims given back.
+
+One for a worker process, on a connection of its own: it outlives the consumer's connections."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic, sleep
+from typing import Any, NamedTuple
+
+import redis
+from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as Silent
+
+from common_tasks.events import emit
+from common_tasks.retries import refused_for_now
+from common_tasks.transport import keys
+from common_tasks.transport.commit import Commit
+from common_tasks.transport.scripts import Script
+
+FLUSH_SECONDS = 0.005  # that a finished task may wait for others to be committed with
+MOST_COMMITS, MOST_BYTES = 500, 1_000_000  # in one script, which blocks everybody else
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 2.0  # between attempts to reach a Redis that is away
+
+OUTCOME, RENEW, START, RELEASE, STATE = (Script(name) for name in ("outcome", "renew", "start", "release", "state"))
+
+
+class Held(NamedTuple):
+    """A claimed message: the deadline that proves it is ours, and the list that it came from."""
+
+    fence: Any
+    list_key: str
+
+
+class Counters:
+    """What the guards have caught since this process began."""
+
+    def __init__(self) -> None:
+        self.committed = 0
+        self.refused = 0  # by the fence: the lease was somebody else's
+        self.repeated = 0  # by the record: it was done before
+        self.lost = 0  # leases that could not be renewed
+
+
+class Committer:
+    def __init__(
+        self,
+        connect: Callable[[], redis.Redis],
+        *,
+        lease_seconds: float,
+        bury: Callable[[Commit, str], None],
+    ) -> None:
+        """`connect` gives a client of the broker's database; `bury(commit, why)` makes a dead letter of a commit that
+        Redis will never take."""
+        self._connect = connect
+        self._bury = bury
+        self.lease_us = int(lease_seconds * 1e6)
+        self.held: dict[str, Held] = {}
+        self.counters = Counters()
+        self._done: deque[Commit] = deque()
+        self._lock = threading.RLock()
+        self._client: redis.Redis | None = None
+        self._connection: Any = None
+        self._sent: list[tuple[Commit, Held]] = []  # its answer is not read yet
+        self._unknown: deque[list[tuple[Commit, Held]]] = deque()  # no answer came: they are sent again
+        self._flushed_at = 0.0
+        self._failures = 0
+        self._away_until = 0.0
+
+    # What tasks do
+
+    def finish(self, commit: Commit) -> None:
+        """This message is finished; it is committed within a few milliseconds."""
+        self._done.append(commit)
+        if monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self.flush(wait=False)
+
+    def flush(self, *, wait: bool = True) -> None:
+        """Send what is finished. The answer is read before the next command, at the latest before an idle wait."""
+        if not self._done and not self._unknown:
+            return
+        if not self._lock.acquire(blocking=wait):
+            return  # somebody else is at it
+        try:
+            while (self._done or self._unknown) and self._reachable():
+                self._send()
+                self._flushed_at = monotonic()
+                if len(self._done) < MOST_COMMITS:
+                    break
+        finally:
+            self._lock.release()
+
+    def settle(self) -> None:
+        """Read the answer to what was sent last."""
+        if self._sent and self._lock.acquire(blocking=False):
+            try:
+                self._settle()
+            finally:
+                self._lock.release()
+
+    @property
+    def settled(self) -> bool:
+        """Everything that is finished is committed."""
+        return not (self._done or self._sent or self._unknown)
+
+    def drain(self, seconds: float) -> bool:
+        """Commit all that is finished; whether that worked in time."""
+        deadline = monotonic() + seconds
+        while True:
+            with self._lock:
+                self.flush()
+                self._settle()
+                if self.settled:
+                    return True
+            if monotonic() > deadline:
+                return False
+            sleep(0.02)
+
+    def started(self, tag: str, record_key: str | bytes) -> tuple[int, bytes | None]:
+        """Count a start of a message that came back: the starts counted (-1: not ours any more), and its record."""
+        held = self.held.get(tag)
+        if held is None:
+            return -1, None
+        answer = self._ask(START, [keys.STARTS, keys.LEASES, record_key], [tag, held.fence])
+        return answer[0], answer[1] or None
+
+    def release(self, tags: Iterable[str], *, started: bool = False) -> int:
+        """Give claims back, to be taken next; how many were still ours."""
+        arguments: list[Any] = []
+        for tag in tags:
+            held = self.held.pop(tag, None)
+            if held is not None:
+                arguments += (tag, held.fence, held.list_key, int(started))
+        if not arguments:
+            return 0
+        try:
+            return int(self._ask(RELEASE, [keys.UNACKED, keys.LEASES, keys.STARTS], arguments))
+        except RedisError as exc:
+            emit("claims.not_released", level=logging.WARNING, error=str(exc), claims=len(arguments) // 4)
+            return 0  # they come back when their lease is over
+
+    def renew(self) -> None:
+        """Put off the deadlines of all that is held; what is somebody else's by now is let go."""
+        with self._lock:
+            if not self._reachable():
+                return
+            self._settle()
+            held = list(self.held.items())
+            for start in range(0, len(held), MOST_COMMITS):
+                part = held[start : start + MOST_COMMITS]
+                arguments: list[Any] = [self.lease_us]
+                for tag, one in part:
+                    arguments += (tag, one.fence)
+                fence, lost = self._ask(RENEW, [keys.LEASES], arguments)
+                gone = {tag.decode() for tag in lost}
+                for tag, one in part:
+                    if tag in gone:
+                        self.held.pop(tag, None)
+                    elif tag in self.held:
+                        self.held[tag] = Held(fence, one.list_key)
+                self.counters.lost += len(gone)
+
+    def show(self, tag: str, result_key: str | bytes, state: bytes, seconds: int) -> None:
+        """Store the state of a task that runs, unless its message is not ours any more."""
+        with self._lock:
+            held = self.held.get(tag)
+            if held is not None and self._reachable():
+                self._ask(STATE, [keys.LEASES, result_key], [tag, held.fence, state, seconds])
+
+    def reset(self) -> None:
+        """After a fork: the connection and what is held are the parent's."""
+        self.__init__(self._connect, lease_seconds=self.lease_us / 1e6, bury=self._bury)  # type: ignore[misc]
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.disconnect()
+                self._connection = None
+
+    # One connection, under the lock
+
+    def _ask(self, script: Script, names: list[Any], arguments: list[Any]) -> Any:
+        with self._lock:
+            self._settle()
+            try:
+                connection = self._connected()
+                try:
+                    return self._call(connection, "EVALSHA", script.sha, len(names), *names, *arguments)
+                except NoScriptError:
+                    return self._call(connection, "EVAL", script.text, len(names), *names, *arguments)
+            except (Lost, Silent, OSError):
+                self._gone()
+                raise
+
+    def _call(self, connection: Any, *words: Any) -> Any:
+        assert self._client is not None
+        connection.send_command(*words)
+        return self._client.parse_response(connection, words[0])
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            self._client = self._connect()
+        if self._connection is None:
+            self._connection = self._client.connection_pool.get_connection()
+        return self._connection
+
+    def _reachable(self) -> bool:
+        return monotonic() >= self._away_until
+
+    def _gone(self) -> None:
+        """The connection broke. What was sent may have been done: it is sent again, and refused if it was."""
+        if self._connection is not None:
+            self._connection.disconnect()
+            if self._client is not None:
+                self._client.connection_pool.release(self._connection)
+            self._connection = None
+        if self._sent:
+            self._unknown.append(self._sent)
+            self._sent = []
+        self._pause()
+
+    def _pause(self) -> None:
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        self._away_until = monotonic() + pause
+
+    def _send(self) -> None:
+        self._settle()
+        if not self._reachable():
+            return
+        batch = self._unknown.popleft() if self._unknown else self._next_batch()
+        if not batch:
+            return
+        self._sent = batch
+        arguments: list[Any] = [len(batch)]
+        for commit, held in batch:
+            arguments += commit.arguments(held.fence)
+        try:
+            connection = self._connected()
+            names = (keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE)
+            connection.send_command("EVALSHA", OUTCOME.sha, len(names), *names, *arguments)
+        except (Lost, Silent, OSError) as exc:
+            self._gone()
+            emit("outcomes.unsent", level=logging.WARNING, error=str(exc), outcomes=len(batch))
+
+    def _next_batch(self) -> list[tuple[Commit, Held]]:
+        batch: list[tuple[Commit, Held]] = []
+        size = 0
+        done, held = self._done, self.held
+        while done and len(batch) < MOST_COMMITS and size < MOST_BYTES:
+            commit = done.popleft()
+            one = held.pop(commit.tag, None)
+            if one is None:
+                self.counters.refused += 1  # its lease was lost at a renewal
+                continue
+            size += len(commit.result) + sum(map(len, commit.children))
+            batch.append((commit, one))
+        return batch
+
+    def _settle(self) -> None:
+        if not self._sent:
+            return
+        batch = self._sent
+        assert self._client is not None
+        try:
+            refused, repeated, left = self._client.parse_response(self._connection, "EVALSHA")
+        except (Lost, Silent, OSError) as exc:
+            self._gone()
+            emit("outcomes.unknown", level=logging.WARNING, error=str(exc), outcomes=len(batch))
+            return
+        except ResponseError as exc:
+            self._sent = []
+            self._not_taken(batch, exc)
+            return
+        self._sent = []
+        self._failures = 0
+        self.counters.committed += len(batch) - len(refused) - len(repeated) - len(left) // 2
+        self.counters.refused += len(refused)
+        self.counters.repeated += len(repeated)
+        if left:
+            why = {tag.decode(): text.decode() for tag, text in zip(left[::2], left[1::2], strict=True)}
+            self._give_up([(commit, held, why[commit.tag]) for commit, held in batch if commit.tag in why])
+
+    def _not_taken(self, batch: list[tuple[Commit, Held]], error: ResponseError) -> None:
+        """Redis refused the script as a whole."""
+        if isinstance(error, NoScriptError):  # SCRIPT FLUSH, or a new server
+            self._unknown.appendleft(batch)
+            self._load()
+        elif refused_for_now(error):  # full, loading, read-only: later
+            emit("outcomes.refused", level=logging.WARNING, error=str(error), outcomes=len(batch))
+            self._unknown.appendleft(batch)
+            self._pause()
+        elif len(batch) > 1:  # one of them cannot be committed: alone, it shows which
+            self._unknown.extendleft([one] for one in reversed(batch))
+        else:
+            ((commit, held),) = batch
+            self._give_up([(commit, held, str(error))])
+
+    def _load(self) -> None:
+        try:
+            self._call(self._connected(), "SCRIPT", "LOAD", OUTCOME.text)
+        except (Lost, Silent, OSError):
+            self._gone()
+        except ResponseError:
+            self._pause()
+
+    def _give_up(self, commits: list[tuple[Commit, Held, str]]) -> None:
+        """These will never be committed as they are: they become dead letters."""
+        for commit, held, why in commits:
+            if commit.dead_key:  # not even that: it comes back, and its starts are counted
+                emit("outcome.impossible", level=logging.ERROR, task_id=commit.task_id, error=why)
+                continue
+            self.held[commit.tag] = held
+            self._bury(commit, why)
+            self._done.append(commit)

@@ -1,0 +1,125 @@
+"""Watches over the task threads: renews leases, enforces time limits, gives back what others could start sooner."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Any
+
+from celery.worker import state
+from redis.exceptions import RedisError
+
+from common_tasks.events import emit
+from common_tasks.transport.committer import Committer
+from common_tasks.transport.pool import Running, Seat, TaskPool
+
+TICK_SECONDS = 0.1
+LONG_SECONDS = 0.2  # a body that runs longer is shown: as STARTED, in `inspect active`
+HOARD_SECONDS = 0.1  # what waits behind a body that runs longer goes back: others could start it
+EXIT_TIME_LIMIT = 70
+
+
+class Guard:
+    """A thread of its own, so that a lease lives as long as its process."""
+
+    def __init__(
+        self,
+        pool: TaskPool,
+        committer: Committer,
+        *,
+        restore: Callable[[], Any],
+        show: Callable[[Running], None],
+        restore_seconds: float,
+        max_run_seconds: float,
+    ) -> None:
+        self._pool, self._committer = pool, committer
+        self._restore, self._show = restore, show
+        self._restore_seconds, self._max_run_seconds = restore_seconds, max_run_seconds
+        self._renew_seconds = committer.lease_us / 4e6
+        self._renew_at = self._restore_at = 0.0
+        self._told = False
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="guard", daemon=True).start()
+
+    def finish(self, seconds: float) -> bool:
+        """At a stop: commit what is finished, give back the rest; whether all is settled."""
+        settled = self._committer.drain(seconds)
+        self._committer.release([one.tag for one in self._running()], started=True)
+        self._committer.release(list(self._committer.held))
+        self._ended.set()
+        return settled
+
+    def _running(self) -> list[Running]:
+        return [seat.running for seat in self._pool.seats if seat.running is not None]
+
+    def _run(self) -> None:
+        tick = min(TICK_SECONDS, self._renew_seconds / 2)
+        while not self._ended.wait(tick):
+            try:
+                self._look(monotonic())
+                self._told = False
+            except (RedisError, OSError) as exc:  # it is away: leases are renewed when it is back
+                if not self._told:
+                    emit("guard.broker_away", level=logging.WARNING, error=str(exc))
+                self._told = True
+            except Exception as exc:  # a guard that dies takes all leases along
+                emit("guard.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
+                sleep(1)
+
+    def _look(self, now: float) -> None:
+        self._limits(now)
+        self._committer.flush()
+        self._committer.settle()
+        if now >= self._renew_at:
+            self._committer.renew()
+            self._renew_at = now + self._renew_seconds
+        if now >= self._restore_at:
+            self._restore_at = now + self._restore_seconds
+            self._restore()
+        for seat in self._pool.seats:
+            self._long(seat, now)
+
+    def _limits(self, now: float) -> None:
+        for seat in self._pool.seats:
+            running = seat.running
+            if running is None:
+                continue
+            if running.soft_at is not None and now > running.soft_at:
+                running.soft_at = None
+                self._pool.interrupt(seat)
+            hard_at = running.hard_at or running.since + self._max_run_seconds
+            if now > hard_at:
+                self._end(running, now)
+
+    def _end(self, running: Running, now: float) -> None:
+        """A thread cannot be ended, so the process is. What is finished is committed before, the rest goes back."""
+        emit(
+            "task.time_limit",
+            level=logging.ERROR,
+            task=running.task.name,
+            task_id=running.task_id,
+            run_seconds=round(now - running.since, 3),
+        )
+        self._pool.stopping = True
+        self._pool.give_back()
+        self.finish(1.0)
+        os._exit(EXIT_TIME_LIMIT)
+
+    def _long(self, seat: Seat, now: float) -> None:
+        running = seat.running
+        if running is None:
+            return
+        ran = now - running.since
+        if ran > HOARD_SECONDS and seat.chunk:
+            seat.seconds = max(seat.seconds, ran)
+            self._pool.give_back()
+        if ran > LONG_SECONDS and not running.shown:
+            running.shown = True
+            state.active_requests.add(running)
+            if seat.running is not running:  # it ended just now
+                state.active_requests.discard(running)
+                return
+            self._show(running)

@@ -1,0 +1,305 @@
+"""Where claimed messages enter a worker: read, and handed to the lane of their task, or to Celery's own way."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import redis
+from kombu.utils.encoding import bytes_to_str
+
+from common_tasks.events import emit
+from common_tasks.transport import keys
+from common_tasks.transport.burial import about
+from common_tasks.transport.claiming import BATCH, Batch, Claims
+from common_tasks.transport.commit import Commit
+from common_tasks.transport.committer import Committer, Held
+from common_tasks.transport.guard import Guard
+from common_tasks.transport.options import Options
+from common_tasks.transport.pool import Job, Running, TaskPool
+from common_tasks.transport.reading import body, loads
+from common_tasks.transport.scripts import Script
+
+AHEAD_SECONDS = 0.02  # of work that a worker claims before it starts it: nobody else can start it meanwhile
+TELL_FULL_SECONDS = 60.0
+RESTORE = Script("restore")
+RESTORE_AT_ONCE = 100
+
+Lane = Callable[[Job], bool]
+
+
+class Intake:
+    """One for each app that works. It outlives the consumer's channels; `channel` is the newest."""
+
+    def __init__(self, app: Any, channel: Any, pool: Any, hostname: str, options: Options) -> None:
+        self.app, self.hostname, self.options = app, hostname, options
+        self.channel = channel
+        self.lanes: dict[str, Lane] = {}
+        self.starts: dict[str, int] = {}  # of messages that came back: tag -> starts counted
+        self.declined: deque[Job] = deque()
+        self.celerys: dict[str, str] = {}  # tag -> task id, of messages that went Celery's own way
+        self.opened: dict[str, Commit] = {}  # of those that run
+        client = redis.Redis(connection_pool=channel._get_pool())  # noqa: SLF001  a pool of our own, not the channel's
+        self.client = client
+        self.committer = Committer(lambda: client, lease_seconds=options.lease_seconds, bury=self._impossible)
+        self.pool = pool if isinstance(pool, TaskPool) else None
+        self.foreign = None if self.pool is not None else pool
+        self._told_full: dict[str, float] = {}
+        self.claims = self._claims()
+        self._guard()
+
+    def _claims(self) -> Claims:
+        def later(seconds: float, callback: Callable[[], None]) -> Any:
+            from kombu.asynchronous import get_event_loop
+
+            return get_event_loop().call_later(seconds, callback)
+
+        return Claims(self.committer.lease_us, self.options.dead_letter_bound, later)
+
+    def _guard(self) -> None:
+        pool = self.pool or TaskPool(0)  # a foreign pool: no seats, but leases to renew
+        pool.flush, pool.decline, pool.release = self.committer.flush, self._decline, self.committer.release
+        pool.open = self.open
+        guard = Guard(
+            pool,
+            self.committer,
+            restore=self.restore,
+            show=self._show,
+            restore_seconds=min(5.0, max(0.5, self.options.lease_seconds / 12)),
+            max_run_seconds=self.options.max_run_seconds,
+        )
+        pool.guard = guard
+        self.guard = guard
+        guard.start()
+
+    def attach(self, channel: Any) -> None:
+        """A new connection of the consumer."""
+        if channel is not self.channel:
+            self.channel = channel
+            self.claims = self._claims()
+        channel.intake = self
+
+    # Room
+
+    def hungry(self) -> bool:
+        """Whether the claim connection is to be read or written."""
+        if self.channel._in_poll:  # noqa: SLF001  kombu's: an answer is under way, or the bell
+            return True
+        hungry = self.room() > 0
+        if self.pool is not None:
+            self.pool.hungry = not hungry
+        return hungry
+
+    def room(self) -> int:
+        """How many messages to claim now: some milliseconds of work, or one for each idle thread."""
+        prefetch = self.channel.qos.prefetch_count
+        held = len(self.committer.held) + self.claims.asked
+        pool = self.pool
+        if pool is None:
+            assert self.foreign is not None
+            return int(prefetch or self.foreign.num_processes) - held
+        if pool.stopping:
+            return 0
+        seconds = pool.seconds
+        wanted = int(pool.limit * AHEAD_SECONDS / seconds) if seconds < AHEAD_SECONDS else pool.idle
+        room = min(BATCH, wanted - pool.unstarted - self.claims.asked)
+        return min(room, prefetch - held) if prefetch else room
+
+    # Messages
+
+    def receive(self, batch: Batch) -> None:
+        """Hand out what a claim brought."""
+        held, lanes, jobs = self.committer.held, self.lanes, []
+        fence = batch.fence
+        if batch.starts:
+            self.starts.update(batch.starts)
+        for list_key, raw in batch.messages:
+            try:
+                message = loads(raw)
+                tag = message["properties"]["delivery_tag"]
+            except (ValueError, KeyError, TypeError, RecursionError) as exc:
+                tag = raw[-39:-3].decode(errors="replace")
+                held[tag] = Held(fence, list_key)
+                self.bury(Commit(tag), "undecodable", f"not JSON: {exc}", list_key, {})
+                continue
+            held[tag] = Held(fence, list_key)
+            jobs.append(Job(self._lane(message, lanes), message, raw, tag, list_key))
+        for list_key in batch.full:
+            self._tell_full(list_key)
+        if self.pool is not None:
+            self.pool.take(jobs)
+        else:
+            self.declined.extend(jobs)
+            self.pump()
+
+    @staticmethod
+    def _lane(message: dict[str, Any], lanes: dict[str, Lane]) -> Lane | None:
+        try:
+            return lanes.get(message["headers"]["task"])
+        except (KeyError, TypeError):
+            return None
+
+    def _decline(self, job: Job) -> None:
+        self.declined.append(job)
+
+    def pump(self) -> None:
+        """In the consumer's thread: start what goes Celery's own way."""
+        while self.declined:
+            job = self.declined.popleft()
+            problem = self._unreadable(job.message)
+            if problem:
+                self.bury(Commit(job.tag), *problem, job.list_key, job.message.get("headers"))
+                continue
+            headers = job.message["headers"]
+            if headers.get("eta"):
+                headers["eta"] = None  # the claim found it due by Redis's clock; this machine's may differ
+            self.celerys[job.tag] = str(headers.get("id"))
+            self.channel.connection._deliver(job.message, queue_of(job.list_key))  # noqa: SLF001  kombu's own way in
+
+    def _unreadable(self, message: dict[str, Any]) -> tuple[str, str] | None:
+        """Why Celery could not take this message: it would throw it away, or die of it."""
+        headers, properties = message.get("headers"), message.get("properties")
+        if not isinstance(headers, dict) or not isinstance(properties, dict):
+            return "undecodable", "no headers, or no properties"
+        if not isinstance(properties.get("delivery_info"), dict):
+            return "undecodable", "no delivery_info"
+        content_type = message.get("content-type")
+        if content_type not in self.app.conf.accept_content and content_type not in self.accepted:
+            return "undecodable", f"its content type is {content_type!r}; accepted is JSON"
+        if "task" in headers:
+            task = headers["task"]
+            if task not in self.app.tasks:
+                return "unknown-task", f"no task {str(task)[:200]!r} here"
+            if not isinstance(headers.get("id"), str):
+                return "undecodable", "no task id"
+            try:
+                body(message)
+            except (ValueError, KeyError, TypeError, RecursionError) as exc:
+                return "undecodable", f"its body: {exc}"
+            return None
+        return self._protocol_1(message, headers)
+
+    def _protocol_1(self, message: dict[str, Any], headers: dict[str, Any]) -> tuple[str, str] | None:
+        try:
+            told = loads(self.channel.decode_body(message["body"], message["properties"].get("body_encoding")))
+            task = told["task"]
+        except (ValueError, KeyError, TypeError, RecursionError) as exc:
+            return "undecodable", f"neither protocol 2 nor 1: {type(exc).__name__}: {exc}"
+        headers.setdefault("id", told.get("id"))
+        return None if task in self.app.tasks else ("unknown-task", f"no task {str(task)[:200]!r} here")
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        return ("application/json",) if "json" in self.app.conf.accept_content else ()
+
+    # Ends
+
+    def bury(
+        self, commit: Commit, reason: str, error: str, list_key: str, headers: Any, starts: int | None = None
+    ) -> None:
+        """This message ends as a dead letter."""
+        queue = queue_of(list_key)
+        known = headers if isinstance(headers, dict) else {}
+        counted = self.starts.pop(commit.tag, 0) if starts is None else starts
+        commit.discard()
+        commit.bury(
+            keys.dead(queue),
+            about(reason, error, queue=queue, headers=known, starts=counted, worker=self.hostname),
+        )
+        emit("task.dead", level=logging.ERROR, reason=reason, error=error[:500], queue=queue, task_id=known.get("id"))
+        self.committer.finish(commit)
+
+    def acknowledge(self, tag: str) -> None:
+        """Celery's own way ends here; what its tracer left open is committed with it."""
+        self.celerys.pop(tag, None)
+        self.committer.finish(self.opened.pop(tag, None) or Commit(tag))
+
+    def open(self, task_id: str) -> Commit | None:
+        """The commit for a task that starts on Celery's own way; none where its message is not held any more."""
+        tag = next((tag for tag, one in list(self.celerys.items()) if one == task_id), None)
+        if tag is None or tag not in self.committer.held:
+            return None
+        commit = self.opened[tag] = Commit(tag, task_id)
+        return commit
+
+    def reject(self, tag: str, *, requeue: bool) -> None:
+        """Celery's reject: back into its queue, or a dead letter."""
+        self.celerys.pop(tag, None)
+        self.opened.pop(tag, None)
+        if requeue:
+            self.committer.release([tag])
+            return
+        held = self.committer.held.get(tag)
+        self.bury(Commit(tag), "permanent", "rejected", held.list_key if held else "", {})
+
+    def lost_channel(self) -> None:
+        """The consumer's connection ended. Celery forgets what it had not started: others get it."""
+        running = {one.task_id for one in self.running()}
+        waiting = [tag for tag, task_id in self.celerys.items() if task_id not in running]
+        for tag in waiting:
+            self.celerys.pop(tag, None)
+        if self.pool is not None and not self.pool.stopping:
+            self.committer.release(waiting)
+        self.claims.forget()
+
+    def running(self) -> list[Any]:
+        """What runs: bodies in lanes, and requests of Celery's own way."""
+        from celery.worker import state
+
+        seats = self.pool.seats if self.pool is not None else []
+        return [*(seat.running for seat in seats if seat.running is not None), *state.active_requests]
+
+    def _impossible(self, commit: Commit, why: str) -> None:
+        held = self.committer.held[commit.tag]
+        reason = "conflict" if why == "conflict" else "permanent"
+        text = "this id was done before, with another payload" if why == "conflict" else why
+        commit.discard()
+        commit.result_key = ""
+        queue = queue_of(held.list_key)
+        commit.bury(
+            keys.dead(queue), about(reason, text, queue=queue, headers={"id": commit.task_id}, worker=self.hostname)
+        )
+        emit("task.dead", level=logging.ERROR, reason=reason, error=text[:500], queue=queue, task_id=commit.task_id)
+
+    def restore(self) -> int:
+        """Give back what dead workers held; how many messages."""
+        return restore(self.client, self.channel.sep, self.channel.priority_steps)
+
+    def _show(self, running: Running) -> None:
+        if not running.task.track_started or running.task.ignore_result:
+            return
+        backend = self.app.backend
+        if not hasattr(backend, "started_meta"):
+            return
+        key, meta, seconds = backend.started_meta(running.task_id, self.hostname)
+        self.committer.show(running.tag, key, meta, seconds)
+
+    def _tell_full(self, list_key: str) -> None:
+        now = monotonic()
+        queue = queue_of(list_key)
+        if now - self._told_full.get(queue, -TELL_FULL_SECONDS) >= TELL_FULL_SECONDS:
+            self._told_full[queue] = now
+            bound = self.options.dead_letter_bound
+            emit("queue.not_claimed", level=logging.ERROR, queue=queue, dead_letters=bound, hint="devctl dead-letters")
+
+
+def queue_of(list_key: Any) -> str:
+    """The queue that a priority list belongs to."""
+    return str(bytes_to_str(list_key)).partition("\x06\x16")[0]
+
+
+def restore(client: redis.Redis, separator: str, steps: Any, over_seconds: float = 0.0) -> int:
+    """Give back messages whose lease is over by more than this; how many."""
+    back = 0
+    while True:
+        got = int(
+            RESTORE(
+                client,
+                [keys.UNACKED, keys.LEASES, keys.STARTS],
+                [RESTORE_AT_ONCE, int(over_seconds * 1e6), separator, *steps],
+            )
+        )
+        back += got
+        if got < RESTORE_AT_ONCE:
+            return back

@@ -1,0 +1,129 @@
+-- Outcome: for each finished message, in one step: record, effects, result, messages it publishes, retry or dead letter,
+-- acknowledgement. Only while its lease is still ours: the deadline that we were given is the proof.
+--
+-- KEYS  1 unacked  2 leases  3 starts  4 due
+-- ARGV  1 how many messages, then of each: tag, fence, how many arguments follow (0: only the acknowledgement):
+--       1 key of the record ("" none)  2 record  3 its life in ms
+--       4 key of the result ("" none)  5 its life in s (0: for ever)  6 result
+--       and, where there is more:
+--       7 stream of dead letters ("" none)  8 about this one
+--       9 how many messages that wait (a retry), then of each: list, message, wait in us
+--       then how many effects, and of each: how many words, command, key, …
+--       then of each message that it publishes: list, message
+-- Returns {tags refused, tags whose record was there, {tag, why, …} of those that are not committed: the record of
+-- another payload stands there ("conflict"), or an effect does not fit what is there}
+local unacked, leases, starts, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local ALONE, PLAIN = 0, 6  -- how many arguments follow
+
+local KIND = {INCRBY = 'string', SET = 'string', HINCRBY = 'hash', HSET = 'hash', HDEL = 'hash', SADD = 'set',
+              SREM = 'set', RPUSH = 'list', LPUSH = 'list', ZADD = 'zset', XADD = 'stream'}
+
+local function whole(text)
+  return not text or (string.match(text, '^-?%d+$') and #text < 17)
+end
+
+-- What is wrong with an effect, or nil. All are looked at before one is applied: nothing may be half applied.
+local function unfit(words)
+  local command, key = words[1], words[2]
+  local there = redis.call('TYPE', key).ok
+  if KIND[command] and there ~= 'none' and there ~= KIND[command] then
+    return command .. ' ' .. key .. ': a ' .. there .. ' is there'
+  end
+  if command == 'INCRBY' and not (whole(redis.call('GET', key)) and whole(words[3])) or
+     command == 'HINCRBY' and not (whole(redis.call('HGET', key, words[3])) and whole(words[4])) then
+    return command .. ' ' .. key .. ': not a whole number of less than 17 digits'
+  end
+end
+
+-- The effects of the message whose arguments begin after p, and where its last part begins.
+local function effects_of(p)
+  local at = p + 10 + 3 * tonumber(ARGV[p + 9])
+  local effects = {}
+  local count = tonumber(ARGV[at])
+  at = at + 1
+  for k = 1, count do
+    local words = {}
+    for w = 1, tonumber(ARGV[at]) do words[w] = ARGV[at + w] end
+    effects[k] = words
+    at = at + 1 + #words
+  end
+  return effects, at
+end
+
+-- Write the record. True: the message was done before. "conflict": as another payload.
+local function record(key, value, ms)
+  local was = redis.call('SET', key, value, 'PX', ms, 'GET')
+  if not was or string.sub(was, 1, 5) ~= 'done:' then return false end
+  if was == value then return true end
+  redis.call('SET', key, was, 'PX', ms)
+  return 'conflict'
+end
+
+local function store(key, seconds, result)
+  if seconds == '0' then redis.call('SET', key, result) else redis.call('SET', key, result, 'EX', seconds) end
+  redis.call('PUBLISH', key, result)
+end
+
+local function bury(tag, stream, about)
+  local entry = redis.call('HGET', unacked, tag) or ''
+  redis.call('XADD', stream, '*', 'raw', string.match(entry, '^%[(.*),"","[^"]*"%]$') or entry, 'about', about)
+end
+
+local function put_off(p)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000000 + time[2]
+  for k = p + 10, p + 9 + 3 * tonumber(ARGV[p + 9]), 3 do
+    redis.call('ZADD', due, string.format('%.0f', now + ARGV[k + 2]), ARGV[k] .. '\n' .. ARGV[k + 1])
+  end
+end
+
+local first, tags, at = {}, {}, 2
+for i = 1, tonumber(ARGV[1]) do
+  first[i], tags[i] = at + 2, ARGV[at]
+  at = at + 3 + ARGV[at + 2]
+end
+
+redis.call('HDEL', starts, '')  -- a write that frees: after it, a full Redis lets a script finish what it has begun
+
+local deadlines = redis.call('ZMSCORE', leases, unpack(tags))
+local mine, refused, repeated, left = {}, {}, {}, {}
+for i = 1, #tags do
+  local p, tag = first[i], tags[i]
+  if not deadlines[i] or tonumber(deadlines[i]) ~= tonumber(ARGV[p - 1]) then
+    refused[#refused + 1] = tag
+  else
+    local follow = tonumber(ARGV[p])
+    local effects, rest, why
+    if follow > PLAIN then
+      effects, rest = effects_of(p)
+      if #effects > 0 and string.sub(ARGV[p + 1] ~= '' and redis.call('GET', ARGV[p + 1]) or '', 1, 5) ~= 'done:' then
+        for k = 1, #effects do why = why or unfit(effects[k]) end
+      end
+    end
+    local before = not why and follow > ALONE and ARGV[p + 1] ~= '' and record(ARGV[p + 1], ARGV[p + 2], ARGV[p + 3])
+    if before == 'conflict' then why = before end
+    if why then
+      left[#left + 1] = tag
+      left[#left + 1] = why
+    else
+      mine[#mine + 1] = tag
+      if before then
+        repeated[#repeated + 1] = tag
+      elseif follow > ALONE then
+        if ARGV[p + 4] ~= '' then store(ARGV[p + 4], ARGV[p + 5], ARGV[p + 6]) end
+        if follow > PLAIN then
+          for k = 1, #effects do redis.call(unpack(effects[k])) end
+          if ARGV[p + 7] ~= '' then bury(tag, ARGV[p + 7], ARGV[p + 8]) end
+          if ARGV[p + 9] ~= '0' then put_off(p) end
+          for c = rest, p + follow, 2 do redis.call('LPUSH', ARGV[c], ARGV[c + 1]) end
+        end
+      end
+    end
+  end
+end
+if #mine > 0 then
+  redis.call('ZREM', leases, unpack(mine))
+  redis.call('HDEL', unacked, unpack(mine))
+  if redis.call('EXISTS', starts) == 1 then redis.call('HDEL', starts, unpack(mine)) end
+end
+return {refused, repeated, left}

@@ -1,0 +1,302 @@
+"""The worker pool: one process, its consumer in the main thread, task threads beside it, and a guard over them."""
+
+import ctypes
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from celery.concurrency.base import BasePool, apply_target
+from celery.exceptions import SoftTimeLimitExceeded
+
+from common_tasks.events import emit
+from common_tasks.transport.commit import OPEN, Commit
+
+if TYPE_CHECKING:
+    from common_tasks.transport.guard import Guard
+
+FIRST_GUESS_SECONDS = 0.02  # how long a message takes, until there is one to measure
+WEIGHT = 0.3  # of the newest measurement
+STOP_SECONDS = 25.0  # the Compose file grants 30
+
+
+class Job(NamedTuple):
+    """A claimed message and the way it is to go."""
+
+    lane: Callable[["Job"], bool] | None
+    message: dict[str, Any]
+    raw: bytes
+    tag: str
+    list_key: str
+
+
+class Seat:
+    """One task thread, as the guard sees it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.thread_id = 0
+        self.chunk: deque[Job] = deque()  # claimed and handed to this thread, not started
+        self.taken = 0  # jobs that left the inbox or the chunk through this thread
+        self.seconds = FIRST_GUESS_SECONDS
+        self.busy = False
+        self.running: Running | None = None
+
+
+class Running:
+    """A body that runs."""
+
+    __slots__ = ("args", "hard_at", "headers", "kwargs", "shown", "since", "soft_at", "tag", "task", "task_id", "told")
+
+    def __init__(
+        self, task: Any, task_id: str, tag: str, headers: dict[str, Any], hard: float | None, soft: float | None
+    ) -> None:
+        self.task, self.task_id, self.tag, self.headers = task, task_id, tag, headers
+        self.since = now = monotonic()
+        self.hard_at = now + hard if hard else None
+        self.soft_at = now + soft if soft else None
+        self.shown = self.told = False
+
+    def info(self, safe: bool = False) -> dict[str, Any]:
+        """What `inspect active` tells; named and shaped as Celery's Request.info."""
+        return {
+            "id": self.task_id,
+            "name": self.task.name,
+            "type": self.task.name,
+            "args": self.headers.get("argsrepr"),
+            "kwargs": self.headers.get("kwargsrepr"),
+            "hostname": self.headers.get("hostname"),
+            "time_start": self.since,
+            "acknowledged": False,
+            "delivery_info": self.headers.get("delivery_info"),
+            "worker_pid": os.getpid(),
+        }
+
+    @property
+    def id(self) -> str:
+        return self.task_id
+
+
+class TaskPool(BasePool):  # type: ignore[misc]  # celery-types has no base
+    """Task threads, `limit` of them. Whole batches go to a single thread, single messages to several."""
+
+    body_can_be_buffer = True
+    signal_safe = False  # a stop waits for threads: not inside a signal handler
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.limit = max(1, int(self.limit or 1))
+        self.seats: list[Seat] = []
+        self.inbox: SimpleQueue[Any] = SimpleQueue()
+        self.guard: Guard | None = None
+        self.stopping = False
+        self.hub: Any = None
+        self.flush: Callable[[], None] = lambda: None  # an intake's, when there is one
+        self.decline: Callable[[Job], None] = lambda job: None
+        self.release: Callable[[list[str]], Any] = lambda tags: None
+        self.open: Callable[[str], Commit | None] = lambda task_id: None
+        self._local = threading.local()
+        self._put = 0
+        self._bell: int | None = None
+        self.hungry = False  # the consumer waits for room
+
+    def on_start(self) -> None:
+        for number in range(self.limit):
+            self._grow(number)
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        self.hub = hub
+        if self._bell is None:
+            reading, self._bell = os.pipe()
+            os.set_blocking(reading, False)
+            os.set_blocking(self._bell, False)
+            self._reading = reading
+        hub.add_reader(self._reading, self._heard)
+
+    def _heard(self) -> None:
+        try:
+            os.read(self._reading, 4096)
+        except BlockingIOError:
+            return
+
+    def ring(self) -> None:
+        """Wake the consumer: there is room, or something for it to do."""
+        if self._bell is not None:
+            try:
+                os.write(self._bell, b"x")
+            except BlockingIOError:
+                return
+
+    # What the consumer hands over
+
+    def take(self, jobs: list[Job]) -> None:
+        """Jobs of the lanes."""
+        self._put += len(jobs)
+        if self.limit == 1:
+            self.inbox.put(jobs)
+        else:
+            for job in jobs:
+                self.inbox.put((job,))
+
+    def on_apply(self, *args: Any, **kwargs: Any) -> None:
+        """A task that goes Celery's own way."""
+        self._put += 1
+        self.inbox.put((args, kwargs))
+
+    @property
+    def unstarted(self) -> int:
+        """Handed over and not started."""
+        return self._put - sum(seat.taken for seat in self.seats)
+
+    @property
+    def idle(self) -> int:
+        return sum(not seat.busy for seat in self.seats)
+
+    @property
+    def seconds(self) -> float:
+        """How long a message takes in a thread, lately."""
+        return max(1e-6, sum(seat.seconds for seat in self.seats) / max(1, len(self.seats)))
+
+    @property
+    def seat(self) -> Seat | None:
+        """The seat of this thread."""
+        return getattr(self._local, "seat", None)
+
+    # The threads
+
+    def _grow(self, number: int) -> None:
+        seat = Seat(number)
+        self.seats.append(seat)
+        threading.Thread(target=self._work, args=(seat,), name=f"tasks-{number}", daemon=True).start()
+
+    def _work(self, seat: Seat) -> None:
+        self._local.seat = seat
+        seat.thread_id = threading.get_ident()
+        inbox = self.inbox
+        while True:
+            given = inbox.get()
+            seat.busy = True
+            try:
+                if type(given) is tuple and type(given[0]) is not Job:
+                    seat.taken += 1
+                    self._celery(*given)
+                else:
+                    self._lanes(seat, given)
+            except SoftTimeLimitExceeded:
+                continue  # it was raised between two tasks: its task had just ended
+            finally:
+                seat.busy = False
+                if inbox.empty():
+                    self.flush()
+                if self.hungry:
+                    self.ring()
+
+    def _lanes(self, seat: Seat, jobs: Any) -> None:
+        chunk = seat.chunk
+        chunk.extend(jobs)
+        began, count = monotonic(), 0
+        while chunk:
+            try:
+                job = chunk.popleft()
+            except IndexError:  # the guard took the last one
+                break
+            seat.taken += 1
+            count += 1
+            if self.stopping:
+                self.release([job.tag])
+            elif job.lane is None or not job.lane(job):
+                self.decline(job)
+                self.ring()
+            if self.hungry and len(chunk) == 0:
+                self.ring()
+        if count:
+            seat.seconds += WEIGHT * ((monotonic() - began) / count - seat.seconds)
+
+    def _celery(self, args: Any, kwargs: Any) -> None:
+        began = monotonic()
+        OPEN.commit = self._opened(args)
+        try:
+            apply_target(*args, **kwargs)
+        except BaseException as exc:  # WorkerShutdown and its kin: the consumer obeys them
+            from celery.worker import state
+
+            state.should_terminate = state.should_terminate or getattr(exc, "code", 1) or 1
+        finally:
+            OPEN.commit = None
+        seat = self.seat
+        if seat is not None:
+            seat.seconds += WEIGHT * ((monotonic() - began) - seat.seconds)
+        self.ring()
+
+    def _opened(self, args: Any) -> Commit | None:
+        """Its results and publishes become part of its acknowledgement, unless it was acknowledged already."""
+        given = args[1] if len(args) > 1 else ()
+        if len(given) < 3 or not isinstance(given[1], str):  # not a task: name, id, request, …
+            return None
+        task = self.app.tasks.get(given[0]) if self.app is not None else None
+        return self.open(given[1]) if task is not None and task.acks_late else None
+
+    # Limits
+
+    def interrupt(self, seat: Seat) -> None:
+        """Raise SoftTimeLimitExceeded in a task thread, at its next line of Python."""
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(seat.thread_id), ctypes.py_object(SoftTimeLimitExceeded)
+        )
+
+    # The end
+
+    def on_close(self) -> None:
+        """Nothing more is started; what is claimed and not started goes back."""
+        self.stopping = True
+        self.give_back()
+
+    def give_back(self) -> list[str]:
+        """Take back from the threads what they have not started, and release it; the tags."""
+        tags: list[str] = []
+        for seat in self.seats:
+            while seat.chunk:
+                try:
+                    tags.append(seat.chunk.pop().tag)
+                except IndexError:
+                    break
+                self._put -= 1
+        self.release(tags)
+        return tags
+
+    def on_stop(self) -> None:
+        """What runs is finished, as far as the time allows."""
+        self.on_close()
+        deadline = monotonic() + STOP_SECONDS
+        while monotonic() < deadline and (not self.inbox.empty() or any(seat.busy for seat in self.seats)):
+            sleep(0.005)
+        self._acknowledge()
+        if self.guard is not None:
+            left = [seat.running for seat in self.seats if seat.running is not None]
+            if left:
+                emit("worker.stop_overdue", running=[one.task_id for one in left])
+            self.guard.finish(max(1.0, deadline - monotonic()))
+
+    def on_terminate(self) -> None:
+        """A cold stop: what is finished is committed, all else goes back, what runs included."""
+        self.on_close()
+        self._acknowledge()
+        if self.guard is not None:
+            self.guard.finish(1.0)
+
+    def _acknowledge(self) -> None:
+        """Celery's own way acknowledges through the event loop, which has ended."""
+        if self.hub is not None:
+            for callback in self.hub._pop_ready():  # noqa: SLF001  there is no public way
+                callback()
+
+    def _get_info(self) -> dict[str, Any]:
+        return {**super()._get_info(), "threads": len(self.seats), "processes": [os.getpid()]}
+
+    def grow(self, n: int = 1) -> None:
+        for _ in range(n):
+            self.limit += 1
+            self._grow(self.limit - 1)

@@ -1,0 +1,20 @@
+-- Release: claims that this worker gives back, at a stop or because others could start them sooner.
+--
+-- KEYS  1 unacked  2 leases  3 starts
+-- ARGV  of each message: tag, fence, its list, "1" if its body had started (its next start counts then) or "0"
+-- Returns how many went back
+redis.call('HDEL', KEYS[3], '')  -- a write that frees: after it, a full Redis lets a script finish what it has begun
+local back = 0
+for i = 1, #ARGV, 4 do
+  local tag, deadline = ARGV[i], redis.call('ZSCORE', KEYS[2], ARGV[i])
+  local entry = deadline and tonumber(deadline) == tonumber(ARGV[i + 1]) and redis.call('HGET', KEYS[1], tag)
+  local raw = entry and string.match(entry, '^%[(.*),"","[^"]*"%]$')
+  if raw then
+    if ARGV[i + 3] == '1' then redis.call('HSETNX', KEYS[3], tag, 0) end
+    redis.call('RPUSH', ARGV[i + 2], raw)
+    redis.call('HDEL', KEYS[1], tag)
+    redis.call('ZREM', KEYS[2], tag)
+    back = back + 1
+  end
+end
+return back

@@ -1,0 +1,25 @@
+"""`Task.Strategy`: gives each task its lane, and keeps Celery's own strategy for what a lane declines."""
+
+from typing import Any
+
+from celery.worker.strategy import default
+
+from common_tasks.transport.channel import ChannelMixin
+from common_tasks.transport.intake import Intake
+from common_tasks.transport.lane import lane
+from common_tasks.transport.options import Options
+from common_tasks.transport.pool import TaskPool
+
+
+def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
+    """Called by Celery for each task, at the start of a consumer and after each reconnect."""
+    channel = consumer.connection.default_channel
+    if isinstance(channel, ChannelMixin):
+        intake: Intake | None = getattr(app, "intake", None)
+        if intake is None:
+            options = Options.of(consumer.connection.transport_options)
+            intake = app.intake = Intake(app, channel, consumer.pool, consumer.hostname, options)
+        intake.attach(channel)
+        if isinstance(consumer.pool, TaskPool):
+            intake.lanes[task.name] = lane(task, app, consumer, intake)
+    return default(task, app, consumer, **kwargs)
