@@ -1,41 +1,55 @@
-"""When a failed task is tried again, and how long it waits."""
+"""What becomes of a task that failed: it comes back, or it is a dead letter."""
 
+import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any, Literal, Protocol
 
-import redis.exceptions
-from kombu.exceptions import OperationalError
-
-from common_tasks.errors import TransientError
-
-# What a second try may heal. OSError is not in here: "no such file" will not get better. ConnectionError and
-# TimeoutError are its kinds for a peer that is away; Redis and kombu have their own, outside that family.
-TRANSIENT: tuple[type[Exception], ...] = (
-    TransientError,
-    ConnectionError,
-    TimeoutError,
-    OperationalError,
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
+from common_tasks.classification import (
+    CLASSIFICATION,
+    TRANSIENT,
+    Kind,
+    classify,
+    refused_for_now,
+    retry_after_seconds,
 )
+from common_tasks.errors import CircuitOpen, SettingsError, WrongPayload
 
-# Redis takes no writes now, but will again: it is full, a replica or without a primary; and by its first word where
-# redis-py has no class for it: it cannot write to its disk, or has too few replicas.
-REFUSALS = (
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.BusyLoadingError,
-)
-REFUSING_WORDS = ("MISCONF", "NOREPLICAS")
+__all__ = [
+    "CLASSIFICATION",
+    "NO_RETRIES",
+    "TRANSIENT",
+    "Again",
+    "Dead",
+    "Kind",
+    "RetryPolicy",
+    "classify",
+    "from_environment",
+    "refused_for_now",
+    "retry_after_seconds",
+]
+
+UNKNOWN_RETRIES = 1  # it may have been bad luck, and more often it is a bug that tries would only hide
+LONGEST_RETRY_AFTER_SECONDS = 600.0  # who asks for more is asked again; a message should not wait for a typing error
 
 
-def refused_for_now(error: BaseException) -> bool:
-    if isinstance(error, REFUSALS):
-        return True
-    text = str(error).rpartition("caused error: ")[2]  # a pipeline puts its command in front
-    return isinstance(error, redis.exceptions.ResponseError) and text.startswith(REFUSING_WORDS)
+@dataclass(frozen=True)
+class Again:
+    """It comes back after this time. `counts`: that uses up one of its retries."""
+
+    delay_seconds: float
+    counts: bool = True
+
+
+@dataclass(frozen=True)
+class Dead:
+    """It becomes a dead letter."""
+
+    reason: Literal["permanent", "retries-exhausted", "wrong-payload"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +60,97 @@ class RetryPolicy:
     cap_seconds: float
     base_seconds: float = 1.0
 
+    def __str__(self) -> str:
+        return f"limit={self.limit},cap={self.cap_seconds:g},base={self.base_seconds:g}"
+
+    def decide(
+        self,
+        error: BaseException,
+        retries: int,
+        uniform: Callable[[float, float], float] = random.uniform,
+        now: Callable[[], float] = time.time,
+    ) -> Again | Dead:
+        """What follows from this error of a run that `retries` others preceded."""
+        kind = classify(error)
+        if kind is Kind.PERMANENT:
+            return Dead("wrong-payload" if isinstance(error, WrongPayload) else "permanent")
+        # Behind an open breaker nothing was tried: the message waits for the dependency, however long it is away.
+        counts = not isinstance(error, CircuitOpen)
+        limit = self.limit if kind is Kind.TRANSIENT else min(self.limit, UNKNOWN_RETRIES)
+        if counts and retries >= limit:
+            return Dead("retries-exhausted")
+        asked = min(retry_after_seconds(error, now) or 0.0, LONGEST_RETRY_AFTER_SECONDS)
+        # Added, not the longer of the two: all who were told the same time would come back in the same moment.
+        return Again(asked + self.delay_seconds(retries, uniform), counts)
+
     def delay_seconds(self, retries: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
         """Full jitter: anything between nothing and the exponential bound, lest a crowd come back at once."""
-        return uniform(0.0, min(self.cap_seconds, self.base_seconds * 2.0**retries))
+        return uniform(0.0, min(self.cap_seconds, self.base_seconds * 2.0 ** min(retries, 64)))
 
     def allows(self, error: Exception, retries: int) -> bool:
-        return isinstance(error, TRANSIENT) and retries < self.limit
+        return classify(error) is Kind.TRANSIENT and retries < self.limit
 
 
 NO_RETRIES = RetryPolicy(limit=0, cap_seconds=0.0)
+
+PREFIX = "RETRY_"
+EXAMPLE = "limit=5,cap=60,base=2"
+# Part of a policy -> its field, its type, its bounds, and how to say so.
+PARTS: dict[str, tuple[str, Callable[[str], float], float, float, str]] = {
+    "limit": ("limit", int, 0, 100, "a whole number from 0 to 100"),
+    "cap": ("cap_seconds", float, 0, 3_600, "a number of seconds from 0 to 3600"),
+    "base": ("base_seconds", float, 0.001, 3_600, "a number of seconds from 0.001 to 3600"),
+}
+
+
+class HasRetries(Protocol):
+    """A contract, as far as it matters here."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def retries(self) -> RetryPolicy: ...
+
+
+def variable(task: str) -> str:
+    """The variable that overrides this task's policy: RETRY_TASKS_PROCESS_ORDER for tasks.process_order."""
+    return PREFIX + re.sub(r"\W", "_", task).upper()
+
+
+def from_environment(contracts: Iterable[HasRetries], environ: Mapping[str, str]) -> dict[str, RetryPolicy]:
+    """Task -> its policy: the contract's, with what its variable says instead. Raises SettingsError for values that
+    are wrong, and for RETRY_* variables of tasks that do not exist. Values are never shown."""
+    policies = {one.name: one.retries for one in contracts}
+    tasks = {variable(task): task for task in policies}
+    problems = []
+    for name in sorted(environ):
+        if not name.upper().startswith(PREFIX):
+            continue
+        if name not in tasks:
+            close = get_close_matches(name.upper(), tasks, n=1, cutoff=0.0)
+            problems.append(f"{name} is of no task; did you mean {close[0]}? (all: {', '.join(sorted(tasks))})")
+        elif environ[name].strip():
+            try:
+                policies[tasks[name]] = _changed(policies[tasks[name]], environ[name])
+            except ValueError as exc:
+                problems.append(f"{name} is wrong: {exc} (its value is not shown)")
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return policies
+
+
+def _changed(policy: RetryPolicy, text: str) -> RetryPolicy:
+    """The policy with what the text says; the text may leave out what stays. Raises ValueError, fit to be shown."""
+    said = [part.strip().split("=") for part in text.split(",")]
+    if any(len(pair) != 2 or pair[0] not in PARTS for pair in said) or len({pair[0] for pair in said}) != len(said):
+        raise ValueError(f"it is written like {EXAMPLE}, each of the three once or not at all")
+    changes: dict[str, Any] = {}
+    for name, value in said:
+        field, number, least, most, told = PARTS[name]
+        try:
+            changes[field] = number(value)
+        except ValueError:
+            changes[field] = math.nan
+        if not least <= changes[field] <= most:  # nothing is between the bounds and not a number
+            raise ValueError(f"{name} must be {told}")
+    return replace(policy, **changes)
