@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from common_tasks.dead_letters import Letter
 from devctl.__main__ import main
 from devctl.broker.memory import MemoryBroker
+from devctl.broker.overview import overview
 from devctl.broker.port import Message
 from devctl.cli import options
 from devctl.contracts.catalog import Catalog
 from devctl.settings import Settings
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.model import Build, Service, Stack
+from devctl.ui import queues as ui
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/json/queues.schema.json").read_text())
 
@@ -39,6 +43,11 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench
 
 
+def _bury(bench: Bench, count: int, queue: str = "orders") -> None:
+    for n in range(count):
+        bench.broker.bury(Letter(f"{queue}/1-{n}", queue, "permanent", 1.0, 0, raw=b""))
+
+
 def test_the_table_tells_what_waits_who_consumes_and_what_nobody_does(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,17 +56,19 @@ def test_the_table_tells_what_waits_who_consumes_and_what_nobody_does(
     stamped = {"published_at": 999.7}
     bench.broker.publish([Message("t", "orders", str(n), headers=stamped) for n in range(1_013)])
     bench.broker.claim(["orders"])
+    bench.broker.delay(Message("t", "orders", "d"))
+    _bury(bench, 2)
     bench.broker.publish([Message("t", "other", "x", headers={"published_at": 1_000.0 - 7 * 3_600})])
 
     assert 0 == main(["queues"])
 
     out = capsys.readouterr().out
     assert [
-        "QUEUE          WAITING  CLAIMED  CONSUMERS  OLDEST",
-        "orders           1,012        1  worker ×2    0.3s",
-        "notifications        0        0  -               -  ! nobody consumes it",
-        "default              0        0  -               -  ! nobody consumes it",
-        "other                1        0  -            7.0h  ! nobody consumes it",
+        "QUEUE          WAITING  CLAIMED  DELAYED  DEAD  CONSUMERS  OLDEST",
+        "orders           1,012        1        1     2  worker ×2    0.3s",
+        "notifications        0        0        0     0  -               -  ! nobody consumes it",
+        "default              0        0        0     0  -               -  ! nobody consumes it",
+        "other                1        0        0     0  -            7.0h  ! nobody consumes it",
     ] == out.splitlines()
 
 
@@ -75,6 +86,69 @@ def test_a_queue_of_the_past_that_is_empty_is_no_warning(bench: Bench, capsys: p
     assert "!" not in line
 
 
+def test_a_queue_with_too_many_dead_letters_says_so_and_where_to_look(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.broker.dead_bound = 3
+    bench.broker.add_worker("worker@a", queues=["orders", "default"], bodies={})
+    _bury(bench, 3)
+
+    assert 0 == main(["queues"])
+
+    out, err = capsys.readouterr()
+    row = "orders               0        0        0     3  worker ×1       -"
+    assert f"{row}  ! too many dead letters: nobody claims from it" in out.splitlines()
+    assert "→ devctl dead-letters list   what died, and why" in err
+
+
+def test_claims_of_a_dead_worker_are_given_back_and_it_says_so(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.broker.publish([Message("t", "orders", str(n)) for n in range(2)])
+    for _ in range(2):
+        message = bench.broker.claim(["orders"])
+        assert message is not None
+        bench.broker.abandon(message)
+
+    assert 0 == main(["queues"])
+
+    out, err = capsys.readouterr()
+    assert "orders               2        0        0     0  -            0.0s  ! nobody consumes it" in out.splitlines()
+    expected = "! 2 claims were past their lease, and no worker gave them back to the queue: done now"
+    assert expected in err.splitlines()
+    main(["queues"])
+    assert "lease" not in capsys.readouterr().err
+
+
+def test_on_a_narrow_terminal_warnings_stand_below_and_no_line_breaks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        encoding = "utf-8"
+
+        def isatty(self) -> bool:
+            return True
+
+    bench.broker.dead_bound = 1
+    _bury(bench, 1)
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def lines(columns: str) -> list[str]:
+        monkeypatch.setenv("COLUMNS", columns)
+        stream = Terminal()
+        names = ["orders", "notifications", "default"]
+        tasks = [("t", name) for name in names]
+        ui.show(overview(bench.broker.queues(names), [], tasks), stream)
+        return stream.getvalue().splitlines()
+
+    assert all(len(line) <= 80 for line in lines("80"))
+    assert [
+        "! orders: too many dead letters: nobody claims from it; nobody consumes it",
+        "! notifications, default: nobody consumes it",
+    ] == lines("80")[-2:]
+    assert 4 == len(lines("140"))
+
+
 def test_json_is_as_documented(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.broker.add_worker("worker@a-1", queues=["orders"], bodies={})
     bench.broker.publish([Message("t", "orders", "1", headers={"published_at": 998.75})])
@@ -89,6 +163,9 @@ def test_json_is_as_documented(bench: Bench, capsys: pytest.CaptureFixture[str])
         "name": "orders",
         "waiting": 1,
         "claimed": 0,
+        "delayed": 0,
+        "dead": 0,
+        "stopped": False,
         "oldest_seconds": 1.25,
         "consumers": ["worker@a-1"],
         "tasks": ["tasks.process_order"],

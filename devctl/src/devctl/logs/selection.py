@@ -91,10 +91,17 @@ def wanted(
     )
 
 
-def _moment(text: str, now: float) -> float:
+def duration_seconds(text: str) -> float | None:
+    """`90s`, `5m`, `1h30m`, `2d`; None for anything else."""
     parts = _DURATION.fullmatch(text.strip())
-    if parts and any(parts.groups()):
-        return now - sum(float(n) * unit for n, unit in zip(parts.groups(), _UNITS, strict=True) if n)
+    if not parts or not any(parts.groups()):
+        return None
+    return sum(float(n) * unit for n, unit in zip(parts.groups(), _UNITS, strict=True) if n)
+
+
+def _moment(text: str, now: float) -> float:
+    if (seconds := duration_seconds(text)) is not None:
+        return now - seconds
     try:
         return datetime.fromisoformat(text.strip()).astimezone().timestamp()  # naive is this machine's time
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import IO, Any
@@ -11,17 +12,20 @@ from devctl.ui.console import sign
 from devctl.ui.paint import Paint
 from devctl.ui.units import duration
 
-_HEADS = ("QUEUE", "WAITING", "CLAIMED", "CONSUMERS", "OLDEST")
-_RIGHT = ("WAITING", "CLAIMED", "OLDEST")
+_HEADS = ("QUEUE", "WAITING", "CLAIMED", "DELAYED", "DEAD", "CONSUMERS", "OLDEST")
+_RIGHT = ("WAITING", "CLAIMED", "DELAYED", "DEAD", "OLDEST")
 
 
 def show(queues: Sequence[QueueState], stream: IO[str] | None = None) -> None:
-    """The table of `devctl queues`."""
+    """The table of `devctl queues`; warnings beside their rows, or below where a terminal is too narrow for that."""
     stream = stream or sys.stdout
     paint = Paint(stream)
     rows = [_HEADS, *(_cells(one, stream) for one in queues)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
-    for row, queue in zip(rows, (None, *queues), strict=True):
+    warnings = [f"{sign('!', stream)} {warning}" if (warning := _warning(one)) else "" for one in queues]
+    room = shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
+    beside = sum(widths) + 2 * len(widths) + max(map(len, warnings), default=0) <= room
+    for row, queue, warning in zip(rows, (None, *queues), ("", *warnings), strict=True):
         cells = [
             cell.rjust(width) if head in _RIGHT else cell.ljust(width)
             for head, cell, width in zip(_HEADS, row, widths, strict=True)
@@ -30,29 +34,62 @@ def show(queues: Sequence[QueueState], stream: IO[str] | None = None) -> None:
             stream.write(paint("  ".join(cells).rstrip(), "dim") + "\n")
             continue
         cells[0] = paint(cells[0], "cyan")
-        if queue.neglected:
-            cells.append(paint(f"{sign('!', stream)} nobody consumes it", "yellow"))
+        if queue.depth.stopped:
+            cells[4] = paint(cells[4], "red")
+        if warning and beside:
+            cells.append(paint(warning, "yellow"))
         stream.write("  ".join(cells).rstrip() + "\n")
+    if not beside:
+        _below(queues, stream)
     stream.flush()
+
+
+def _below(queues: Sequence[QueueState], stream: IO[str]) -> None:
+    told: dict[str, list[str]] = {}
+    for one in queues:
+        if warning := _warning(one):
+            told.setdefault(warning, []).append(one.depth.name)
+    for warning, names in told.items():
+        stream.write(f"{Paint(stream)(sign('!', stream), 'yellow')} {', '.join(names)}: {warning}\n")
+
+
+def _warning(queue: QueueState) -> str:
+    parts = ["too many dead letters: nobody claims from it"] if queue.depth.stopped else []
+    parts += ["nobody consumes it"] if queue.neglected else []
+    return "; ".join(parts)
+
+
+def given_back(claims: int, stream: IO[str] | None = None) -> None:
+    """Say that claims of workers that died went back to their queues."""
+    stream = stream or sys.stderr
+    what = "1 claim was past its lease" if claims == 1 else f"{claims:,} claims were past their lease"
+    text = f"{what}, and no worker gave {'it' if claims == 1 else 'them'} back to the queue: done now"
+    stream.write(f"{Paint(stream)(sign('!', stream), 'yellow')} {text}\n")
 
 
 def _cells(queue: QueueState, stream: IO[str]) -> tuple[str, ...]:
     consumers = ", ".join(f"{name} {sign('×', stream)}{count}" for name, count in queue.consumers.items())
-    oldest = queue.depth.oldest_seconds
+    depth = queue.depth
+    oldest = depth.oldest_seconds
     age = "-" if oldest is None else f"{oldest / 3600:,.1f}h" if oldest >= 6000 else duration(oldest)
-    return (queue.depth.name, f"{queue.depth.waiting:,}", f"{queue.depth.claimed:,}", consumers or "-", age)
+    counts = [f"{count:,}" for count in (depth.waiting, depth.claimed, depth.delayed, depth.dead)]
+    return (depth.name, *counts, consumers or "-", age)
 
 
-def document(queues: Sequence[QueueState], runtime: str) -> dict[str, Any]:
+def document(queues: Sequence[QueueState], runtime: str, given_back: int = 0) -> dict[str, Any]:
     """devctl.queues/1."""
     return {
         "schema": "devctl.queues/1",
         "runtime": runtime,
+        "given_back": given_back,
         "queues": [
             {
                 "name": one.depth.name,
                 "waiting": one.depth.waiting,
                 "claimed": one.depth.claimed,
+                "delayed": one.depth.delayed,
+                "dead": one.depth.dead,
+                "stopped": one.depth.stopped,
                 "oldest_seconds": None if one.depth.oldest_seconds is None else round(one.depth.oldest_seconds, 3),
                 "consumers": list(one.nodes),
                 "tasks": list(one.contracts),
