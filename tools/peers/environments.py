@@ -1,0 +1,56 @@
+"""The peers' Python environments, made from their locks under .devctl/peers, and what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+FOLDER = ROOT / ".devctl" / "peers"
+LOCKS = {"main": "requirements.lock", "arq": "arq.lock", "saq": "saq.lock"}
+OURS = "ours"
+NAMED = ("celery", "kombu", "dramatiq", "taskiq", "taskiq-redis", "arq", "saq", "rq", "huey", "redis", "hiredis")
+
+
+def python(name: str) -> Path:
+    """The interpreter of an environment; `ours` is the checkout's."""
+    return Path(sys.executable) if name == OURS else FOLDER / name / "bin" / "python"
+
+
+def ready(name: str) -> bool:
+    """Whether it is there, as its lock says."""
+    stamp = FOLDER / name / ".lock"
+    return name == OURS or (python(name).exists() and stamp.exists() and stamp.read_text() == _digest(name))
+
+
+def prepare(name: str) -> None:
+    """Make it, or bring it up to its lock."""
+    if ready(name):
+        return
+    uv, folder = ROOT / ".bootstrap" / "bin" / "uv", FOLDER / name
+    lock = HERE / LOCKS[name]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    print(f"peers: installing {lock.name} into {folder.relative_to(ROOT)}", file=sys.stderr)
+    if not python(name).exists():
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
+    install = [uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"]
+    subprocess.run([*install, "--python", python(name), lock], check=True)
+    (folder / ".lock").write_text(_digest(name))
+
+
+def versions(name: str) -> dict[str, str]:
+    """Of the packages that matter, as installed."""
+    code = (
+        "import json, sys; from importlib.metadata import distributions as d; "
+        "print(json.dumps({x.metadata['Name'].lower(): x.version for x in d()}))"
+    )
+    found = json.loads(subprocess.run([python(name), "-c", code], check=True, capture_output=True, text=True).stdout)
+    return {package: found[package] for package in NAMED if package in found}
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256((HERE / LOCKS[name]).read_bytes()).hexdigest()

@@ -1,0 +1,239 @@
+"""One run of one peer: a drain, a publishing, a latency, a footprint."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import environments
+from children import Children, Failed
+from peers import Peer, Setup
+from server import Server
+from tally import LATE, TICKS
+from ticks import Tick, audit, between, steady
+
+FIRST_SECONDS = 60.0  # until the first completion: start-up of two processes on a busy machine
+STALL_SECONDS = 10.0
+LOOK_SECONDS = 0.1
+QUIET_SECONDS = 0.3  # after the last expected completion, for those that come twice
+WARM_UP = 500
+WAIT_TASKS = 32
+DUE_TASKS = 100
+
+
+@dataclass
+class Run:
+    """Figures by name, and what makes them worthless."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    problem: str | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    count: int = 100_000
+    drain_seconds: float = 10.0
+    per_second: float = 1_000
+    latency_seconds: float = 10.0
+    loop: int = 5_000
+    bulk: int = 50_000
+    waits: int = 10_000
+    idle_seconds: float = 10.0
+
+
+class Bench:
+    """A server, a folder for logs and backlogs, and how much is measured."""
+
+    def __init__(self, server: Server, folder: Path, sizes: Sizes) -> None:
+        self.server, self.folder, self.sizes = server, folder, sizes
+        self._counts: dict[tuple[str, str, Setup], int] = {}
+
+    def drain(self, peer: Peer, task: str, setup: Setup, most: int | None = None) -> Run:
+        """A backlog from its first to its last message; sized, so that a slow peer's run takes no longer."""
+        most = most or self.sizes.count
+        known = (peer.name, task, setup)
+        if known not in self._counts:
+            first = min(most, 2_000 if peer.environment == environments.OURS or peer.app == "bare" else 500)
+            rate = self._drain(peer, task, setup, first).figures["rate"]
+            self._counts[known] = min(most, max(first, round(rate * self.sizes.drain_seconds)))
+        return self._drain(peer, task, setup, self._counts[known])
+
+    def _drain(self, peer: Peer, task: str, setup: Setup, count: int) -> Run:
+        backlog = self._backlog(peer, task, setup, count)
+        self.server.empty()
+        self.server.load(backlog)
+        with self._workers(peer, setup) as workers:
+            ticks, cpu = self._watch(workers, count)
+            problem = audit(ticks, count)
+            if not problem and setup.results:
+                problem = self._wait_for("results stored", lambda: self._stored(peer), count)
+            if not problem and task == "order":
+                problem = self._wait_for("notifications", lambda: self.server.length(peer.children), count)
+            commands = self.server.commands()
+        window = steady(ticks)
+        run = Run({"rate": window.rate}, problem)
+        used = between(cpu, window.begin, window.end)
+        if used is not None:
+            run.figures["redis"] = used / (window.end - window.begin)
+        worked = len({tick.pid for tick in ticks})
+        run.detail = {
+            "count": count,
+            "window": {"seconds": round(window.end - window.begin, 4), "completions": round(window.count)},
+            "processes": worked,
+            "commands": dict(sorted(commands.items(), key=lambda one: -one[1]["usec"])[:6]),
+        }
+        return run
+
+    def _backlog(self, peer: Peer, task: str, setup: Setup, count: int) -> Path:
+        """Published once, then kept in a file: the same messages in every run."""
+        file = self.folder / f"{peer.name}-{task}-{int(setup.results)}-{count}.backlog"
+        if not file.exists():
+            self.server.empty()
+            self._produce(peer, setup, "fill", task, count)
+            if (queued := self.server.length(peer.queue)) != count:
+                raise Failed(f"{peer.name}: {queued} of {count} published")
+            self.server.save(file)
+        return file
+
+    def _watch(self, workers: Children, count: int) -> tuple[list[Tick], list[tuple[float, float]]]:
+        """Until all is done, or nothing more happens. Also the server's CPU seconds meanwhile."""
+        ticks: list[Tick] = []
+        cpu: list[tuple[float, float]] = []
+        done, moved, patience = 0, time.monotonic(), FIRST_SECONDS
+        while done < count and time.monotonic() - moved < patience:
+            time.sleep(LOOK_SECONDS)
+            workers.check()
+            cpu.append((time.time(), self.server.cpu_seconds()))
+            new = self._ticks(len(ticks))
+            if new:
+                ticks += new
+                done += sum(one.count for one in new)
+                moved, patience = time.monotonic(), STALL_SECONDS
+        time.sleep(QUIET_SECONDS)
+        cpu.append((time.time(), self.server.cpu_seconds()))
+        return ticks + self._ticks(len(ticks)), cpu
+
+    def _ticks(self, since: int = 0) -> list[Tick]:
+        return [Tick(*json.loads(one)) for one in self.server.side.lrange(TICKS, since, -1)]
+
+    def _stored(self, peer: Peer) -> int:
+        if peer.stored.startswith("hash:"):
+            return self.server.length(peer.stored.removeprefix("hash:"))
+        return self.server.count(peer.stored)
+
+    def _wait_for(self, what: str, look: Any, expected: int) -> str | None:
+        """What is written after the body has returned comes a moment later."""
+        end = time.monotonic() + STALL_SECONDS
+        while (found := look()) != expected and time.monotonic() < end:
+            time.sleep(LOOK_SECONDS)
+        return None if found == expected else f"{found:,} {what}, not {expected:,}"
+
+    def publish(self, peer: Peer) -> Run:
+        """One process publishes: a loop, and many at once where the peer has a way for that."""
+        run = Run()
+        for verb, count in (("loop", self.sizes.loop), *((("bulk", self.sizes.bulk),) if peer.bulk else ())):
+            self.server.empty()
+            seconds = self._produce(peer, Setup(), verb, count)["seconds"]
+            run.figures[verb] = count / seconds
+            if (queued := self.server.length(peer.queue)) != count:
+                run.problem = f"{queued:,} of {count:,} published"
+        return run
+
+    def latency(self, peer: Peer) -> Run:
+        """From the intended time of a publishing to the start of the body, in ms, at a fixed rate."""
+        with self._warm(peer, Setup()) as workers:
+            said = self._produce(peer, Setup(), "rate", self.sizes.per_second, self.sizes.latency_seconds)
+            late = self._late(workers, round(self.sizes.per_second * self.sizes.latency_seconds))
+        run = Run(_quantiles(late), detail={"producer": said})
+        expected = round(self.sizes.per_second * self.sizes.latency_seconds)
+        if len(late) != expected:
+            run.problem = f"{len(late):,} of {expected:,} started"
+        elif said["behind_seconds"] > 0.1:
+            run.detail["caution"] = f"its producer was {said['behind_seconds']:.1f} s behind at the end"
+        return run
+
+    def waits(self, peer: Peer) -> Run:
+        """Tasks that wait 10 ms, in one process, 32 at a time."""
+        return self.drain(peer, "wait10", Setup(processes=1, tasks=WAIT_TASKS), self.sizes.waits)
+
+    def footprint(self, peer: Peer) -> Run:
+        """Memory of one worker with its helpers, CPU while idle, and how late a task with a due time starts."""
+        one = Setup().one()
+        with self._warm(peer, one) as workers:
+            tree = workers.tree()
+            pss = sum(process.memory_full_info().pss for process in tree)
+            time.sleep(1)
+            before, redis, begun = _cpu(tree), self.server.cpu_seconds(), time.monotonic()
+            time.sleep(self.sizes.idle_seconds)
+            seconds = time.monotonic() - begun
+            idle, server = (_cpu(tree) - before) / seconds, (self.server.cpu_seconds() - redis) / seconds
+        with self._warm(peer, replace(one, due=True)) as workers:
+            self._produce(peer, one, "due", DUE_TASKS)
+            late = self._late(workers, DUE_TASKS, patience=5 + STALL_SECONDS)
+        figures = {"pss": pss / 2**20, "idle": 100 * idle, "idle_redis": 100 * server}
+        figures |= {f"due_{name}": value for name, value in _quantiles(late).items()}
+        problem = None
+        if len(late) != DUE_TASKS:
+            problem = f"{len(late)} of {DUE_TASKS} due tasks started"
+        elif min(late) < -0.001:
+            problem = f"one due task started {-min(late) * 1000:.0f} ms early"
+        return Run(figures, problem, {"processes": len(tree)})
+
+    def _late(self, workers: Children, count: int, patience: float = STALL_SECONDS) -> list[float]:
+        """Seconds of lateness, once all have started or nothing more happens."""
+        seen, moved = 0, time.monotonic()
+        while seen < count and time.monotonic() - moved < patience:
+            time.sleep(LOOK_SECONDS)
+            workers.check()
+            if (now := self.server.side.llen(LATE)) != seen:
+                seen, moved = now, time.monotonic()
+        time.sleep(QUIET_SECONDS)
+        return [float(one) for one in self.server.side.lrange(LATE, 0, -1)]
+
+    def _workers(self, peer: Peer, setup: Setup) -> Children:
+        children = Children(self.folder)
+        for command in peer.commands(setup):
+            children.start(command, peer.settings(self.server.port, setup))
+        return children
+
+    def _warm(self, peer: Peer, setup: Setup) -> Children:
+        """Workers that have run some tasks and are idle again."""
+        self.server.empty()
+        workers = self._workers(peer, setup)
+        try:
+            self._produce(peer, setup, "fill", "noop", WARM_UP)
+            ticks, _ = self._watch(workers, WARM_UP)
+            if problem := audit(ticks, WARM_UP):
+                raise Failed(f"{peer.name}, warm-up: {problem}")
+            time.sleep(1)
+            self.server.side.flushdb()
+        except BaseException:
+            workers.close()
+            raise
+        return workers
+
+    def _produce(self, peer: Peer, setup: Setup, verb: str, *words: object) -> dict[str, float]:
+        with Children(self.folder) as children:
+            command = [environments.python(peer.environment), environments.HERE / "producer.py", peer.app, verb]
+            said = children.run([*command, *map(str, words)], peer.settings(self.server.port, setup))
+        return dict(json.loads(said))
+
+
+def _cpu(tree: Sequence[Any]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in tree)
+
+
+def _quantiles(late: Sequence[float]) -> dict[str, float]:
+    """Seconds -> p50, p99 and the largest, in ms."""
+    if len(late) < 2:
+        return {}
+    cuts = statistics.quantiles(late, n=100, method="inclusive")
+    return {"p50": cuts[49] * 1000, "p99": cuts[98] * 1000, "max": max(late) * 1000}

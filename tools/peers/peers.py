@@ -1,0 +1,165 @@
+"""Who is compared, and how each one's workers are started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import environments
+from apps.settings import NOTIFICATIONS, QUEUE
+
+LATE = "at least once"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run asks of a peer's workers."""
+
+    processes: int = 2
+    tasks: int | None = None  # at a time in one process; None: what the peer is set up with for throughput
+    results: bool = False
+    due: bool = False  # messages with a due time: some need a scheduler beside the workers
+
+    def one(self) -> Setup:
+        """One process of it."""
+        return Setup(1, self.tasks, self.results, self.due)
+
+
+Command = Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Peer:
+    name: str
+    title: str
+    environment: str
+    app: str
+    commands: Callable[[Setup], Sequence[Command]]
+    queue: str  # key of the backlog
+    stored: str  # pattern of the results' keys; `hash:KEY`: the fields of that hash
+    rows: str = "abcdefg"
+    tasks: int = 1
+    guarantee: str = LATE
+    bulk: bool = False
+    children: str = NOTIFICATIONS  # key of the published notifications
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def settings(self, port: int, setup: Setup) -> dict[str, str]:
+        """The environment of its processes."""
+        paths = (environments.HERE, environments.ROOT / "common" / "src")
+        return {
+            "PYTHONPATH": ":".join(map(str, paths)),
+            "PYTHONWARNINGS": "ignore",
+            "PEERS_PORT": str(port),
+            "PEERS_RESULTS": "1" if setup.results else "0",
+            "PEERS_THREADS": str(setup.tasks or self.tasks),
+            **self._own(port, setup),
+            **self.variables,
+        }
+
+    def _own(self, port: int, setup: Setup) -> dict[str, str]:
+        """What programs read that are not ours."""
+        return {
+            "RQ_REDIS_URL": f"redis://127.0.0.1:{port}/0",
+            "WORKER_POOL": "threads",
+            "WORKER_CONCURRENCY": str(setup.tasks or self.tasks),
+            "LOG_LEVEL": "WARNING",
+        }
+
+
+def _python(environment: str, *words: str) -> Command:
+    return [environments.python(environment), *words]
+
+
+def _script(environment: str, *words: str) -> Command:
+    return [environments.python(environment).with_name(words[0]), *words[1:]]
+
+
+def _ours(setup: Setup) -> Sequence[Command]:
+    return [_python("ours", "-m", "apps.ours")] * setup.processes
+
+
+# Chatter between workers that nobody here listens to.
+_QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING", "-Q", QUEUE)
+
+
+def _celery(pool: str, concurrency: int, number: int = 0) -> Command:
+    words = ("-m", "celery", "-A", "apps.on_celery", "worker", "-P", pool, "-c", str(concurrency), *_QUIET)
+    return _python("main", *words, "-n", f"w{number}@peers")
+
+
+def _prefork(setup: Setup) -> Sequence[Command]:
+    # Many tasks at a time that wait: threads, in one process; children would be processes.
+    return [_celery("threads", setup.tasks)] if setup.tasks else [_celery("prefork", setup.processes)]
+
+
+def _solo(setup: Setup) -> Sequence[Command]:
+    return [_celery("solo", 1, number) for number in range(setup.processes)]
+
+
+def _dramatiq(setup: Setup) -> Sequence[Command]:
+    size = ("--processes", str(setup.processes), "--threads", str(setup.tasks or 8))
+    return [_python("main", "-m", "dramatiq", "apps.on_dramatiq", "-Q", QUEUE, *size)]
+
+
+def _taskiq(setup: Setup) -> Sequence[Command]:
+    size = ("--workers", str(setup.processes), "--max-async-tasks", str(setup.tasks or 100))
+    quiet = ("--log-level", "WARNING")
+    commands = [_python("main", "-m", "taskiq", "worker", "apps.on_taskiq:broker", *size, *quiet)]
+    if setup.due:  # due times are a scheduler's business; it looks once a second at most
+        often = ("--update-interval", "1", "--loop-interval", "1")
+        commands.append(_python("main", "-m", "taskiq", "scheduler", "apps.on_taskiq:scheduler", *often, *quiet))
+    return commands
+
+
+def _arq(setup: Setup) -> Sequence[Command]:
+    return [_python("arq", "-m", "arq", "apps.on_arq.WorkerSettings")] * setup.processes
+
+
+def _saq(setup: Setup) -> Sequence[Command]:
+    return [_python("saq", "-m", "saq", "apps.on_saq.settings", "--workers", str(setup.processes))]
+
+
+def _rq(setup: Setup) -> Sequence[Command]:
+    # Its notes on performance: SimpleWorker, which runs jobs in its own process, for jobs of a few milliseconds.
+    words = ["rq", "worker", "-w", "rq.worker.SimpleWorker", "--quiet"]
+    scheduler = ["--with-scheduler"] if setup.due else []
+    return [_script("main", *words, *scheduler, QUEUE)] * setup.processes
+
+
+def _huey(setup: Setup) -> Sequence[Command]:
+    kind = ("-w", str(setup.tasks or 1), "-k", "thread", "-n", "-q")
+    return [_script("main", "huey_consumer", "apps.on_huey.huey", *kind)] * setup.processes
+
+
+def _bare(kind: str) -> Callable[[Setup], Sequence[Command]]:
+    return lambda setup: [_python("main", "-m", "apps.bare", kind)] * setup.processes
+
+
+PEERS = (
+    Peer("ours", "ours", "ours", "ours", _ours, QUEUE, "celery-task-meta-*", bulk=True),
+    Peer(
+        "celery", "Celery default (prefork 2)", "main", "on_celery", _prefork, QUEUE, "celery-task-meta-*",
+        guarantee="acknowledged early: at most once",
+        variables={"PEERS_PREFETCH": "4"},
+    ),
+    Peer(
+        "celery-solo", "Celery 2 × solo, late", "main", "on_celery", _solo, QUEUE, "celery-task-meta-*", "abceg",
+        variables={"PEERS_ACKS_LATE": "1"},
+    ),
+    Peer("dramatiq", "Dramatiq 2p × 8t", "main", "on_dramatiq", _dramatiq, f"dramatiq:{QUEUE}", 32 * "?",
+         children=f"dramatiq:{NOTIFICATIONS}", tasks=8),
+    Peer("taskiq", "taskiq streams 2p", "main", "on_taskiq", _taskiq, QUEUE, 32 * "?", tasks=100, bulk=True),
+    Peer("arq", "arq 2p", "arq", "on_arq", _arq, QUEUE, "arq:result:*", tasks=100, bulk=True),
+    Peer("saq", "saq 2p", "saq", "on_saq", _saq, f"saq:{QUEUE}:queued", f"saq:job:{QUEUE}:*", tasks=100, bulk=True,
+         children=f"saq:{NOTIFICATIONS}:queued"),
+    Peer("rq", "RQ 2 × SimpleWorker", "main", "on_rq", _rq, f"rq:queue:{QUEUE}", "rq:results:*", "abcdeg", bulk=True,
+         children=f"rq:queue:{NOTIFICATIONS}"),
+    Peer("huey", "huey 2p", "main", "on_huey", _huey, f"huey.redis.{QUEUE}", f"hash:huey.results.{QUEUE}",
+         children=f"huey.redis.{NOTIFICATIONS}", guarantee="at most once: no acknowledgement"),
+    Peer("bare", "bare loop 2p", "main", "bare", _bare("bare"), QUEUE, "celery-task-meta-*", "abd", bulk=True),
+    Peer("lean", "bare loop, own format 2p", "main", "bare", _bare("lean"), QUEUE, "result-*", "abd", bulk=True,
+         variables={"PEERS_LEAN": "1"}),
+)  # fmt: skip
+BY_NAME = {peer.name: peer for peer in PEERS}
