@@ -27,8 +27,8 @@ def _refuse_floats(value: object) -> object:
 
 Money = Annotated[
     Decimal,
+    Field(gt=0, max_digits=14, decimal_places=2),  # right behind its type: pydantic checks it in Rust then
     BeforeValidator(_refuse_floats),
-    Field(gt=0, max_digits=14, decimal_places=2),
     PlainSerializer(lambda amount: format(amount, "f"), return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^\d{1,12}(\.\d{1,2})?$", "examples": ["25.00"]}),
 ]
