@@ -6,7 +6,10 @@ import pytest
 
 import service1.config
 import service2.config
+import worker.config
+from common_tasks.retries import variable
 from common_tasks.settings import CelerySettings, LogSettings, WorkerSettings
+from common_tasks.tasks import process_order, send_notification
 
 ROOT = Path(__file__).parents[1]
 READS = {
@@ -14,6 +17,8 @@ READS = {
     "example-service-1": (CelerySettings, LogSettings, service1.config.HttpSettings),
     "example-service-2": (CelerySettings, LogSettings, WorkerSettings, service2.config.HttpSettings),
 }
+RETRIED = {"worker": [process_order], "example-service-1": [], "example-service-2": [send_notification]}
+LOADED = {"worker": worker.config.load, "example-service-2": service2.config.load}
 
 
 def example(folder: str) -> dict[str, str]:
@@ -34,7 +39,8 @@ def _nothing_said(monkeypatch):
 
 @pytest.mark.parametrize("folder", READS)
 def test_it_lists_what_the_service_reads(folder):
-    assert set(example(folder)) == set().union(*(variables(kind) for kind in READS[folder]))
+    read = {variable(contract.name) for contract in RETRIED[folder]}
+    assert set(example(folder)) == read.union(*(variables(kind) for kind in READS[folder]))
 
 
 @pytest.mark.parametrize("folder", READS)
@@ -43,3 +49,15 @@ def test_copied_as_it_is_it_changes_nothing(folder, monkeypatch):
     for name, value in example(folder).items():
         monkeypatch.setenv(name, value)
     assert [kind() for kind in READS[folder]] == defaults
+
+
+@pytest.mark.parametrize("folder", LOADED)
+def test_it_tells_the_policy_that_a_variable_would_override(folder, monkeypatch):
+    for contract in RETRIED[folder]:
+        assert (
+            f"# {variable(contract.name)}={contract.retries}"
+            in (ROOT / folder / ".env.example").read_text().splitlines()
+        )
+        assert LOADED[folder]().retries[contract.name] == contract.retries
+        monkeypatch.setenv(variable(contract.name), "limit=9")
+        assert 9 == LOADED[folder]().retries[contract.name].limit

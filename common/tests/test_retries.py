@@ -3,6 +3,8 @@ from dataclasses import replace
 
 import pytest
 
+from common_tasks.celery_app import make_worker
+from common_tasks.contract import implements
 from common_tasks.errors import (
     CircuitOpen,
     PermanentError,
@@ -20,6 +22,8 @@ from common_tasks.retries import (
     from_environment,
     variable,
 )
+from common_tasks.schemas import OrderPayload, OrderResult
+from common_tasks.settings import CelerySettings
 from common_tasks.tasks import CONTRACTS, process_order, send_notification
 
 POLICY = RetryPolicy(limit=3, cap_seconds=30)
@@ -187,3 +191,14 @@ def test_a_policy_is_written_as_it_is_read() -> None:
     contract = replace(process_order, retries=RetryPolicy(7, 0.25, 0.125))
     assert "limit=7,cap=0.25,base=0.125" == str(contract.retries)
     assert contract.retries == from_environment([process_order], {NAME: str(contract.retries)})[contract.name]
+
+
+def test_a_worker_takes_the_policy_that_it_is_given() -> None:
+    @implements(process_order)
+    def handle(order: OrderPayload) -> OrderResult:
+        raise AssertionError
+
+    given = RetryPolicy(9, 9)
+    for retries, expected in (({process_order.name: given}, given), ({}, process_order.retries)):
+        app = make_worker("test", [handle], CelerySettings(), retries)
+        assert expected == app.tasks[process_order.name].work.__self__.retries

@@ -1,12 +1,14 @@
 """Celery apps: `app` for those who publish, `make_worker` for those who own tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery
 
 from common_tasks import environment
 from common_tasks.contract import Implementation
+from common_tasks.execution import register
+from common_tasks.retries import RetryPolicy
 from common_tasks.running import run_worker
 from common_tasks.settings import CelerySettings, celery_settings, storing_settings
 
@@ -29,13 +31,17 @@ def make_app(
 
 
 def make_worker(
-    service: str, owns: Sequence[Implementation[Any, Any]], settings: CelerySettings | None = None
+    service: str,
+    owns: Sequence[Implementation[Any, Any]],
+    settings: CelerySettings | None = None,
+    retries: Mapping[str, RetryPolicy] | None = None,
 ) -> Celery:
-    """An app that runs what `service` owns, and nothing else."""
+    """An app that runs what `service` owns, and nothing else; `retries`: of a task by its name, in place of the policy
+    of its contract."""
     made = make_app(service, settings)
     made.add_defaults(storing_settings)
     for implementation in owns:
-        implementation.register(made)
+        register(implementation, made, (retries or {}).get(implementation.contract.name))
     if made.conf.broker_transport:
         made.Task.Strategy = "common_tasks.transport.strategy:strategy"
     made.owned_queues = tuple(dict.fromkeys(one.contract.queue for one in owns))  # type: ignore[attr-defined]

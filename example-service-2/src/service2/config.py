@@ -1,12 +1,15 @@
 """The settings of this service, from the environment alone."""
 
+import os
 from dataclasses import dataclass
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from common_tasks import environment
+from common_tasks import environment, retries
+from common_tasks.retries import RetryPolicy
 from common_tasks.settings import CelerySettings, LogSettings, WorkerSettings
+from common_tasks.tasks import CONTRACTS
 
 
 class HttpSettings(BaseSettings):
@@ -24,6 +27,7 @@ class Config:
     worker: WorkerSettings
     log: LogSettings
     http: HttpSettings
+    retries: dict[str, RetryPolicy]
 
 
 def load() -> Config:
@@ -33,4 +37,5 @@ def load() -> Config:
         worker=environment.load(WorkerSettings),
         log=environment.load(LogSettings),
         http=environment.load(HttpSettings),
+        retries=retries.from_environment(CONTRACTS, os.environ),
     )

@@ -33,7 +33,9 @@ def main() -> int:
     logs.configure(SERVICE, settings.log.level, settings.log.format)
     consumption = Consumption()
     metrics = Metrics(consumption.alive)
-    app = make_worker(SERVICE, owns=[notifier(LogSink(), metrics.count)], settings=settings.celery)
+    app = make_worker(
+        SERVICE, owns=[notifier(LogSink(), metrics.count)], settings=settings.celery, retries=settings.retries
+    )
     asking = make_app(SERVICE, settings.celery, patience_seconds=PATIENCE_SECONDS)
     readiness = Readiness(broker_ping(asking), consumption.alive, [send_notification.queue])
     readiness.stay_out_of_forks()

@@ -1,9 +1,12 @@
 """The worker's settings, from the environment alone."""
 
+import os
 from dataclasses import dataclass
 
-from common_tasks import environment
+from common_tasks import environment, retries
+from common_tasks.retries import RetryPolicy
 from common_tasks.settings import CelerySettings, LogSettings, WorkerSettings
+from common_tasks.tasks import CONTRACTS
 
 
 @dataclass(frozen=True)
@@ -11,6 +14,7 @@ class Config:
     celery: CelerySettings
     worker: WorkerSettings
     log: LogSettings
+    retries: dict[str, RetryPolicy]
 
 
 def load() -> Config:
@@ -19,4 +23,5 @@ def load() -> Config:
         celery=environment.load(CelerySettings),
         worker=environment.load(WorkerSettings),
         log=environment.load(LogSettings),
+        retries=retries.from_environment(CONTRACTS, os.environ),
     )

@@ -17,7 +17,9 @@ def main() -> int:
         print(f"{SERVICE}: {exc}", file=sys.stderr)  # noqa: T201  before there are logs
         return 1
     logs.configure(SERVICE, settings.log.level, settings.log.format)
-    app = make_worker(SERVICE, owns=[handle_order, check_health, bench_task], settings=settings.celery)
+    app = make_worker(
+        SERVICE, owns=[handle_order, check_health, bench_task], settings=settings.celery, retries=settings.retries
+    )
     return run_worker(app, settings.worker)
 
 
