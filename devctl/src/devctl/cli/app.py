@@ -8,6 +8,7 @@ import typer
 
 from devctl.cli.bench import bench
 from devctl.cli.build import build
+from devctl.cli.dead_letters import dead_letters
 from devctl.cli.demo import demo
 from devctl.cli.doctor import doctor
 from devctl.cli.down import down
@@ -35,6 +36,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     bench,
     doctor,
 )
+GROUPS: tuple[typer.Typer, ...] = (dead_letters,)
+"""Commands that have commands of their own; each of these, too, is one module."""
 
 app = typer.Typer(
     name="devctl",
@@ -54,3 +57,5 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command(name=command.__name__.rstrip("_").replace("_", "-"))(command)
+for group in GROUPS:
+    app.add_typer(group)

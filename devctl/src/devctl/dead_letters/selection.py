@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from common_tasks.dead_letters import Letter, Reason
@@ -106,6 +106,11 @@ def named(broker: Broker, ids: Sequence[str]) -> tuple[list[Letter], list[str]]:
             )
     unique = {letter.id: letter for letters in found.values() for letter in letters}
     return list(unique.values()), [one for one, letters in found.items() if not letters]
+
+
+def choose(broker: Broker, asked: Wanted, *, newest_first: bool = False) -> tuple[Iterable[Letter], list[str]]:
+    """The letters that are meant, and the ids among those given that are nobody's."""
+    return named(broker, asked.ids) if asked.ids else (select(broker, asked, newest_first=newest_first), [])
 
 
 def _is(letter: Letter, short: str) -> bool:

@@ -1,0 +1,264 @@
+"""devctl dead-letters: list, show, replay, drop"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from devctl import errors
+from devctl.cli import completion, options
+from devctl.errors import DevctlError, UsageError
+
+# As common_tasks.dead_letters has them: importing it costs more than a TAB may take. A test holds them equal.
+REASONS = ("permanent", "retries-exhausted", "poison", "undecodable", "unknown-task", "wrong-payload", "conflict")
+
+dead_letters = typer.Typer(
+    name="dead-letters",
+    help="""Messages that nobody will run as they are: list them, look at one, replay or drop them.
+
+    \b
+    Examples:
+      devctl dead-letters list --reason poison
+      devctl dead-letters show 0190b3c2
+      devctl dead-letters replay --task process_order --newer-than 2h --dry-run
+      devctl dead-letters drop --older-than 30d
+    """,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # as the app's
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _reasons(incomplete: str) -> list[str]:
+    return [one for one in REASONS if one.startswith(incomplete)]
+
+
+IdsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]…", help="These; or the beginning of their tasks' ids.")
+]
+TaskOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="tasks.process_order, or process_order.",
+        show_default=False,
+        autocompletion=completion.tasks,
+    ),
+]
+ReasonOption = Annotated[
+    str, typer.Option(metavar="REASON", help="Why they died.", show_default=False, autocompletion=_reasons)
+]
+QueueOption = Annotated[str, typer.Option(metavar="QUEUE", help="Of this queue only.", show_default=False)]
+OlderOption = Annotated[str, typer.Option(metavar="5m|2h|3d", help="Died longer ago than this.", show_default=False)]
+NewerOption = Annotated[str, typer.Option(metavar="5m|2h|3d", help="Died since then.", show_default=False)]
+
+
+@dead_letters.command("list")
+def list_(
+    ids: IdsArgument = None,
+    task: TaskOption = "",
+    reason: ReasonOption = "",
+    queue: QueueOption = "",
+    older_than: OlderOption = "",
+    newer_than: NewerOption = "",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", "-n", metavar="N", min=0, help="At most N; 0: all.", show_default="20 on a terminal"),
+    ] = None,
+    oldest: Annotated[bool, typer.Option("--oldest", help="The oldest first, not the newest.")] = False,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """What died, when and why.
+
+    \b
+    Reasons: permanent (an error that no retry heals), retries-exhausted,
+    poison (killed its worker each time), undecodable, unknown-task,
+    wrong-payload, conflict (its task id was used for another payload)
+
+    \b
+    Examples:
+      devctl dead-letters list
+      devctl dead-letters list --task process_order --newer-than 2h
+      devctl dead-letters list --json | jq -r '.letters[].error' | sort | uniq -c
+
+    \b
+    Exit codes: 0 shown, 1 the broker does not answer, 2 usage
+    """
+    from devctl.dead_letters import selection
+    from devctl.ui import dead_letters as ui
+    from devctl.ui.console import write_json
+
+    asked = selection.wanted(
+        ids=ids or (), task=task, reason=reason, queue=queue, older_than=older_than, newer_than=newer_than
+    )
+    workbench = options.open_workbench(runtime, stack)
+    options.announce(workbench, as_json=as_json)
+    letters, gone = selection.choose(workbench.broker, asked, newest_first=not oldest)
+    if as_json:
+        write_json(ui.document(islice(letters, limit or None)))
+        return
+    ui.show(letters, limit=limit, filtered=not asked.everything, gone=gone, option=_option(workbench.settings.stack))
+
+
+@dead_letters.command("show")
+def show(
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="As listed; or the beginning of its task's id.")],
+    raw: Annotated[bool, typer.Option("--raw", help="The message itself, byte for byte, and nothing else.")] = False,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """One dead letter in full: what happened, and what it asked for.
+
+    \b
+    Examples:
+      devctl dead-letters show orders/1764165837123-0
+      devctl dead-letters show 0190b3c2 --raw > message.json
+
+    \b
+    Exit codes: 0 shown, 1 it is not there, 2 usage
+    """
+    import sys
+
+    from devctl.dead_letters import selection
+    from devctl.ui import dead_letters as ui
+    from devctl.ui.console import write_json
+
+    if raw and as_json:
+        raise UsageError("--raw and --json exclude each other", hint="--json has the message too, in base64")
+    workbench = options.open_workbench(runtime, stack)
+    options.announce(workbench, as_json=as_json or raw)
+    found, _ = selection.named(workbench.broker, [letter_id])
+    letter = workbench.broker.letter(found[0].id) if found else None
+    if letter is None:
+        raise DevctlError(
+            f"no dead letter {letter_id}: it was replayed or dropped, or never there",
+            hint="devctl dead-letters list" + _option(workbench.settings.stack),
+        )
+    if raw:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(letter.raw or b"")
+    elif as_json:
+        write_json(ui.document([letter]))
+    else:
+        ui.show_one(letter, _option(workbench.settings.stack))
+
+
+@dead_letters.command("replay")
+def replay(
+    ids: IdsArgument = None,
+    task: TaskOption = "",
+    reason: ReasonOption = "",
+    queue: QueueOption = "",
+    older_than: OlderOption = "",
+    newer_than: NewerOption = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check: would they be taken today?")] = False,
+    rate: Annotated[
+        str, typer.Option(metavar="N/s", help="No faster than this: 50/s, 10/m.", show_default="as fast as it goes")
+    ] = "",
+    most: Annotated[
+        int | None, typer.Option("--max", "--limit", metavar="N", min=1, help="No more than N.", show_default=False)
+    ] = None,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Put dead letters back into their queues.
+
+    The oldest first, and only those that today's contracts take: each becomes a message again under its task id and
+    correlation id, with no retries and no starts counted. What is not valid today stays, and it is said why. To repeat
+    it is harmless: what was replayed is no letter any more.
+
+    \b
+    Examples:
+      devctl dead-letters replay orders/1764165837123-0
+      devctl dead-letters replay --reason retries-exhausted --dry-run
+      devctl dead-letters replay --queue orders --rate 50/s --max 1000
+
+    \b
+    Exit codes: 0 done, 1 some are not valid today and stay, 2 usage,
+    130 Ctrl-C
+    """
+    from contextlib import nullcontext
+
+    from devctl.dead_letters import replay as replaying
+    from devctl.dead_letters import selection
+    from devctl.ui import dead_letters as ui
+    from devctl.ui.console import write_json
+
+    asked = selection.wanted(
+        ids=ids or (), task=task, reason=reason, queue=queue, older_than=older_than, newer_than=newer_than
+    )
+    plan = replaying.Plan(dry_run, replaying.rate(rate), most)
+    workbench = options.open_workbench(runtime, stack)
+    catalog = workbench.catalog
+    options.announce(workbench, as_json=as_json)
+    letters, gone = selection.choose(workbench.broker, asked)
+    chosen = [one.id for one in letters]  # first: what dies again meanwhile is not to be replayed again and again
+    with nullcontext(lambda event: None) if as_json else ui.Progress(dry_run=dry_run) as emit:
+        report = replaying.run(chosen, plan, workbench.broker, catalog, emit)
+    report.gone += gone
+    if as_json:
+        write_json(ui.replay_document(report))
+    else:
+        ui.show_replay(report, _option(workbench.settings.stack))
+    if report.refused:
+        raise typer.Exit(errors.PROBLEM)
+
+
+@dead_letters.command("drop")
+def drop(
+    ids: IdsArgument = None,
+    task: TaskOption = "",
+    reason: ReasonOption = "",
+    queue: QueueOption = "",
+    older_than: OlderOption = "",
+    newer_than: NewerOption = "",
+    everything: Annotated[bool, typer.Option("--all", help="All there are; without it, say which.")] = False,
+    most: Annotated[
+        int | None, typer.Option("--max", "--limit", metavar="N", min=1, help="No more than N.", show_default=False)
+    ] = None,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Remove dead letters for ever.
+
+    The oldest first, where --max says how many.
+
+    \b
+    Examples:
+      devctl dead-letters drop orders/1764165837123-0
+      devctl dead-letters drop --reason undecodable --older-than 30d
+      devctl dead-letters drop --all
+
+    \b
+    Exit codes: 0 done, 1 the broker does not answer, 2 usage: nothing was
+    dropped
+    """
+    from devctl.dead_letters import selection
+    from devctl.ui import dead_letters as ui
+    from devctl.ui.console import write_json
+
+    asked = selection.wanted(
+        ids=ids or (), task=task, reason=reason, queue=queue, older_than=older_than, newer_than=newer_than
+    )
+    if asked.everything != everything:
+        problem = "--all, and yet only some" if everything else "nothing was dropped: which?"
+        raise UsageError(problem, hint="ids, or options such as --reason undecodable, or --all")
+    workbench = options.open_workbench(runtime, stack)
+    options.announce(workbench, as_json=as_json)
+    letters, gone = selection.choose(workbench.broker, asked)
+    dropped = workbench.broker.drop([one.id for one in islice(letters, most)])
+    if as_json:
+        write_json(ui.drop_document(dropped, gone))
+    else:
+        ui.show_drop(dropped, gone)
+
+
+def _option(stack: str) -> str:
+    return f" --stack {stack}" if stack else ""
