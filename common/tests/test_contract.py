@@ -10,7 +10,7 @@ from common_tasks.celery_app import make_app, make_worker
 from common_tasks.contract import Contract
 from common_tasks.errors import ValidationError
 from common_tasks.schemas import NotificationPayload, OrderItem, OrderPayload
-from common_tasks.settings import CelerySettings
+from common_tasks.settings import CelerySettings, TransportKind
 from common_tasks.tasks import CONTRACTS, health_check, process_order, send_notification
 
 
@@ -27,7 +27,7 @@ def order(**changes: Any) -> OrderPayload:
 @pytest.fixture
 def memory() -> Celery:
     """An app whose broker is this process."""
-    app = make_app("test", CelerySettings(broker_url="redis://unused"))
+    app = make_app("test", CelerySettings(broker_url="redis://unused", transport=TransportKind.STOCK))
     app.conf.update(broker_url="memory://", broker_read_url="memory://", broker_write_url="memory://")
     app.conf.update(broker_transport_options={})
     app.backend_cls = "cache+memory://"

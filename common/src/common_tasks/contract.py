@@ -1,7 +1,7 @@
 """A contract: the name, the queue and the shapes that publisher and owner of a task agree on."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
@@ -11,10 +11,15 @@ import pydantic
 from pydantic import TypeAdapter
 
 from common_tasks.errors import ValidationError
+from common_tasks.many import publish_many
+from common_tasks.messages import Messages, named, tell, usual
 from common_tasks.outcome import Outcome
 from common_tasks.pending import Pending
 from common_tasks.retries import NO_RETRIES, RetryPolicy
 from common_tasks.schemas import TaskPayload
+from common_tasks.transport.commit import current as open_commit
+from common_tasks.transport.outgoing import Outgoing, Published
+from common_tasks.transport.publishing import publisher_of
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+RECORD_SECONDS = 24 * 3600
 
 
 @cache
@@ -41,6 +48,8 @@ class Contract(Generic[P, R]):
     result: type[R]
     retries: RetryPolicy = NO_RETRIES
     ignore_result: bool = False
+    record_seconds: int | None = RECORD_SECONDS
+    """How long the record of a done task makes its duplicates harmless; None: no record is kept."""
     bound: "Celery | None" = None
 
     def bind(self, app: "Celery") -> "Contract[P, R]":
@@ -85,8 +94,31 @@ class Contract(Generic[P, R]):
     @overload
     def apply_async(self, payload: P, **options: Any) -> Pending[R]: ...
     def apply_async(self, payload: Any = None, **options: Any) -> Pending[R]:
-        """Publish with Celery's options: countdown, eta, expires, headers, queue, …."""
-        return self.pending(self._signature(payload, options).apply_async().id)
+        """Publish with Celery's options: countdown, eta, expires, headers, queue, …. Once: what was published before is
+        not published again. Raises PublishError (an OperationalError) or Conflict."""
+        checked = self.check(payload)
+        publisher = publisher_of(self.app) if usual(self.app, options) else None
+        if publisher is None:
+            return self.pending(self._signature(checked, options).apply_async().id)
+        message = Messages(self, options, publisher.now_us).make(checked)
+        if (commit := open_commit()) is not None:
+            commit.add_child(message.list, message.raw)
+            tell(message, new=True)
+        else:
+            tell(message, new=publisher.publish(message))
+        if (parent := self.app.current_worker_task) is not None:
+            parent.add_trail(self.app.AsyncResult(message.task_id))
+        return self.pending(message.task_id)
+
+    def publish_many(self, payloads: Iterable[P], **options: Any) -> Published:
+        """Publish them, in order and in few round trips; each is validated before it is sent. The first that is not
+        accepted ends it: the error, whatever it is, has `published`, which says exactly what became of each. To publish
+        all of them again is harmless, and finishes it."""
+        return publish_many(self, payloads, options)
+
+    def message(self, payload: P, marker: bytes = b"") -> Outgoing:
+        """The message of a payload, once it is valid, for a publisher of one's own."""
+        return Messages(self).make(self.check(payload), marker)
 
     @overload
     def s(self: "Contract[None, R]", payload: None = None, **options: Any) -> "Signature[Any]": ...
@@ -94,7 +126,7 @@ class Contract(Generic[P, R]):
     def s(self, payload: P, **options: Any) -> "Signature[Any]": ...
     def s(self, payload: Any = None, **options: Any) -> "Signature[Any]":
         """The first link of a chain, a member of a group, a header of a chord."""
-        return self._signature(payload, options)
+        return self._signature(self.check(payload), options)
 
     def partial(self, **options: Any) -> "Signature[Any]":
         """A later link of a chain, the body of a chord: what came before is its payload."""
@@ -104,13 +136,10 @@ class Contract(Generic[P, R]):
         """A task that was published elsewhere."""
         return Pending(str(task_id), self.app, self.result_adapter)
 
-    def _signature(self, payload: Any, options: dict[str, Any]) -> "Signature[Any]":
-        checked = self.check(payload)
+    def _signature(self, checked: P, options: dict[str, Any]) -> "Signature[Any]":
         chosen = {"queue": self.queue, "ignore_result": self.ignore_result}
         if isinstance(checked, TaskPayload):
-            chosen["task_id"] = str(checked.task_id)
-            if str(options.get("task_id", checked.task_id)) != str(checked.task_id):
-                raise ValueError(f"the task_id of {self.name} is the payload's: {checked.task_id}")
+            chosen["task_id"] = named(self, checked, options)
         args = () if checked is None else (self.payload_adapter.dump_python(checked, mode="json"),)
         return self.app.signature(self.name, args=args, app=self.app, **(chosen | options))
 

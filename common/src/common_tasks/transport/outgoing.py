@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from common_tasks.transport.keys import DUE
 from common_tasks.transport.lists import lists
@@ -16,8 +16,7 @@ MARKER_MS = (
 PUSHED, THERE, FULL, CONFLICT = 1, 0, -1, -2  # what publish.lua answers for a message
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One message, ready to be published once."""
 
     task: str

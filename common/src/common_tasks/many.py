@@ -1,0 +1,63 @@
+"""Publishing many payloads, with an exact account of what became of each, whatever ends it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from common_tasks.errors import ValidationError
+from common_tasks.messages import Messages, tell_all, usual
+from common_tasks.schemas import TaskPayload
+from common_tasks.transport.commit import current as open_commit
+from common_tasks.transport.outgoing import Published
+from common_tasks.transport.publishing import publisher_of
+
+if TYPE_CHECKING:
+    from common_tasks.contract import Contract
+
+
+def publish_many(contract: "Contract[Any, Any]", payloads: Iterable[Any], options: Mapping[str, Any]) -> Published:
+    """In order, each validated before it is sent. The first that is not accepted ends it; the error has `published`."""
+    app = contract.app
+    given = iter(payloads)
+    wrong: list[tuple[Any, Exception]] = []
+
+    def valid() -> Iterator[Any]:
+        for payload in given:
+            try:
+                checked = contract.check(payload)
+            except (ValidationError, TypeError) as exc:
+                wrong.append((payload, exc))
+                return
+            yield checked
+
+    became = Published()
+    publisher = publisher_of(app) if usual(app, options) else None
+    try:
+        if publisher is None or open_commit() is not None or app.current_worker_task is not None:
+            became = _one_by_one(contract, valid(), options)
+        else:
+            make = Messages(contract, options, publisher.now_us).make
+            became = publisher.publish_all(map(make, valid()), tell_all)
+        for _, problem in wrong:
+            raise problem
+    except Exception as exc:
+        became = getattr(exc, "published", None) or became
+        rest = [*(payload for payload, _ in wrong), *given]
+        exc.published = became + Published(refused=_ids(rest))  # type: ignore[attr-defined]
+        raise
+    return became
+
+
+def _one_by_one(contract: "Contract[Any, Any]", payloads: Iterable[Any], options: Mapping[str, Any]) -> Published:
+    accepted: list[str] = []
+    for payload in payloads:
+        try:
+            accepted.append(contract.apply_async(payload, **options).id)
+        except Exception as exc:
+            became = getattr(exc, "published", None) or Published(unknown=_ids([payload]))
+            exc.published = Published(accepted=tuple(accepted)) + became  # type: ignore[attr-defined]
+            raise
+    return Published(accepted=tuple(accepted))
+
+
+def _ids(payloads: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(str(payload.task_id) for payload in payloads if isinstance(payload, TaskPayload))

@@ -1,0 +1,221 @@
+"""A contract's payload as the message that carries it: made here, with Celery's meaning and without its cost."""
+
+import json
+import logging
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import msgspec
+from celery import signals
+from kombu.utils.json import dumps
+
+from common_tasks import correlation, ledger
+from common_tasks.events import emit, logger
+from common_tasks.schemas import TaskPayload
+from common_tasks.transport.fingerprint import fingerprint
+from common_tasks.transport.lists import list_of
+from common_tasks.transport.message import CELERYS, encode, frame_of_json
+from common_tasks.transport.outgoing import Outgoing, Published
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from common_tasks.contract import Contract
+
+FINGERPRINT = "fingerprint"  # the header that tells a repeat from other work under the same id
+REPEATED_FOR_SECONDS = 60  # an id that leaves no record is remembered for as long as its publisher may repeat itself
+NONE: Mapping[str, Any] = MappingProxyType({})
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# What is understood here. Messages with links, chains, groups, other serializers, connections, … are Celery's to make.
+OPTIONS = frozenset(
+    {"countdown", "eta", "expires", "headers", "ignore_result", "priority", "queue", "soft_time_limit", "task_id"}
+    | {"time_limit"}
+)
+
+
+def _nobody_asks() -> int:
+    """The clock of messages that are not due later."""
+    raise AssertionError("there is no due time without options")
+
+
+def usual(app: "Celery", options: Mapping[str, Any]) -> bool:
+    """Whether a message with these options is made here."""
+    if app.conf.task_always_eager or signals.task_sent.receivers:
+        return False
+    return not options or (
+        OPTIONS.issuperset(name for name, value in options.items() if value is not None)
+        and isinstance(options.get("queue") or "", str)
+        and CELERYS.isdisjoint(options.get("headers") or ())
+    )
+
+
+def named(contract: "Contract[Any, Any]", payload: Any, options: Mapping[str, Any]) -> str:
+    """The task id: the payload's, where there is one."""
+    given = options.get("task_id")
+    if not isinstance(payload, TaskPayload):
+        return str(given or uuid4())
+    if given is not None and str(given) != str(payload.task_id):
+        raise ValueError(f"the task_id of {contract.name} is the payload's: {payload.task_id}")
+    return str(payload.task_id)
+
+
+class Messages:
+    """Makes messages of one contract with the same options, which are `usual`. `now_us`: Redis's clock."""
+
+    def __init__(
+        self,
+        contract: "Contract[Any, Any]",
+        options: Mapping[str, Any] = NONE,
+        now_us: Callable[[], int] = _nobody_asks,
+    ) -> None:
+        app = contract.app
+        self._app, self._contract, self._options = app, contract, options
+        self._dump = contract.payload_adapter.dump_python
+        self._queue = options.get("queue") or contract.queue
+        self._headers: Mapping[str, Any] = options.get("headers") or NONE
+        self._correlation_id = correlation.current() or self._headers.get(correlation.HEADER)
+        self._shown = _listeners()
+        self._due_us, self._life_ms = 0, 1000 * (contract.record_seconds or REPEATED_FOR_SECONDS)
+        ignored = options.get("ignore_result")
+        parts: dict[str, Any] = {"ignore_result": contract.ignore_result if ignored is None else bool(ignored)}
+        if options:
+            if due_us := _due_us(app, options, now_us):
+                self._due_us = due_us
+                self._life_ms += max(0, due_us - now_us()) // 1000
+                parts["eta"] = (EPOCH + timedelta(microseconds=due_us)).isoformat()
+            parts["expires"] = _expires(app, options.get("expires"))
+            parts["priority"] = int(options.get("priority") or 0)
+            parts["timelimit"] = options.get("time_limit"), options.get("soft_time_limit")
+        if (parent := app.current_worker_task) is not None:
+            parts["root_id"] = parent.request.root_id or parent.request.id
+            parts["parent_id"] = parent.request.id
+            if options.get("priority") is None and app.conf.task_inherit_parent_priority:
+                parts["priority"] = int((parent.request.delivery_info or {}).get("priority") or 0)
+        self._list = list_of(self._queue, parts.get("priority", 0))
+        self._parts = parts
+
+    def make(self, payload: Any, marker: bytes = b"") -> Outgoing:
+        """`payload` is checked already."""
+        name, queue = self._contract.name, self._queue
+        task_id = named(self._contract, payload, self._options)
+        args = () if payload is None else (self._dump(payload, mode="json"),)
+        mark = fingerprint(name, args, {})
+        headers = {**self._headers, FINGERPRINT: mark}
+        if not self._shown:
+            headers[correlation.HEADER] = self._correlation_id or correlation.new()
+            headers[correlation.PUBLISHED_AT] = time.time()
+        body = _json(args[0]) if args else None
+        raw = frame_of_json(name, queue, body, task_id=task_id, headers=headers, **self._parts)
+        if self._shown:
+            raw, headers = _shown(self._app, name, queue, raw)
+        told = "" if ledger.HEADER in headers else headers[correlation.HEADER]
+        return Outgoing(name, task_id, queue, self._list, mark, self._life_ms, raw, self._due_us, marker, told)
+
+
+def tell(message: Outgoing, *, new: bool) -> None:
+    """To the log, and to whoever listens: it is published, or was before."""
+    if not new:
+        _log("task.published_before", message.task, message.task_id, message.queue, message.correlation_id)
+        return
+    if not _listeners():
+        _log("task.published", message.task, message.task_id, message.queue, message.correlation_id)
+        return
+    frame = json.loads(message.raw)
+    body = tuple(json.loads(b64decode(frame["body"])))
+    signals.after_task_publish.send(
+        sender=message.task, body=body, headers=frame["headers"], exchange="", routing_key=message.queue
+    )
+
+
+def tell_all(chunk: list[Outgoing], published: Published) -> None:
+    """The same of what came into a queue, or was there."""
+    if logger.isEnabledFor(logging.INFO) or _listeners():
+        accepted, before = set(published.accepted), set(published.duplicates)
+        for message in chunk:
+            if message.task_id in accepted or message.task_id in before:
+                tell(message, new=message.task_id in accepted)
+
+
+def _json(data: Any) -> bytes:
+    text = msgspec.json.encode(data)
+    return encode(data).encode() if b"null" in text else text  # it may stand for a NaN, which is to arrive as one
+
+
+def _due_us(app: "Celery", options: Mapping[str, Any], now_us: Callable[[], int]) -> int:
+    if countdown := options.get("countdown"):
+        return now_us() + int(countdown * 1_000_000)
+    eta = options.get("eta")
+    if not eta:
+        return 0
+    return (_aware(app, eta) - EPOCH) // timedelta(microseconds=1)
+
+
+def _expires(app: "Celery", expires: Any) -> str | None:
+    if expires is None:
+        return None
+    if isinstance(expires, int | float):
+        return (datetime.now(UTC) + timedelta(seconds=expires)).isoformat()
+    return _aware(app, expires).isoformat()
+
+
+def _aware(app: "Celery", moment: datetime | str) -> datetime:
+    moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return moment.replace(tzinfo=app.timezone) if moment.tzinfo is None else moment
+
+
+# Celery's two signals. What Celery publishes for us gets its stamp and its line in the log by them; what we publish,
+# directly, as long as nobody else listens.
+
+
+@signals.before_task_publish.connect
+def _stamp(headers: dict[str, Any], **_: Any) -> None:
+    correlation.stamp(headers)
+
+
+@signals.after_task_publish.connect
+def _published(sender: str, headers: dict[str, Any], routing_key: str, **_: Any) -> None:
+    _log(
+        "task.published",
+        sender,
+        headers["id"],
+        routing_key,
+        "" if ledger.HEADER in headers else headers[correlation.HEADER],
+    )
+
+
+def _log(event: str, task: str, task_id: str, queue: str, correlation_id: str) -> None:
+    if correlation_id:  # none: it is measured, not told
+        emit(event, task=task, task_id=task_id, queue=queue, correlation_id=correlation_id)
+
+
+def _listeners() -> bool:
+    """Whether anybody but us listens."""
+    return len(signals.before_task_publish.receivers) > 1 or len(signals.after_task_publish.receivers) > 1
+
+
+def _shown(app: "Celery", task: str, queue: str, raw: bytes) -> tuple[bytes, dict[str, Any]]:
+    """The message after listeners saw and perhaps changed it, and its headers."""
+    frame = json.loads(raw)
+    headers, properties = frame["headers"], frame["properties"]
+    body = tuple(json.loads(b64decode(frame["body"])))
+    visible = {name: properties[name] for name in ("correlation_id", "reply_to", "priority")}
+    signals.before_task_publish.send(
+        sender=task,
+        body=body,
+        exchange="",
+        routing_key=queue,
+        declare=[],
+        headers=headers,
+        properties=visible,
+        retry_policy=dict(app.conf.task_publish_retry_policy),
+    )
+    frame["body"] = b64encode(dumps(body).encode()).decode()
+    tag = properties.pop("delivery_tag")
+    frame["properties"] = {**properties, **visible, "delivery_tag": tag}  # the tag comes last: claims look for it there
+    return dumps(frame).encode(), headers
