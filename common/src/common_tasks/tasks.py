@@ -21,7 +21,6 @@ send_notification = Contract(
     result=NotificationResult,
     retries=RetryPolicy(limit=5, cap_seconds=60),
     record_seconds=3600,
-    record_seconds=3600,
 )
 health_check: Contract[None, HealthResult] = Contract(
     name="tasks.health_check", queue="default", payload=NoneType, result=HealthResult, record_seconds=None
