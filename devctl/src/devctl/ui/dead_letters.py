@@ -24,11 +24,11 @@ from devctl.ui.console import sign
 from devctl.ui.json_text import fitting
 from devctl.ui.paint import Paint
 from devctl.ui.services import show_next
-from devctl.ui.units import age, duration, size
+from devctl.ui.units import age, duration, milliseconds, size
 
 _SCREENFUL = 20
 _ROOM_FOR_AN_ERROR = 36  # columns; where fewer are left, it stands on a line of its own
-_SHOWN_BYTES = 2_000  # of a message that cannot be read
+_SHOWN_BYTES = 600  # of a message that cannot be read
 _KINDS, _IDS = 8, 5
 _HEADS = ("ID", "AGE", "REASON", "TASK")
 
@@ -61,8 +61,8 @@ def show(
         return
     kinds = f" {sign('·', sys.stderr)} ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
     more = f", {len(shown):,} shown (--limit 0 shows all)" if len(shown) < total else ""
-    sys.stderr.write(f"{_letters(total)}{more}: {kinds}\n")
-    show_next([(f"devctl dead-letters show {shown[0].id}{option}", "one in full")])
+    sys.stderr.write("\n".join(_wrapped(f"{_letters(total)}{more}: {kinds}")) + "\n")
+    _next([(f"devctl dead-letters show {shown[0].id}{option}", "one in full")])
 
 
 def _table(letters: Sequence[Letter], stream: IO[str]) -> None:
@@ -95,7 +95,7 @@ def show_one(letter: Letter, option: str = "", stream: IO[str] | None = None) ->
     stream.write(f"{paint(letter.id, 'cyan')}  {paint(letter.reason, 'yellow')}\n")
     for word, text in _facts(letter, f" {sign('·', stream)} ").items():
         if text:
-            lead = f"{word:<9} "
+            lead = f"{word:<12} "
             lines = textwrap.wrap(text, width - len(lead), break_on_hyphens=False) if width > 40 else [text]
             stream.write(lead + f"\n{' ' * len(lead)}".join(lines) + "\n")
     asked = arguments(letter)
@@ -104,12 +104,13 @@ def show_one(letter: Letter, option: str = "", stream: IO[str] | None = None) ->
     else:
         stream.write((fitting(asked, width) if width else json.dumps(asked, ensure_ascii=False)) + "\n")
     stream.flush()
-    steps = [(f"devctl dead-letters show {letter.id} --raw{option}", "the message, byte for byte")]
-    if asked is not None:
-        steps.insert(0, (f"devctl dead-letters replay {letter.id} --dry-run{option}", "would it be taken today?"))
+    if asked is None:
+        steps = [(f"devctl dead-letters show {letter.id} --raw{option}", "byte for byte")]
+    else:
+        steps = [(f"devctl dead-letters replay {letter.id} --dry-run{option}", "valid today?")]
     if letter.task_id:
         steps.append((f"devctl logs --id {letter.task_id[:8]}{option}", "what led to it"))
-    show_next(steps)
+    _next(steps)
 
 
 def _facts(letter: Letter, dot: str) -> dict[str, str]:
@@ -118,14 +119,14 @@ def _facts(letter: Letter, dot: str) -> dict[str, str]:
     plural = {"start": "starts", "retry": "retries", "replay": "replays"}
     tries = [f"{n:,} {one if n == 1 else plural[one]}" for one, n in counts.items() if n is not None]
     ago = f"{age(time.time() - letter.time)} ago, {died:%Y-%m-%d %H:%M:%S}"
-    waited = "" if letter.published_at is None else duration(max(0.0, letter.time - letter.published_at))
+    waited = letter.time - (letter.time if letter.published_at is None else letter.published_at)
     return {
         "task": "  ".join(clean(part) for part in (letter.task, letter.task_id) if part),
         "died": ago + (f", on {clean(letter.worker)}" if letter.worker else ""),
-        "error": " ".join(clean(letter.error or "").split()),
+        "error": _one_line(letter.error),
         "tried": dot.join(tries),
-        "published": f"{waited} before" if waited else "",
-        "trace": clean(letter.correlation_id or ""),
+        "published": f"{duration(waited) if waited < 6_000 else age(waited)} before" if waited > 0 else "",
+        "correlation": clean(letter.correlation_id or ""),
         "message": size(letter.size),
     }
 
@@ -183,7 +184,7 @@ def show_replay(report: Report, option: str = "", stream: IO[str] | None = None)
     dot = f" {sign('·', stream)} "
     queues = Counter(one.queue for one in report.replayed)
     if report.replayed:
-        verb = "would be replayed" if report.dry_run else f"replayed in {duration(report.seconds)}"
+        verb = "would be replayed" if report.dry_run else f"replayed in {milliseconds(report.seconds)}"
         where = dot.join(f"{queue} {count:,}" for queue, count in queues.items())
         stream.write(f"{paint(sign('✔', stream), 'green')} {_letters(len(report.replayed))} {verb}  {where}\n")
     if report.refused:
@@ -198,9 +199,9 @@ def show_replay(report: Report, option: str = "", stream: IO[str] | None = None)
     if report.left:
         sys.stderr.write(f"{sign('!', sys.stderr)} {_letters(report.left)} not looked at: as many as --max allows\n")
     if report.dry_run and report.replayed:
-        show_next([("the same without --dry-run", "replays them")])
+        _next([("the same without --dry-run", "replays them")])
     elif report.replayed:
-        show_next([(f"devctl queues{option}", "where they wait")])
+        _next([(f"devctl queues{option}", "where they wait")])
 
 
 def _refused(refused: Sequence[Refused], stream: IO[str]) -> None:
@@ -282,8 +283,8 @@ def drop_document(dropped: int, gone: Sequence[str]) -> dict[str, Any]:
 def _gone(ids: Sequence[str]) -> None:
     if ids:
         shown = ", ".join(ids[:_IDS]) + (f" and {len(ids) - _IDS:,} more" if len(ids) > _IDS else "")
-        text = f"not there: {shown} (replayed or dropped before, or never was)"
-        sys.stderr.write(f"{Paint(sys.stderr)(sign('!', sys.stderr), 'yellow')} {text}\n")
+        text = "\n".join(_wrapped(f"! not there: {shown} (replayed or dropped before, or never was)"))
+        sys.stderr.write(Paint(sys.stderr)(text[0], "yellow") + text[1:] + "\n")
 
 
 def _letters(count: int) -> str:
@@ -292,6 +293,17 @@ def _letters(count: int) -> str:
 
 def _time(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _next(steps: Sequence[tuple[str, str]]) -> None:
+    """What to type next; without the reasons where they would not fit: ids are long."""
+    longest = max(len(command) for command, _ in steps) + max(len(why) for _, why in steps) + len("->    ")
+    fits = not sys.stderr.isatty() or longest <= shutil.get_terminal_size().columns
+    show_next(steps if fits else [(command, "") for command, _ in steps])
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, shutil.get_terminal_size().columns) if sys.stderr.isatty() else [text]
 
 
 def _one_line(text: str | None) -> str:
