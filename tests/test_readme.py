@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devctl.cli.app import COMMANDS
+from devctl.cli.app import COMMANDS, GROUPS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "common" / "README.md", *(ROOT / "docs").rglob("*.md")]
@@ -26,6 +26,7 @@ def test_nothing_waits_to_be_filled_in() -> None:
 
 def test_every_command_is_in_the_table() -> None:
     names = {command.__name__.rstrip("_").replace("_", "-") for command in COMMANDS}
+    names |= {f"{group.info.name} {one.name}" for group in GROUPS for one in group.registered_commands[:1]}
     table = README.split("## devctl", 1)[1].split("##", 1)[0]
     assert set() == {name for name in names if not re.search(rf"`(devctl )?{name}\b", table)}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devctl.cli.app import COMMANDS
+from devctl.cli.app import COMMANDS, GROUPS
 
 HEAVY = ("celery", "redis", "kombu", "python_on_whales", "pydantic", "rich", "supervisor", "psutil", "common_tasks")
 COMPOSE = 'x-devctl: {broker: redis, workers: [], contracts: ""}\nservices: {redis: {image: "redis:8-alpine"}}\n'
@@ -42,7 +42,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], *([c.__name__.rstrip("_").replace("_", "-"), "--help"] for c in COMMANDS)]
+    "arguments",
+    [
+        ["--help"],
+        *([c.__name__.rstrip("_").replace("_", "-"), "--help"] for c in COMMANDS),
+        *([group.info.name, one.name, "--help"] for group in GROUPS for one in group.registered_commands),
+    ],
 )
 def test_help_loads_nothing_heavy(folder: Path, arguments: list[str]) -> None:
     heavy, out = loaded(folder, arguments, {})
