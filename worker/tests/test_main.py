@@ -171,7 +171,7 @@ def test_a_stop_lets_the_running_task_finish_and_leaves_the_next_one_in_the_queu
 
 
 def test_the_task_of_a_child_that_is_killed_runs_again(redis_url: str, start: Any) -> None:
-    worker = start(redis_url)
+    worker = start(redis_url, WORKER_POOL="prefork")
     pending = slow(client(redis_url), 1000)
     eventually(lambda: pending.state == "STARTED")
     (child,) = worker.children()

@@ -11,7 +11,9 @@ from kombu.exceptions import ChannelError
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.json import dumps
+from redis.exceptions import ResponseError
 
+from common_tasks.retries import refused_for_now
 from common_tasks.transport import keys
 from common_tasks.transport.commit import OPEN, Commit
 from common_tasks.transport.intake import queue_of
@@ -48,6 +50,14 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu has no types
         else:
             intake.reject(delivery_tag, requeue=requeue)
             virtual.QoS.ack(self, delivery_tag)
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """What stock workers beside us left behind. A Redis that is full takes no lock: later."""
+        try:
+            super().restore_visible(*args, **kwargs)
+        except ResponseError as exc:
+            if not refused_for_now(exc):
+                raise
 
     def restore_unacked_once(self, *args: Any, **kwargs: Any) -> None:
         if self.channel.intake is None:

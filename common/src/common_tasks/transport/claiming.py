@@ -42,7 +42,7 @@ class Claims:
         self._timer: Any = None
         self._tracked: Any = None  # the socket on which Redis was told to ring
         self._rings = True
-        self._due_ms = -1
+        self._now = (0.0, 0.0)  # Redis's clock at the last claim, in us, and ours then
         self._full: list[str] = []
         self._arm_next = False
         self.state = "idle"
@@ -75,15 +75,16 @@ class Claims:
             return None
         self.state, self.asked = "idle", 0
         try:
-            fence, due_ms, taken, before, full = client.parse_response(connection, "EVALSHA")
+            fence, _, taken, before, full = client.parse_response(connection, "EVALSHA")
         except NoScriptError:
             connection.send_command("SCRIPT", "LOAD", CLAIM.text)
             client.parse_response(connection, "SCRIPT")
             return None
         lists = self._lists
+        self._now = (float(fence) - self._lease_us, monotonic())
         self._full = [lists[number] for number in full]
         if not taken:
-            self._due_ms, self._arm_next = due_ms, True
+            self._arm_next = True
             if not full:
                 return None
         return Batch(
@@ -110,7 +111,7 @@ class Claims:
         """Tracking (Redis 6): a read of the lists, and from then on one push when any of them changes."""
         watched = [one for one in lists if one not in self._full]
         if not watched:  # there is something, and it is not to be taken
-            self._wait(LONGEST_WAIT_SECONDS)
+            self._wait(LONGEST_WAIT_SECONDS, [])
             return
         self.state = "arming"
         if self._rings and self._tracked is not connection._sock:  # noqa: SLF001  a new socket, a new session
@@ -120,23 +121,24 @@ class Claims:
                 self._tracked = connection._sock  # noqa: SLF001  the same
             except ResponseError:
                 self._rings = False
-        if self._rings:
-            packed = connection.pack_commands([("CLIENT", "CACHING", "YES"), ("EXISTS", *watched)])
-            connection.send_packed_command(packed)
-        else:
-            connection.send_command("EXISTS", *watched)
+        reads: list[tuple[Any, ...]] = [("EXISTS", *watched), ("ZRANGE", keys.DUE, 0, 0, "WITHSCORES")]
+        if self._rings:  # each of the two is tracked from now on
+            caching = ("CLIENT", "CACHING", "YES")
+            reads = [caching, reads[0], caching, reads[1]]
+        connection.send_packed_command(connection.pack_commands(reads))
 
     def _armed(self, client: Any, connection: Any) -> None:
-        if self._rings:
-            connection.read_response()
-        there = connection.read_response()
+        answers = [connection.read_response() for _ in range(4 if self._rings else 2)]
+        there, soonest = (answers[1], answers[3]) if self._rings else answers
         self.state = "idle"
         if there or connection.can_read(timeout=0):
             return
-        self._wait(LONGEST_WAIT_SECONDS if self._rings else POLL_SECONDS)
+        self._wait(LONGEST_WAIT_SECONDS if self._rings else POLL_SECONDS, soonest)
 
-    def _wait(self, seconds: float) -> None:
-        if self._due_ms >= 0:
-            seconds = min(seconds, self._due_ms / 1000 + 0.001)
+    def _wait(self, seconds: float, soonest: list[Any]) -> None:
+        if soonest:
+            due = soonest[0][1] if isinstance(soonest[0], list) else soonest[1]  # RESP3 pairs them
+            now_us, then = self._now
+            seconds = min(seconds, max(0.0, (float(due) - now_us) / 1e6 - (monotonic() - then)) + 0.001)
         self.state = "waiting"
         self._timer = self._later(seconds, self.wake)

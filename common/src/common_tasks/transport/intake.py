@@ -51,9 +51,7 @@ class Intake:
 
     def _claims(self) -> Claims:
         def later(seconds: float, callback: Callable[[], None]) -> Any:
-            from kombu.asynchronous import get_event_loop
-
-            return get_event_loop().call_later(seconds, callback)
+            return self.hub.call_later(seconds, callback)
 
         return Claims(self.committer.lease_us, self.options.dead_letter_bound, later)
 
@@ -73,8 +71,9 @@ class Intake:
         self.guard = guard
         guard.start()
 
-    def attach(self, channel: Any) -> None:
-        """A new connection of the consumer."""
+    def attach(self, channel: Any, hub: Any) -> None:
+        """A new connection of the consumer, and its event loop."""
+        self.hub = hub
         if channel is not self.channel:
             self.channel = channel
             self.claims = self._claims()
@@ -267,7 +266,8 @@ class Intake:
         return restore(self.client, self.channel.sep, self.channel.priority_steps)
 
     def _show(self, running: Running) -> None:
-        if not running.task.track_started or running.task.ignore_result:
+        ignored = running.headers.get("ignore_result")
+        if not running.task.track_started or (running.task.ignore_result if ignored is None else ignored):
             return
         backend = self.app.backend
         if not hasattr(backend, "started_meta"):

@@ -49,7 +49,7 @@ class Seat:
 class Running:
     """A body that runs."""
 
-    __slots__ = ("args", "hard_at", "headers", "kwargs", "shown", "since", "soft_at", "tag", "task", "task_id", "told")
+    __slots__ = ("__weakref__", "hard_at", "headers", "shown", "since", "soft_at", "tag", "task", "task_id")
 
     def __init__(
         self, task: Any, task_id: str, tag: str, headers: dict[str, Any], hard: float | None, soft: float | None
@@ -58,7 +58,7 @@ class Running:
         self.since = now = monotonic()
         self.hard_at = now + hard if hard else None
         self.soft_at = now + soft if soft else None
-        self.shown = self.told = False
+        self.shown = False
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         """What `inspect active` tells; named and shaped as Celery's Request.info."""

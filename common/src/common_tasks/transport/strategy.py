@@ -19,7 +19,7 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
         if intake is None:
             options = Options.of(consumer.connection.transport_options)
             intake = app.intake = Intake(app, channel, consumer.pool, consumer.hostname, options)
-        intake.attach(channel)
+        intake.attach(channel, consumer.hub)
         if isinstance(consumer.pool, TaskPool):
             intake.lanes[task.name] = lane(task, app, consumer, intake)
     return default(task, app, consumer, **kwargs)
