@@ -14,7 +14,7 @@ from common_tasks.transport.lists import SEPARATOR, lists
 # Members are "<list>\n<message>", and messages can be large, so only the names of the lists leave the server; in steps,
 # because a script blocks everyone else. Members of the lists in ARGV[2…] are removed.
 _PAGE = """
-local page = redis.call('ZSCAN', KEYS[1], ARGV[1], 'COUNT', 1000)
+local page = redis.call('ZSCAN', KEYS[1], ARGV[1], 'COUNT', 200)
 local unwanted, found = {}, {}
 for i = 2, #ARGV do unwanted[ARGV[i]] = true end
 for i = 1, #page[2], 2 do

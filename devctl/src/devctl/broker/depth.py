@@ -15,6 +15,9 @@ from devctl.broker import claims, delayed
 from devctl.broker.port import QueueDepth
 
 BINDINGS = "_kombu.binding."
+# Both kinds of keys in one pass over all there are: `_kombu.bi…` and `celery-dea…`. A broker that keeps results has
+# millions, and looking at them is what `devctl queues` spends its time on.
+_BINDINGS_AND_DEAD_LETTERS = "[_c][ke][ol][me][br][uy][.-][bd][ie][na]*"
 # Bookkeeping of Celery itself: remote control and its replies, events.
 INTERNAL = ("celery.pidbox", "reply.celery.pidbox", "celeryev")
 
@@ -23,9 +26,11 @@ def depths(
     client: redis.Redis, names: Iterable[str], *, dead_bound: int = dead_letters.BOUND, now: float | None = None
 ) -> list[QueueDepth]:
     """These queues, in this order, then all others that were ever declared here, or of which anything is left."""
-    bound = dict(_bound(client))
+    found = [key.decode(errors="replace") for key in client.scan_iter(match=_BINDINGS_AND_DEAD_LETTERS, count=5_000)]
+    bound = dict(_bound(client, [key for key in found if key.startswith(BINDINGS)]))
+    buried = _with_dead_letters(client, [key for key in found if key.startswith(keys.DEAD)])
     later = delayed.count(client)
-    others = sorted({*bound.values(), *later, *_with_dead_letters(client)})
+    others = sorted({*bound.values(), *later, *buried})
     queues = list(dict.fromkeys([*names, *others]))
     pipe = client.pipeline(transaction=False)
     for queue in queues:
@@ -36,28 +41,30 @@ def depths(
     answers = iter(pipe.execute())
     claimed = claims.count(client, bound)
     moment = time.time() if now is None else now
-    found = []
+    depths = []
     for queue in queues:
         dead, waiting, ages = next(answers), 0, []
         for _ in lists(queue):
             waiting += next(answers)
             ages.append(_age(next(answers), moment))
         oldest = max((age for age in ages if age is not None), default=None)
-        found.append(QueueDepth(queue, waiting, claimed[queue], oldest, later[queue], dead, stopped=dead >= dead_bound))
-    return found
+        depths.append(
+            QueueDepth(queue, waiting, claimed[queue], oldest, later[queue], dead, stopped=dead >= dead_bound)
+        )
+    return depths
 
 
-def _with_dead_letters(client: redis.Redis) -> list[str]:
-    queues = dead_letters.queues(client)
+def _with_dead_letters(client: redis.Redis, streams: list[str]) -> list[str]:
+    """The queues of those streams that are not empty."""
     pipe = client.pipeline(transaction=False)
-    for queue in queues:
-        pipe.xlen(keys.dead(queue))
-    return [queue for queue, dead in zip(queues, pipe.execute(), strict=True) if dead]
+    for stream in streams:
+        pipe.xlen(stream)
+    lengths = pipe.execute(raise_on_error=False)  # some other key may begin like that
+    return [one.removeprefix(keys.DEAD) for one, n in zip(streams, lengths, strict=True) if isinstance(n, int) and n]
 
 
-def _bound(client: redis.Redis) -> Iterator[tuple[tuple[str, str], str]]:
+def _bound(client: redis.Redis, tables: list[str]) -> Iterator[tuple[tuple[str, str], str]]:
     """Exchange and routing key -> queue, of every declared queue but Celery's own."""
-    tables = [key.decode(errors="replace") for key in client.scan_iter(match=f"{BINDINGS}*", count=5_000)]
     tables = [table for table in tables if not table.removeprefix(BINDINGS).endswith(INTERNAL)]
     pipe = client.pipeline(transaction=False)
     for table in tables:
