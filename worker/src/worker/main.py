@@ -2,7 +2,7 @@
 
 import sys
 
-from common_tasks import logs
+from common_tasks import chaos, logs
 from common_tasks.bench import bench_task
 from common_tasks.celery_app import make_worker, run_worker
 from common_tasks.errors import SettingsError
@@ -18,7 +18,10 @@ def main() -> int:
         return 1
     logs.configure(SERVICE, settings.log.level, settings.log.format)
     app = make_worker(
-        SERVICE, owns=[handle_order, check_health, bench_task], settings=settings.celery, retries=settings.retries
+        SERVICE,
+        owns=[handle_order, check_health, bench_task, *chaos.implementations()],
+        settings=settings.celery,
+        retries=settings.retries,
     )
     return run_worker(app, settings.worker)
 

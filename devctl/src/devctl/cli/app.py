@@ -8,6 +8,7 @@ import typer
 
 from devctl.cli.bench import bench
 from devctl.cli.build import build
+from devctl.cli.chaos import chaos
 from devctl.cli.dead_letters import dead_letters
 from devctl.cli.demo import demo
 from devctl.cli.doctor import doctor
@@ -34,6 +35,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     queues,
     send_task,
     bench,
+    chaos,
     doctor,
 )
 GROUPS: tuple[typer.Typer, ...] = (dead_letters,)

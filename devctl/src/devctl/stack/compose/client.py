@@ -25,8 +25,8 @@ class Failed(Exception):  # never leaves this folder: it becomes a DevctlError t
 class Client:
     """`docker`, and `docker compose` for one project."""
 
-    def __init__(self, file: Path, project: str, variables: Mapping[str, str]) -> None:
-        own = ["--file", str(file), "--project-name", project, "--project-directory", str(file.parent)]
+    def __init__(self, file: Path, root: Path, project: str, variables: Mapping[str, str]) -> None:
+        own = ["--file", str(file), "--project-name", project, "--project-directory", str(root)]
         self.compose = ("docker", "compose", *own)
         # Variables of an isolated stack go before those of the shell, which an --env-file would not.
         self.environment = {**os.environ, **variables}

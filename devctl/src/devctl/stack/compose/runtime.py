@@ -34,7 +34,7 @@ class ComposeRuntime:
     def __init__(self, settings: Settings, stack: Stack) -> None:
         self.stack = stack
         self._settings = settings
-        self._client = Client(settings.compose_file, stack.name, identity.overrides(settings))
+        self._client = Client(settings.compose_file, settings.root, stack.name, identity.overrides(settings))
         self._daemon = Daemon.find()
         self._project = Project(stack, settings.root, self._client, self._daemon)
         self._images = Images(stack, self._client, Fingerprints(settings.state / "builds.json"), self._context)

@@ -1,0 +1,269 @@
+"""The fault matrix of docs/reliability.md: every row, what it takes, and what must hold."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+
+from devctl.chaos.faults import brokers, messages, network, processes
+from devctl.chaos.field import Field
+from devctl.chaos.scenario import LEASE_SECONDS, MOST_STARTS, Expect, Load, Needs, Part, Scenario, Setup, Size
+from devctl.errors import UsageError
+
+ALL = "all"
+BACK_SECONDS = LEASE_SECONDS + 10.0
+_ANSWERED = frozenset({"202", "503"})
+_BASE, _PROXY = Setup(), Setup(proxy=True)
+_LIMITED = Setup(memory=True, max_run_seconds=2)
+
+NOT_TESTED = (
+    "a power cut: what Redis had not yet written to the disk itself (appendfsync everysec: about a second) is gone",
+    "loss of a disk, failover to a replica, Sentinel, Redis Cluster",
+    "workers on several machines; loss, reordering and corruption of packets below TCP",
+    "effects outside Redis (mail, payments): at least once, by design",
+    "Redis versions other than the one that runs here",
+)
+
+
+def scenarios() -> tuple[Scenario, ...]:
+    """All rows, in the order of the matrix."""
+    return (
+        _row(
+            1,
+            "worker-kill",
+            ("SIGKILL worker ×6", "SIGKILL worker ×50"),
+            processes.kill_workers(6, 50),
+            quick_load=Load(),
+            load=Load(backlog=100_000, notify=10, milliseconds=0.0),
+            quick_expect=Expect(fired=6, back_seconds=BACK_SECONDS),
+            expect=Expect(fired=50, back_seconds=BACK_SECONDS),
+            in_quick=True,
+        ),
+        _row(
+            2,
+            "scale",
+            ("SIGTERM, 1-4-1 workers", "SIGTERM, 1-4-1 workers ×2"),
+            processes.scale,
+            load=Load(milliseconds=30),
+            expect=Expect(fired=3, repeated=0, back_seconds=BACK_SECONDS),
+        ),
+        Scenario(
+            3,
+            "stop-hard",
+            dict.fromkeys(("quick", "full"), "Ctrl-C twice, SIGQUIT"),
+            lambda size, stock: tuple(
+                Part(
+                    processes.stop_hard,
+                    Load(tasks=12, orders=2, milliseconds=300),
+                    Expect(fired=2, back_seconds=BACK_SECONDS),
+                    Setup(pool=pool),
+                )
+                for pool in (("",) if stock else ("", "prefork", "solo"))
+            ),
+        ),
+        _row(
+            4,
+            "worker-freeze",
+            _both("SIGSTOP worker, 2 leases"),
+            processes.freeze_worker,
+            load=Load(milliseconds=20),
+            expect=Expect(fired=1, back_seconds=BACK_SECONDS),
+            in_quick=True,
+        ),
+        _row(
+            5,
+            "redis-kill",
+            ("kill -9 Redis ×2, AOF", "kill -9 Redis ×5, AOF"),
+            brokers.kill,
+            expect=Expect(fired=2, back_seconds=BACK_SECONDS),
+            in_quick=True,
+        ),
+        _row(
+            6,
+            "redis-freeze",
+            ("SIGSTOP Redis 5 s", "SIGSTOP Redis 10, 30 s"),
+            lambda field: brokers.freeze(*field.pick((5.0,), (10.0, 30.0)))(field),
+            expect=Expect(fired=1, answer_seconds=6.0, back_seconds=BACK_SECONDS),
+        ),
+        _row(
+            7,
+            "redis-down",
+            ("Redis down 6 s", "Redis down 60 s"),
+            brokers.stop,
+            expect=Expect(answers=_ANSWERED, back_seconds=BACK_SECONDS),
+        ),
+        _row(
+            8,
+            "lost-packets",
+            _both("requests, replies lost 1%"),
+            network.lose,
+            expect=Expect(fired=5, back_seconds=BACK_SECONDS),
+            setup=_PROXY,
+            in_quick=True,
+        ),
+        _row(
+            9,
+            "slow-link",
+            _both("replies +50 ms"),
+            network.delay,
+            load=Load(flaky=0),
+            expect=Expect(fired=100, repeated=0),
+            setup=_PROXY,
+        ),
+        _row(
+            10,
+            "silent-link",
+            ("half-open link", "half-open link ×2"),
+            network.stall,
+            expect=Expect(fired=1, back_seconds=25.0),
+            setup=_PROXY,
+        ),
+        _row(
+            11,
+            "api-kill",
+            ("SIGKILL API ×3", "SIGKILL API ×8"),
+            processes.kill_api,
+            load=Load(tasks=20, orders=40),
+            expect=Expect(fired=3, back_seconds=BACK_SECONDS),
+            needs=("api",),
+            in_quick=True,
+        ),
+        _row(
+            12,
+            "poison",
+            ("poison, 1 task", "poison, 1 in 1,000"),
+            messages.misbehaving(8.0, 30.0),
+            quick_load=Load(bad="poison", bad_every=400, bad_most=1),
+            load=Load(tasks=150, bad="poison", bad_every=1_000),
+            expect=Expect(starts=MOST_STARTS),
+            in_quick=True,
+        ),
+        _row(
+            13,
+            "bad-messages",
+            ("bad messages, 500 fuzzed", "bad messages, 10,000 fuzzed"),
+            messages.bad_messages(500, 10_000),
+            load=Load(tasks=20, orders=2),
+            expect=Expect(fired=60),
+            in_quick=True,
+        ),
+        _row(
+            14,
+            "storm",
+            ("repeats, 100 tasks × 20", "repeats, 1,000 tasks × 50"),
+            messages.storm,
+            load=Load(tasks=0, orders=0),
+            in_quick=True,
+        ),
+        _row(
+            15,
+            "redis-full",
+            _both("maxmemory reached"),
+            brokers.fill,
+            expect=Expect(answers=_ANSWERED, back_seconds=BACK_SECONDS),
+            in_quick=True,
+        ),
+        _row(
+            16,
+            "disk-full",
+            _both("disk full"),
+            brokers.fill_disk,
+            expect=Expect(answers=_ANSWERED, back_seconds=BACK_SECONDS),
+            setup=Setup(small_disk=True),
+            needs=("disk",),
+        ),
+        _row(
+            17,
+            "out-of-memory",
+            _both("task out of memory"),
+            messages.misbehaving(8.0, 10.0),
+            load=Load(bad="memory", bad_every=200, bad_most=2),
+            expect=Expect(starts=MOST_STARTS),
+            setup=_LIMITED,
+        ),
+        _row(
+            18,
+            "hang",
+            _both("task hangs"),
+            messages.misbehaving(8.0, 10.0),
+            load=Load(bad="hang", bad_every=200, bad_most=2),
+            expect=Expect(starts=MOST_STARTS),
+            setup=_LIMITED,
+        ),
+        _row(
+            19,
+            "clocks",
+            _both("clocks ±2 h"),
+            messages.clocks,
+            load=Load(tasks=50, orders=5, countdown=4.0, flaky=0),
+            expect=Expect(fired=2, repeated=0, due_seconds=4.0),
+            setup=Setup(clocks=True),
+            needs=("faketime",),
+        ),
+        _row(
+            20,
+            "results-lost",
+            _both("result store away, full"),
+            brokers.lose_results,
+            load=Load(tasks=50, orders=5, flaky=0),
+            expect=Expect(fired=2, repeated=0, publish_seconds=1.0),
+            setup=Setup(results=True),
+        ),
+        _row(
+            21,
+            "redis-forgets",
+            ("SCRIPT FLUSH, CLIENT KILL ×4", "SCRIPT FLUSH, CLIENT KILL ×10"),
+            brokers.flush_scripts,
+            expect=Expect(fired=4, back_seconds=BACK_SECONDS),
+            in_quick=True,
+        ),
+    )
+
+
+def choose(names: Sequence[str]) -> tuple[Scenario, ...]:
+    """Those named, by name or number, in the order of the matrix; none: the quick ones; UsageError for an unknown."""
+    every = scenarios()
+    if ALL in names:
+        return every
+    if not names:
+        return tuple(one for one in every if one.in_quick)
+    known = {one.name: one for one in every} | {str(one.number): one for one in every}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UsageError(
+                f"no scenario {name!r}" + (f": did you mean {near[0]}?" if near else ""),
+                hint="devctl chaos --list shows them",
+            )
+    wanted = {known[name].number for name in names}
+    return tuple(one for one in every if one.number in wanted)
+
+
+def _both(title: str) -> tuple[str, str]:
+    return title, title
+
+
+def _row(
+    number: int,
+    name: str,
+    titles: tuple[str, str],
+    fault: Callable[[Field], None],
+    *,
+    load: Load | None = None,
+    expect: Expect | None = None,
+    quick_load: Load | None = None,
+    quick_expect: Expect | None = None,
+    setup: Setup = _BASE,
+    needs: Sequence[Needs] = (),
+    in_quick: bool = False,
+) -> Scenario:
+    """A scenario of one part; what is said for quick alone holds for quick, the rest for both."""
+
+    def parts(size: Size, _stock: bool) -> tuple[Part, ...]:
+        quick = size == "quick"
+        chosen_load = (quick_load if quick else None) or load or Load()
+        chosen = (quick_expect if quick else None) or expect or Expect()
+        return (Part(fault, chosen_load, chosen, setup),)
+
+    title: dict[Size, str] = {"quick": titles[0], "full": titles[1]}
+    return Scenario(number, name, title, parts, frozenset(needs), in_quick)

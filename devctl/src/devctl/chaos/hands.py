@@ -1,0 +1,67 @@
+"""Hands on the processes of a stack: a signal to one, a command beside one. For each runtime its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from typing import Protocol
+
+from devctl.errors import DevctlError
+from devctl.stack.port import Replica
+
+_SECONDS = 30.0
+
+
+class Hands(Protocol):
+    """What a fault does to a replica."""
+
+    def signal(self, replica: Replica, number: signal.Signals) -> None:
+        """Send it to the service's process and all that it started."""
+
+    def run(self, replica: Replica, script: str) -> str:
+        """Run a shell script where the replica sees its files; what it prints. DevctlError where it fails."""
+
+
+class LocalHands:
+    """The replica is a process group of this machine."""
+
+    def signal(self, replica: Replica, number: signal.Signals) -> None:
+        """To the whole group, as a terminal or a kernel out of memory would."""
+        if replica.pid is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(replica.pid, number)
+
+    def run(self, replica: Replica, script: str) -> str:
+        """In the replica's own mount namespace; needs root."""
+        return _run("nsenter", "--mount", f"--target={replica.pid}", "sh", "-c", script)
+
+
+class ContainerHands:
+    """The replica is a container, with an init that passes its child's end on.
+
+    Not `docker kill`: that counts as a wish of the user's, after which the restart policy keeps out of it.
+    """
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+
+    def signal(self, replica: Replica, number: signal.Signals) -> None:
+        """To the service's process: the child of the container's init."""
+        with suppress(DevctlError):  # it is gone: what a kill wants
+            self.run(replica, f"kill -{int(number)} $(cat /proc/1/task/1/children)")
+
+    def run(self, replica: Replica, script: str) -> str:
+        """As the service's own user."""
+        return _run("docker", "exec", f"{self._project}-{replica.name}", "sh", "-c", script)
+
+
+def _run(*command: str) -> str:
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as failed:
+        raise DevctlError(f"{command[0]} failed: {failed}") from failed
+    if done.returncode:
+        raise DevctlError(f"{command[0]} failed: {done.stderr.decode(errors='replace').strip()[-200:]}")
+    return done.stdout.decode(errors="replace")

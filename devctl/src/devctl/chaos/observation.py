@@ -1,0 +1,83 @@
+"""What one part of a scenario showed: facts from the clients, the ledger and the broker. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Fate = Literal["done", "dead", "either"]
+"""What shall become of a message."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A piece of work as its client saw it: one task id, or one Idempotency-Key. Unix seconds."""
+
+    key: str
+    due: float
+    """When the schedule wanted it to be sent."""
+    accepted_at: float | None
+    """None: nobody ever confirmed it; it may be queued all the same."""
+    ids: tuple[str, ...] = ()
+    """The task ids that the confirmations named; more than one is two pieces of work for one key."""
+    slowest_seconds: float = 0.0
+    """The slowest of its attempts."""
+    answers: tuple[str, ...] = ()
+    """One for each attempt: "202", "503", "no answer", "published", "refused: …"."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that the ledger knows of one task: (unix seconds of the ledger, who)."""
+
+    starts: tuple[tuple[float, str], ...] = ()
+    finishes: tuple[tuple[float, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One fault, from its beginning to its end. Unix seconds."""
+
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something else that the row promises, looked at while it ran."""
+
+    what: str
+    held: bool
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The facts of one part."""
+
+    seconds: float
+    fired: int
+    """How often the fault demonstrably happened."""
+    sent: tuple[Sent, ...]
+    """All that was sent to be accepted, through HTTP and through the broker."""
+    fates: Mapping[str, Fate] = field(default_factory=dict)
+    """Key -> what shall become of it, where that is not "done"."""
+    done: frozenset[str] = frozenset()
+    """Ids whose outcome was committed."""
+    dead: Mapping[str, str] = field(default_factory=dict)
+    """Id -> the reason of its dead letter."""
+    waiting: frozenset[str] = frozenset()
+    """Ids that were still queued, claimed or not yet due when patience ended."""
+    effects: Mapping[str, int] = field(default_factory=dict)
+    """Id -> how often its effect was applied."""
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    retried: frozenset[str] = frozenset()
+    """Ids that are meant to fail once: their second start is none too many."""
+    followups: frozenset[str] = frozenset()
+    """Ids of done tasks whose follow-up message should be done, too, and is neither that nor waiting nor dead."""
+    strays: int = 0
+    """Orders that exist beyond one for each key that was sent."""
+    drained_seconds: float | None = None
+    """From the last message to an empty broker; None: it never was."""
+    strikes: tuple[Strike, ...] = ()
+    checks: tuple[Check, ...] = ()

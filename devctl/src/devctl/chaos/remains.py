@@ -1,0 +1,150 @@
+"""What is in the broker's Redis: waiting, claimed, due, dead, done. Works on ours and on stock Celery's keys."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+QUEUES = ("chaos", "orders", "notifications", "default")
+LISTS = [queue + priority for queue in QUEUES for priority in ("", "\x06\x163", "\x06\x166", "\x06\x169")]
+UNACKED, LEASES, DUE, ONCE, DEAD = "unacked", "celery-leases", "celery-due", "celery-once-", "celery-dead-"
+META = "celery-task-meta-"
+_CHUNK = 2_000
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How much is not finished."""
+
+    waiting: int
+    claimed: int
+    due: int
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is left to do."""
+        return not (self.waiting or self.claimed or self.due)
+
+
+def depth(client: redis.Redis) -> Depth:
+    """One look, one round trip."""
+    pipe = client.pipeline(transaction=False)
+    for key in LISTS:
+        pipe.llen(key)
+    pipe.hlen(UNACKED)
+    pipe.zcard(DUE)
+    *lists, claimed, due = pipe.execute()
+    return Depth(sum(lists), claimed, due)
+
+
+def ids(client: redis.Redis) -> frozenset[str]:
+    """The task ids of all that is not finished."""
+    found = [raw for key in LISTS for raw in cast("list[bytes]", client.lrange(key, 0, -1))]
+    found += [entry.partition(b"\n")[2] for entry in cast("list[bytes]", client.zrange(DUE, 0, -1))]
+    for entry in cast("Mapping[bytes, bytes]", client.hgetall(UNACKED)).values():
+        try:
+            message = json.loads(entry)[0]
+        except (ValueError, LookupError, TypeError):
+            continue
+        found.append(message.encode() if isinstance(message, str) else json.dumps(message).encode())
+    return frozenset(id_ for raw in found if (id_ := task_id(raw)))
+
+
+def task_id(raw: bytes) -> str:
+    """The id that a message says it has; "" where it says none."""
+    try:
+        return _printable(json.loads(raw)["headers"]["id"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+
+
+def payload_id(raw: bytes) -> str:
+    """The task id in a message's payload; "" where there is none."""
+    try:
+        return _printable(json.loads(base64.b64decode(json.loads(raw)["body"]))[0][0]["task_id"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+
+
+def _printable(value: object) -> str:
+    """Half a surrogate pair can stand in JSON, and in no key of Redis."""
+    return str(value).encode(errors="replace").decode()
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter, as far as a verdict needs it."""
+
+    stream: str
+    raw: bytes
+    reason: str
+    task_id: str
+
+
+def letters(client: redis.Redis) -> list[Letter]:
+    """All dead letters of the chaos stack."""
+    found = []
+    for queue in QUEUES:
+        last = "-"
+        while page := cast("list[Any]", client.xrange(DEAD + queue, min=last, count=_CHUNK)):
+            for _, fields in page:
+                about = json.loads(fields.get(b"about", b"{}"))
+                raw = fields.get(b"raw", b"")
+                id_ = str(about.get("task_id") or task_id(raw))
+                found.append(Letter(DEAD + queue, raw, str(about.get("reason", "")), id_))
+            last = f"({page[-1][0].decode()}"
+    return found
+
+
+def effects(client: redis.Redis, run: str) -> dict[str, int]:
+    """Task id -> how often its effect was applied."""
+    from common_tasks.chaos import effects_key
+
+    found = cast("Mapping[bytes, bytes]", client.hgetall(effects_key(run)))
+    return {id_.decode(): int(times) for id_, times in found.items()}
+
+
+def finished(client: redis.Redis, task_ids: Collection[str], results: redis.Redis | None = None) -> frozenset[str]:
+    """Those with a result "SUCCESS", or with the record of a committed outcome."""
+    wanted, found = list(task_ids), set()
+    for begin in range(0, len(wanted), _CHUNK):
+        chunk = wanted[begin : begin + _CHUNK]
+        records = cast("list[bytes | None]", client.mget([ONCE + id_ for id_ in chunk]))
+        stored = cast("list[bytes | None]", (results or client).mget([META + id_ for id_ in chunk]))
+        for id_, record, result in zip(chunk, records, stored, strict=True):
+            if (record or b"").startswith(b"done:") or succeeded(result):
+                found.add(id_)
+    return frozenset(found)
+
+
+def stored(client: redis.Redis, task_ids: Collection[str]) -> frozenset[str]:
+    """Those that have a result of whatever kind, or a record."""
+    wanted, found = list(task_ids), set()
+    for begin in range(0, len(wanted), _CHUNK):
+        chunk = wanted[begin : begin + _CHUNK]
+        for prefix in (META, ONCE):
+            values = cast("list[bytes | None]", client.mget([prefix + id_ for id_ in chunk]))
+            found |= {id_ for id_, value in zip(chunk, values, strict=True) if value is not None}
+    return frozenset(found)
+
+
+def orders(client: redis.Redis, results: redis.Redis | None = None) -> frozenset[str]:
+    """The ids of all orders that were processed, by their results."""
+    found: set[str] = set()
+    store = results or client
+    keys = list(store.scan_iter(match=f"{META}*", count=5_000))
+    for begin in range(0, len(keys), _CHUNK):
+        for raw in cast("Iterable[bytes | None]", store.mget(keys[begin : begin + _CHUNK])):
+            if raw and b'"order_id"' in raw and succeeded(raw):
+                found.add(str(json.loads(raw)["result"]["order_id"]))
+    return frozenset(found)
+
+
+def succeeded(result: bytes | None) -> bool:
+    """Whether a stored result says SUCCESS."""
+    return result is not None and b'"SUCCESS"' in result

@@ -1,0 +1,78 @@
+"""A chaos run in figures, and as JSON: devctl.chaos/1."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from devctl.chaos.scenario import LEASE_SECONDS, Size
+from devctl.chaos.verdict import Row, Verdict
+
+SCHEMA = "devctl.chaos/1"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All rows."""
+
+    runtime: str
+    stock: bool
+    size: Size
+    rows: tuple[Row, ...]
+    not_tested: tuple[str, ...]
+    """What no row tests, anywhere."""
+    seconds: float
+
+    @property
+    def tally(self) -> Mapping[Verdict, int]:
+        """How many rows of each verdict."""
+        return Counter(row.verdict for row in self.rows)
+
+    @property
+    def broken(self) -> bool:
+        """Whether an invariant was broken."""
+        return any(row.verdict == "broken" for row in self.rows)
+
+
+def document(report: Report, environment: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The report as JSON."""
+    return {
+        "schema": SCHEMA,
+        "runtime": report.runtime,
+        "celery": "stock" if report.stock else "ours",
+        "size": report.size,
+        "lease_seconds": None if report.stock else LEASE_SECONDS,
+        "seconds": round(report.seconds, 1),
+        "rows": [_row(row) for row in report.rows],
+        "not_tested": [
+            *(f"{row.title}: {row.why}" for row in report.rows if row.verdict == "not run"),
+            *report.not_tested,
+        ],
+        "environment": dict(environment or {}),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    found = asdict(row) | {"answers": dict(row.answers), "reasons": list(row.reasons)}
+    for name, value in found.items():
+        if isinstance(value, float):
+            found[name] = round(value, 3)
+    return found | {"checks": [asdict(check) for check in row.checks]}
+
+
+def tally_of_others(runs: Path, *, stock: bool, runtime: str, numbers: Collection[int]) -> Mapping[str, int]:
+    """Held and broken of the newest kept report about the other side on these rows; empty where there is none."""
+    for file in sorted(runs.glob("*/report.json"), reverse=True):
+        try:
+            kept = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if kept.get("schema") == SCHEMA and (kept["celery"] == "stock") is stock and kept["runtime"] == runtime:
+            verdicts = Counter(row["verdict"] for row in kept["rows"] if row["number"] in numbers)
+            if verdicts["held"] + verdicts["broken"]:
+                return verdicts
+    return {}

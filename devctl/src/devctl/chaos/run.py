@@ -1,0 +1,98 @@
+"""Chaos from its scenarios to a report. It prints nothing: `emit` is told, and the report is returned."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from devctl.chaos import events
+from devctl.chaos.catalogue import NOT_TESTED
+from devctl.chaos.hands import Hands
+from devctl.chaos.part import Play
+from devctl.chaos.report import Report
+from devctl.chaos.scenario import Part, Scenario, Size
+from devctl.chaos.stage import Stage, has
+from devctl.chaos.verdict import Row, judge, not_run
+from devctl.errors import DevctlError
+from devctl.stack.clock import Clock
+
+LARGE_BACKLOG = 10_000
+"""A broker that has seen so much is not looked through again for the next row."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything a chaos run touches."""
+
+    stage: Stage
+    hands: Hands
+    clock: Clock
+    why_not: Callable[[Scenario, Stage], str]
+    """Why a scenario cannot be played here; "" where it can."""
+
+
+def why_not(scenario: Scenario, stage: Stage) -> str:
+    """What this machine, this runtime or stock Celery lacks for a scenario; "": nothing."""
+    place = stage.place
+    local = place.runtime == "local"
+    if "api" in scenario.needs and place.stock:
+        return "stock Celery has no HTTP API"
+    if "disk" in scenario.needs and local and (os.geteuid() != 0 or not has("unshare", "mount", "nsenter")):
+        return "needs root, to mount a small disk"
+    if "faketime" in scenario.needs and not local:
+        return "the images have no libfaketime: devctl chaos clocks --runtime local"
+    if "faketime" in scenario.needs and not place.faketime:
+        return "needs libfaketime (Debian: apt-get install faketime)"
+    return ""
+
+
+def run(scenarios: Sequence[Scenario], size: Size, ports: Ports, emit: Callable[[events.Event], None]) -> Report:
+    """Play all of them, one after the other; the caller's guard takes the stack away."""
+    stage, clock = ports.stage, ports.clock
+    begun = clock.now()
+    play = Play(stage, ports.hands, clock, emit, size)
+    rows: dict[int, Row] = {}
+    for number, scenario in enumerate(_ordered(scenarios, size, stock=stage.place.stock), start=1):
+        emit(events.Playing(number, len(scenarios), scenario.title[size]))
+        row = not_run(scenario, size, why) if (why := ports.why_not(scenario, stage)) else _play(play, scenario, size)
+        rows[scenario.number] = row
+        emit(events.RowDone(row))
+    emit(events.PuttingBack())
+    return Report(
+        runtime=stage.place.runtime,
+        stock=stage.place.stock,
+        size=size,
+        rows=tuple(rows[one] for one in sorted(rows)),
+        not_tested=NOT_TESTED,
+        seconds=clock.now() - begun,
+    )
+
+
+def _play(play: Play, scenario: Scenario, size: Size) -> Row:
+    seen = []
+    try:
+        for part in scenario.parts(size, play.stage.place.stock):
+            seen.append((part.expect, play.part(part)))
+            if part.load.backlog >= LARGE_BACKLOG or not play.stage.clean():
+                play.stage.strike()
+    except DevctlError as problem:  # the stack does not even start, or does no work: that is no verdict on the fault
+        play.stage.strike()
+        return not_run(scenario, size, problem.problem)
+    row = judge(scenario, size, seen)
+    if row.verdict == "broken":
+        play.stage.strike()
+    return row
+
+
+def _ordered(scenarios: Sequence[Scenario], size: Size, *, stock: bool) -> list[Scenario]:
+    """Those that share a setup one after the other: each change of it is a new stack."""
+    first: dict[object, int] = {}
+    for number, scenario in enumerate(scenarios):
+        first.setdefault(_setup(scenario, size, stock), number)
+    return sorted(scenarios, key=lambda one: (first[_setup(one, size, stock)], one.number))
+
+
+def _setup(scenario: Scenario, size: Size, stock: bool) -> object:
+    parts: tuple[Part, ...] = scenario.parts(size, stock)
+    return parts[0].setup

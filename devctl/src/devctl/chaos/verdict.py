@@ -1,0 +1,223 @@
+"""What the facts mean: pure functions from observations to one row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from devctl.chaos.observation import Check, Observation, Sent
+from devctl.chaos.scenario import DRAIN_SECONDS, Expect, Scenario, Size
+
+Verdict = Literal["held", "broken", "not run"]
+NO_ANSWER = "no answer"
+PUBLISHED, REFUSED = "published", "refused: "
+CLOCK_SECONDS = 0.1
+"""What two clocks of one machine, read one after the other, may differ."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scenario's result."""
+
+    number: int
+    name: str
+    title: str
+    verdict: Verdict
+    why: str = ""
+    """Why it is broken or was not run, in one sentence."""
+    reasons: tuple[str, ...] = ()
+    """All that is broken."""
+    fired: int = 0
+    accepted: int = 0
+    done: int = 0
+    dead: int = 0
+    lost: int = 0
+    """Accepted, and nowhere any more."""
+    waiting: int = 0
+    """Accepted, and still somewhere in the broker when patience ended."""
+    doubled: int = 0
+    """Effects applied, or orders made, more than once."""
+    repeated: int = 0
+    """Tasks that ran more than once; harmless where no effect is doubled."""
+    unconfirmed: int = 0
+    """Sent, and never confirmed."""
+    recovery_seconds: float | None = None
+    drained_seconds: float | None = None
+    answers: Mapping[str, int] = field(default_factory=dict)
+    """HTTP status, or "no answer" -> how often."""
+    slowest_answer_seconds: float | None = None
+    refused_publishes: int = 0
+    slowest_publish_seconds: float | None = None
+    seconds: float = 0.0
+    checks: tuple[Check, ...] = ()
+
+
+def not_run(scenario: Scenario, size: Size, why: str) -> Row:
+    """The row of a scenario that could not be played."""
+    return Row(scenario.number, scenario.name, scenario.title[size], "not run", why)
+
+
+def judge(scenario: Scenario, size: Size, parts: Sequence[tuple[Expect, Observation]]) -> Row:
+    """The row of all parts: counts are added, times are the worst, one broken part breaks it."""
+    rows = [_part(expect, seen) for expect, seen in parts]
+    reasons = tuple(dict.fromkeys(reason for row in rows for reason in row.reasons))
+    short = [
+        f"the fault happened {seen.fired} of {expect.fired} times"
+        for expect, seen in parts
+        if seen.fired < expect.fired
+    ]
+    verdict: Verdict = "broken" if reasons else "not run" if short else "held"
+    return Row(
+        scenario.number,
+        scenario.name,
+        scenario.title[size],
+        verdict,
+        why="; ".join([*reasons, *short]),
+        reasons=reasons,
+        fired=sum(row.fired for row in rows),
+        accepted=sum(row.accepted for row in rows),
+        done=sum(row.done for row in rows),
+        dead=sum(row.dead for row in rows),
+        lost=sum(row.lost for row in rows),
+        waiting=sum(row.waiting for row in rows),
+        doubled=sum(row.doubled for row in rows),
+        repeated=sum(row.repeated for row in rows),
+        unconfirmed=sum(row.unconfirmed for row in rows),
+        recovery_seconds=_worst(row.recovery_seconds for row in rows),
+        drained_seconds=_worst(row.drained_seconds for row in rows),
+        answers=sum((Counter(row.answers) for row in rows), Counter()),
+        slowest_answer_seconds=_worst(row.slowest_answer_seconds for row in rows),
+        refused_publishes=sum(row.refused_publishes for row in rows),
+        slowest_publish_seconds=_worst(row.slowest_publish_seconds for row in rows),
+        seconds=sum(row.seconds for row in rows),
+        checks=tuple(check for row in rows for check in row.checks),
+    )
+
+
+def recovery(seen: Observation) -> float | None:
+    """Seconds from the end of a fault to the end of all that it touched, the worst of all faults; None: it touched
+    nothing. Touched is what ran then, what was accepted while it lasted, and the API until it accepts again."""
+    accepted = {id_: one.accepted_at for one in seen.sent if one.accepted_at is not None for id_ in one.ids[:1]}
+    orders = sorted(one.accepted_at for one in seen.sent if one.accepted_at is not None and not _published(one))
+    lives = [
+        (run.starts[0][0], max(at for at, _ in run.finishes), accepted.get(id_) or 0.0)
+        for id_, run in seen.runs.items()
+        if run.starts and run.finishes
+    ]
+    backs: list[float] = []
+    for strike in seen.strikes:
+        touched = [
+            last
+            for first, last, at in lives
+            if last > strike.ended and (first <= strike.ended or strike.began <= at <= strike.ended)
+        ]
+        backs += [last - strike.ended for last in touched]
+        backs += [at - strike.ended for at in orders if at > strike.ended][:1]
+    return max(backs, default=None)
+
+
+def _part(expect: Expect, seen: Observation) -> Row:
+    accepted = [one for one in seen.sent if one.accepted_at is not None]
+    fates = {one.key: _fate(one, seen) for one in accepted}
+    found = Counter(fates.values())
+    orders = [one for one in seen.sent if not _published(one)]
+    published = [one for one in seen.sent if _published(one)]
+    doubled = sum(times > 1 for times in seen.effects.values()) + sum(len(one.ids) - 1 for one in seen.sent if one.ids)
+    row = Row(
+        0,
+        "",
+        "",
+        "held",
+        fired=seen.fired,
+        accepted=len(accepted),
+        done=found["done"],
+        dead=found["dead"],
+        lost=found["lost"],
+        waiting=found["waiting"],
+        doubled=doubled + seen.strays,
+        repeated=sum(len(run.starts) - (id_ in seen.retried) > 1 for id_, run in seen.runs.items()),
+        unconfirmed=len(seen.sent) - len(accepted),
+        recovery_seconds=recovery(seen),
+        drained_seconds=seen.drained_seconds,
+        answers=Counter(answer for one in orders for answer in one.answers),
+        slowest_answer_seconds=_worst(one.slowest_seconds for one in orders),
+        refused_publishes=sum(answer.startswith(REFUSED) for one in published for answer in one.answers),
+        slowest_publish_seconds=_worst(one.slowest_seconds for one in published),
+        seconds=seen.seconds,
+        checks=seen.checks,
+    )
+    return Row(**{**vars(row), "reasons": tuple(_broken(expect, seen, row, fates))})
+
+
+def _fate(one: Sent, seen: Observation) -> str:
+    """What became of an accepted message."""
+    if any(id_ in seen.done for id_ in one.ids):
+        return "done"
+    if any(id_ in seen.dead for id_ in one.ids):
+        return "dead"
+    return "waiting" if any(id_ in seen.waiting for id_ in one.ids) else "lost"
+
+
+def _broken(expect: Expect, seen: Observation, row: Row, fates: Mapping[str, str]) -> Iterator[str]:
+    if row.lost:
+        yield f"{row.lost:,} lost"
+    if row.doubled:
+        yield f"{row.doubled:,} doubled"
+    if row.waiting:
+        yield f"{row.waiting:,} not back within {DRAIN_SECONDS:.0f} s"
+    elif seen.drained_seconds is None:
+        yield f"the broker was not empty after {DRAIN_SECONDS:.0f} s"
+    innocent = Counter(
+        reason
+        for one in seen.sent
+        if fates.get(one.key) == "dead" and seen.fates.get(one.key, "done") == "done"
+        for reason in [next(seen.dead[id_] for id_ in one.ids if id_ in seen.dead)]
+    )
+    for reason, count in innocent.items():
+        yield f"{count:,} good ones became dead letters ({reason})"
+    if survived := sum(fates.get(key) == "done" for key, fate in seen.fates.items() if fate == "dead"):
+        yield f"{survived:,} bad ones count as done"
+    if seen.followups:
+        yield f"{len(seen.followups):,} follow-up messages are missing"
+    yield from _limits(expect, seen, row)
+    for check in seen.checks:
+        if not check.held:
+            yield f"not so: {check.what}"
+
+
+def _limits(expect: Expect, seen: Observation, row: Row) -> Iterator[str]:
+    starts = max((len(run.starts) for run in seen.runs.values()), default=0)
+    if expect.starts is not None and starts > expect.starts:
+        yield f"a task was started {starts} times, at most {expect.starts} are allowed"
+    if expect.repeated is not None and row.repeated > expect.repeated:
+        yield f"{row.repeated:,} ran more than once"
+    if expect.back_seconds is not None and (row.recovery_seconds or 0.0) > expect.back_seconds:
+        yield f"back only after {row.recovery_seconds:.1f} s, {expect.back_seconds:.0f} s are allowed"
+    if expect.due_seconds is not None and (early := _early(seen, expect.due_seconds)):
+        yield f"{early:,} started before they were due"
+    others = {} if expect.answers is None else {k: n for k, n in row.answers.items() if k not in expect.answers}
+    if others:
+        yield "HTTP answers that should not be: " + ", ".join(f"{n:,} × {answer}" for answer, n in others.items())
+    for what, slowest, limit in (
+        ("HTTP answer", row.slowest_answer_seconds, expect.answer_seconds),
+        ("publish", row.slowest_publish_seconds, expect.publish_seconds),
+    ):
+        if limit is not None and slowest is not None and slowest > limit:
+            yield f"the slowest {what} took {slowest:.1f} s, {limit:g} s are allowed"
+
+
+def _early(seen: Observation, seconds: float) -> int:
+    """How many ran before their time. A publisher counts from its own call, which is not before the schedule's time."""
+    due = {id_: one.due + seconds - CLOCK_SECONDS for one in seen.sent for id_ in one.ids}
+    return sum(bool(run.starts) and run.starts[0][0] < due.get(id_, 0.0) for id_, run in seen.runs.items())
+
+
+def _published(one: Sent) -> bool:
+    """Whether it went to the broker itself."""
+    return any(answer == PUBLISHED or answer.startswith(REFUSED) for answer in one.answers)
+
+
+def _worst(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)

@@ -1,0 +1,161 @@
+"""devctl chaos"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devctl import errors
+from devctl.cli import options
+from devctl.errors import DevctlError, Interrupted
+from devctl.workbench import Workbench
+
+if TYPE_CHECKING:
+    from devctl.chaos.events import Event
+    from devctl.chaos.report import Report
+    from devctl.chaos.scenario import Scenario, Size
+    from devctl.chaos.stage import Stage
+
+
+def _complete_scenario(incomplete: str) -> list[str]:
+    from devctl.chaos.catalogue import ALL, scenarios
+
+    return [name for name in (ALL, *(one.name for one in scenarios())) if name.startswith(incomplete)]
+
+
+def chaos(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SCENARIO]…",
+            help="Which: a name, a number, or all.",
+            show_default="a quick selection",
+            autocompletion=_complete_scenario,
+        ),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show the scenarios and do nothing.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Shorter faults, fewer of them.")] = False,
+    stock: Annotated[bool, typer.Option("--stock", help="Put stock Celery to it, with its defaults.")] = False,
+    runtime: options.RuntimeOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Break things on purpose, and prove that no accepted task is lost and no effect is applied twice.
+
+    Workers, Redis, the API and the link between them are killed, frozen, filled and cut under open load. A ledger
+    outside the broker knows what ran. The stack is one of its own, on free ports; afterwards nothing of it is left.
+    What each row does and what must hold: docs/reliability.md
+
+    \b
+    Examples:
+      devctl chaos                         a quick selection, under two minutes
+      devctl chaos all                     every row of the fault matrix
+      devctl chaos redis-kill 12           two of them
+      devctl chaos all --stock             the same with stock Celery
+
+    \b
+    Exit codes: 0 all held, 1 an invariant is broken, 2 usage, 130 Ctrl-C
+    """
+    from contextlib import nullcontext
+
+    from devctl.chaos.catalogue import choose, scenarios
+    from devctl.chaos.events import ignore
+    from devctl.ui import chaos as ui
+    from devctl.ui.console import write_json
+
+    size: Size = "quick" if quick or not names else "full"
+    if list_:
+        ui.list_scenarios(scenarios(), as_json=as_json)
+        return
+    chosen = choose(names or ())
+    workbench = options.open_workbench(runtime, "")
+    try:
+        with nullcontext(ignore) if as_json else ui.Progress() as emit, _stage(workbench, stock, as_json) as stage:
+            report = _played(workbench, stage, chosen, size, emit)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted: the chaos stack is stopped and removed") from None
+    written, others = _keep(workbench, report)
+    if as_json:
+        write_json(written)
+    else:
+        ui.show(report, others)
+    if report.broken:
+        raise typer.Exit(errors.PROBLEM)
+
+
+@contextmanager
+def _stage(workbench: Workbench, stock: bool, as_json: bool) -> Iterator[Stage]:
+    """The chaos stack from its first start to its end; when devctl itself is killed its guard takes it away."""
+    from devctl.chaos import stage as stages
+    from devctl.chaos.compose_file import Place
+    from devctl.cli.measured import guarded
+    from devctl.stack import document, identity
+    from devctl.stack.clock import SystemClock
+    from devctl.stack.local.redis import binary
+    from devctl.stack.undo import Stop
+
+    stack = workbench.stack
+    if not stack.workers:
+        raise DevctlError("the Compose file names no worker", hint="x-devctl: {workers: [NAME]}")
+    mine = stages.settings_of(workbench.settings)
+    with guarded(Workbench(mine)) as guard:
+        name = Workbench(mine).runtime_choice[0]
+        mine = replace(mine, runtime=name)
+        options.announce(Workbench(mine) if stages.left_over(mine) else workbench, as_json=as_json)
+        if stages.left_over(mine):
+            Workbench(mine).runtime.stop(volumes=True)
+            identity.forget(mine)
+        place = Place(
+            runtime=name,
+            stack=stack,
+            worker=stack.workers[0],
+            api=str(stack.demo.get("service", "")),
+            stock=stock,
+            programs=stages.programs(),
+            redis=binary(mine.environment.get("PATH", "")) if name == "local" else "",
+            faketime=stages.faketime(),
+        )
+        original = document.parse(workbench.settings.compose_file).data
+        guard.add(Stop(volumes=True))
+        yield stages.Stage(mine, original, place, lambda: Workbench(mine).runtime, SystemClock())
+        guard.undo_all()
+        if not guard.failures:
+            identity.forget(mine)
+
+
+def _played(
+    workbench: Workbench,
+    stage: Stage,
+    scenarios: Sequence[Scenario],
+    size: Size,
+    emit: Callable[[Event], None],
+) -> Report:
+    from devctl.chaos.hands import ContainerHands, LocalHands
+    from devctl.chaos.run import Ports, run, why_not
+    from devctl.stack import identity
+
+    local = stage.place.runtime == "local"
+    hands = LocalHands() if local else ContainerHands(identity.project_name(replace(workbench.settings, stack="chaos")))
+    return run(scenarios, size, Ports(stage, hands, stage.clock, why_not), emit)
+
+
+def _keep(workbench: Workbench, report: Report) -> tuple[dict[str, object], dict[str, int]]:
+    """Write the report down; the document, and how the other side fared on the same rows when it was last put to it."""
+    from dataclasses import asdict
+    from time import time
+
+    from devctl.bench.environment import machine
+    from devctl.bench.storage import Store
+    from devctl.chaos.report import document, tally_of_others
+
+    settings = workbench.settings
+    numbers = [row.number for row in report.rows]
+    others = tally_of_others(settings.state / "runs", stock=not report.stock, runtime=report.runtime, numbers=numbers)
+    written = document(report, asdict(machine(settings.root)))
+    store = Store.new(settings.state, time())
+    store.folder.mkdir(parents=True, exist_ok=True)
+    store.report(written)
+    return written, dict(others)
