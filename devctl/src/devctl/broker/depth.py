@@ -17,7 +17,7 @@ from devctl.broker.port import QueueDepth
 BINDINGS = "_kombu.binding."
 # Both kinds of keys in one pass over all there are: `_kombu.bi…` and `celery-dea…`. A broker that keeps results has
 # millions, and looking at them is what `devctl queues` spends its time on.
-_BINDINGS_AND_DEAD_LETTERS = "[_c][ke][ol][me][br][uy][.-][bd][ie][na]*"
+_BINDINGS_AND_DEAD_LETTERS = "[_c][ke][ol][me][br][uy][-.][bd][ie][na]*"
 # Bookkeeping of Celery itself: remote control and its replies, events.
 INTERNAL = ("celery.pidbox", "reply.celery.pidbox", "celeryev")
 
