@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from common_tasks.dead_letters import Letter
 from devctl import settings
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import ServerInfo
@@ -19,6 +20,7 @@ from devctl.doctor import (
     delivery,
     engine,
     environment,
+    letters,
     locks,
     machine,
     ports,
@@ -410,6 +412,26 @@ def test_what_the_running_server_says_counts_more_than_the_file(
     patient = running(root)
     patient.broker.server = server
     assert [status] == statuses(check, patient)
+
+
+def test_dead_letters_are_a_warning_and_a_problem_where_they_stop_a_queue(root: Path) -> None:
+    patient = running(root)
+    assert [("ok", "none")] == found(letters.dead_letters, patient)
+    for n in range(3):
+        patient.broker.bury(Letter(f"orders/{n}-0", "orders", "poison", 1.0, 0, raw=b""))
+    patient.broker.bury(Letter("other/1-0", "other", "poison", 1.0, 0, raw=b""))
+    assert [("warning", "3 of 'orders'"), ("warning", "1 of 'other'")] == found(letters.dead_letters, patient)
+    patient.broker.dead_bound = 3
+    first, second = examined(letters.dead_letters, patient)
+    assert ("problem", "3 of 'orders': as many as it may have, nobody claims from it") == (first.status, first.message)
+    assert ("devctl dead-letters list --queue orders", "warning") == (first.fix, second.status)
+
+
+def test_dead_letters_of_a_broker_that_is_away_or_not_started_are_not_judged(root: Path) -> None:
+    assert [] == statuses(letters.dead_letters, Patient(root))
+    patient = running(root)
+    patient.broker.away = "the broker does not answer"
+    assert [] == statuses(letters.dead_letters, patient)
 
 
 def test_services_that_run_well_or_still_start_are_fine(root: Path) -> None:

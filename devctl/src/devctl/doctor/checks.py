@@ -8,6 +8,7 @@ from devctl.doctor.composition import compose_file, data, exposure, health_check
 from devctl.doctor.delivery import delivery, service_settings, visibility
 from devctl.doctor.engine import engine, runtime
 from devctl.doctor.environment import broker_address, environment
+from devctl.doctor.letters import dead_letters
 from devctl.doctor.locks import locks
 from devctl.doctor.machine import disk, memory, python, redis_binary
 from devctl.doctor.ports import ports
@@ -42,5 +43,6 @@ CHECKS: tuple[Examination, ...] = (
     eviction,
     broker_memory,
     contracts,
+    dead_letters,
     completion,
 )
