@@ -17,7 +17,7 @@ class Script:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.text = (FOLDER / f"{name}.lua").read_text()
+        self.text = (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()  # Redis's own name for it
 
     def __call__(self, client: redis.Redis, keys: Sequence[Any], args: Sequence[Any]) -> Any:
