@@ -62,7 +62,7 @@ def test_a_letter_is_what_its_writer_knew(client: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    "about", ["", "[]", "nonsense", "{}", '{"reason": null, "starts": "many", "published_at": []}']
+    "about", ["", "[]", "nonsense", "{}", '{"reason": null, "starts": "many", "published_at": [], "task": ""}']
 )
 def test_what_is_not_known_is_none_and_the_message_is_there_all_the_same(client: redis.Redis, about: str) -> None:
     stream_id = client.xadd("celery-dead-orders", {"raw": b"\xff\x00", "about": about}).decode()  # type: ignore[union-attr]
@@ -193,3 +193,13 @@ def test_reading_needs_no_celery() -> None:
         "False"
         == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     )
+
+
+def test_the_bound_and_the_reasons_are_the_same_everywhere() -> None:
+    from typing import get_args, get_type_hints
+
+    from common_tasks.retries import Dead
+    from common_tasks.settings import CelerySettings
+
+    assert dead_letters.BOUND == CelerySettings.model_fields["dead_letter_bound"].default
+    assert set(get_args(get_type_hints(Dead)["reason"])) <= {str(one) for one in Reason}

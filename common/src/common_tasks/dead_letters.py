@@ -162,7 +162,7 @@ def _object(about: bytes) -> dict[str, Any]:
 
 
 def _text(said: dict[str, Any], name: str) -> str | None:
-    return str(said[name]) if said.get(name) is not None else None
+    return str(said[name]) if said.get(name) not in (None, "") else None
 
 
 def _count(said: dict[str, Any], name: str) -> int | None:
