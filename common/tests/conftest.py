@@ -67,7 +67,7 @@ def worker_url(redis_server: Any) -> str:
 @pytest.fixture(scope="session")
 def misbehaving_worker(worker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
     folder = tmp_path_factory.mktemp("misbehaving")
-    worker = start_worker([str(HERE / "misbehaving.py")], worker_url, folder, WORKER_POOL="solo", LOG_LEVEL="info")
+    worker = start_worker([str(HERE / "misbehaving.py")], worker_url, folder, LOG_LEVEL="info")
     worker.wait_until_ready()
     yield worker
     worker.stop()
@@ -75,7 +75,7 @@ def misbehaving_worker(worker_url: str, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def worker_of_its_own(redis_to_break: Any, tmp_path: Path) -> Iterator[RunningWorker]:
-    """A worker with a child process, on a Redis that the test may fill."""
+    """A worker on a Redis that the test may fill."""
     worker = start_worker([str(HERE / "misbehaving.py")], redis_to_break.url, tmp_path, LOG_LEVEL="info")
     worker.wait_until_ready()
     yield worker

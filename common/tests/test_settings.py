@@ -23,15 +23,15 @@ def test_the_defaults_need_no_environment() -> None:
     settings = environment.load(CelerySettings)
     assert ("redis://localhost:6379/0", "redis://localhost:6379/0") == (settings.broker_url, settings.results_url)
     worker = environment.load(WorkerSettings)
-    assert (1, Pool.PREFORK, None, "") == (worker.concurrency, worker.pool, worker.health_file, worker.queues)
+    assert (1, Pool.THREADS, None, "") == (worker.concurrency, worker.pool, worker.health_file, worker.queues)
 
 
 def test_the_environment_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"WORKER_CONCURRENCY": "4", "WORKER_POOL": "threads", "WORKER_HEALTH_FILE": "/tmp/h", "LOG_LEVEL": "debug"}
+    given = {"WORKER_CONCURRENCY": "4", "WORKER_POOL": "prefork", "WORKER_HEALTH_FILE": "/tmp/h", "LOG_LEVEL": "debug"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     worker = environment.load(WorkerSettings)
-    assert (4, Pool.THREADS, Path("/tmp/h")) == (worker.concurrency, worker.pool, worker.health_file)
+    assert (4, Pool.PREFORK, Path("/tmp/h")) == (worker.concurrency, worker.pool, worker.health_file)
     assert "DEBUG" == environment.load(LogSettings).level
 
 

@@ -37,5 +37,5 @@ def load(kind: type[S]) -> S:
 def _misspelt(known: set[str], environ: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(environ):
         if name.upper().startswith(CELERY) and name not in known | OF_CELERY:
-            close = get_close_matches(name, known, n=1, cutoff=0.0)
+            close = get_close_matches(name.upper(), known, n=1, cutoff=0.0)
             yield f"{name} is not a setting of this stack; did you mean {close[0]}? (all: {', '.join(sorted(known))})"

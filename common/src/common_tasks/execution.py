@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pydantic
-from celery.exceptions import Reject, TaskPredicate
+from celery.exceptions import Reject, Retry, TaskPredicate
 
 from common_tasks import correlation, ledger
 from common_tasks.contract import Contract, Implementation, describe
@@ -16,13 +16,14 @@ from common_tasks.errors import PermanentError, TaskError, TransientError, Valid
 from common_tasks.events import emit, told
 from common_tasks.outcome import Outcome
 from common_tasks.redaction import redact
-from common_tasks.retries import TRANSIENT, Again, RetryPolicy, refused_for_now
+from common_tasks.retries import Again, Kind, RetryPolicy, classify
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport import keys
 from common_tasks.transport.burial import about
 from common_tasks.transport.commit import OPEN, Commit
 from common_tasks.transport.direct import commit_directly
 from common_tasks.transport.fingerprint import fingerprint
+from common_tasks.transport.lists import list_of
 from common_tasks.transport.message import frame, frame_of_json
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ NO_LIMIT = 1_000_000  # of Celery's own: how often a task is retried is decided 
 LONGEST_TEXT = 8_000  # of an error: it is stored with the result and logged
 
 FINGERPRINT, REPLAYS = "fingerprint", "replays"  # headers of ours, beside those of correlation and ledger
+DUE_AT = "due_at"  # the eta of a message that has waited in Redis
 KEPT_HEADERS = (correlation.HEADER, correlation.PUBLISHED_AT, FINGERPRINT, REPLAYS, ledger.HEADER)
 
 
@@ -74,7 +76,7 @@ def portable(error: BaseException) -> Exception:
         return error if error.args == (text,) else type(error)(text)
     if isinstance(error, pydantic.ValidationError):
         return ValidationError(text)
-    kind = TransientError if isinstance(error, TRANSIENT) else PermanentError
+    kind = TransientError if classify(error) is Kind.TRANSIENT else PermanentError
     return kind(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
@@ -120,9 +122,9 @@ class Work:
             # A plain one came from the body, and would take the worker along.
             if isinstance(exc, TaskPredicate) or (isinstance(exc, SystemExit) and type(exc) is not SystemExit):
                 raise
-            ended = self._failed(exc, started, request, commit)
+            ended = self._failed(exc, started, request, commit, opened)
             if opened is None and commit.dead_key:
-                commit_directly(self.app, commit, self._message(args, kwargs, request))
+                commit_directly(self.app, commit, self._message(args, kwargs, request, request.retries))
             raise ended from None
         if bench_run:
             self.book.record(bench_run, request.id, started, time.time(), request.hostname)
@@ -193,9 +195,10 @@ class Work:
                 correlation_id=headers[correlation.HEADER],
             )
 
-    def _failed(self, error: BaseException, started: float, request: Any, commit: Commit) -> Exception:
-        """Retry by Celery's own mechanism, which raises its Retry here; or the error that the caller shall see, and a
-        dead letter."""
+    def _failed(
+        self, error: BaseException, started: float, request: Any, commit: Commit, opened: Commit | None
+    ) -> Exception:
+        """Raises Celery's Retry; or returns the error that the caller shall see, with a dead letter in the commit."""
         ended = portable(error)
         fields: dict[str, Any] = {
             "error_type": type(error).__name__,
@@ -211,6 +214,9 @@ class Work:
                 retries=request.retries,
                 **fields,
             )
+            if opened is not None and _simple(request):
+                self._come_back(decision, request, opened)
+                raise Retry(exc=ended, when=decision.delay_seconds) from None
             _retry(self.task, ended, decision)
         expected = isinstance(
             error, TaskError
@@ -221,25 +227,42 @@ class Work:
             self._bury(reason, f"{type(error).__name__}: {ended}", request, commit)
         return ended
 
-    def _message(self, args: list[Any], kwargs: dict[str, Any], request: Any) -> bytes:
-        """The message again, for a dead letter: here nobody has its bytes."""
+    def _come_back(self, decision: Again, request: Any, commit: Commit) -> None:
+        """A retry as part of the outcome: the same message once more, due by Redis's clock."""
+        retries = request.retries + (1 if decision.counts else 0)
+        raw = self._message(request.args, request.kwargs, request, retries)
+        priority = (request.delivery_info or {}).get("priority") or 0
+        commit.discard()
+        commit.add_due(list_of(self._queue(request), priority), raw, int(decision.delay_seconds * 1e6))
+
+    def _queue(self, request: Any) -> str:
+        return str((request.delivery_info or {}).get("routing_key") or self.contract.queue)
+
+    def _message(self, args: list[Any], kwargs: dict[str, Any], request: Any, retries: int) -> bytes:
+        """The message again."""
         kept = {name: request.get(name) for name in KEPT_HEADERS if request.get(name) is not None}
-        queue = str((request.delivery_info or {}).get("routing_key") or self.contract.queue)
+        hard, soft = request.timelimit or (None, None)
         return frame(
             self.contract.name,
-            queue,
+            self._queue(request),
             args,
             kwargs=kwargs,
             task_id=request.id,
             root_id=request.root_id,
             parent_id=request.parent_id,
-            headers=kept,
-            retries=request.retries,
+            headers={**kept, **(request.headers or {})},
+            ignore_result=bool(request.ignore_result),
+            priority=(request.delivery_info or {}).get("priority") or 0,
+            expires=request.expires,
+            retries=retries,
+            timelimit=(hard, soft),
+            argsrepr=str(request.get("argsrepr") or "..."),
+            kwargsrepr=str(request.get("kwargsrepr") or "{}"),
+            reply_to=str(request.reply_to or ""),
         )
 
     def _bury(self, reason: str, error: str, request: Any, commit: Commit) -> None:
-        info = request.delivery_info or {}
-        queue = str(info.get("routing_key") or self.contract.queue)
+        queue = self._queue(request)
         told_of = {name: request.get(name) for name in ("task", "id", "retries", *KEPT_HEADERS)}
         worker, starts = str(request.hostname or ""), int(request.get("_starts") or 1)
         commit.discard()
@@ -262,6 +285,11 @@ def register(implementation: Implementation[Any, Any], app: "Celery", retries: R
     task.work = work.lane
 
 
+def _simple(request: Any) -> bool:
+    """Nothing hangs on it that only Celery can pass on."""
+    return not (request.callbacks or request.errbacks or request.chain or request.chord or request.group)
+
+
 def _retry(task: Any, ended: Exception, decision: Again) -> None:
     """Celery's retry, which raises its Retry when it is published. When it is not, Celery rejects the message, and the
     task is gone. So we hold the message until the broker takes the retry; if this process is killed meanwhile, the
@@ -276,7 +304,7 @@ def _retry(task: Any, ended: Exception, decision: Again) -> None:
                 raise task.retry(exc=ended, countdown=decision.delay_seconds, max_retries=NO_LIMIT)
             except Reject as exc:
                 reason: Any = exc.reason  # type: ignore[attr-defined]  # celery-types does not know it
-                if not (isinstance(reason, TRANSIENT) or refused_for_now(reason)):
+                if classify(reason) is not Kind.TRANSIENT:
                     return
                 wait = min(LONGEST_WAIT_SECONDS, 0.1 * 2.0 ** min(attempt, 10))
                 error = redact(str(reason))[:LONGEST_TEXT]
@@ -290,5 +318,6 @@ def _waited_seconds(request: Any, started: float) -> float | None:
     published = request.get(correlation.PUBLISHED_AT)
     if not isinstance(published, int | float):
         return None
-    due = datetime.fromisoformat(request.eta).timestamp() if request.eta else 0.0
+    due_at = request.get(DUE_AT) or request.eta
+    due = datetime.fromisoformat(due_at).timestamp() if isinstance(due_at, str) else 0.0
     return round(max(0.0, started - max(published, due)), 6)

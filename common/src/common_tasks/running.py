@@ -63,6 +63,7 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
         hostname=node_name(app.main),
         queues=_queues(app, settings),
         concurrency=settings.concurrency,
+        time_limit=settings.max_run_seconds,
         pool=_pool(app, settings),
         quiet=True,
         # Chatter between workers that nobody here listens to; each costs start-up time and a subscription.
@@ -83,7 +84,6 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
 def _pool(app: "Celery", settings: "WorkerSettings") -> str:
     """Threads are ours where the transport is: their bodies end in one step with their messages."""
     if settings.pool.value == "threads" and app.conf.broker_transport:
-        app.conf.broker_transport_options["max_run_seconds"] = settings.max_run_seconds
         return "common_tasks.transport.pool:TaskPool"
     return settings.pool.value
 

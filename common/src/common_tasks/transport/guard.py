@@ -31,11 +31,10 @@ class Guard:
         restore: Callable[[], Any],
         show: Callable[[Running], None],
         restore_seconds: float,
-        max_run_seconds: float,
     ) -> None:
         self._pool, self._committer = pool, committer
         self._restore, self._show = restore, show
-        self._restore_seconds, self._max_run_seconds = restore_seconds, max_run_seconds
+        self._restore_seconds = restore_seconds
         self._renew_seconds = committer.lease_us / 4e6
         self._renew_at = self._restore_at = 0.0
         self._told = False
@@ -90,8 +89,7 @@ class Guard:
             if running.soft_at is not None and now > running.soft_at:
                 running.soft_at = None
                 self._pool.interrupt(seat)
-            hard_at = running.hard_at or running.since + self._max_run_seconds
-            if now > hard_at:
+            if running.hard_at is not None and now > running.hard_at:
                 self._end(running, now)
 
     def _end(self, running: Running, now: float) -> None:

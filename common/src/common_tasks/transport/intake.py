@@ -65,7 +65,6 @@ class Intake:
             restore=self.restore,
             show=self._show,
             restore_seconds=min(5.0, max(0.5, self.options.lease_seconds / 12)),
-            max_run_seconds=self.options.max_run_seconds,
         )
         pool.guard = guard
         self.guard = guard
@@ -152,7 +151,8 @@ class Intake:
                 continue
             headers = job.message["headers"]
             if headers.get("eta"):
-                headers["eta"] = None  # the claim found it due by Redis's clock; this machine's may differ
+                # The claim found it due by Redis's clock; this machine's may differ.
+                headers["due_at"], headers["eta"] = headers["eta"], None
             self.celerys[job.tag] = str(headers.get("id"))
             self.channel.connection._deliver(job.message, queue_of(job.list_key))  # noqa: SLF001  kombu's own way in
 

@@ -70,8 +70,9 @@ def lane(task: Any, app: Any, consumer: Any, intake: Intake) -> Lane | None:
     count, total, active = state.total_count, state.all_total_count, state.active_requests
     finish, pool, starts, buckets = intake.committer.finish, intake.pool, intake.starts, consumer.task_buckets
     simple = getattr(backend, "success_meta", None)
-    hard, soft, ignores = task.time_limit, task.soft_time_limit, task.ignore_result
     assert pool is not None
+    hard, soft = task.time_limit or pool.hard_limit, task.soft_time_limit or pool.soft_limit
+    ignores = task.ignore_result
 
     def run_lane(job: Job) -> bool:
         message, tag = job.message, job.tag
@@ -89,7 +90,8 @@ def lane(task: Any, app: Any, consumer: Any, intake: Intake) -> Lane | None:
                 or (headers.get("expires") and expired(headers["expires"]))
             ):
                 return False
-            properties["delivery_info"]["routing_key"]
+            delivery_info = properties["delivery_info"]
+            delivery_info["priority"] = properties.get("priority")
         except (KeyError, TypeError, AttributeError):
             return False  # whoever looks at it there says what is wrong
         commit = Commit(tag, task_id)
@@ -113,7 +115,7 @@ def lane(task: Any, app: Any, consumer: Any, intake: Intake) -> Lane | None:
             is_eager=False,
             hostname=hostname,
             properties=properties,
-            delivery_info=properties["delivery_info"],
+            delivery_info=delivery_info,
             reply_to=properties.get("reply_to"),
             correlation_id=properties.get("correlation_id"),
             time_limit=limits[0],

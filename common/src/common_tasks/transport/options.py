@@ -11,8 +11,6 @@ class Options:
     queue_bound: int = 100_000  # messages of a queue, beyond which a publish is refused
     dead_letter_bound: int = 10_000  # dead letters of a queue, at which it is no longer claimed from
     max_starts: int = 5  # of a message whose workers died; then it is a dead letter
-    max_run_seconds: float = 300.0  # of a task without a time limit of its own
-    result_patience_seconds: float = 5.0  # for results that live elsewhere than the broker
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Options":

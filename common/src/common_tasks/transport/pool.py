@@ -89,6 +89,8 @@ class TaskPool(BasePool):  # type: ignore[misc]  # celery-types has no base
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.limit = max(1, int(self.limit or 1))
+        self.hard_limit = self.options.get("timeout")  # seconds, of tasks without one of their own
+        self.soft_limit = self.options.get("soft_timeout")
         self.seats: list[Seat] = []
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self.guard: Guard | None = None

@@ -1,4 +1,4 @@
--- Publish once: each message goes into its list, unless its id was published before or its queue is full. All are looked
+-- Publish once: each message goes into its list, unless its id was published before or its queue is full. All is looked
 -- at before anything is written; the first write is one that a full Redis refuses, so a refusal leaves nothing behind.
 --
 -- KEYS  1 list  2 due  3 the queue, and all its further lists: they are counted together
@@ -33,21 +33,37 @@ for m = 5, #ARGV, 4 do
 end
 if #new == 0 then return answers end
 
-local push = {}
-for i, m in ipairs(new) do push[i] = ARGV[m + 3] end
-if when > 0 then
-  for i, raw in ipairs(push) do redis.call('ZADD', due, ARGV[3], list .. '\n' .. raw) end
-else
-  redis.call('LPUSH', list, unpack(push))
-  answers[1] = waiting + #push
-end
-for _, m in ipairs(new) do
-  local id = ARGV[m]
-  if life > 0 then redis.call('SET', 'celery-once-' .. id, seen[id], 'PX', ARGV[2]) end
-  if ARGV[m + 2] ~= '' then redis.call('SET', 'celery-task-meta-' .. id, ARGV[m + 2], 'NX', 'PX', ARGV[4]) end
-end
 -- As kombu declares a queue, so that stock workers and monitors know it.
 local member = queue .. '\6\22\6\22' .. queue
 redis.call('SADD', '_kombu.binding.' .. queue, member)
 redis.call('SADD', '_kombu.binding_permanent.' .. queue, member)
+
+local push, written = {}, {}
+for i, m in ipairs(new) do
+  local once, result = 'celery-once-' .. ARGV[m], 'celery-task-meta-' .. ARGV[m]
+  if life > 0 then
+    redis.call('SET', once, seen[ARGV[m]], 'PX', ARGV[2])
+    written[#written + 1] = once
+  end
+  if ARGV[m + 2] ~= '' and redis.call('SET', result, ARGV[m + 2], 'NX', 'PX', ARGV[4]) then
+    written[#written + 1] = result
+  end
+  push[i] = ARGV[m + 3]
+end
+local done
+if when > 0 then
+  local entries = {}
+  for i, raw in ipairs(push) do
+    entries[2 * i - 1] = ARGV[3]
+    entries[2 * i] = list .. '\n' .. raw
+  end
+  done = redis.pcall('ZADD', due, unpack(entries))
+else
+  done = redis.pcall('LPUSH', list, unpack(push))
+  answers[1] = waiting + #push
+end
+if type(done) == 'table' and done.err then  -- by its access rules: nothing else is left that could refuse it
+  if #written > 0 then redis.call('DEL', unpack(written)) end
+  return done
+end
 return answers
