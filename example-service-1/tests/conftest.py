@@ -12,7 +12,7 @@ import pytest
 
 from common_tasks.schemas import OrderPayload
 from service1.api import create_app
-from service1.errors import BrokerUnavailable
+from service1.errors import BrokerUnavailable, idempotency_conflict
 from service1.orders import OrderState, OrderStatus
 
 with warnings.catch_warnings():
@@ -26,10 +26,16 @@ class FakeOrders:
     statuses: dict[UUID, OrderStatus] = field(default_factory=dict)
     problem: Exception | None = None
 
-    async def place(self, order: OrderPayload) -> None:
+    async def place(self, order: OrderPayload) -> bool:
         await self.check()
+        known = next((one for one in self.placed if one.order_id == order.order_id), None)
+        if known is not None:
+            if known.model_copy(update={"timestamp": order.timestamp}) != order:
+                raise idempotency_conflict()
+            return False
         self.placed.append(order)
         self.statuses[order.order_id] = OrderStatus(order_id=order.order_id, status=OrderState.PENDING)
+        return True
 
     async def find(self, order_id: UUID) -> OrderStatus | None:
         await self.check()

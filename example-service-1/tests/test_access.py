@@ -108,7 +108,7 @@ def test_metrics_count_by_route_not_by_path(client, orders, body):
     assert 3 == requests["GET", "/api/orders/{order_id}", "404"]
     assert 3 == requests["GET", "unknown", "404"]
     assert 3 == requests["other", "/health", "405"]
-    assert {"accepted": 1, "unavailable": 1, "unknown": 0} == {
+    assert {"accepted": 1, "repeated": 0, "conflict": 0, "full": 0, "unavailable": 1, "unknown": 0} == {
         one.labels["outcome"]: one.value for one in samples if one.name == "orders_total"
     }
     assert any(one.name == "process_resident_memory_bytes" for one in samples)

@@ -12,10 +12,9 @@ import pytest
 import redis
 
 from common_tasks.settings import CelerySettings
-from service1 import handlers, patience, results
+from service1 import handlers, results
 from service1.api import create_app
 from service1.handlers import BrokerOrders, broker_orders
-from service1.orders import OrderRequest
 
 pytestmark = pytest.mark.integration
 
@@ -29,16 +28,17 @@ class Shop:
     def __init__(self, http: httpx.AsyncClient, orders: BrokerOrders, body: dict[str, Any]) -> None:
         self.http, self.orders, self.body = http, orders, body
 
-    async def place(self) -> httpx.Response:
-        return await self.http.post(PATH, json=self.body)
+    async def place(self, key: str = "", **changes: Any) -> httpx.Response:
+        headers = {"Idempotency-Key": key} if key else {}
+        return await self.http.post(PATH, json=self.body | changes, headers=headers)
 
-    async def place_timed(self) -> tuple[int, float]:
+    async def timed(self) -> tuple[httpx.Response, float]:
         started = time.perf_counter()
-        return (await self.place()).status_code, time.perf_counter() - started
+        return await self.place(), time.perf_counter() - started
 
     async def crowd(self, size: int = 100) -> tuple[set[int], float]:
-        answers = await asyncio.gather(*(self.place_timed() for _ in range(size)))
-        return {status for status, _ in answers}, max(seconds for _, seconds in answers)
+        answers = await asyncio.gather(*(self.timed() for _ in range(size)))
+        return {answer.status_code for answer, _ in answers}, max(seconds for _, seconds in answers)
 
     async def ready_again(self) -> float:
         started = time.perf_counter()
@@ -167,25 +167,31 @@ def test_a_broker_that_was_never_there_is_found_when_it_comes(redis_to_break, te
 
 
 @pytest.mark.parametrize("warm", [True, False])
-def test_a_frozen_broker_hangs_nobody_and_nothing_is_half_accepted(redis_to_break, tell, warm):
+def test_a_frozen_broker_hangs_nobody_and_nobody_is_told_wrongly_that_nothing_was_accepted(redis_to_break, tell, warm):
     async def story(shop):
         if warm:
             await shop.crowd(20)
-        known = len(queued(redis_to_break)), len(markers(redis_to_break))
+        known = {one["headers"]["id"] for one in queued(redis_to_break)}
         redis_to_break.pause()
-        statuses, slowest = await shop.crowd()
+        answers = await asyncio.gather(*(shop.timed() for _ in range(100)))
         later, second = await shop.crowd()
         started = time.perf_counter()
         probes = [(await shop.http.get(path)).status_code for path in ("/ready", "/health", f"{PATH}/{uuid4()}")]
         probed = time.perf_counter() - started
         redis_to_break.resume()
 
-        assert ({503}, True) == (statuses, slowest < SOON)
+        assert ({503}, True) == ({one.status_code for one, _ in answers}, max(seconds for _, seconds in answers) < SOON)
         assert ({503}, True) == (later, second < 0.5)
         assert ([503, 200, 503], True) == (probes, probed < SOON)
 
         assert await shop.ready_again() < 2
-        assert known == (len(queued(redis_to_break)), len(markers(redis_to_break)))
+        told = [one.json() for one, _ in answers]
+        unknown = {one["order_id"] for one in told if one["error"] == "outcome_unknown"}
+        assert {"outcome_unknown", "broker_unavailable"} == {one["error"] for one in told}
+        assert handlers.PUBLISHING == len(unknown)  # the others had not been sent
+        waiting = {one["headers"]["id"] for one in queued(redis_to_break)}
+        assert known <= waiting <= known | unknown
+        assert {f"celery-task-meta-{one}".encode() for one in waiting} == set(markers(redis_to_break))
         assert 202 == (await shop.place()).status_code
 
     tell(redis_to_break.url, story)
@@ -209,7 +215,8 @@ def test_the_first_order_after_a_restart_is_accepted(redis_to_break, tell):
         (["CONFIG SET maxmemory 1"], "OOM"),
         (["CONFIG SET min-replicas-to-write 1"], "NOREPLICAS"),
         (["REPLICAOF 127.0.0.1 1"], "READONLY"),
-        (["ACL SETUSER default -set"], "NOPERM"),
+        (["ACL SETUSER default -evalsha"], "NOPERM"),
+        (["ACL SETUSER default -set"], "ERR"),  # what a script may not do has no word of its own
     ],
 )
 def test_a_broker_that_refuses_is_told_with_its_reason(redis_to_break, tell, commands, word):
@@ -257,74 +264,125 @@ def test_an_order_that_the_queue_refuses_is_not_known_either(redis_to_break, tel
     tell(redis_to_break.url, story)
 
 
-def test_an_order_whose_confirmation_never_comes_is_told_as_unknown_and_stays_known(redis_to_break, tell, monkeypatch):
-    sent: list[UUID] = []
-
+def test_a_confirmation_that_never_comes_is_told_as_unknown_and_the_same_key_settles_it(redis_to_break, tell):
     async def story(shop):
-        await shop.place()
-        publish = shop.orders._publish
-
-        def freeze_then_publish(order):
-            sent.append(order.order_id)
-            redis_to_break.pause()
-            publish(order)
-
-        monkeypatch.setattr(shop.orders, "_publish", freeze_then_publish)
-        started = time.perf_counter()
-        answer = await shop.place()
-        seconds = time.perf_counter() - started
-        monkeypatch.undo()
-        redis_to_break.resume()
-
-        assert (503, "outcome_unknown", str(sent[0])) == (
-            answer.status_code,
-            *(answer.json()[k] for k in ("error", "order_id")),
-        )
-        assert seconds < SOON
-        await shop.ready_again()
-        assert "pending" == (await shop.http.get(f"{PATH}/{sent[0]}")).json()["status"]
-
-    tell(redis_to_break.url, story)
-
-
-def test_a_thread_that_publishes_into_a_frozen_broker_is_free_again_soon(redis_to_break, tell, body):
-    async def story(shop):
-        await shop.place()
+        await shop.place()  # and there is an open connection, in which the next request waits
         redis_to_break.pause()
         started = time.perf_counter()
-        with pytest.raises(patience.FAILURES):
-            shop.orders._publish(OrderRequest(**body).payload())
+        answer = await shop.place("mine")
         seconds = time.perf_counter() - started
         redis_to_break.resume()
+        told = answer.json()
 
-        assert seconds < SOON
+        assert (503, "outcome_unknown", True) == (answer.status_code, told["error"], seconds < SOON)
+        assert "same Idempotency-Key" in told["message"]
+        await shop.ready_again()
+        again = await shop.place("mine")
+        assert (202, told["order_id"]) == (again.status_code, again.json()["order_id"])
+        assert [told["order_id"]] == [one["headers"]["id"] for one in queued(redis_to_break)][:-1]
+        assert "pending" == (await shop.http.get(f"{PATH}/{told['order_id']}")).json()["status"]
 
     tell(redis_to_break.url, story)
 
 
-def test_while_all_publishing_threads_are_stuck_others_hear_that_it_is_busy(redis_server, redis_url, tell, monkeypatch):
+def test_an_answer_that_gets_lost_once_is_asked_for_again(redis_server, redis_url, tell, line):
     async def story(shop):
         await shop.place()
-        publish, gate = shop.orders._publish, asyncio.Event()
-        loop = asyncio.get_running_loop()
+        line.lose_answers(1)
+        assert 202 == (await shop.place()).status_code
+        assert 2 == len(queued(redis_server)) == len(markers(redis_server))
 
-        def slow(order):
-            asyncio.run_coroutine_threadsafe(gate.wait(), loop).result()
-            publish(order)
+    tell(f"redis://127.0.0.1:{line.port}/0", story)
 
-        monkeypatch.setattr(shop.orders, "_publish", slow)
-        stuck = [asyncio.create_task(shop.place_timed()) for _ in range(handlers.PUBLISHERS)]
+
+def test_while_as_many_are_published_as_may_be_others_hear_that_it_is_busy(redis_server, redis_url, tell, monkeypatch):
+    async def story(shop):
+        await shop.place()
+        publish, gate = shop.orders._publisher.publish, asyncio.Event()
+
+        async def slow(message):
+            await gate.wait()
+            return await publish(message)
+
+        monkeypatch.setattr(shop.orders._publisher, "publish", slow)
+        stuck = [asyncio.create_task(shop.timed()) for _ in range(handlers.PUBLISHING)]
         await asyncio.sleep(0.1)
-        status, seconds = await shop.place_timed()
+        answer, seconds = await shop.timed()
         health = (await shop.http.get("/health")).status_code
         gate.set()
-        others = {answer[0] for answer in await asyncio.gather(*stuck)}
+        others = {one.status_code for one, _ in await asyncio.gather(*stuck)}
 
-        assert (503, True, 200) == (status, seconds < SOON, health)
-        assert {202} == others  # slow, but their message was on its way
-        assert 1 + handlers.PUBLISHERS == len(queued(redis_server)) == len(markers(redis_server))
+        assert (503, "broker_unavailable", True) == (answer.status_code, answer.json()["error"], seconds < SOON)
+        assert (200, {202}) == (health, others)
+        assert 1 + handlers.PUBLISHING == len(queued(redis_server)) == len(markers(redis_server))
 
     tell(redis_url, story)
+
+
+def test_a_hundred_times_the_same_at_once_is_one_order_and_one_answer(redis_server, redis_url, tell):
+    async def story(shop):
+        answers = await asyncio.gather(*(shop.place("of today") for _ in range(100)))
+        other = await shop.place("of today", total_amount="26.00")
+
+        assert {202} == {one.status_code for one in answers}
+        assert 1 == len({one.content for one in answers}) == len({one.headers["location"] for one in answers})
+        assert (409, "idempotency_conflict") == (other.status_code, other.json()["error"])
+        assert 1 == len(queued(redis_server)) == len(markers(redis_server))
+        counted = (await shop.http.get("/metrics")).text
+        assert 'orders_total{outcome="accepted"} 1.0' in counted
+        assert 'orders_total{outcome="repeated"} 99.0' in counted
+
+    tell(redis_url, story)
+
+
+def test_a_repeat_after_the_order_is_done_is_the_same_order_still(redis_server, redis_url, tell):
+    async def story(shop):
+        order_id = (await shop.place("k")).json()["order_id"]
+        with redis.Redis(port=redis_server.port, decode_responses=True) as client:
+            client.delete("orders")  # taken, and its outcome committed
+            mark = client.get(f"celery-once-{order_id}").removeprefix("queued:")
+            client.set(f"celery-once-{order_id}", f"done:{mark}")
+            client.set(results.key(UUID(order_id)), json.dumps({"status": "FAILURE", "result": None}))
+        again = await shop.place("k")
+
+        assert (202, order_id) == (again.status_code, again.json()["order_id"])
+        assert [] == queued(redis_server)
+        assert "failed" == (await shop.http.get(again.headers["location"])).json()["status"]
+
+    tell(redis_url, story)
+
+
+def test_above_the_bound_nothing_is_accepted_and_the_wait_is_an_honest_one(redis_server, redis_url, tell):
+    async def story(shop):
+        answers = [await shop.place() for _ in range(12)]
+        statuses = [one.status_code for one in answers]
+        assert [202] * 10 + [503] * 2 == statuses
+        full = answers[-1]
+        assert ("queue_full", True) == (full.json()["error"], 60 <= int(full.headers["retry-after"]) <= 75)
+        assert 10 == len(queued(redis_server)) == len(markers(redis_server))
+        assert 200 == (await shop.http.get("/ready")).status_code
+
+        with redis.Redis(port=redis_server.port) as client:
+            client.rpop("orders", 2)
+        assert 202 == (await shop.place()).status_code  # it is asked each time, not remembered
+
+    tell(redis_url, story, queue_bound=10)
+
+
+def test_the_wait_follows_the_rate_at_which_the_queue_drains(redis_server, redis_url, tell):
+    async def story(shop):
+        with redis.Redis(port=redis_server.port) as client:
+            deadline = time.monotonic() + 2.5
+            while time.monotonic() < deadline:  # 20 a second leave, and as many come
+                await asyncio.gather(*(shop.place() for _ in range(20)))
+                client.rpop("orders", 2)
+                await asyncio.sleep(0.1)
+        full = [one for one in await asyncio.gather(*(shop.place() for _ in range(20))) if one.status_code == 503]
+        assert full
+        # 0.2 × 100 of them, at up to 20 a second: a second, and what is added so that not all come back at once
+        assert {True} == {1 <= int(one.headers["retry-after"]) <= 4 for one in full}
+
+    tell(redis_url, story, queue_bound=100)
 
 
 def test_results_may_live_in_another_redis(redis_to_break, redis_url, tell):
@@ -336,3 +394,18 @@ def test_results_may_live_in_another_redis(redis_to_break, redis_url, tell):
         assert [503, 503] == [(await shop.place()).status_code, (await shop.http.get("/ready")).status_code]
 
     tell(redis_url, story, result_backend=redis_to_break.url)
+
+
+def test_what_the_queue_refuses_leaves_no_marker_in_the_other_redis_but_for_what_was_accepted(
+    redis_to_break, redis_server, redis_url, tell
+):
+    async def story(shop):
+        order_id = (await shop.place("k")).json()["order_id"]
+        refused = [await shop.place("k", customer_id="c-2"), await shop.place("other"), await shop.place()]
+        again = await shop.place("k")
+
+        assert ([409, 503, 503], 202) == ([one.status_code for one in refused], again.status_code)
+        assert [f"celery-task-meta-{order_id}".encode()] == markers(redis_to_break)
+        assert [] == markers(redis_server)
+
+    tell(redis_url, story, result_backend=redis_to_break.url, queue_bound=1)

@@ -29,7 +29,9 @@ def test_the_documented_example_is_accepted(client):
 def test_the_correlation_id_is_described_beside_what_else_a_request_takes(client):
     paths = schema(client)["paths"]
 
-    assert ["X-Correlation-ID"] == [one["name"] for one in paths["/api/orders"]["post"]["parameters"]]
+    assert ["X-Correlation-ID", "Idempotency-Key"] == [
+        one["name"] for one in paths["/api/orders"]["post"]["parameters"]
+    ]
     assert {"order_id", "X-Correlation-ID"} == {
         one["name"] for one in paths["/api/orders/{order_id}"]["get"]["parameters"]
     }
@@ -39,13 +41,14 @@ def test_every_error_is_described_with_its_shape(client):
     paths = schema(client)["paths"]
     place, find = paths["/api/orders"]["post"]["responses"], paths["/api/orders/{order_id}"]["get"]["responses"]
 
-    assert {"202", "400", "408", "413", "415", "422", "503"} == set(place)
+    assert {"202", "400", "408", "409", "413", "415", "422", "503"} == set(place)
     assert {"200", "404", "422", "503"} == set(find)
     for response in (*place.values(), *find.values()):
         reference = response["content"]["application/json"]["schema"]["$ref"]
         assert response["description"]
         assert reference.endswith(("ErrorBody", "OrderAccepted", "OrderStatus"))
     assert "Location" in place["202"]["headers"]
+    assert "Retry-After" in place["503"]["headers"]
 
 
 def test_real_errors_have_the_documented_shape(client, orders, body):

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 import structlog
 
-from service1.errors import OutcomeUnknown
+from service1.errors import OutcomeUnknown, QueueFull
 
 PATH = "/api/orders"
 
@@ -140,6 +140,69 @@ def test_an_unknown_outcome_is_told_as_such_with_the_id(client, orders, body):
     assert (503, "outcome_unknown") == (answer.status_code, answer.json()["error"])
     assert "0b9d1c1e-6f0a-4a52-9d53-6c1b7f2c8a11" == answer.json()["order_id"]
     assert "retry-after" in answer.headers
+
+
+def test_a_full_queue_says_how_long_to_wait(client, orders, body):
+    orders.problem = QueueFull(17.2)
+    answer = client.post(PATH, json=body)
+
+    assert (503, "queue_full", "18") == (answer.status_code, answer.json()["error"], answer.headers["retry-after"])
+    assert "18 s" in answer.json()["message"]
+
+
+def placed(client, body, key):
+    return client.post(
+        PATH, json=body, headers=[("Idempotency-Key", one) for one in (key if type(key) is list else [key])]
+    )
+
+
+def test_the_same_request_under_one_key_is_one_order_with_one_answer(client, orders, body):
+    answers = [placed(client, body, "order of Tuesday, no. 7") for _ in range(3)]
+
+    assert {202} == {one.status_code for one in answers}
+    assert 1 == len({one.content for one in answers}) == len({one.headers["location"] for one in answers})
+    assert 1 == len(orders.placed)
+
+
+def test_the_id_of_a_key_is_the_same_in_every_process_and_version(client, body):
+    assert "bdfb346d-b9b6-55c1-bd95-1dcf9946f7be" == placed(client, body, "k").json()["order_id"]
+
+
+def test_what_is_left_out_is_the_same_as_what_it_stands_for(client, orders, body):
+    placed(client, {**body, "priority": "NORMAL"}, "k")
+    del body["priority"]
+
+    assert 202 == placed(client, body, "k").status_code
+    assert 1 == len(orders.placed)
+
+
+def test_another_body_under_the_key_is_refused(client, orders, body):
+    placed(client, body, "k")
+    answer = placed(client, {**body, "total_amount": "25.01"}, "k")
+
+    assert (409, "idempotency_conflict") == (answer.status_code, answer.json()["error"])
+    assert 1 == len(orders.placed)
+
+
+def test_other_keys_and_none_are_other_orders(client, orders, body):
+    ids = {placed(client, body, key).json()["order_id"] for key in ("k", "K", "x" * 255)}
+    ids |= {client.post(PATH, json=body).json()["order_id"] for _ in range(2)}
+
+    assert 5 == len(ids) == len(orders.placed)
+
+
+@pytest.mark.parametrize("key", ["", "   ", "x" * 256, "a\tb", "caf\u00e9", "a\x7f", ["a", "a"], ["a", "b"]])
+def test_what_is_no_key_is_refused(client, orders, body, key):
+    key = [one.encode("latin-1") for one in key] if type(key) is list else key.encode("latin-1")
+    answer = placed(client, body, key)
+
+    assert (400, "invalid_idempotency_key") == (answer.status_code, answer.json()["error"])
+    assert [] == orders.placed
+
+
+def test_a_wrong_body_is_told_before_anything_is_remembered_of_its_key(client, body):
+    assert 422 == placed(client, {**body, "items": []}, "k").status_code
+    assert 202 == placed(client, body, "k").status_code
 
 
 def test_a_bug_is_answered_in_the_same_shape_and_tells_nothing(client, orders, body):

@@ -160,6 +160,18 @@ def test_a_full_redis_refuses_it_as_a_whole(redis_to_break: Any, due: int) -> No
         assert [1] * 100 == publish(client, *[message(str(n), due_us=due) for n in range(100)])[1:]
 
 
+@pytest.mark.parametrize(("denied", "due"), [("lpush", 0), ("set", 0), ("sadd", 0), ("zadd", 4_000_000_000_000_000)])
+def test_who_may_not_write_everything_writes_nothing(redis_to_break: Any, denied: str, due: int) -> None:
+    with redis.Redis(port=redis_to_break.port) as client:
+        publish(client, message("before"))
+        client.set("celery-task-meta-1", "kept")
+        before = everything(client)
+        client.execute_command("ACL", "SETUSER", "default", f"-{denied}")
+        with pytest.raises(redis.ResponseError):  # each server has other words for it
+            publish(client, *[message(str(n), due_us=due, marker=b"m") for n in range(3)])
+        assert before == everything(client)
+
+
 def test_with_hardly_any_room_it_is_all_or_nothing(redis_to_break: Any) -> None:
     raw = b"x" * 1_900
     messages = [message(str(n), raw=raw, marker=raw) for n in range(500)]

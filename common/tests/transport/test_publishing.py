@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
-from common.tests.transport.conftest import Line, impatient
+from common.tests.transport.conftest import impatient
 from kombu.exceptions import OperationalError
 
 from common_tasks.errors import Conflict, NotPublished, OutcomeUnknown, PublishError, QueueFull, TransientError
@@ -64,14 +64,14 @@ def test_a_repeat_is_told_and_changes_nothing(publish: Publish, raw_client: redi
 
 
 @both
-def test_an_answer_that_is_lost_is_asked_for_again(publish: Publish, raw_client: redis.Redis, line: Line) -> None:
+def test_an_answer_that_is_lost_is_asked_for_again(publish: Publish, raw_client: redis.Redis, line: Any) -> None:
     line.lose_answers(2)
     assert publish(impatient(line.port), message("a"))
     assert 1 == len(queued(raw_client))
 
 
 @both
-def test_a_request_that_is_lost_is_made_again(publish: Publish, raw_client: redis.Redis, line: Line) -> None:
+def test_a_request_that_is_lost_is_made_again(publish: Publish, raw_client: redis.Redis, line: Any) -> None:
     line.lose_requests(2)
     assert publish(impatient(line.port), message("a"))
     assert 1 == len(queued(raw_client))
@@ -80,7 +80,7 @@ def test_a_request_that_is_lost_is_made_again(publish: Publish, raw_client: redi
 @both
 @pytest.mark.parametrize("arrives", [True, False])
 def test_who_hears_nothing_at_all_says_so_and_may_repeat(
-    publish: Publish, arrives: bool, raw_client: redis.Redis, line: Line
+    publish: Publish, arrives: bool, raw_client: redis.Redis, line: Any
 ) -> None:
     (line.lose_answers if arrives else line.lose_requests)(3)
     with pytest.raises(OutcomeUnknown, match=r"^no answer, task a may be published or not: ") as caught:
@@ -133,7 +133,15 @@ def test_a_full_redis_refuses_at_once(publish: Publish, redis_to_break: Any) -> 
     assert publish(client, message("a"))
 
 
-def test_a_refusal_after_silence_leaves_it_unknown(raw_client: redis.Redis, line: Line) -> None:
+@both
+def test_a_redis_that_wants_a_password_says_so(publish: Publish, redis_to_break: Any) -> None:
+    with redis.Redis(port=redis_to_break.port) as client:
+        client.config_set("requirepass", "hunter2")
+        with pytest.raises(NotPublished, match="NOAUTH: it wants a password"):
+            publish(redis.Redis(port=redis_to_break.port), message("a"))
+
+
+def test_a_refusal_after_silence_leaves_it_unknown(raw_client: redis.Redis, line: Any) -> None:
     seen: list[bytes] = []
 
     def second_is_refused(piece: bytes) -> bytes | str:
@@ -233,7 +241,7 @@ def test_when_the_queue_gets_full_midway_it_is_told_which_are_in_it(raw_client: 
     assert 700 == len(queued(raw_client))
 
 
-def test_when_the_line_falls_silent_midway_it_is_told_which_are_unknown(raw_client: redis.Redis, line: Line) -> None:
+def test_when_the_line_falls_silent_midway_it_is_told_which_are_unknown(raw_client: redis.Redis, line: Any) -> None:
     ids = [str(number) for number in range(1_500)]
     calls: list[str] = []
 

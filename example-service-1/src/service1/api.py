@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from service1 import idempotency
 from service1.access import ACCEPTED, Access, internal_error
-from service1.errors import ApiError, BrokerUnavailable, ErrorBody, OutcomeUnknown, invalid_request
+from service1.errors import ApiError, BrokerUnavailable, ErrorBody, invalid_request
 from service1.handlers import Orders
 from service1.limits import BodyLimit
 from service1.metrics import Metrics
@@ -24,12 +25,14 @@ VERSION = "0.1.0"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 PLACE_ERRORS = {
-    400: "The body is not JSON.",
+    400: "The body is not JSON, or the Idempotency-Key is not one.",
+    409: "Another order was placed under this Idempotency-Key.",
     408: "The body did not arrive in time.",
     413: "The body is larger than 64 KiB.",
     415: "The body is not declared to be JSON.",
     422: "Fields are missing, unknown or wrong; each is named.",
-    503: "The broker does not answer, or refuses. Nothing was accepted, unless the error is `outcome_unknown`.",
+    503: "The broker does not answer, or refuses, or too many orders wait (`queue_full`). Nothing was accepted, unless "
+    "the error is `outcome_unknown`: then the same request with the same Idempotency-Key settles it.",
 }
 FIND_ERRORS = {404: "There is no such order.", 422: "The id is not a UUID.", 503: "The broker does not answer."}
 
@@ -42,6 +45,16 @@ CORRELATION_ID = {
     "description": "Goes into the logs and messages of everything that this request causes, and comes back in the "
     "response. Without one, or with one that does not look like this, a new one is made.",
 }
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": idempotency.PATTERN},
+    "description": "A name for this order that the client makes up, such as a random UUID, and gives again with every "
+    "repeat: the same request is one order then and gets one answer, however often and however many at once it is "
+    "sent, for 24 hours. Another body under the same key is refused. Keys are shared by all clients.",
+}
+RETRY_AFTER = {"description": "Seconds after which there should be room, or an answer.", "schema": {"type": "integer"}}
 
 
 class Alive(BaseModel):
@@ -64,22 +77,26 @@ def create_app(orders: Orders, close: Callable[[], Awaitable[None]] | None = Non
     @api.post(
         "/api/orders",
         status_code=HTTPStatus.ACCEPTED,
-        responses={202: {"headers": {"Location": LOCATION}}, **_described(PLACE_ERRORS)},
+        responses={
+            202: {"headers": {"Location": LOCATION}},
+            **_described(PLACE_ERRORS),
+            503: {**_described(PLACE_ERRORS)[503], "headers": {"Retry-After": RETRY_AFTER}},
+        },
         summary="Place an order",
         openapi_extra={
-            "parameters": [CORRELATION_ID],
+            "parameters": [CORRELATION_ID, IDEMPOTENCY_KEY],
             "requestBody": {"content": {"application/json": {"example": EXAMPLE}}},
         },
     )
-    async def place_order(order: OrderRequest, response: Response) -> OrderAccepted:
+    async def place_order(order: OrderRequest, request: Request, response: Response) -> OrderAccepted:
         """The order is accepted once the broker has confirmed it. `Location` says where to look how far it is."""
-        payload = order.payload()
+        payload = order.payload(idempotency.key(request.headers.getlist("idempotency-key")))
         try:
-            await orders.place(payload)
-        except BrokerUnavailable as exc:
-            metrics.order("unknown" if isinstance(exc, OutcomeUnknown) else "unavailable")
+            new = await orders.place(payload)
+        except (BrokerUnavailable, ApiError) as exc:
+            metrics.order(exc.outcome if isinstance(exc, BrokerUnavailable) else "conflict")
             raise
-        metrics.order("accepted")
+        metrics.order("accepted" if new else "repeated")
         response.headers["Location"] = f"/api/orders/{payload.order_id}"
         return OrderAccepted(order_id=payload.order_id, task_id=payload.task_id)
 

@@ -3,10 +3,12 @@
 Exception
 ├── ApiError              an answer that is not a success
 └── BrokerUnavailable     nothing was accepted; the same request may work later
+    ├── QueueFull         the broker is fine, its queue is at its bound
     └── OutcomeUnknown    the broker fell silent in the very moment of the hand-over
 """
 
 import json
+import math
 import random
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -67,7 +69,7 @@ class ApiError(Exception):
 class BrokerUnavailable(Exception):
     """Nothing was accepted."""
 
-    code = "broker_unavailable"
+    code, outcome = "broker_unavailable", "unavailable"
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -78,10 +80,27 @@ class BrokerUnavailable(Exception):
         return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, self.code, message, headers=retry_later())
 
 
+class QueueFull(BrokerUnavailable):
+    """More orders wait than may."""
+
+    code, outcome = "queue_full", "full"
+
+    def __init__(self, retry_after_seconds: float | None) -> None:
+        super().__init__("has no room for it")
+        self.seconds = math.ceil(retry_after_seconds or 0) or 1
+
+    def answer(self) -> ApiError:
+        message = (
+            f"Too many orders wait to be worked on. Nothing was accepted; send the request again in {self.seconds} s."
+        )
+        headers = {"Retry-After": str(self.seconds)}
+        return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, self.code, message, headers=headers)
+
+
 class OutcomeUnknown(BrokerUnavailable):
     """The order may have been accepted: its message was sent and never confirmed."""
 
-    code = "outcome_unknown"
+    code, outcome = "outcome_unknown", "unknown"
 
     def __init__(self, reason: str, order_id: str) -> None:
         super().__init__(reason)
@@ -90,11 +109,19 @@ class OutcomeUnknown(BrokerUnavailable):
     def answer(self) -> ApiError:
         message = (
             f"The broker {self.reason} while it was given this order, which may have been accepted or not. "
-            f"GET /api/orders/{self.order_id} tells once it is worked on; sending it again makes a second order."
+            "Send the request again with the same Idempotency-Key: then it is one order, whatever became of this one. "
+            f"Without a key, GET /api/orders/{self.order_id} tells; sending it again would make a second order."
         )
         return ApiError(
             HTTPStatus.SERVICE_UNAVAILABLE, self.code, message, order_id=self.order_id, headers=retry_later()
         )
+
+
+def idempotency_conflict() -> ApiError:
+    message = (
+        "Another order was placed under this Idempotency-Key. Nothing was accepted; take a new key for a new order."
+    )
+    return ApiError(HTTPStatus.CONFLICT, "idempotency_conflict", message)
 
 
 def retry_later() -> dict[str, str]:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import redis.exceptions
 
+from common_tasks.transport.settling import unauthenticated
+
 SILENT = "does not answer"
 UNREACHABLE = "cannot be reached"
 
@@ -21,7 +23,7 @@ def reason(error: BaseException) -> str:
     for one in chain(error):
         if isinstance(one, redis.exceptions.TimeoutError | TimeoutError):
             return SILENT
-        if isinstance(one, redis.exceptions.AuthenticationError):
+        if isinstance(one, redis.exceptions.RedisError) and unauthenticated(one):
             return "refuses our credentials"
         if isinstance(one, redis.exceptions.ResponseError | redis.exceptions.BusyLoadingError):
             return f"refuses commands ({_refusal(one)})"

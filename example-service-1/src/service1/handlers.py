@@ -1,29 +1,35 @@
 """The publishers: an order goes to the broker, or nothing of it does."""
 
-import contextvars
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+import asyncio
+from typing import Protocol
 from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
 
+from common_tasks import errors as publishing
 from common_tasks.celery_app import make_app
 from common_tasks.contract import Contract
+from common_tasks.messages import tell
 from common_tasks.schemas import OrderPayload, OrderResult
 from common_tasks.settings import CelerySettings
 from common_tasks.tasks import process_order
-from service1 import faults
+from common_tasks.transport.outgoing import Outgoing
+from common_tasks.transport.publishing import AsyncPublisher
+from common_tasks.transport.settling import Patience
+from service1 import faults, results
 from service1.availability import Availability
-from service1.errors import BrokerUnavailable, OutcomeUnknown
+from service1.errors import BrokerUnavailable, OutcomeUnknown, QueueFull, idempotency_conflict
 from service1.orders import SERVICE, OrderStatus
-from service1.patience import FAILURES, GRACE_SECONDS, PATIENCE_SECONDS, done, within
-from service1.redisclient import connect
+from service1.patience import ATTEMPT_SECONDS, FAILURES, PATIENCE_SECONDS, within
+from service1.redisclient import CONNECTIONS, connect
 from service1.store import Store
 
-# Publishing is a few calls into Celery that hold the interpreter's lock; more threads only wait for each other.
-PUBLISHERS = 4
+# Publishing at the same time; the rest of the connections are for those who ask. When Redis falls silent, these are the
+# orders of which nobody knows whether they were accepted; all others certainly were not.
+PUBLISHING = CONNECTIONS // 2
+# An answer that got lost is asked for once more.
+TWICE = Patience(attempts=2)
 
 log = structlog.get_logger("service1.handlers")
 
@@ -31,8 +37,9 @@ log = structlog.get_logger("service1.handlers")
 class Orders(Protocol):
     """What the API needs."""
 
-    async def place(self, order: OrderPayload) -> None:
-        """Returns once the broker has confirmed; raises BrokerUnavailable when nothing was accepted."""
+    async def place(self, order: OrderPayload) -> bool:
+        """Returns once the broker has it; False: it had it before. Raises BrokerUnavailable when nothing was accepted,
+        ApiError when another order has its id."""
 
     async def find(self, order_id: UUID) -> OrderStatus | None:
         """How far it is; none if there is no such order."""
@@ -44,27 +51,31 @@ class Orders(Protocol):
 class BrokerOrders:
     """Orders that travel through the broker."""
 
-    def __init__(self, broker: Redis, store: Store, publish: Callable[[OrderPayload], Any]) -> None:
-        self._clients = {broker, store.client}  # one, where broker and results share it
+    def __init__(
+        self, broker: Redis, store: Store, publisher: AsyncPublisher, contract: Contract[OrderPayload, OrderResult]
+    ) -> None:
+        self._clients = {broker, store.client}
+        self._apart = broker is not store.client  # else an order and its marker are one step
         self._store = store
-        self._publish = publish
-        self._threads = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publish")
+        self._publisher = publisher
+        self._contract = contract
+        self._free = asyncio.Semaphore(PUBLISHING)
         self._availability = Availability(self._ping, store.remove_leftovers)
 
-    async def place(self, order: OrderPayload) -> None:
+    async def place(self, order: OrderPayload) -> bool:
         self._availability.check()
-        # First the marker: where the broker is dead, paused or full, this fails, and no order has left the house.
+        message = self._contract.message(order, b"" if self._apart else results.marker(order.task_id))
+        marked = self._apart and await self._mark(order.task_id)
         try:
-            await self._store.mark(order.task_id)
-        except FAILURES as exc:
-            raise self._lost(exc) from exc
-        try:
-            await self._hand_over(order)
+            new = await self._hand_over(message)
         except OutcomeUnknown:
             raise  # the order may be in the queue: its marker stays
-        except BrokerUnavailable:
-            await self._store.unmark(order.task_id)
+        except Exception:
+            if marked:
+                await self._store.unmark(order.task_id)
             raise
+        tell(message, new=new)
+        return new
 
     async def find(self, order_id: UUID) -> OrderStatus | None:
         self._availability.check()
@@ -82,25 +93,35 @@ class BrokerOrders:
 
     async def close(self) -> None:
         await self._availability.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
         for client in self._clients:
             await client.aclose()
 
-    async def _hand_over(self, order: OrderPayload) -> None:
-        context = contextvars.copy_context()  # the correlation id goes along
-        job = self._threads.submit(context.run, self._send, order)
+    async def _mark(self, order_id: UUID) -> bool:
         try:
-            await _sent(job)
+            return await self._store.mark(order_id)
         except FAILURES as exc:
-            lost = self._lost(exc)
-            if faults.not_executed(exc):
-                raise lost from exc
-            log.error("order.outcome_unknown", task_id=str(order.task_id), reason=lost.reason)
-            raise OutcomeUnknown(lost.reason, str(order.task_id)) from exc
+            raise self._lost(exc) from exc
 
-    def _send(self, order: OrderPayload) -> None:
-        self._availability.check()  # it may have got lost while this order waited for a thread
-        self._publish(order)
+    async def _hand_over(self, message: Outgoing) -> bool:
+        try:
+            await within(PATIENCE_SECONDS, self._free.acquire())
+        except TimeoutError:
+            raise BrokerUnavailable("is too busy to take it in time") from None
+        try:
+            self._availability.check()  # it may have got lost while this order waited
+            return await self._publisher.publish(message)
+        except publishing.QueueFull as exc:
+            raise QueueFull(exc.retry_after_seconds) from exc
+        except publishing.Conflict as exc:
+            raise idempotency_conflict() from exc
+        except publishing.OutcomeUnknown as exc:
+            lost = self._lost(exc)
+            log.error("order.outcome_unknown", task_id=message.task_id, reason=lost.reason)
+            raise OutcomeUnknown(lost.reason, message.task_id) from exc
+        except publishing.NotPublished as exc:
+            raise self._lost(exc) from exc
+        finally:
+            self._free.release()
 
     async def _ping(self) -> None:
         for client in self._clients:
@@ -113,32 +134,12 @@ class BrokerOrders:
         return BrokerUnavailable(reason)
 
 
-async def _sent(job: Future[None]) -> None:
-    """Returns when the broker has the message."""
-    try:
-        await done(job, PATIENCE_SECONDS)
-    except TimeoutError:
-        if job.done():
-            raise
-        if job.cancel():  # no thread was free for it
-            raise BrokerUnavailable("is too busy to take it in time") from None
-        await done(job, GRACE_SECONDS)
-
-
 def broker_orders(settings: CelerySettings) -> BrokerOrders:
     """Orders for this environment; connects with the first use."""
-    app = make_app(SERVICE, settings, patience_seconds=PATIENCE_SECONDS)
-    contract = process_order.bind(app)
-    load(contract)
+    contract = process_order.bind(make_app(SERVICE, settings))
+    assert contract.payload_adapter is not None  # made now: the first order should not have to wait for it
     broker = connect(settings.broker_url, PATIENCE_SECONDS)
     one_redis = settings.results_url == settings.broker_url
-    results = broker if one_redis else connect(settings.results_url, PATIENCE_SECONDS)
-    return BrokerOrders(broker, Store(results), contract.apply_async)
-
-
-def load(contract: Contract[OrderPayload, OrderResult]) -> None:
-    """What Celery puts off until the first message; the first order should not have to wait for it."""
-    app = contract.app
-    app.finalize()
-    parts = (app.backend, app.amqp.producer_pool, app.connection_for_write().transport, contract.payload_adapter)
-    assert all(part is not None for part in parts)
+    results_client = broker if one_redis else connect(settings.results_url, PATIENCE_SECONDS)
+    publisher = AsyncPublisher(broker, settings.queue_bound, TWICE, attempt_seconds=ATTEMPT_SECONDS)
+    return BrokerOrders(broker, Store(results_client), publisher, contract)

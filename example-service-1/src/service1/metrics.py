@@ -5,6 +5,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)  # 2 s: the longest that a caller may wait
 
+OUTCOMES = ("accepted", "repeated", "conflict", "full", "unavailable", "unknown")
+
 
 class Metrics:
     """One registry for one application, so that tests can have many."""
@@ -23,7 +25,7 @@ class Metrics:
             registry=self._registry,
         )
         self._orders = Counter("orders", "Orders by what became of them.", ["outcome"], registry=self._registry)
-        for outcome in ("accepted", "unavailable", "unknown"):
+        for outcome in OUTCOMES:
             self._orders.labels(outcome)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:

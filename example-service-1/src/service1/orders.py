@@ -1,7 +1,7 @@
 """An order as the outside sees it: what is sent in, what comes back, how far it is."""
 
 from enum import StrEnum
-from uuid import UUID
+from uuid import UUID, uuid4, uuid5
 
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 from common_tasks.schemas import Identifier, Model, Money, OrderItem, OrderPayload, OrderResult, Priority
 
 SERVICE = "service1"
+KEYS = UUID("5f2b6c1e-93a4-4d0b-8a57-2f6de0c41b98")  # the namespace of idempotency keys: never to be changed
 
 EXAMPLE: JsonDict = {
     "customer_id": "c-1",
@@ -38,8 +39,10 @@ class OrderRequest(Model):
     )
     priority: Priority = Priority.NORMAL
 
-    def payload(self) -> OrderPayload:
+    def payload(self, idempotency_key: str | None = None) -> OrderPayload:
+        """The same id for the same key, so that a repeat is the same piece of work."""
         return OrderPayload(
+            order_id=uuid5(KEYS, idempotency_key) if idempotency_key else uuid4(),
             source_service=SERVICE,
             customer_id=self.customer_id,
             items=self.items,

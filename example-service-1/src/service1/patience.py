@@ -2,31 +2,23 @@
 
 import asyncio
 from collections.abc import Awaitable
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import redis.exceptions
-from kombu.exceptions import KombuError
 
 T = TypeVar("T")
 
-# A wait for the marker, a wait for the message, and a short one for a message that is on its way by then, or for taking
-# the marker back: 1.4 s at most, which leaves a busy machine time for itself.
+# A wait for one's turn and two attempts to publish: 1.4 s, which leaves a busy machine time for itself. Where results
+# live elsewhere, the marker comes before; at worst that is half a second more.
 PATIENCE_SECONDS = 0.5
-GRACE_SECONDS = 0.4
+ATTEMPT_SECONDS = 0.45
+GRACE_SECONDS = 0.3
 
-# All that can be raised because the broker, or the way to it, is not what it should be.
-FAILURES = (redis.exceptions.RedisError, KombuError, OSError, TimeoutError)
+# All that can be raised because Redis, or the way to it, is not what it should be.
+FAILURES = (redis.exceptions.RedisError, OSError)
 
 
 async def within(seconds: float, answer: Awaitable[T]) -> T:
     # Over redis-py's own time-outs: those hold for one read each, this for connecting, greeting and asking.
     async with asyncio.timeout(seconds):
         return await answer
-
-
-async def done(job: Future[Any], seconds: float) -> None:
-    """Wait for a thread, without cancelling what it does."""
-    watched = asyncio.wrap_future(job)
-    watched.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody may be left to hear of it
-    await within(seconds, asyncio.shield(watched))

@@ -1,7 +1,7 @@
 """What Celery stores about a task, read as the status of an order.
 
-An entry is there from before the order is published (our marker: PENDING) until long after it is done, so that an id
-without an entry is an unknown order, not one that is pending for ever.
+An entry is there from the moment the order is published (our marker: PENDING) until long after it is done, so that an
+id without an entry is an unknown order, not one that is pending for ever.
 """
 
 import json
@@ -11,10 +11,10 @@ from uuid import UUID
 import pydantic
 
 from common_tasks.schemas import OrderResult
+from common_tasks.transport.outgoing import MARKER_MS
 from service1.orders import Failure, OrderState, OrderStatus
 
-# Longer than any backlog should take; the worker's first entry replaces the marker, with Celery's own result_expires.
-MARKER_SECONDS = 7 * 24 * 3600
+MARKER_SECONDS = MARKER_MS // 1000
 
 STATES = {
     "PENDING": OrderState.PENDING,

@@ -13,16 +13,16 @@ from service1.patience import FAILURES, GRACE_SECONDS, PATIENCE_SECONDS, within
 class Store:
     def __init__(self, client: Redis) -> None:
         self.client = client
-        # Markers that may yet appear, of orders that were not accepted: a broker that was paused does what it was told
-        # when it wakes up.
+        # Where results live apart from the broker: markers that may yet appear, of orders that were not accepted. A
+        # Redis that was paused does what it was told when it wakes up.
         self._leftovers: deque[UUID] = deque(maxlen=10_000)
 
-    async def mark(self, order_id: UUID) -> None:
-        """From here on the order is known: pending."""
+    async def mark(self, order_id: UUID) -> bool:
+        """From here on the order is known: pending. False: it was known before."""
         marker = results.marker(order_id)
         try:
             set_once = self.client.set(results.key(order_id), marker, nx=True, ex=results.MARKER_SECONDS)
-            await within(PATIENCE_SECONDS, set_once)
+            return bool(await within(PATIENCE_SECONDS, set_once))
         except FAILURES as exc:
             if not faults.not_executed(exc):
                 self._leftovers.append(order_id)

@@ -53,7 +53,7 @@ class Call:
             return pause
         ids = tuple(message.task_id for message in self._chunk)
         what = f"task {ids[0]}" if len(ids) == 1 else f"{len(ids):,} tasks"
-        why = redact(str(error)) or type(error).__name__
+        why = "NOAUTH: it wants a password" if unauthenticated(error) else redact(str(error)) or type(error).__name__
         if self._in_doubt:
             raise OutcomeUnknown(f"no answer, {what} may be published or not: {why}", Published(unknown=ids)) from error
         raise NotPublished(f"{what} not published: {why}", Published(refused=ids)) from error
@@ -107,3 +107,8 @@ def certain(error: BaseException) -> bool:
     while seen is not None and not isinstance(seen, CERTAIN):
         seen = seen.__cause__ or seen.__context__
     return seen is not None
+
+
+def unauthenticated(error: BaseException) -> bool:
+    """Whether we did not sign in. What is longer than ten words, Redis does not even read of a stranger."""
+    return isinstance(error, refusals.AuthenticationError) or "unauthenticated" in str(error)
