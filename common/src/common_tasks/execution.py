@@ -216,7 +216,8 @@ class Work:
             )
             if opened is not None and _simple(request):
                 self._come_back(decision, request, opened)
-                raise Retry(exc=ended, when=decision.delay_seconds) from None
+                when: Any = decision.delay_seconds
+                raise Retry(exc=ended, when=when) from None
             _retry(self.task, ended, decision)
         expected = isinstance(
             error, TaskError

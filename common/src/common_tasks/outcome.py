@@ -14,8 +14,18 @@ P = TypeVar("P", bound=TaskPayload)
 # Effect -> how few words may follow the key. Each of them can be looked at before it is applied, so that an outcome is
 # never half applied.
 EFFECTS = {
-    **{"SET": 1, "DEL": 0, "INCRBY": 1, "HSET": 2, "HDEL": 1, "HINCRBY": 2, "SADD": 1, "SREM": 1},
-    **{"LPUSH": 1, "RPUSH": 1, "ZADD": 2, "XADD": 3},
+    "SET": 1,
+    "DEL": 0,
+    "INCRBY": 1,
+    "HSET": 2,
+    "HDEL": 1,
+    "HINCRBY": 2,
+    "SADD": 1,
+    "SREM": 1,
+    "LPUSH": 1,
+    "RPUSH": 1,
+    "ZADD": 2,
+    "XADD": 3,
 }
 PAIRED = {"HSET", "ZADD"}  # field and value, score and member
 

@@ -46,6 +46,13 @@ class Results(RedisBackend):
     talks to Redis from its __del__, when Redis may long be gone. And a Redis that is full, or refuses for another
     passing reason, counts like one that is away."""
 
+    if TYPE_CHECKING:  # celery-types knows little of what is inherited
+        app: Any
+        expires: Any
+        serializer: str
+        compression: str | None
+        _get_result_meta: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._clock = _Clock()
@@ -77,7 +84,9 @@ class Results(RedisBackend):
         if commit is None or task_id != commit.task_id or state not in ENDS:  # PROGRESS is to be seen while it runs
             if commit is not None and state == states.STARTED:
                 return result  # the guard shows it, if it runs for long
-            return super()._store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
+            return super()._store_result(  # type: ignore[misc]  # the same
+                task_id, result, state, traceback=traceback, request=request, **kwargs
+            )
         if not self.shared:
             return self._store_elsewhere(task_id, result, state, traceback, request)
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
@@ -107,7 +116,7 @@ class Results(RedisBackend):
                 emit("result.not_stored", level=logging.ERROR, task_id=task_id, error=str(exc))
             return result
 
-    def _once(self, key: bytes, value: Any) -> None:
+    def _once(self, key: Any, value: Any) -> None:
         with self.client.pipeline() as pipe:
             if self.expires_seconds:
                 pipe.setex(key, self.expires_seconds, value)
@@ -121,9 +130,9 @@ class Results(RedisBackend):
         """0: results are kept for ever."""
         return int(self.expires or 0)
 
-    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> Any:
+    def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> None:
         with closed():
-            return super().on_chord_part_return(request, state, result, **kwargs)
+            super().on_chord_part_return(request, state, result, *args, **kwargs)
 
     @property
     def success_meta(self) -> Any:
@@ -132,7 +141,8 @@ class Results(RedisBackend):
         conf = self.app.conf
         if not self.shared or self.serializer != "json" or self.compression or conf.result_extended:
             return None
-        prefix = bytes(self.get_key_for_task("x"))[:-1].decode()
+        key: Any = self.get_key_for_task("x")
+        prefix = key[:-1].decode()
         seconds, clock, encode = self.expires_seconds, self._clock, self.encode
 
         def write(commit: "Commit", headers: dict[str, Any], value: Any, is_json: bool) -> None:
@@ -151,9 +161,9 @@ class Results(RedisBackend):
 
         return write
 
-    def started_meta(self, task_id: str, hostname: str) -> tuple[bytes, bytes, int]:
+    def started_meta(self, task_id: str, hostname: str) -> tuple[Any, bytes, int]:
         """Key, value and life (s) of the entry of a task that runs."""
-        meta = {
+        meta: dict[str, Any] = {
             "status": states.STARTED,
             "result": {"pid": os.getpid(), "hostname": hostname},
             "traceback": None,

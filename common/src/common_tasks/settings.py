@@ -16,9 +16,9 @@ SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
 BAD_PORT = "its port must be a number from 1 to 65535"
 
 # Of kombu's own transport, and of stock workers beside ours. It renews nothing: a message goes to somebody else when it
-# was not acknowledged in this time, whether it runs or waits for its due time. So it is longer than the longest countdown
-# of ours (a retry waits 60 s at most) plus the longest run (14 minutes are left for it); and it is how long a killed
-# stock worker's messages stay away.
+# was not acknowledged in this time, whether it runs or waits for its due time. So it is longer than the longest
+# countdown of ours (a retry waits 60 s at most) plus the longest run (14 minutes are left for it); and it is how long a
+# killed stock worker's messages stay away.
 VISIBILITY_TIMEOUT_SECONDS = 900
 SHORTEST_VISIBILITY_SECONDS = 120
 

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from common_tasks.transport.intake import Intake
 
 
-class QoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu has no types
+class QoS(kombu_redis.QoS):
     """What is taken and not acknowledged."""
+
+    channel: Any
 
     def can_consume(self) -> bool:
         intake = self.channel.intake
@@ -67,7 +69,7 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu has no types
 class ChannelMixin:
     """Over kombu's channel, or its channel for Sentinel."""
 
-    QoS = QoS
+    QoS: Any = QoS
     intake: "Intake | None" = None
 
     if TYPE_CHECKING:
@@ -86,7 +88,8 @@ class ChannelMixin:
         super().__init__(*args, **kwargs)
         if self.global_keyprefix:
             raise ChannelError(
-                "global_keyprefix: claims and outcomes do not know it; use a database of its own, or CELERY_TRANSPORT=stock"
+                "global_keyprefix: claims and outcomes do not know it; "
+                "use a database of its own, or CELERY_TRANSPORT=stock"
             )
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
@@ -192,15 +195,17 @@ def _capture(commit: Commit, list_key: str, message: dict[str, Any]) -> None:
     commit.add_child(list_key, dumps(message))
 
 
-class Channel(ChannelMixin, kombu_redis.Channel):  # type: ignore[misc]
+class Channel(ChannelMixin, kombu_redis.Channel):
     """Over one Redis."""
 
 
-class SentinelChannel(ChannelMixin, kombu_redis.SentinelChannel):  # type: ignore[misc]
+class SentinelChannel(ChannelMixin, kombu_redis.SentinelChannel):
     """Over a Redis that Sentinel names."""
 
 
-class Poller(kombu_redis.MultiChannelPoller):  # type: ignore[misc]
+class Poller(kombu_redis.MultiChannelPoller):
+    _channels: set[Any]
+
     def on_poll_start(self) -> None:
         for channel in list(self._channels):
             intake = getattr(channel, "intake", None)
@@ -213,7 +218,7 @@ class Poller(kombu_redis.MultiChannelPoller):  # type: ignore[misc]
         super().on_poll_start()
 
 
-class Transport(kombu_redis.Transport):  # type: ignore[misc]
+class Transport(kombu_redis.Transport):
     """`broker_transport`; the URL stays redis://, rediss:// or redis+socket://."""
 
     Channel = Channel
@@ -223,7 +228,7 @@ class Transport(kombu_redis.Transport):  # type: ignore[misc]
         self.cycle = Poller()
 
 
-class SentinelTransport(kombu_redis.SentinelTransport):  # type: ignore[misc]
+class SentinelTransport(kombu_redis.SentinelTransport):
     """The same over Sentinel: sentinel://."""
 
     Channel = SentinelChannel

@@ -197,7 +197,8 @@ class Committer:
     def _call(self, connection: Any, *words: Any) -> Any:
         assert self._client is not None
         connection.send_command(*words)
-        return self._client.parse_response(connection, words[0])
+        client: Any = self._client
+        return client.parse_response(connection, words[0])
 
     def _connected(self) -> Any:
         if self._client is None:
@@ -265,7 +266,8 @@ class Committer:
         batch = self._sent
         assert self._client is not None
         try:
-            refused, repeated, left = self._client.parse_response(self._connection, "EVALSHA")
+            client: Any = self._client
+            refused, repeated, left = client.parse_response(self._connection, "EVALSHA")
         except (Lost, Silent, OSError) as exc:
             self._gone()
             emit("outcomes.unknown", level=logging.WARNING, error=str(exc), outcomes=len(batch))

@@ -35,7 +35,7 @@ class Intake:
     def __init__(self, app: Any, channel: Any, pool: Any, hostname: str, options: Options) -> None:
         self.app, self.hostname, self.options = app, hostname, options
         self.channel = channel
-        self.lanes: dict[str, Lane] = {}
+        self.lanes: dict[str, Lane | None] = {}
         self.starts: dict[str, int] = {}  # of messages that came back: tag -> starts counted
         self.declined: deque[Job] = deque()
         self.celerys: dict[str, str] = {}  # tag -> task id, of messages that went Celery's own way
@@ -132,7 +132,7 @@ class Intake:
             self.pump()
 
     @staticmethod
-    def _lane(message: dict[str, Any], lanes: dict[str, Lane]) -> Lane | None:
+    def _lane(message: dict[str, Any], lanes: dict[str, Lane | None]) -> Lane | None:
         try:
             return lanes.get(message["headers"]["task"])
         except (KeyError, TypeError):
@@ -212,7 +212,8 @@ class Intake:
     def acknowledge(self, tag: str) -> None:
         """Celery's own way ends here; what its tracer left open is committed with it."""
         self.celerys.pop(tag, None)
-        self.committer.finish(self.opened.pop(tag, None) or Commit(tag))
+        opened = self.opened.pop(tag) if tag in self.opened else Commit(tag)
+        self.committer.finish(opened)
 
     def open(self, task_id: str) -> Commit | None:
         """The commit for a task that starts on Celery's own way; none where its message is not held any more."""

@@ -10,7 +10,8 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery.concurrency.base import BasePool, apply_target
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import SoftTimeLimitExceeded, WorkerTerminate
+from celery.worker import state
 
 from common_tasks.events import emit
 from common_tasks.transport.commit import OPEN, Commit
@@ -80,7 +81,7 @@ class Running:
         return self.task_id
 
 
-class TaskPool(BasePool):  # type: ignore[misc]  # celery-types has no base
+class TaskPool(BasePool):
     """Task threads, `limit` of them. Whole batches go to a single thread, single messages to several."""
 
     body_can_be_buffer = True
@@ -222,10 +223,8 @@ class TaskPool(BasePool):  # type: ignore[misc]  # celery-types has no base
         OPEN.commit = self._opened(args)
         try:
             apply_target(*args, **kwargs)
-        except BaseException as exc:  # WorkerShutdown and its kin: the consumer obeys them
-            from celery.worker import state
-
-            state.should_terminate = state.should_terminate or getattr(exc, "code", 1) or 1
+        except BaseException as exc:
+            self.obey(exc)
         finally:
             OPEN.commit = None
         seat = self.seat
@@ -233,13 +232,23 @@ class TaskPool(BasePool):  # type: ignore[misc]  # celery-types has no base
             seat.seconds += WEIGHT * ((monotonic() - began) - seat.seconds)
         self.ring()
 
-    def _opened(self, args: Any) -> Commit | None:
+    def _opened(self, args: tuple[Any, ...]) -> Commit | None:
         """Its results and publishes become part of its acknowledgement, unless it was acknowledged already."""
-        given = args[1] if len(args) > 1 else ()
+        given: tuple[Any, ...] = args[1] if len(args) > 1 else ()
         if len(given) < 3 or not isinstance(given[1], str):  # not a task: name, id, request, …
             return None
         task = self.app.tasks.get(given[0]) if self.app is not None else None
         return self.open(given[1]) if task is not None and task.acks_late else None
+
+    def obey(self, error: BaseException) -> None:
+        """A body that stops its worker: the consumer looks at these between two events."""
+        flags: Any = state
+        code = getattr(error, "code", None) or 0
+        if isinstance(error, WorkerTerminate):
+            flags.should_terminate = code
+        else:
+            flags.should_stop = code
+        self.ring()
 
     # Limits
 
@@ -296,7 +305,8 @@ class TaskPool(BasePool):  # type: ignore[misc]  # celery-types has no base
                 callback()
 
     def _get_info(self) -> dict[str, Any]:
-        return {**super()._get_info(), "threads": len(self.seats), "processes": [os.getpid()]}
+        info: dict[str, Any] = super()._get_info()  # type: ignore[misc]  # celery-types does not know it
+        return {**info, "threads": len(self.seats), "processes": [os.getpid()]}
 
     def grow(self, n: int = 1) -> None:
         for _ in range(n):
