@@ -1,0 +1,37 @@
+"""A worker of ours with the stock tasks, and one contract of its own."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from common_tasks import environment, logs
+from common_tasks.celery_app import make_worker, run_worker
+from common_tasks.contract import implements
+from common_tasks.settings import CelerySettings, LogSettings, WorkerSettings
+
+sys.path.insert(0, str(Path(__file__).parent))
+import stock_tasks
+from contracts import Said, Say, shout
+
+
+@implements(shout)
+def handle_shout(payload: Say) -> Said:
+    return Said(text=payload.text.upper())
+
+
+def conf() -> dict[str, Any]:
+    given: dict[str, Any] = json.loads(os.environ.get("INTEROP_CONF", "{}"))
+    return given
+
+
+if __name__ == "__main__":
+    log = environment.load(LogSettings)
+    logs.configure("interop", log.level, log.format)
+    app = make_worker("interop", [handle_shout], environment.load(CelerySettings))
+    options = {**app.conf.broker_transport_options, **conf().pop("broker_transport_options", {})}
+    app.conf.update(conf() | {"broker_transport_options": options})
+    stock_tasks.observe(json.loads(os.environ.get("INTEROP_SIGNALS", "[]")))
+    stock_tasks.tell_when_ready()
+    sys.exit(run_worker(app, environment.load(WorkerSettings)))
