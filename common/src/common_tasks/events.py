@@ -10,6 +10,11 @@ logger.addHandler(logging.NullHandler())
 told: set[str] = set()
 
 
+def told_at(level: int = logging.INFO) -> bool:
+    """Whether anybody would see it: for events whose fields take time to make."""
+    return logger.isEnabledFor(level)
+
+
 def emit(event: str, *, level: int = logging.INFO, exc_info: BaseException | None = None, **fields: Any) -> None:
     if logger.isEnabledFor(level):
         logger.log(level, event, exc_info=exc_info, extra={"fields": fields})

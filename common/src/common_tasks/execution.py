@@ -13,7 +13,7 @@ from celery.exceptions import Reject, Retry, TaskPredicate
 from common_tasks import correlation, ledger
 from common_tasks.contract import Contract, Implementation, describe
 from common_tasks.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
-from common_tasks.events import emit, told
+from common_tasks.events import emit, told, told_at
 from common_tasks.outcome import Outcome
 from common_tasks.redaction import redact
 from common_tasks.retries import Again, Kind, RetryPolicy, classify
@@ -107,7 +107,7 @@ class Work:
         commit = opened or Commit("", request.id)
         bench_run = request.get(ledger.HEADER)
         started = time.time()
-        if not bench_run:
+        if not bench_run and told_at():
             emit("task.started", queue_seconds=_waited_seconds(request, started), retries=request.retries)
         try:
             raw = self._payload(args, kwargs)
@@ -152,11 +152,11 @@ class Work:
             commit.record_key, commit.record = keys.once(request.id), record
             commit.record_ms = int((self.contract.record_seconds or 0) * 1000)
         if outcome.effects:
-            commit.effects += outcome.effects
+            commit.effects = [*commit.effects, *outcome.effects]
         if not outcome.children:
             return
         headers: dict[str, Any] = {
-            correlation.HEADER: correlation.current() or request.id,
+            correlation.HEADER: request.get(correlation.HEADER) or request.root_id or request.id,
             correlation.PUBLISHED_AT: time.time(),
         }
         if bench_run:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import states
 from celery.backends.redis import RedisBackend
+from kombu.utils.json import JSONEncoder
 from redis.exceptions import RedisError
 
 from common_tasks.events import emit
@@ -143,7 +144,7 @@ class Results(RedisBackend):
             return None
         key: Any = self.get_key_for_task("x")
         prefix = key[:-1].decode()
-        seconds, clock, encode = self.expires_seconds, self._clock, self.encode
+        seconds, clock, encode = self.expires_seconds, self._clock, JSONEncoder().encode  # what `self.encode` ends in
 
         def write(commit: "Commit", headers: dict[str, Any], value: Any, is_json: bool) -> None:
             text = value if is_json else encode(value)

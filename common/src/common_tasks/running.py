@@ -1,5 +1,6 @@
 """Run a Celery worker in this process, until a SIGTERM."""
 
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from common_tasks.settings import WorkerSettings
+
+
+HEARTBEAT_SECONDS = 30  # Celery's is 2; what watches workers waits for two of them
 
 
 class Consumption:
@@ -69,8 +73,15 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
         # Chatter between workers that nobody here listens to; each costs start-up time and a subscription.
         without_gossip=True,
         without_mingle=True,
-        without_heartbeat=True,
+        # Without it nobody could switch events on from outside, and Flower would not see this worker.
+        without_heartbeat=False,
+        heartbeat_interval=HEARTBEAT_SECONDS,
     )
+    # What is there by now stays: the collector need not look at it again. And messages, which are trees of small
+    # objects without cycles, should not call it every few dozen.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     try:
         worker.start()
     finally:

@@ -30,10 +30,12 @@ Money = Annotated[
     Field(gt=0, max_digits=14, decimal_places=2),  # right behind its type: pydantic checks it in Rust then
     BeforeValidator(_refuse_floats),
     PlainSerializer(lambda amount: format(amount, "f"), return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": r"^\d{1,12}(\.\d{1,2})?$", "examples": ["25.00"]}),
+    WithJsonSchema({"type": "string", "pattern": r"^(?=.*[1-9])\d{1,12}(\.\d{1,2})?$", "examples": ["25.00"]}),
 ]
 ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64)]
-Identifier = Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=128)]
+# No spaces, no control and no invisible characters. Spelt out, as readers of patterns differ on what \s is.
+VISIBLE = r"^[^\x00-\x20\x7F-\xA0\u1680\u2000-\u200F\u2028-\u202F\u205F-\u2064\u3000\uFEFF]+$"
+Identifier = Annotated[str, StringConstraints(pattern=VISIBLE, max_length=128)]
 
 
 class Model(BaseModel):

@@ -43,6 +43,10 @@ local function look(raw)
   if type(headers) ~= 'table' or type(properties) ~= 'table' then return nil end
   local tag = properties.delivery_tag
   if type(tag) ~= 'string' or tag == '' then return nil end
+  -- As it stands there: a worker that cannot read the whole finds it so.
+  local plain = '"' .. tag .. '"'
+  if not (string.find(raw, '"delivery_tag": ' .. plain, 1, true) or string.find(raw, '"delivery_tag":' .. plain, 1, true))
+  then return nil end
   local eta = type(headers.eta) == 'string' and microseconds(headers.eta)
   return tag, eta and eta > now and eta
 end

@@ -11,51 +11,35 @@ PLAIN = 6  # arguments of a message that has a record and a result, and no more
 class Commit:
     """One message's part of an outcome: keys and bytes, ready for outcome.lua."""
 
-    __slots__ = (
-        "children",
-        "dead_about",
-        "dead_key",
-        "due",
-        "effects",
-        "record",
-        "record_key",
-        "record_ms",
-        "result",
-        "result_key",
-        "result_seconds",
-        "tag",
-        "task_id",
-    )
+    # Defaults for all: most messages change two or three of them.
+    record_key: str | bytes = ""
+    record: str | bytes = ""
+    record_ms = 0
+    result_key: str | bytes = ""
+    result: str | bytes = ""
+    result_seconds = 0  # 0: kept for ever
+    dead_key = ""
+    dead_about: str | bytes = ""
+    due: list[Any] | tuple[()] = ()  # list, message, wait in microseconds, list, …
+    effects: list[tuple[Any, ...]] | tuple[()] = ()
+    children: list[Any] | tuple[()] = ()  # list, message, list, message, …
 
     def __init__(self, tag: str, task_id: str = "") -> None:
         self.tag = tag
         self.task_id = task_id
-        self.record_key: str | bytes = ""
-        self.record: str | bytes = ""
-        self.record_ms = 0
-        self.result_key: str | bytes = ""
-        self.result: str | bytes = ""
-        self.result_seconds = 0  # 0: kept for ever
-        self.dead_key = ""
-        self.dead_about: str | bytes = ""
-        self.due: list[Any] = []  # list, message, wait in microseconds, list, …
-        self.effects: list[tuple[Any, ...]] = []
-        self.children: list[Any] = []  # list, message, list, message, …
 
     def add_child(self, list_key: str, raw: str | bytes) -> None:
         """A message that is published if, and only if, this is committed."""
-        self.children += (list_key, raw)
+        self.children = [*self.children, list_key, raw]
 
     def add_due(self, list_key: str, raw: str | bytes, wait_us: int) -> None:
         """The same, for a message that has to wait: a retry, a countdown."""
-        self.due += (list_key, raw, wait_us)
+        self.due = [*self.due, list_key, raw, wait_us]
 
     def discard(self) -> None:
         """What a body wanted that did not succeed: nothing of it happens."""
         self.record_key = ""
-        self.effects = []
-        self.children = []
-        self.due = []
+        self.effects = self.children = self.due = ()
 
     def bury(self, dead_key: str, about: str | bytes) -> None:
         """A dead letter."""

@@ -86,10 +86,11 @@ class Guard:
             running = seat.running
             if running is None:
                 continue
-            if running.soft_at is not None and now > running.soft_at:
-                running.soft_at = None
+            ran = now - running.since
+            if running.soft and ran > running.soft and not running.interrupted:
+                running.interrupted = True
                 self._pool.interrupt(seat)
-            if running.hard_at is not None and now > running.hard_at:
+            if running.hard and ran > running.hard:
                 self._end(running, now)
 
     def _end(self, running: Running, now: float) -> None:
@@ -98,7 +99,7 @@ class Guard:
             "task.time_limit",
             level=logging.ERROR,
             task=running.task.name,
-            task_id=running.task_id,
+            task_id=running.id,
             run_seconds=round(now - running.since, 3),
         )
         self._pool.stopping = True

@@ -22,17 +22,20 @@ from common_tasks.errors import PermanentError
 from common_tasks.transport import keys
 from common_tasks.transport.commit import OPEN, Commit
 from common_tasks.transport.intake import Intake
-from common_tasks.transport.pool import Job, Running, TaskPool
+from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import body, loads
 
 TASKS: Any = import_module("celery._state")._task_stack  # noqa: SLF001  what `current_task` looks at; celery-types lacks it
 
 CELERYS = {*Context.__dict__, "lang", "task", "argsrepr", "kwargsrepr", "compression", "soft_time_limit", "time_limit"}
+NO_LIMITS = (None, None)
 LINKED = ("callbacks", "errbacks", "chain", "chord")  # parts of a body for which Celery's tracer is needed
 
 
 class Request(Context):
     """Celery's context of a task. It adopts the message's headers, which takes a tenth of copying them."""
+
+    called_directly = False
 
     @classmethod
     def adopt(
@@ -40,20 +43,13 @@ class Request(Context):
     ) -> "Request":
         request = cls.__new__(cls)
         request.__dict__ = headers
-        limits = headers.get("timelimit") or (None, None)
-        headers.update(
-            args=args,
-            kwargs=kwargs,
-            called_directly=False,
-            is_eager=False,
-            hostname=hostname,
-            properties=properties,
-            delivery_info=properties["delivery_info"],
-            reply_to=properties.get("reply_to"),
-            correlation_id=properties.get("correlation_id"),
-            time_limit=limits[0],
-            soft_time_limit=limits[1],
-        )
+        headers["args"] = args
+        headers["kwargs"] = kwargs
+        headers["hostname"] = hostname
+        headers["properties"] = properties
+        headers["delivery_info"] = properties["delivery_info"]
+        headers["reply_to"] = properties.get("reply_to")
+        headers["correlation_id"] = properties.get("correlation_id")
         return request
 
     @cached_property
@@ -96,7 +92,7 @@ class Lane:
         self.requests = task.request_stack
         self.count, self.total = state.total_count, state.all_total_count
 
-    def __call__(self, job: Job) -> bool:
+    def __call__(self, job: Job, seat: Seat) -> bool:
         """Whether the message has gone this way; what became of it is with the committer."""
         message = job.message
         try:
@@ -114,12 +110,14 @@ class Lane:
             return True
         if self.starts and job.tag in self.starts and not self._begin(job, commit, headers):
             return True
-        if self._events():
+        events = self.eventer is not None and self.eventer.enabled and self.task.send_events
+        if events:
             self._tell_received(headers, commit.task_id)
         request = Request.adopt(headers, properties, args, kwargs, self.hostname)
         self.count[self.name] += 1
         self.total[0] += 1
-        running = self._enter(job, headers)
+        hard, soft = headers.get("timelimit") or NO_LIMITS
+        running = seat.running = Running(self.task, job.tag, headers, hard or self.hard, soft or self.soft)
         OPEN.commit = commit
         ours = True  # whether the message ends with this commit
         try:
@@ -127,10 +125,11 @@ class Lane:
                 headers.update(embed)
                 ours = self._trace(request, commit)
             else:
-                ours = self._run(request, commit, running)
+                ours = self._run(request, commit, running, events)
         finally:
-            OPEN.commit = None
-            self._leave(running)
+            OPEN.commit = seat.running = None
+            if running.shown:
+                state.active_requests.discard(running)
             if ours:
                 self.finish(commit)
         return True
@@ -145,24 +144,6 @@ class Lane:
             or headers.get("compression")
             or (headers.get("expires") and _may_be_expired(headers["expires"]))
         )
-
-    def _events(self) -> bool:
-        return self.eventer is not None and self.eventer.enabled and self.task.send_events
-
-    def _enter(self, job: Job, headers: dict[str, Any]) -> Running:
-        hard, soft = headers["time_limit"], headers["soft_time_limit"]
-        running = Running(self.task, headers["id"], job.tag, headers, hard or self.hard, soft or self.soft)
-        seat = self.pool.seat
-        if seat is not None:
-            seat.running = running
-        return running
-
-    def _leave(self, running: Running) -> None:
-        seat = self.pool.seat
-        if seat is not None:
-            seat.running = None
-        if running.shown:
-            state.active_requests.discard(running)
 
     # A start that counts
 
@@ -199,7 +180,7 @@ class Lane:
 
     # The body
 
-    def _run(self, request: Request, commit: Commit, running: Running) -> bool:
+    def _run(self, request: Request, commit: Commit, running: Running, events: bool) -> bool:
         """Whether the message ends with this commit."""
         task, task_id = self.task, commit.task_id
         args: Any = request.args
@@ -219,7 +200,7 @@ class Lane:
                 if signals.task_success.receivers:
                     runtime = monotonic() - running.since
                     signals.task_success.send(sender=task, result=self._plain(value), runtime=runtime)
-                if self._events():
+                if events:
                     self._tell_succeeded(task_id, value, running)
             except BaseException as exc:  # SystemExit and MemoryError too: a body must not take its neighbours along
                 status, value, ours = self._failed(exc, request, commit)

@@ -27,7 +27,7 @@ STOP_SECONDS = 25.0  # the Compose file grants 30
 class Job(NamedTuple):
     """A claimed message and the way it is to go."""
 
-    lane: Callable[["Job"], bool] | None
+    lane: Callable[["Job", "Seat"], bool] | None
     message: dict[str, Any]
     raw: bytes
     tag: str
@@ -50,21 +50,20 @@ class Seat:
 class Running:
     """A body that runs."""
 
-    __slots__ = ("__weakref__", "hard_at", "headers", "shown", "since", "soft_at", "tag", "task", "task_id")
+    shown = False  # as STARTED, and in `inspect active`
+    interrupted = False
 
     def __init__(
-        self, task: Any, task_id: str, tag: str, headers: dict[str, Any], hard: float | None, soft: float | None
+        self, task: Any, tag: str, headers: dict[str, Any], hard: float | None = None, soft: float | None = None
     ) -> None:
-        self.task, self.task_id, self.tag, self.headers = task, task_id, tag, headers
-        self.since = now = monotonic()
-        self.hard_at = now + hard if hard else None
-        self.soft_at = now + soft if soft else None
-        self.shown = False
+        self.task, self.tag, self.headers = task, tag, headers
+        self.hard, self.soft = hard, soft  # seconds
+        self.since = monotonic()
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         """What `inspect active` tells; named and shaped as Celery's Request.info."""
         return {
-            "id": self.task_id,
+            "id": self.id,
             "name": self.task.name,
             "type": self.task.name,
             "args": self.headers.get("argsrepr"),
@@ -78,7 +77,8 @@ class Running:
 
     @property
     def id(self) -> str:
-        return self.task_id
+        """The task id; named as Celery's Request has it."""
+        return str(self.headers["id"])
 
 
 class TaskPool(BasePool):
@@ -210,7 +210,7 @@ class TaskPool(BasePool):
             count += 1
             if self.stopping:
                 self.release([job.tag])
-            elif job.lane is None or not job.lane(job):
+            elif job.lane is None or not job.lane(job, seat):
                 self.decline(job)
                 self.ring()
             if self.hungry and len(chunk) == 0:
@@ -288,7 +288,7 @@ class TaskPool(BasePool):
         if self.guard is not None:
             left = [seat.running for seat in self.seats if seat.running is not None]
             if left:
-                emit("worker.stop_overdue", running=[one.task_id for one in left])
+                emit("worker.stop_overdue", running=[one.id for one in left])
             self.guard.finish(max(1.0, deadline - monotonic()))
 
     def on_terminate(self) -> None:
