@@ -58,7 +58,7 @@ def scenarios() -> tuple[Scenario, ...]:
                     Expect(fired=2, back_seconds=BACK_SECONDS),
                     Setup(pool=pool),
                 )
-                for pool in (("",) if stock else ("", "prefork", "solo"))
+                for pool in (("threads",) if stock else ("threads", "prefork", "solo"))
             ),
         ),
         _row(

@@ -116,7 +116,7 @@ def _environment(setup: Setup, place: Place) -> dict[str, str]:
         "CELERY_DEAD_LETTER_BOUND": str(BOUND),
         "WORKER_MAX_RUN_SECONDS": str(setup.max_run_seconds),
         "WORKER_CONCURRENCY": "2",
-        **({"WORKER_POOL": setup.pool} if setup.pool else {}),
+        "WORKER_POOL": setup.pool,
     }
 
 
@@ -176,6 +176,7 @@ def _worker(services: dict[str, Any], setup: Setup, place: Place) -> None:
                 "FAKETIME": by,
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # time-outs are not what this is about
                 "DONT_FAKE_MONOTONIC": "1",
+                "PYTHONPATH": f"{place.programs}/patches",
             }
 
 

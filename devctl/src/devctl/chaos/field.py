@@ -58,6 +58,8 @@ class Field:
     """Keys that are done by another sign than an effect or a result."""
     dead: dict[str, str] = field(default_factory=dict)
     """Keys that are dead letters without a task id."""
+    waiting: set[str] = field(default_factory=set)
+    """Keys of messages that are still in the broker."""
 
     @property
     def stock(self) -> bool:

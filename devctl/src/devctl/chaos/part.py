@@ -178,7 +178,7 @@ class Play:
         sent = (*traffic.sent(), *field.sent)
         effects = remains.effects(client, field.run)
         letters = {letter.task_id: letter.reason for letter in remains.letters(client) if letter.task_id}
-        waiting = remains.ids(client) if drained is None else frozenset()
+        waiting = field.waiting | remains.ids(client) if drained is None else frozenset()
         orders = {id_ for one in sent for id_ in one.ids if one.answers and not _published(one)}
         done_orders = remains.finished(client, orders, results)
         done = frozenset(effects) | done_orders | field.done
@@ -196,7 +196,7 @@ class Play:
             fates={**traffic.fates, **field.fates},
             done=done,
             dead={**letters, **field.dead},
-            waiting=waiting,
+            waiting=frozenset(waiting),
             effects=effects,
             runs=field.ledger.runs(),
             retried=frozenset(traffic.retried),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -53,6 +54,15 @@ def ids(client: redis.Redis) -> frozenset[str]:
             continue
         found.append(message.encode() if isinstance(message, str) else json.dumps(message).encode())
     return frozenset(id_ for raw in found if (id_ := task_id(raw)))
+
+
+def raws(client: redis.Redis) -> Counter[bytes]:
+    """All messages that are not finished, byte for byte; of what stock workers hold only those that are ASCII."""
+    found = Counter(raw for key in LISTS for raw in cast("list[bytes]", client.lrange(key, 0, -1)))
+    found.update(entry.partition(b"\n")[2] for entry in cast("list[bytes]", client.zrange(DUE, 0, -1)))
+    for entry in cast("Mapping[bytes, bytes]", client.hgetall(UNACKED)).values():
+        found[entry.removeprefix(b"[").rpartition(b',"",')[0]] += 1
+    return found
 
 
 def task_id(raw: bytes) -> str:

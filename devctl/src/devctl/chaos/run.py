@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from devctl.chaos import events
 from devctl.chaos.catalogue import NOT_TESTED
@@ -30,6 +32,8 @@ class Ports:
     clock: Clock
     why_not: Callable[[Scenario, Stage], str]
     """Why a scenario cannot be played here; "" where it can."""
+    logs: Path
+    """A folder for the services' logs of the rows that are broken."""
 
 
 def why_not(scenario: Scenario, stage: Stage) -> str:
@@ -55,7 +59,11 @@ def run(scenarios: Sequence[Scenario], size: Size, ports: Ports, emit: Callable[
     rows: dict[int, Row] = {}
     for number, scenario in enumerate(_ordered(scenarios, size, stock=stage.place.stock), start=1):
         emit(events.Playing(number, len(scenarios), scenario.title[size]))
-        row = not_run(scenario, size, why) if (why := ports.why_not(scenario, stage)) else _play(play, scenario, size)
+        row = (
+            not_run(scenario, size, why)
+            if (why := ports.why_not(scenario, stage))
+            else _play(ports, play, scenario, size)
+        )
         rows[scenario.number] = row
         emit(events.RowDone(row))
     emit(events.PuttingBack())
@@ -69,11 +77,13 @@ def run(scenarios: Sequence[Scenario], size: Size, ports: Ports, emit: Callable[
     )
 
 
-def _play(play: Play, scenario: Scenario, size: Size) -> Row:
+def _play(ports: Ports, play: Play, scenario: Scenario, size: Size) -> Row:
     seen = []
     try:
         for part in scenario.parts(size, play.stage.place.stock):
             seen.append((part.expect, play.part(part)))
+            if judge(scenario, size, seen[-1:]).verdict == "broken":
+                _keep_logs(play.stage, ports.logs / f"{scenario.name}.log")
             if part.load.backlog >= LARGE_BACKLOG or not play.stage.clean():
                 play.stage.strike()
     except DevctlError as problem:  # the stack does not even start, or does no work: that is no verdict on the fault
@@ -83,6 +93,17 @@ def _play(play: Play, scenario: Scenario, size: Size) -> Row:
     if row.verdict == "broken":
         play.stage.strike()
     return row
+
+
+def _keep_logs(stage: Stage, file: Path) -> None:
+    """What the services said: the stack, and its logs with it, is gone soon."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        suppress(DevctlError),
+        stage.runtime.logs(list(stage.runtime.stack.services)) as lines,
+        file.open("a", encoding="utf-8") as out,
+    ):
+        out.writelines(f"{line.replica}  {line.text}\n" for line in lines)
 
 
 def _ordered(scenarios: Sequence[Scenario], size: Size, *, stock: bool) -> list[Scenario]:

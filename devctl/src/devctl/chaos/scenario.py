@@ -25,8 +25,8 @@ Needs = Literal["api", "disk", "faketime"]
 class Setup:
     """A variant of the chaos stack. Parts with equal setups share a stack, one after the other."""
 
-    pool: str = ""
-    """Of the workers; "" is the default one."""
+    pool: str = "threads"
+    """Of the workers."""
     proxy: bool = False
     """Services and clients reach Redis through the proxy."""
     results: bool = False

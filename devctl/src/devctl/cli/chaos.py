@@ -15,6 +15,9 @@ from devctl.errors import DevctlError, Interrupted
 from devctl.workbench import Workbench
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devctl.bench.storage import Store
     from devctl.chaos.events import Event
     from devctl.chaos.report import Report
     from devctl.chaos.scenario import Scenario, Size
@@ -60,7 +63,9 @@ def chaos(
     Exit codes: 0 all held, 1 an invariant is broken, 2 usage, 130 Ctrl-C
     """
     from contextlib import nullcontext
+    from time import time
 
+    from devctl.bench.storage import Store
     from devctl.chaos.catalogue import choose, scenarios
     from devctl.chaos.events import ignore
     from devctl.ui import chaos as ui
@@ -72,16 +77,18 @@ def chaos(
         return
     chosen = choose(names or ())
     workbench = options.open_workbench(runtime, "")
+    store = Store.new(workbench.settings.state, time())
     try:
         with nullcontext(ignore) if as_json else ui.Progress() as emit, _stage(workbench, stock, as_json) as stage:
-            report = _played(workbench, stage, chosen, size, emit)
+            report = _played(workbench, stage, chosen, size, store.folder, emit)
     except KeyboardInterrupt:
         raise Interrupted("interrupted: the chaos stack is stopped and removed") from None
-    written, others = _keep(workbench, report)
+    written, others = _keep(workbench, report, store)
     if as_json:
         write_json(written)
     else:
         ui.show(report, others)
+        ui.show_logs(report, store.folder)
     if report.broken:
         raise typer.Exit(errors.PROBLEM)
 
@@ -131,6 +138,7 @@ def _played(
     stage: Stage,
     scenarios: Sequence[Scenario],
     size: Size,
+    logs: Path,
     emit: Callable[[Event], None],
 ) -> Report:
     from devctl.chaos.hands import ContainerHands, LocalHands
@@ -139,23 +147,20 @@ def _played(
 
     local = stage.place.runtime == "local"
     hands = LocalHands() if local else ContainerHands(identity.project_name(replace(workbench.settings, stack="chaos")))
-    return run(scenarios, size, Ports(stage, hands, stage.clock, why_not), emit)
+    return run(scenarios, size, Ports(stage, hands, stage.clock, why_not, logs), emit)
 
 
-def _keep(workbench: Workbench, report: Report) -> tuple[dict[str, object], dict[str, int]]:
+def _keep(workbench: Workbench, report: Report, store: Store) -> tuple[dict[str, object], dict[str, int]]:
     """Write the report down; the document, and how the other side fared on the same rows when it was last put to it."""
     from dataclasses import asdict
-    from time import time
 
     from devctl.bench.environment import machine
-    from devctl.bench.storage import Store
     from devctl.chaos.report import document, tally_of_others
 
     settings = workbench.settings
     numbers = [row.number for row in report.rows]
     others = tally_of_others(settings.state / "runs", stock=not report.stock, runtime=report.runtime, numbers=numbers)
     written = document(report, asdict(machine(settings.root)))
-    store = Store.new(settings.state, time())
     store.folder.mkdir(parents=True, exist_ok=True)
     store.report(written)
     return written, dict(others)

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import IO
 
@@ -153,6 +154,17 @@ def _next(report: Report, paint: Paint) -> Iterator[str]:
         yield f"→ {paint(f'devctl chaos all{stock}', 'cyan')}   every row, with longer faults"
     elif not report.stock:
         yield f"→ {paint('devctl chaos all --stock', 'cyan')}   what stock Celery makes of it"
+
+
+def show_logs(report: Report, folder: Path, stream: IO[str] | None = None) -> None:
+    """Where the logs of broken rows are."""
+    if report.broken:
+        (stream or sys.stdout).write(f"logs of the broken rows: {near(folder)}\n")
+
+
+def near(path: Path) -> str:
+    """A path as seen from here, where it is below."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def list_scenarios(scenarios: Sequence[Scenario], *, as_json: bool) -> None:

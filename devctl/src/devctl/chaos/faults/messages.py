@@ -145,12 +145,20 @@ class _Pushed:
         ids = {key: remains.task_id(message) or remains.payload_id(message) for key, message, _ in left}
         known = remains.stored(self._client, set(ids.values()) - {""})
         effects, runs = remains.effects(self._client, field.run), field.ledger.runs()
+        waiting = remains.raws(self._client)
+        vanished: Counter[str] = Counter()
         for key, message, name in left:
             traces = {ids[key], remains.payload_id(message)} - {""}
             if any(id_ in known or id_ in effects or id_ in runs for id_ in traces):
                 field.done.add(key)
+                if field.fates[key] == "dead":
+                    field.check(f"it becomes a dead letter: {name}", held=False)
+            elif waiting[message]:
+                field.waiting.add(key)
             else:
-                field.check(f"a bad message is kept or answered: {name} {message[:60]!r}", held=False)
+                vanished[name] += 1
+        for name, count in vanished.items():
+            field.check(f"none of these vanishes: {name} ({count})", held=False)
 
 
 def _post(field: Field, keys: int, times: int) -> int:
