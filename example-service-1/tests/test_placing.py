@@ -100,6 +100,11 @@ def test_a_wrong_item_is_named_by_its_place(client, body, item, field):
     assert [field] == list(fields(client.post(PATH, json=body)))
 
 
+def test_a_whole_number_may_have_a_point_as_json_schema_has_it(client, orders, body):
+    assert 202 == client.post(PATH, json={**body, "items": [{"product_id": "p", "quantity": 2.0}]}).status_code
+    assert 2 == orders.placed[0].items[0].quantity
+
+
 def test_every_wrong_field_is_named_at_once(client, body):
     answer = client.post(PATH, json={"items": [{"product_id": "", "quantity": 0}], "total_amount": "0"})
 

@@ -41,9 +41,9 @@ CORRELATION_ID = {
     "name": "X-Correlation-ID",
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "pattern": f"^{ACCEPTED.pattern}$"},
+    "schema": {"type": "string"},
     "description": "Goes into the logs and messages of everything that this request causes, and comes back in the "
-    "response. Without one, or with one that does not look like this, a new one is made.",
+    f"response. Without one, or with one that does not look like `{ACCEPTED.pattern}`, a new one is made.",
 }
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",

@@ -1,9 +1,10 @@
 """An order as the outside sees it: what is sent in, what comes back, how far it is."""
 
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID, uuid4, uuid5
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from common_tasks.schemas import Identifier, Model, Money, OrderItem, OrderPayload, OrderResult, Priority
@@ -27,6 +28,12 @@ EXAMPLE_RESULT: JsonDict = {
 }
 
 
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError('an amount is text such as "12.50": numbers lose cents')
+    return value
+
+
 class OrderRequest(Model):
     """An order to be placed; its id, its time and who sent it are filled in here."""
 
@@ -34,7 +41,7 @@ class OrderRequest(Model):
 
     customer_id: Identifier
     items: tuple[OrderItem, ...] = Field(min_length=1, max_length=1_000)
-    total_amount: Money = Field(
+    total_amount: Annotated[Money, BeforeValidator(_text)] = Field(
         description="Decimal digits as text, at most two after the point. Numbers with a point lose cents."
     )
     priority: Priority = Priority.NORMAL

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from service1.errors import LONGEST_TEXT, ApiError, WrongField, name
 
 MOST_DEEP = 32
+EXACT = 2.0**53  # up to here a float is one integer and no other
 # Neither survives every store and every reader: NUL ends strings, half a surrogate pair has no UTF-8.
 NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
@@ -60,7 +61,11 @@ def parse(body: bytes) -> Any:
         _refuse("it is empty")
     try:
         value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_integer
+            body.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_constant=_no_constant,
+            parse_int=_integer,
+            parse_float=_number,
         )
         _check_text(value, ())
     except json.JSONDecodeError as exc:
@@ -90,6 +95,11 @@ def _integer(text: str) -> int:
     if len(text) > 100:
         _refuse("a number has more than 100 digits")
     return int(text)
+
+
+def _number(text: str) -> float | int:
+    value = float(text)
+    return int(value) if abs(value) <= EXACT and value.is_integer() else value  # 2.0 is an integer in JSON Schema
 
 
 def _check_text(value: Any, path: tuple[str | int, ...]) -> None:

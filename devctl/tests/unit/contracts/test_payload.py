@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from common_tasks.schemas import VISIBLE
 from common_tasks.tasks import CONTRACTS
 from devctl.contracts.catalog import TaskContract
 from devctl.contracts.payload import Wrong, checked, message
@@ -33,7 +34,7 @@ def problems(value: Any, contract: TaskContract = ORDER) -> list[tuple[str, str,
         ({"items": "book"}, [("items", '"book"', "must be a list")]),
         ({"customer_id": ...}, [("customer_id", "–", "is missing")]),
         ({"customer_id": 7}, [("customer_id", "7", "must be text")]),
-        ({"customer_id": "a b"}, [("customer_id", '"a b"', "must look like ^\\S+$")]),
+        ({"customer_id": "a b"}, [("customer_id", '"a b"', f"must look like {VISIBLE}")]),
         ({"priority": "high"}, [("priority", '"high"', "must be 'LOW', 'NORMAL' or 'HIGH'")]),
         ({"total_amount": "0"}, [("total_amount", '"0"', "must be more than 0")]),
         ({"total_amount": "1.005"}, [("total_amount", '"1.005"', "must have at most 2 decimal places")]),

@@ -1,0 +1,60 @@
+"""Everything that the OpenAPI document allows, and a good deal that it does not, asked of the whole application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import GenerationMode
+
+from service1.api import create_app
+
+OPERATIONS = [
+    ("/api/orders", "POST"),
+    ("/api/orders/{order_id}", "GET"),
+    ("/health", "GET"),
+    ("/ready", "GET"),
+    ("/metrics", "GET"),
+]
+FEW = settings(
+    max_examples=60,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+# Its defaults, and 413: a thousand and one items are more than a body may hold.
+REFUSALS = [400, 404, 405, 406, 409, 413, 415, 422]
+
+
+@pytest.fixture
+def document(orders: Any) -> Any:
+    config = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
+    return schemathesis.openapi.from_asgi("/openapi.json", create_app(orders), config=config)
+
+
+def ask(operation: Any, mode: GenerationMode) -> None:
+    @seed(4)
+    @FEW
+    @given(operation.as_strategy(generation_mode=mode))
+    def call(case: Any) -> None:
+        case.call_and_validate()
+
+    call()
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_what_the_document_allows_is_answered_as_it_says(document: Any, path: str, method: str) -> None:
+    ask(document[path][method], GenerationMode.POSITIVE)
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS[:2])  # the others take nothing that could be wrong
+def test_what_it_does_not_allow_is_refused_as_it_says(document: Any, path: str, method: str) -> None:
+    ask(document[path][method], GenerationMode.NEGATIVE)
+
+
+def test_no_operation_is_left_out(document: Any) -> None:
+    found = {(one.ok().path, one.ok().method.upper()) for one in document.get_all_operations()}
+    assert set(OPERATIONS) == found
