@@ -41,12 +41,16 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
 
 
+DIED = '{"error": "Dead", "text": "the client died", "arguments": "()", "trace": ""}'
+
+
 class PeerError(Exception):
     """What the stock client raised."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
-        super().__init__(f"{answer['error']}: {answer['text']}\n{answer['trace']}")
+        super().__init__(f"{answer['error']}: {answer['text']}")
         self.kind, self.text, self.arguments = answer["error"], answer["text"], answer["arguments"]
+        self.trace = answer["trace"]
 
 
 class ClientProcess:
@@ -69,7 +73,7 @@ class ClientProcess:
         assert self.process.stdout is not None
         self.process.stdin.write(dumps(order) + "\n")
         self.process.stdin.flush()
-        answer = loads(self.process.stdout.readline() or '{"error": "Dead", "text": "the client died", "trace": ""}')
+        answer = loads(self.process.stdout.readline() or DIED)
         if "error" in answer:
             raise PeerError(answer)
         return answer["value"]
