@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench figures lock docs clean
+.PHONY: help setup demo test lint format bench bench-peers figures lock docs clean
 
 packages := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml))
 
 help:  ## this list
-	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## .venv with every package, editable (PYTHON=python3.12 takes that one)
 	@PYTHON='$(PYTHON)' tools/setup
@@ -28,6 +28,9 @@ format: setup  ## write the format, and mend what ruff can mend
 
 bench: setup  ## throughput of 1, 2 and 4 workers on this machine
 	@.venv/bin/devctl bench --workers 1,2,4
+
+bench-peers: setup  ## ours beside other task queues on one Redis; takes an hour or more (ARGS="--quick")
+	@.venv/bin/python tools/peers $(ARGS)
 
 figures: setup  ## what the README claims, measured here; takes minutes (ONLY="help idle" for some)
 	@.venv/bin/python tools/figures.py $(ONLY)

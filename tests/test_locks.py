@@ -11,7 +11,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PACKAGES = tuple(sorted(file.parent.name for file in ROOT.glob("*/pyproject.toml")))
 DEPLOYED = tuple(name for name in PACKAGES if (ROOT / name / "Dockerfile").exists())
-LOCKS = ("dev.lock", "tools/bootstrap.lock", *(f"{folder}/requirements.lock" for folder in DEPLOYED))
+PEERS = tuple(f"tools/peers/{name}.lock" for name in ("requirements", "arq", "saq"))
+LOCKS = ("dev.lock", "tools/bootstrap.lock", *PEERS, *(f"{folder}/requirements.lock" for folder in DEPLOYED))
 OURS = {"common-tasks"}  # comes from this repository, not from a lock
 
 Pins = dict[str, set[str]]

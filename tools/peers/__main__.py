@@ -27,7 +27,7 @@ from devctl.bench.environment import machine
 from devctl.bench.storage import Store
 from measure import Bench, Run, Sizes
 from peers import PEERS, Peer
-from report import document, markdown, number, show
+from report import document, footnotes, markdown, number, show
 from rows import BY_LETTER, ROWS, Row
 from server import Server, running
 
@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> int:
     sizes = QUICK if asked.quick else Sizes(count=asked.count, drain_seconds=asked.seconds)
     for name in sorted({peer.environment for peer in peers} - {environments.OURS}):
         environments.prepare(name)
-    talk, store = Console(stderr=True, highlight=False), Store.new(environments.ROOT / ".devctl", time.time())
+    talk, store = Console(stderr=True, highlight=False), Store.new(asked.state, time.time())
     results: Results = {}
     with tempfile.TemporaryDirectory(prefix="peers-") as temporary, running(Path(temporary)) as server:
         around = surroundings(server, peers)
@@ -59,11 +59,13 @@ def main(words: Sequence[str]) -> int:
                 file.unlink()
             if not asked.json and not asked.markdown:
                 show(Console(), row, results[row.letter])
+    for line in footnotes(peer.name for peer in peers):
+        talk.print(line)
     if asked.json:
         print(json.dumps(document(around, results), indent=2))
     elif asked.markdown:
         print(markdown(results))
-    talk.print(f"all runs: {store.folder.relative_to(environments.ROOT)}/report.json")
+    talk.print(f"all runs: {store.folder}/report.json", soft_wrap=True)
     return int(any(run.problem for runs in results.values() for its in runs.values() for run in its))
 
 
@@ -137,6 +139,8 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         "--seconds", type=float, default=10, help="a drain of a slow peer has as many tasks as this takes"
     )
     parser.add_argument("--quick", action="store_true", help="tiny: shows that it works, not how fast anything is")
+    state = environments.FOLDER.parent
+    parser.add_argument("--state", type=Path, default=state, help="where the report is saved, in runs/ (.devctl)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON; it is saved in any case")
     parser.add_argument("--markdown", action="store_true", help="print one table, peers across")
     return parser.parse_args(words)

@@ -37,7 +37,7 @@ def prepare(name: str) -> None:
     print(f"peers: installing {lock.name} into {folder.relative_to(ROOT)}", file=sys.stderr)
     if not python(name).exists():
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-    install = [uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"]
+    install: list[str | Path] = [uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"]
     subprocess.run([*install, "--python", python(name), lock], check=True)
     (folder / ".lock").write_text(_digest(name))
 

@@ -15,6 +15,7 @@ from typing import Any
 import order
 
 BULK = 1_000  # messages in one call of a peer's own bulk publishing
+WARM_UP = 50
 
 Sender = Any  # apps: async send(task, argument, delay), many (the same for a list, or None), async close()
 
@@ -34,6 +35,12 @@ async def _all(sender: Sender, task: str, numbers: Iterable[int]) -> None:
             await sender.send(task, one, 0.0)
 
 
+async def _warm(sender: Sender) -> None:
+    """Connections and imports are not what is measured."""
+    for number in range(WARM_UP):
+        await sender.send("noop", number, 0.0)
+
+
 async def fill(sender: Sender, task: str, count: str) -> dict[str, float]:
     """Publish a backlog, the fastest way there is."""
     for begin in range(0, int(count), BULK):
@@ -43,21 +50,24 @@ async def fill(sender: Sender, task: str, count: str) -> dict[str, float]:
 
 async def loop(sender: Sender, count: str) -> dict[str, float]:
     """One call a message."""
+    await _warm(sender)
     begun = time.perf_counter()
     for number in range(int(count)):
         await sender.send("noop", number, 0.0)
-    return {"seconds": time.perf_counter() - begun}
+    return {"seconds": time.perf_counter() - begun, "published": WARM_UP + int(count)}
 
 
 async def bulk(sender: Sender, count: str) -> dict[str, float]:
     """The peer's own way for many at once."""
+    await _warm(sender)
     begun = time.perf_counter()
     await _all(sender, "noop", range(int(count)))
-    return {"seconds": time.perf_counter() - begun}
+    return {"seconds": time.perf_counter() - begun, "published": WARM_UP + int(count)}
 
 
 async def rate(sender: Sender, per_second: str, seconds: str) -> dict[str, float]:
     """Open loop: each message has its intended time, whatever became of those before; that time is its argument."""
+    await _warm(sender)
     begun, late = time.time() + 0.1, 0.0
     for number in range(int(float(per_second) * float(seconds))):
         intended = begun + number / float(per_second)

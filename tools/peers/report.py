@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -16,6 +16,8 @@ from peers import BY_NAME, LATE
 from rows import BY_LETTER, Figure, Row, target
 
 OURS = "ours"
+BEHIND_SECONDS = 0.1
+WIDE = 110  # columns, for those that only explain
 Runs = Mapping[str, Sequence[Run]]  # peer -> its runs, by round
 
 
@@ -26,10 +28,12 @@ class Line:
     peer: str
     values: tuple[float, ...]
     times: float | None
-    """How many times as good as this peer ours is: the median over the rounds."""
+    """Ours over this peer's: the median over the rounds."""
     must_be: str
     met: bool | None
-    note: str
+    broken: bool
+    tasks: str
+    redis: str
 
 
 def lines(figure: Figure, runs: Runs) -> list[Line]:
@@ -45,17 +49,20 @@ def lines(figure: Figure, runs: Runs) -> list[Line]:
             continue
         problem = _problem(its)
         times = None
-        if name != OURS and not problem and not broken and len(ours) == len(base) and base:
-            # Never below zero; an idle CPU may well be 0.
-            pairs = (ours, base) if figure.more_is_better else (base, ours)
-            times = median(paired_ratios(*(tuple(max(value, 1e-9) for value in one) for one in pairs)))
+        if name != OURS and figure.compared and not problem and not broken and len(ours) == len(base) and base:
+            times = median(paired_ratios(ours, base))
         if name == OURS:
             must_be, met = _bound(figure, values, broken)
         else:
-            must_be = "" if wanted is None else f"≥ {wanted:.4g} ×"
-            met = None if wanted is None or times is None else times >= wanted
-        found.append(Line(name, values, times, must_be, met, _note(name, its, figure, problem)))
+            must_be = "" if wanted is None else f"{'≥' if figure.more_is_better else '≤'} {wanted:.4g} ×"
+            met = None if wanted is None or times is None else _reaches(figure, times, wanted)
+        drained = (_tasks(its), _redis(its)) if figure.key == "rate" else ("", "")
+        found.append(Line(name, values, times, must_be, met, bool(problem), *drained))
     return found
+
+
+def _reaches(figure: Figure, times: float, wanted: float) -> bool:
+    return times >= wanted if figure.more_is_better else times <= wanted
 
 
 def _bound(figure: Figure, values: Sequence[float], problem: str) -> tuple[str, bool | None]:
@@ -75,22 +82,32 @@ def _problem(runs: Sequence[Run]) -> str:
     return next((run.problem for run in runs if run.problem), "")
 
 
-def _note(name: str, runs: Sequence[Run], figure: Figure, problem: str) -> str:
-    if problem:
-        return f"broken: {problem}"
-    parts = []
-    if figure.key == "rate" and (shares := _values(runs, "redis")):
-        parts.append(f"Redis {median(shares):.0%} of a core")
-    counts = {run.detail["count"] for run in runs if "count" in run.detail}
-    parts += [f"{count:,} tasks" for count in sorted(counts)]
-    if any(run.detail.get("processes", 2) < 2 for run in runs) and figure.key == "rate" and "count" in runs[0].detail:
-        parts.append("one process worked")
-    if figure.key == "pss":
-        parts.append(f"{max(run.detail['processes'] for run in runs)} processes")
-    parts += sorted({run.detail["caution"] for run in runs if "caution" in run.detail})
-    if BY_NAME[name].guarantee != LATE:
-        parts.append(BY_NAME[name].guarantee)
-    return ", ".join(parts)
+def _tasks(runs: Sequence[Run]) -> str:
+    counts = sorted({run.detail["count"] for run in runs if "count" in run.detail})
+    return " ".join(f"{count:,}" for count in counts)
+
+
+def _redis(runs: Sequence[Run]) -> str:
+    """The server's share of a core and its time for one task; what runs too short did not say is left out."""
+    shares, each = _values(runs, "redis"), _values(runs, "redis_us")
+    return f"{median(shares):.0%} · {median(each):.1f} µs" if shares else ""
+
+
+def notes(runs: Runs) -> list[str]:
+    """What the figures of a row do not say, a line for each peer."""
+    found = []
+    for name, its in runs.items():
+        said = [f"broken: {problem}"] if (problem := _problem(its)) else []
+        if any(run.detail.get("idle_processes") for run in its):
+            said.append("not all of its processes worked in each run")
+        if early := [run.detail["early_ms"] for run in its if "early_ms" in run.detail]:
+            said.append(f"starts tasks with a due time up to {max(early):.0f} ms early")
+        if behind := [run.detail["producer"]["behind_seconds"] for run in its if "producer" in run.detail]:
+            said += [f"its producer was {max(behind):.1f} s behind at the end"] if max(behind) > BEHIND_SECONDS else []
+        if sizes := {run.detail["tree"] for run in its if "tree" in run.detail} - {1}:
+            said.append(f"{max(sizes)} processes")
+        found += [f"{BY_NAME[name].title}: {'; '.join(said)}"] if said else []
+    return found
 
 
 def number(value: float) -> str:
@@ -103,25 +120,31 @@ def mark(met: bool | None) -> str:
     return "" if met is None else "✔" if met else "✘"
 
 
+def footnotes(peers: Iterable[str]) -> list[str]:
+    """Who does not give what the others give."""
+    return [f"{BY_NAME[name].title}: {BY_NAME[name].guarantee}" for name in peers if BY_NAME[name].guarantee != LATE]
+
+
 def show(console: Console, row: Row, runs: Runs) -> None:
-    """A table for each figure of the row."""
+    """A table for each figure of the row, and below them what they do not say."""
     for figure in row.figures:
+        its = lines(figure, runs)
+        wide = console.width >= WIDE and any(line.tasks for line in its)
         table = Table(title=f"{row.letter} · {figure.title}", title_justify="left", title_style="bold")
-        table.add_column("peer", no_wrap=True)
-        for heading in ("median", "min – max", "ours is", "must be"):
+        table.add_column("", no_wrap=True)
+        for heading in ("median", "min – max", "ours is", "must be", "", *(("tasks", "Redis") if wide else ())):
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("")
-        table.add_column("", overflow="fold", style="dim")
-        for line in lines(figure, runs):
+        for line in its:
             middle = f"{number(median(line.values))}{figure.unit}" if line.values else "–"
-            span = f"{number(min(line.values))} – {number(max(line.values))}" if line.values else ""
+            span = f"{number(min(line.values))} – {number(max(line.values))}" if len(set(line.values)) > 1 else ""
             times = "" if line.times is None else f"{number(line.times)} ×"
-            style = {True: "green", False: "red", None: ""}[line.met]
-            title = BY_NAME[line.peer].title
-            table.add_row(
-                title, middle, span, times, line.must_be, f"[{style}]{mark(line.met)}[/]" if style else "", line.note
-            )
+            style = "" if line.met is None else "green" if line.met else "red"
+            cells = [BY_NAME[line.peer].title, "broken" if line.broken else middle, span, times, line.must_be]
+            cells += [mark(line.met), *((line.tasks, line.redis) if wide else ())]
+            table.add_row(*cells, style=style)
         console.print(table)
+    for text in notes(runs):
+        console.print(text, style="dim", markup=False)
 
 
 def markdown(results: Mapping[str, Runs]) -> str:
@@ -136,7 +159,7 @@ def markdown(results: Mapping[str, Runs]) -> str:
 
 
 def _cell(line: Line, figure: Figure) -> str:
-    if line.note.startswith("broken"):
+    if line.broken:
         return "broken"
     text = f"{number(median(line.values))}{figure.unit}" if line.values else "–"
     if line.times is not None and line.met is not None:
@@ -163,7 +186,6 @@ def document(environment: Mapping[str, Any], results: Mapping[str, Runs]) -> dic
                         "ours_times": line.times,
                         "must_be": line.must_be,
                         "met": line.met,
-                        "note": line.note,
                     }
                     for line in lines(figure, runs)
                 ],
@@ -174,5 +196,5 @@ def document(environment: Mapping[str, Any], results: Mapping[str, Runs]) -> dic
             name: [{"figures": run.figures, "problem": run.problem, "detail": run.detail} for run in its]
             for name, its in runs.items()
         }
-        rows.append({"row": letter, "title": row.title, "figures": figures, "runs": raw})
+        rows.append({"row": letter, "title": row.title, "figures": figures, "notes": notes(runs), "runs": raw})
     return {"schema": "peers/1", "environment": environment, "rows": rows}

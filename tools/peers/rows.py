@@ -21,11 +21,13 @@ class Figure:
     unit: str
     more_is_better: bool = True
     times: tuple[tuple[str, float], ...] = ()
-    """(peer, n): ours must be n times as good."""
+    """(peer, n): ours must be at least n times the peer's; where less is better, at most."""
     of: str = ""
     """Compare with this figure of the peer, not with the same one."""
     least: float | None = None
     most: float | None = None
+    compared: bool = True
+    """Whether a ratio means anything."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ ROWS = (
     ),
     Row(
         "f",
-        "tasks that wait 10 ms, one process, 32 at a time (ideal 3,200/s)",
+        "tasks that wait 10 ms, one process, 32 at a time: ideal 3,200/s (Celery: its thread pool)",
         Bench.waits,
         _rate("10 ms waits", least=0.9 * 3_200),
     ),
@@ -88,10 +90,10 @@ ROWS = (
         "one worker: memory, CPU while idle, lateness of a task with a due time",
         Bench.footprint,
         (
-            Figure("pss", "memory (PSS)", " MiB", False, times=(("celery-solo", 1 / 1.05),)),
-            Figure("idle", "idle CPU", " %", False, most=0.5),
-            Figure("due_p99", "due → start, p99", " ms", False, most=20),
-            Figure("due_p50", "due → start, p50", " ms", False),
+            Figure("pss", "memory (PSS)", " MiB", False, times=(("celery-solo", 1.05),)),
+            Figure("idle", "idle CPU", " %", False, most=0.5, compared=False),
+            Figure("due_p99", "due → start, p99", " ms", False, most=20, compared=False),
+            Figure("due_p50", "due → start, p50", " ms", False, compared=False),
         ),
     ),
 )
@@ -99,7 +101,7 @@ BY_LETTER = {row.letter: row for row in ROWS}
 
 
 def target(figure: Figure, peer: str) -> float | None:
-    """How many times as good as this peer ours must be."""
+    """What ours over this peer's must reach, or stay below."""
     for name, times in figure.times:
         if name == peer or (name == EVERY and peer not in FLOORS and peer != "ours"):
             return times

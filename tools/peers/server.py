@@ -39,7 +39,6 @@ class Server:
     def empty(self) -> None:
         """As after its start."""
         self.broker.flushall()
-        self.broker.config_resetstat()
 
     def cpu_seconds(self) -> float:
         """Used by its main thread since its start."""
@@ -82,6 +81,7 @@ class Server:
                 for key, value in pickle.load(saved):  # noqa: S301  # we have just written it
                     pipe.restore(key, 0, value)
                 pipe.execute()
+        self.broker.config_resetstat()
 
 
 @contextmanager

@@ -10,12 +10,14 @@ import os
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import redis
 
 DATABASE = 15
 FLUSH_SECONDS = 0.02
+QUIET_SECONDS = 0.5
 TICKS = "ticks"  # list of JSON arrays: pid, since, until (unix seconds), count, sum of numbers, sum of their squares
 LATE = "late"  # list of seconds between the intended and the real start
 
@@ -54,7 +56,8 @@ class Tally:
                 self._writer.start()
 
     def _write(self, since: float) -> None:
-        pid = os.getpid()
+        """Until there has been nothing for a while: an idle worker's CPU is measured too."""
+        pid, last = os.getpid(), since
         with redis.Redis(port=PORT, db=DATABASE) as side:
             while True:
                 time.sleep(FLUSH_SECONDS)
@@ -64,11 +67,22 @@ class Tally:
                     side.rpush(TICKS, json.dumps([pid, since, now, len(numbers), sum(numbers), squares]))
                 if late:
                     side.rpush(LATE, *late)
+                if numbers or late:
+                    last = now
+                elif now - last > QUIET_SECONDS:
+                    self._writer = None
+                    if not self._done and not self._late:  # else they came before they could see that nobody writes
+                        return
+                    self._writer = threading.current_thread()
                 since = now
 
 
 def _taken(waiting: deque[Any]) -> list[Any]:
-    return [waiting.popleft() for _ in range(len(waiting))]
+    taken = []
+    with suppress(IndexError):  # for a moment there may be a second writer
+        for _ in range(len(waiting)):
+            taken.append(waiting.popleft())
+    return taken
 
 
 tally = Tally()

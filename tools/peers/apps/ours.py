@@ -23,9 +23,7 @@ SERVICE = "peers"
 
 def unrecorded(**fields: Any) -> Contract[Any, Any]:
     """A contract without result and record."""
-    if "record_seconds" in Contract.__dataclass_fields__:
-        fields["record_seconds"] = None
-    return Contract(queue=QUEUE, result=NoneType, ignore_result=True, **fields)
+    return Contract(queue=QUEUE, result=NoneType, ignore_result=True, record_seconds=None, **fields)
 
 
 # With results: the defaults of a contract, so result and record in one step with the acknowledgement.
@@ -78,11 +76,7 @@ class Sender:
         self._bound[task].apply_async(self._payload(task, argument), **({"countdown": delay} if delay else {}))
 
     async def many(self, task: str, arguments: list[Any]) -> None:
-        if hasattr(Contract, "publish_many"):
-            self._bound[task].publish_many([self._payload(task, one) for one in arguments])
-        else:
-            for one in arguments:
-                await self.send(task, one, 0.0)
+        self._bound[task].publish_many([self._payload(task, one) for one in arguments])
 
     async def close(self) -> None:
         self._app.close()
