@@ -29,7 +29,7 @@ class Bound:
 
 
 def new() -> str:
-    """32 hex digits, a name and no secret. Not from the system's entropy, which costs more than all the rest of a message."""
+    """32 hex digits, a name and no secret: not from the entropy of the system, which costs more than the message."""
     return f"{random.getrandbits(128):032x}"
 
 

@@ -88,7 +88,8 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
         if heartbeat:
             heartbeat.stop()
     exit_code = int(worker.exitcode or 0)
-    emit("worker.stopped", exit_code=exit_code)
+    intake = getattr(app, "intake", None)
+    emit("worker.stopped", exit_code=exit_code, **(vars(intake.committer.counters) if intake else {}))
     return exit_code
 
 

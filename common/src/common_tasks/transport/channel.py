@@ -157,11 +157,23 @@ class ChannelMixin:
     def close(self) -> None:
         if self.intake is not None and not self.closed:
             if self.intake.channel is self:
+                self._answer_claim(self.intake)
                 self.intake.lost_channel()
             if self._in_poll:  # kombu would wait for the answer to a BRPOP here
                 self._in_poll.disconnect()
                 self._in_poll = None
         super().close()  # type: ignore[misc]
+
+    def _answer_claim(self, intake: "Intake") -> None:
+        """What a claim under way has taken goes back."""
+        if not self._in_poll or intake.claims.state != "claiming":
+            return
+        try:
+            batch = intake.claims.read(self.client, self._in_poll)
+        except (*self.connection_errors, ResponseError):
+            return  # it comes back when its lease is over
+        if batch is not None:
+            intake.give_back(batch)
 
     # Publishing
 

@@ -4,7 +4,8 @@
 -- KEYS  1 unacked  2 leases  3 due  4 starts, then n lists in the order of priority, then the dead letters of each
 -- ARGV  1 n  2 how many messages at most  3 lease in us  4 dead letters at which a queue is no longer claimed from
 -- Returns {fence, ms until something is due or -1, {list number, message, …}, {tag, starts, …} of messages that
--- were taken back before, {number of a list that is not claimed from, …}}. The fence is the deadline of the leases.
+-- were taken back before, {number of a list that is not claimed from, …}, {number of a message, tag, …} of messages
+-- whose tag is not in its usual place}. The fence is the deadline of the leases.
 local unacked, leases, due, starts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lists, want = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
@@ -29,7 +30,8 @@ local function microseconds(text)
   return (((days * 24 + h) * 60 + mi) * 60 + s - offset) * 1000000
 end
 
--- The tag of a message, and when it is due if that lies ahead; nil: nobody can read it.
+-- The tag of a message, when it is due if that lies ahead, and whether the tag is not in its usual place. Nil: nobody
+-- can read it.
 local function look(raw)
   -- As kombu writes it, in fixed places: a third of the time of reading it whole.
   if string.sub(raw, -56, -40) == '"delivery_tag": "' and string.sub(raw, -3) == '"}}'
@@ -43,12 +45,8 @@ local function look(raw)
   if type(headers) ~= 'table' or type(properties) ~= 'table' then return nil end
   local tag = properties.delivery_tag
   if type(tag) ~= 'string' or tag == '' then return nil end
-  -- As it stands there: a worker that cannot read the whole finds it so.
-  local plain = '"' .. tag .. '"'
-  if not (string.find(raw, '"delivery_tag": ' .. plain, 1, true) or string.find(raw, '"delivery_tag":' .. plain, 1, true))
-  then return nil end
   local eta = type(headers.eta) == 'string' and microseconds(headers.eta)
-  return tag, eta and eta > now and eta
+  return tag, eta and eta > now and eta, true
 end
 
 local function bury(stream, list, raw, reason, problem)
@@ -68,7 +66,7 @@ end
 local soonest = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 local wait = soonest and math.max(0, math.ceil((soonest - now) / 1000)) or -1
 
-local taken, before, full = {}, {}, {}
+local taken, before, full, odd = {}, {}, {}, {}
 local came_back = redis.call('EXISTS', starts) == 1
 for i = 1, lists do
   if want <= 0 then break end
@@ -77,20 +75,21 @@ for i = 1, lists do
   if #got > 0 and redis.call('XLEN', stream) >= tonumber(ARGV[4]) then
     full[#full + 1] = i - 1
   elseif #got > 0 then
-    local deadlines, entries, messages, new, ahead = {}, {}, {}, {}, {}
+    local deadlines, entries, messages, new, ahead, strange = {}, {}, {}, {}, {}, {}
     local ending = ',"","' .. string.gsub(list, '\6\22%d$', '') .. '"]'
     for j = #got, 1, -1 do
       local raw = got[j]
-      local tag, later = look(raw)
+      local tag, later, moved = look(raw)
       if not tag then
         bury(stream, list, raw, 'undecodable', 'not a message that Celery could have sent')
       elseif later then
         ahead[#ahead + 1] = string.format('%.0f', later)
         ahead[#ahead + 1] = list .. '\n' .. raw
       elseif new[tag] then
-        bury(stream, list, raw, 'undecodable', 'its delivery tag belongs to another message')
+        bury(stream, list, raw, 'conflict', 'its delivery tag belongs to another message')
       else
         new[tag] = true
+        strange[tag] = moved
         deadlines[#deadlines + 1] = fence
         deadlines[#deadlines + 1] = tag
         entries[#entries + 1] = tag
@@ -108,7 +107,7 @@ for i = 1, lists do
         end
         for m = #messages, 1, -1 do
           if others[m] then
-            bury(stream, list, messages[m], 'undecodable', 'its delivery tag belongs to another message')
+            bury(stream, list, messages[m], 'conflict', 'its delivery tag belongs to another message')
             table.remove(messages, m)
             table.remove(entries, 2 * m)
             table.remove(entries, 2 * m - 1)
@@ -119,6 +118,10 @@ for i = 1, lists do
       for m = 1, #messages do
         taken[#taken + 1] = i - 1
         taken[#taken + 1] = messages[m]
+        if strange[entries[2 * m - 1]] then
+          odd[#odd + 1] = #taken / 2 - 1
+          odd[#odd + 1] = entries[2 * m - 1]
+        end
         if came_back then
           local count = redis.call('HGET', starts, entries[2 * m - 1])
           if count then
@@ -132,4 +135,4 @@ for i = 1, lists do
     want = want - #got
   end
 end
-return {fence, wait, taken, before, full}
+return {fence, wait, taken, before, full, odd}

@@ -30,6 +30,11 @@ class Batch(NamedTuple):
     messages: list[tuple[str, bytes]]  # list, message
     starts: dict[str, int]  # by tag, of messages that were taken back before
     full: list[str]  # lists that are not claimed from: too many dead letters
+    tags: dict[int, str]  # of messages that do not have theirs in the usual place
+
+    def tag(self, number: int) -> str:
+        """The delivery tag of a message, also of one that nobody can read."""
+        return self.tags.get(number) or self.messages[number][1][-39:-3].decode(errors="replace")
 
 
 class Claims:
@@ -75,7 +80,7 @@ class Claims:
             return None
         self.state, self.asked = "idle", 0
         try:
-            fence, _, taken, before, full = client.parse_response(connection, "EVALSHA")
+            fence, _, taken, before, full, odd = client.parse_response(connection, "EVALSHA")
         except NoScriptError:
             connection.send_command("SCRIPT", "LOAD", CLAIM.text)
             client.parse_response(connection, "SCRIPT")
@@ -92,6 +97,7 @@ class Claims:
             [(lists[taken[i]], taken[i + 1]) for i in range(0, len(taken), 2)],
             {before[i].decode(): before[i + 1] for i in range(0, len(before), 2)},
             self._full,
+            {odd[i]: odd[i + 1].decode(errors="replace") for i in range(0, len(odd), 2)},
         )
 
     def wake(self) -> None:

@@ -22,6 +22,7 @@ class Commit:
     dead_about: str | bytes = ""
     due: list[Any] | tuple[()] = ()  # list, message, wait in microseconds, list, …
     effects: list[tuple[Any, ...]] | tuple[()] = ()
+    headers: dict[str, Any] | None = None  # of the message: a dead letter tells about it
     children: list[Any] | tuple[()] = ()  # list, message, list, message, …
 
     def __init__(self, tag: str, task_id: str = "") -> None:

@@ -128,13 +128,15 @@ class Committer:
 
     def release(self, tags: Iterable[str], *, started: bool = False) -> int:
         """Give claims back, to be taken next; how many were still ours."""
-        arguments: list[Any] = []
-        for tag in tags:
-            held = self.held.pop(tag, None)
-            if held is not None:
-                arguments += (tag, held.fence, held.list_key, int(started))
-        if not arguments:
-            return 0
+        with self._lock:  # a renewal between here and there would change the fences
+            arguments: list[Any] = []
+            for tag in tags:
+                held = self.held.pop(tag, None)
+                if held is not None:
+                    arguments += (tag, held.fence, held.list_key, int(started))
+            return self._release(arguments) if arguments else 0
+
+    def _release(self, arguments: list[Any]) -> int:
         try:
             return int(self._ask(RELEASE, [keys.UNACKED, keys.LEASES, keys.STARTS], arguments))
         except RedisError as exc:

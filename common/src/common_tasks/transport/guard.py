@@ -80,6 +80,7 @@ class Guard:
             self._restore()
         for seat in self._pool.seats:
             self._long(seat, now)
+        self._hoarded(now)
 
     def _limits(self, now: float) -> None:
         for seat in self._pool.seats:
@@ -111,14 +112,20 @@ class Guard:
         running = seat.running
         if running is None:
             return
-        ran = now - running.since
-        if ran > HOARD_SECONDS and seat.chunk:
-            seat.seconds = max(seat.seconds, ran)
-            self._pool.give_back()
-        if ran > LONG_SECONDS and not running.shown:
+        if now - running.since > LONG_SECONDS and not running.shown:
             running.shown = True
             state.active_requests.add(running)
             if seat.running is not running:  # it ended just now
                 state.active_requests.discard(running)
                 return
             self._show(running)
+
+    def _hoarded(self, now: float) -> None:
+        """Every thread runs something long, and more is claimed: others could start it now."""
+        pool = self._pool
+        ran = [now - running.since for seat in pool.seats if (running := seat.running) is not None]
+        if pool.unstarted <= 0 or len(ran) < len(pool.seats) or min(ran) < HOARD_SECONDS:
+            return
+        for seat, seconds in zip(pool.seats, ran, strict=True):
+            seat.seconds = max(seat.seconds, seconds)  # a claim asks for less from here on
+        pool.give_back()

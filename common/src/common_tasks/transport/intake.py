@@ -1,7 +1,6 @@
 """Where claimed messages enter a worker: read, and handed to the lane of their task, or to Celery's own way."""
 
 import logging
-import re
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
@@ -28,7 +27,6 @@ RESTORE = Script("restore")
 RESTORE_AT_ONCE = 100
 
 Lane = Callable[[Job, Seat], bool]
-TAG = re.compile(rb'"delivery_tag": ?"([^"]*)"')
 new = tuple.__new__  # a third of the time of calling Job
 
 
@@ -115,7 +113,7 @@ class Intake:
         if batch.starts:
             self.starts.update(batch.starts)
         last, ours = "", Held(batch.fence, "")
-        for list_key, raw in batch.messages:
+        for number, (list_key, raw) in enumerate(batch.messages):
             if list_key != last:  # one for all that came from the same list
                 last, ours = list_key, Held(batch.fence, list_key)
             try:
@@ -123,7 +121,7 @@ class Intake:
                 tag = message["properties"]["delivery_tag"]
                 headers = message["headers"]
             except (ValueError, KeyError, TypeError, RecursionError) as exc:
-                tag = tag_of(raw)
+                tag = batch.tag(number)
                 held[tag] = ours
                 self.bury(Commit(tag), "undecodable", f"not JSON that can be read: {exc}", list_key, {})
                 continue
@@ -233,6 +231,14 @@ class Intake:
         held = self.committer.held.get(tag)
         self.bury(Commit(tag), "permanent", "rejected", held.list_key if held else "", {})
 
+    def give_back(self, batch: Batch) -> None:
+        """Of a stop: messages of a claim whose answer came when nothing is started any more."""
+        held = self.committer.held
+        tags = [batch.tag(number) for number in range(len(batch.messages))]
+        for tag, (list_key, _) in zip(tags, batch.messages, strict=True):
+            held[tag] = Held(batch.fence, list_key)
+        self.committer.release(tags)
+
     def lost_channel(self) -> None:
         """The consumer's connection ended. Celery forgets what it had not started: others get it."""
         running = {one.id for one in self.running()}
@@ -257,9 +263,8 @@ class Intake:
         commit.discard()
         commit.result_key = ""
         queue = queue_of(held.list_key)
-        commit.bury(
-            keys.dead(queue), about(reason, text, queue=queue, headers={"id": commit.task_id}, worker=self.hostname)
-        )
+        headers = commit.headers or {"id": commit.task_id}
+        commit.bury(keys.dead(queue), about(reason, text, queue=queue, headers=headers, worker=self.hostname))
         emit("task.dead", level=logging.ERROR, reason=reason, error=text[:500], queue=queue, task_id=commit.task_id)
 
     def restore(self) -> int:
@@ -273,7 +278,7 @@ class Intake:
         backend = self.app.backend
         if not hasattr(backend, "started_meta"):
             return
-        key, meta, seconds = backend.started_meta(running.task_id, self.hostname)
+        key, meta, seconds = backend.started_meta(running.id, self.hostname)
         self.committer.show(running.tag, key, meta, seconds)
 
     def _tell_full(self, list_key: str) -> None:
@@ -283,12 +288,6 @@ class Intake:
             self._told_full[queue] = now
             bound = self.options.dead_letter_bound
             emit("queue.not_claimed", level=logging.ERROR, queue=queue, dead_letters=bound, hint="devctl dead-letters")
-
-
-def tag_of(raw: bytes) -> str:
-    """The tag of a message that nobody can read; a claim takes none without."""
-    found: bytes = TAG.findall(raw)[-1]
-    return found.decode(errors="replace")
 
 
 def queue_of(list_key: Any) -> str:

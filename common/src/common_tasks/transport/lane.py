@@ -25,7 +25,7 @@ from common_tasks.transport.intake import Intake
 from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import body, loads
 
-TASKS: Any = import_module("celery._state")._task_stack  # noqa: SLF001  what `current_task` looks at; celery-types lacks it
+TASKS: Any = import_module("celery._state")._task_stack  # noqa: SLF001  what `current_task` looks at
 
 CELERYS = {*Context.__dict__, "lang", "task", "argsrepr", "kwargsrepr", "compression", "soft_time_limit", "time_limit"}
 NO_LIMITS = (None, None)
@@ -57,6 +57,20 @@ class Request(Context):
         """The headers that are not Celery's own: a retry passes them on."""
         own = {name: value for name, value in self.__dict__.items() if name not in CELERYS and name[0] != "_"}
         return own or None
+
+
+def stack_of_thread(stack: Any) -> list[Any]:
+    """The list behind Celery's LocalStack in this thread. Going through the LocalStack takes a third of the time that a
+    short task spends outside its body. The None at the bottom, which means "nothing" there, keeps the list in its
+    place: an empty one is thrown away."""
+    local = getattr(stack, "_local", None)
+    if local is None:  # USE_FAST_LOCALS: a list for each thread already
+        found: list[Any] = stack.stack
+        return found
+    found = getattr(local, "stack", None) or []
+    found.insert(0, None)
+    local.stack = found
+    return found
 
 
 def overrides(task: Any, name: str) -> bool:
@@ -101,6 +115,7 @@ class Lane:
                 return False
             properties["delivery_info"]["priority"] = properties.get("priority")
             commit = Commit(job.tag, headers["id"])
+            commit.headers = headers
         except (KeyError, TypeError, AttributeError):
             return False  # whoever looks at it there says what is wrong
         try:
@@ -125,7 +140,7 @@ class Lane:
                 headers.update(embed)
                 ours = self._trace(request, commit)
             else:
-                ours = self._run(request, commit, running, events)
+                ours = self._run(request, commit, running, seat, events)
         finally:
             OPEN.commit = seat.running = None
             if running.shown:
@@ -180,13 +195,17 @@ class Lane:
 
     # The body
 
-    def _run(self, request: Request, commit: Commit, running: Running, events: bool) -> bool:
+    def _run(self, request: Request, commit: Commit, running: Running, seat: Seat, events: bool) -> bool:
         """Whether the message ends with this commit."""
+        stacks = seat.stacks.get(self.name)
+        if stacks is None:
+            stacks = seat.stacks[self.name] = self._task_stack(seat), stack_of_thread(self.requests)
+        tasks, requests = stacks
         task, task_id = self.task, commit.task_id
         args: Any = request.args
         kwargs: Any = request.kwargs
-        TASKS.push(task)
-        self.requests.push(request)
+        tasks.append(task)
+        requests.append(request)
         status: str = SUCCESS
         value: Any = None
         ours = True
@@ -209,9 +228,14 @@ class Lane:
                 signals.task_postrun.send(
                     sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs, retval=value, state=status
                 )
-            TASKS.pop()
-            self.requests.pop()
+            tasks.pop()
+            requests.pop()
         return ours
+
+    @staticmethod
+    def _task_stack(seat: Seat) -> list[Any]:
+        """One for all tasks of a thread."""
+        return next((tasks for tasks, _ in seat.stacks.values()), None) or stack_of_thread(TASKS)
 
     def _store(self, request: Request, commit: Commit, value: Any) -> None:
         headers = request.__dict__

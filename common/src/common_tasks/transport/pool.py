@@ -1,11 +1,12 @@
 """The worker pool: one process, its consumer in the main thread, task threads beside it, and a guard over them."""
 
 import ctypes
+import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,6 +46,7 @@ class Seat:
         self.seconds = FIRST_GUESS_SECONDS
         self.busy = False
         self.running: Running | None = None
+        self.stacks: dict[str, tuple[list[Any], list[Any]]] = {}  # by task: what `current_task`, its request look at
 
 
 class Running:
@@ -99,10 +101,12 @@ class TaskPool(BasePool):
         self.hub: Any = None
         self.flush: Callable[[], None] = lambda: None  # an intake's, when there is one
         self.decline: Callable[[Job], None] = lambda job: None
-        self.release: Callable[[list[str]], Any] = lambda tags: None
+        self.release: Callable[..., Any] = lambda tags, started=False: None
         self.open: Callable[[str], Commit | None] = lambda task_id: None
         self._local = threading.local()
-        self._put = 0
+        self._put = 0  # jobs handed over: by the consumer's thread alone
+        self._returned = 0  # and taken back: under the lock
+        self._returning = threading.Lock()
         self._bell: int | None = None
         self.hungry = False  # the consumer waits for room
 
@@ -152,7 +156,7 @@ class TaskPool(BasePool):
     @property
     def unstarted(self) -> int:
         """Handed over and not started."""
-        return self._put - sum(seat.taken for seat in self.seats)
+        return self._put - self._returned - sum(seat.taken for seat in self.seats)
 
     @property
     def idle(self) -> int:
@@ -183,7 +187,7 @@ class TaskPool(BasePool):
             given = inbox.get()
             seat.busy = True
             try:
-                if type(given) is tuple and type(given[0]) is not Job:
+                if _is_celerys(given):
                     seat.taken += 1
                     self._celery(*given)
                 else:
@@ -210,9 +214,15 @@ class TaskPool(BasePool):
             count += 1
             if self.stopping:
                 self.release([job.tag])
-            elif job.lane is None or not job.lane(job, seat):
-                self.decline(job)
-                self.ring()
+                continue
+            try:
+                if job.lane is None or not job.lane(job, seat):
+                    self.decline(job)
+                    self.ring()
+            except BaseException as exc:  # a soft limit that came when the body had just ended, or a bug of ours
+                emit("lane.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
+                OPEN.commit = seat.running = None
+                self.release([job.tag], started=True)
             if self.hungry and len(chunk) == 0:
                 self.ring()
         if count:
@@ -266,15 +276,28 @@ class TaskPool(BasePool):
         self.give_back()
 
     def give_back(self) -> list[str]:
-        """Take back from the threads what they have not started, and release it; the tags."""
-        tags: list[str] = []
-        for seat in self.seats:
-            while seat.chunk:
+        """Take back what no thread has started, and release it; the tags."""
+        with self._returning:
+            tags: list[str] = []
+            for seat in self.seats:
+                while seat.chunk:
+                    try:
+                        tags.append(seat.chunk.pop().tag)
+                    except IndexError:  # the thread took the last one
+                        break
+            celerys = []
+            while True:
                 try:
-                    tags.append(seat.chunk.pop().tag)
-                except IndexError:
+                    given = self.inbox.get_nowait()
+                except Empty:
                     break
-                self._put -= 1
+                if _is_celerys(given):
+                    celerys.append(given)
+                else:
+                    tags += (job.tag for job in given)
+            for given in celerys:
+                self.inbox.put(given)
+            self._returned += len(tags)
         self.release(tags)
         return tags
 
@@ -312,3 +335,8 @@ class TaskPool(BasePool):
         for _ in range(n):
             self.limit += 1
             self._grow(self.limit - 1)
+
+
+def _is_celerys(given: Any) -> bool:
+    """Whether this is a call of Celery's own way (arguments and keywords), not jobs of lanes."""
+    return type(given) is tuple and type(given[0]) is not Job
