@@ -201,7 +201,7 @@ def test_of_two_messages_with_one_tag_in_a_batch_the_first_is_taken(client: redi
     second = first.replace(b'"first"', b'"other"')
     push(client, first, second, good)
     assert [first, good] == claim(client).raws
-    assert [(second, "undecodable")] == [(raw, about["reason"]) for raw, about in dead(client)]
+    assert [(second, "conflict")] == [(raw, about["reason"]) for raw, about in dead(client)]
 
 
 def test_a_message_with_the_tag_of_one_that_is_held_does_not_take_its_place(client: redis.Redis) -> None:

@@ -9,7 +9,7 @@ from common_tasks.transport import keys
 from common_tasks.transport.claiming import CLAIM
 from common_tasks.transport.commit import Commit
 from common_tasks.transport.committer import OUTCOME, Committer, Held
-from common_tasks.transport.lists import SEPARATOR, STEPS
+from common_tasks.transport.lists import SEPARATOR
 from common_tasks.transport.message import frame
 
 LEASE_US = 60_000_000
@@ -61,7 +61,7 @@ def claim(
     names = lists or ("orders",)
     dead = [keys.dead(queue_of(one)) for one in names]
     words = [keys.UNACKED, keys.LEASES, keys.DUE, keys.STARTS, *names, *dead]
-    fence, wait, taken, before, full = CLAIM(client, words, [len(names), want, lease_us, bound])
+    fence, wait, taken, before, full, *_ = CLAIM(client, words, [len(names), want, lease_us, bound])
     return Claimed(
         int(fence),
         wait,
@@ -146,7 +146,8 @@ def full(client: redis.Redis) -> None:
 
 def holding(client: redis.Redis, *raws: bytes, lease_seconds: float = 60.0) -> tuple[Committer, list[str]]:
     """A committer that has claimed these messages."""
-    push(client, *raws)
+    if raws:
+        push(client, *raws)
     claimed = claim(client, lease_us=int(lease_seconds * 1e6))
     committer = committer_of(client, lease_seconds)
     tags = [tag_of(raw) for raw in claimed.raws]
@@ -161,9 +162,8 @@ def committer_of(client: redis.Redis, lease_seconds: float = 60.0) -> Committer:
     def bury(commit: Commit, why: str) -> None:
         commit.discard()
         commit.result_key = ""
-        commit.bury(keys.dead("orders"), json.dumps({"reason": "conflict" if why == "conflict" else "permanent"}))
+        queue = queue_of(committer.held[commit.tag].list_key)
+        commit.bury(keys.dead(queue), json.dumps({"reason": "conflict" if why == "conflict" else "permanent"}))
 
-    return Committer(lambda: client, lease_seconds=lease_seconds, bury=bury)
-
-
-__all__ = ["SEPARATOR", "STEPS"]
+    committer = Committer(lambda: client, lease_seconds=lease_seconds, bury=bury)
+    return committer

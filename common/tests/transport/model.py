@@ -1,0 +1,251 @@
+"""What the transport's Redis should hold: each script in a few lines of Python, over plain lists and dictionaries.
+
+A message is a Copy, known by its delivery tag. Fences are given to the model, not guessed: only who may use them is."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from common_tasks.transport.lists import list_of
+
+READABLE, GARBAGE, AHEAD = "readable", "garbage", "ahead"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One message. Its `print` tells payloads apart; `ahead`: it says itself that its time has not come."""
+
+    tag: str
+    raw: bytes
+    id: str
+    print: str
+    queue: str
+    priority: int = 0
+    kind: str = READABLE
+
+    @property
+    def list(self) -> str:
+        return list_of(self.queue, self.priority)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether its task keeps a record; the ids of those that do not begin with n."""
+        return self.id[0] != "n"
+
+
+@dataclass(frozen=True)
+class End:
+    """What a worker says of a message that it has finished."""
+
+    copy: Copy
+    how: str  # success, retry, letter, acknowledgement
+    effect: bool = False
+    child: Copy | None = None
+    again: Copy | None = None
+    ripe: bool = True
+    reason: str = "permanent"
+
+
+@dataclass
+class Lease:
+    fence: int
+    owner: int
+    over: bool = False
+
+
+@dataclass
+class Model:
+    letters_bound: int
+    queue_bound: int
+    lists: dict[str, list[Copy]] = field(default_factory=lambda: defaultdict(list))  # the first is taken next
+    due: dict[Copy, bool] = field(default_factory=dict)  # whether its time has come
+    unacked: dict[str, Copy] = field(default_factory=dict)
+    leases: dict[str, Lease] = field(default_factory=dict)
+    index: set[str] = field(default_factory=set)  # stock workers' claims
+    starts: dict[str, int] = field(default_factory=dict)
+    once: dict[str, str] = field(default_factory=dict)
+    results: dict[str, str] = field(default_factory=dict)
+    effects: Counter[str] = field(default_factory=Counter)
+    letters: dict[str, list[tuple[bytes, str, Copy]]] = field(default_factory=lambda: defaultdict(list))
+
+    # Publishing
+
+    def publish(self, copy: Copy, *, waits: bool) -> int:
+        known = self.once.get(copy.id)
+        if known is not None:
+            return 0 if known.partition(":")[2] == copy.print else -2
+        waiting = sum(len(copies) for copies in self.lists.values() if copies and copies[0].queue == copy.queue)
+        if (max(waiting, len(self.due)) if waits else waiting) >= self.queue_bound:
+            return -1
+        self.once[copy.id] = f"queued:{copy.print}"
+        if waits:
+            self.due[copy] = False
+        else:
+            self.push(copy)
+        return 1
+
+    def push(self, copy: Copy) -> None:
+        self.lists[copy.list].append(copy)
+
+    def put_first(self, copy: Copy) -> None:
+        self.lists[copy.list].insert(0, copy)
+
+    def time_passes(self) -> None:
+        for copy in self.due:
+            self.due[copy] = True
+
+    # Our workers
+
+    def claim(
+        self, names: list[str], want: int, fence: int, owner: int, due: list[Copy]
+    ) -> tuple[list[Copy], dict[str, int], list[str]]:
+        """`due`: the order in which what waits is due."""
+        for copy in due:
+            if self.due[copy]:
+                del self.due[copy]
+                self.put_first(copy)
+        taken: list[Copy] = []
+        full: list[str] = []
+        for name in names:
+            if want <= 0:
+                break
+            got = self.lists[name][:want]
+            if got and len(self.letters[got[0].queue]) >= self.letters_bound:
+                full.append(name)
+                continue
+            for copy in got:
+                if copy.kind == GARBAGE:
+                    self.letters[copy.queue].append((copy.raw, "undecodable", copy))
+                elif copy.kind == AHEAD:
+                    self.due[copy] = False
+                else:
+                    self.unacked[copy.tag] = copy
+                    self.leases[copy.tag] = Lease(fence, owner)
+                    taken.append(copy)
+            del self.lists[name][:want]
+            want -= len(got)
+        return taken, {copy.tag: self.starts[copy.tag] for copy in taken if copy.tag in self.starts}, full
+
+    def ours(self, tag: str, fence: int | None) -> bool:
+        return tag in self.leases and self.leases[tag].fence == fence
+
+    def start(self, copy: Copy, fence: int | None) -> tuple[int, str | None]:
+        if not self.ours(copy.tag, fence):
+            return -1, None
+        self.starts[copy.tag] = self.starts.get(copy.tag, 0) + 1
+        return self.starts[copy.tag], self.once.get(copy.id) if copy.recorded else None
+
+    def outcome(self, ends: list[tuple[End, int | None]]) -> tuple[list[str], list[str], list[str]]:
+        """Tags that were refused, repeated, left."""
+        refused, repeated, left = [], [], []
+        for end, fence in ends:
+            tag = end.copy.tag
+            if not self.ours(tag, fence):
+                refused.append(tag)
+                continue
+            before = self.applied(end)
+            if before == "conflict":
+                left.append(tag)
+                continue
+            if before == "done":
+                repeated.append(tag)
+            elif end.how == "retry":
+                assert end.again is not None
+                self.due[end.again] = end.ripe
+            elif end.how == "letter":
+                raw = self.unacked[tag].raw if tag in self.unacked else b""
+                self.letters[end.copy.queue].append((raw, end.reason, end.copy))
+            del self.leases[tag]
+            self.unacked.pop(tag, None)
+            self.starts.pop(tag, None)
+        return refused, repeated, left
+
+    def applied(self, end: End) -> str | None:
+        """A success: once. "done", "conflict": by the record."""
+        if end.how != "success":
+            return None
+        copy = end.copy
+        if copy.recorded:
+            known = self.once.get(copy.id, "")
+            if known.startswith("done:"):
+                return "done" if known == f"done:{copy.print}" else "conflict"
+            self.once[copy.id] = f"done:{copy.print}"
+            self.results[copy.id] = copy.print
+        if end.effect:
+            self.effects[copy.id] += 1
+        if end.child is not None:
+            self.push(end.child)
+        return None
+
+    def renew(self, held: dict[str, int], fence: int, *, over: bool) -> list[str]:
+        lost = [tag for tag, old in held.items() if not self.ours(tag, old)]
+        for tag in held.keys() - lost:
+            self.leases[tag].fence, self.leases[tag].over = fence, over
+        return lost
+
+    def release(self, given: list[tuple[str, int, bool]]) -> int:
+        back = 0
+        for tag, fence, started in given:
+            if self.ours(tag, fence) and tag in self.unacked:
+                if started:
+                    self.starts.setdefault(tag, 0)
+                self.put_first(self.unacked.pop(tag))
+                del self.leases[tag]
+                back += 1
+        return back
+
+    def restore(self) -> int:
+        back = 0
+        for tag in sorted((one for one, lease in self.leases.items() if lease.over), key=self.deadline):
+            if tag in self.unacked:
+                self.starts.setdefault(tag, 0)
+                self.put_first(self.unacked.pop(tag))
+                back += 1
+            del self.leases[tag]
+        return back
+
+    def deadline(self, tag: str) -> tuple[int, str]:
+        return self.leases[tag].fence, tag
+
+    # Stock workers, as kombu keeps their messages
+
+    def stock_claim(self, names: list[str]) -> Copy | None:
+        for name in names:
+            if self.lists[name]:
+                copy = self.lists[name].pop(0)
+                self.unacked[copy.tag] = copy
+                self.index.add(copy.tag)
+                return copy
+        return None
+
+    def stock_acknowledge(self, tag: str) -> None:
+        self.index.discard(tag)
+        self.unacked.pop(tag, None)
+
+    def stock_restore(self, tag: str, raw: bytes) -> None:
+        self.index.discard(tag)
+        copy = self.unacked.pop(tag, None)
+        if copy is not None:
+            self.put_first(Copy(tag, raw, copy.id, copy.print, copy.queue, copy.priority))
+
+    # Dead letters
+
+    def replay(self, queue: str, number: int, copy: Copy) -> None:
+        _, _, old = self.letters[queue].pop(number)
+        self.starts.pop(old.tag, None)
+        self.push(copy)
+
+    def redis(self) -> dict[str, Any]:
+        """What there should be, as `seen` of the workers' tests shows it."""
+        return {
+            "lists": {name: [copy.raw for copy in copies] for name, copies in self.lists.items() if copies},
+            "due": {copy.list.encode() + b"\n" + copy.raw for copy in self.due},
+            "unacked": {tag: copy.raw for tag, copy in self.unacked.items()},
+            "leases": {tag: lease.fence for tag, lease in self.leases.items()},
+            "index": self.index,
+            "starts": self.starts,
+            "once": self.once,
+            "results": self.results,
+            "effects": {name: number for name, number in self.effects.items() if number},
+            "letters": {q: [(raw, why) for raw, why, _ in ones] for q, ones in self.letters.items() if ones},
+        }
