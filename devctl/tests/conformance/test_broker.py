@@ -240,6 +240,34 @@ def test_a_result_that_nobody_wants_is_not_kept(broker: Broker) -> None:
     assert "pending" == broker.results([ignored.task_id])[0].state
 
 
+def test_what_is_published_once_is_there_once_however_often(broker: Broker, queue: str) -> None:
+    messages = [_echo(queue, n) for n in range(1_234)]
+
+    first, second = broker.publish_once(messages[:1_000]), broker.publish_once(messages)
+
+    assert (frozenset(), frozenset(one.task_id for one in messages[:1_000])) == (first.repeated, second.repeated)
+    assert (1_234, 0) == _depth(broker, queue)
+
+
+def test_what_ran_already_does_not_run_again(broker: Broker) -> None:
+    message = _echo(SHARED, {"n": 1})
+    broker.publish_once([message])
+    _until(lambda: broker.results([message.task_id])[0].state == "succeeded")
+
+    assert frozenset([message.task_id]) == broker.publish_once([message]).repeated
+    assert (0, 0) == _depth(broker, SHARED)
+
+
+def test_other_work_under_an_id_is_refused(broker: Broker, queue: str) -> None:
+    message = _echo(queue, 1)
+    broker.publish_once([message])
+
+    with pytest.raises(DevctlError, match=f"{message.task_id} was published before, as other work"):
+        broker.publish_once([replace(message, args=(2,))])
+
+    assert (1, 0) == _depth(broker, queue)
+
+
 def test_messages_wait_where_nobody_consumes(broker: Broker, queue: str) -> None:
     broker.publish([_echo(queue, n) for n in range(1_234)])
 

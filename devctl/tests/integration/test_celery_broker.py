@@ -20,7 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu import Connection, Queue
 
+from common_tasks.celery_app import make_app
 from common_tasks.dead_letters import Letter
+from common_tasks.schemas import OrderPayload
+from common_tasks.settings import CelerySettings
+from common_tasks.tasks import process_order
 from common_tasks.transport.message import frame
 from devctl.broker import server
 from devctl.broker.celery import CeleryBroker
@@ -209,6 +213,7 @@ LETTER = Letter("q/1-0", "q", "permanent", 0.0, len(RAW), raw=RAW)
 CALLS: dict[str, Callable[[CeleryBroker], object]] = {
     "info": lambda broker: broker.info(),
     "publish": lambda broker: broker.publish([Message("t", "q", "1"), Message("t", "q", "2")]),
+    "publish_once": lambda broker: broker.publish_once([Message("t", "q", "1"), Message("t", "q", "2")]),
     "queues": lambda broker: broker.queues(["q"]),
     "consumers": lambda broker: broker.consumers(),
     "consume": lambda broker: broker.consume("q", ["node"]),
@@ -278,6 +283,53 @@ def test_a_publish_that_fails_midway_says_how_much_was_accepted(redis_to_break) 
     assert "500 more may have been: no answer came" in caught.value.details[1]
 
 
+def test_once_published_it_is_the_message_that_a_contract_publishes(redis_url: str) -> None:
+    contract = process_order.bind(make_app("ours", CelerySettings(broker_url=redis_url)))
+    payload = OrderPayload.model_validate(
+        {"source_service": "x", "customer_id": "c", "items": [{"product_id": "p", "quantity": 1}], "total_amount": "1"}
+    )
+    task_id, broker = str(payload.task_id), CeleryBroker(redis_url)
+    message = Message("tasks.process_order", "orders", task_id, (payload.model_dump(mode="json"),))
+
+    assert frozenset() == broker.publish_once([message]).repeated
+    contract.delay(payload)  # knows it by its fingerprint
+    assert frozenset([task_id]) == broker.publish_once([message]).repeated
+
+    frame = _pop(redis_url, "orders")
+    with redis.Redis.from_url(redis_url) as client:
+        assert f"queued:{frame['headers']['fingerprint']}".encode() == client.get(f"celery-once-{task_id}")
+        assert not client.exists("orders")
+
+
+def test_a_full_queue_is_named_with_what_was_accepted(redis_url: str) -> None:
+    broker = CeleryBroker(redis_url, queue_bound=700)
+
+    with pytest.raises(DevctlError) as caught:
+        broker.publish_once([Message("t", "q", str(n)) for n in range(1_200)])
+
+    assert "not published: queue q is full: 700 messages wait, 700 may" == caught.value.problem
+    assert "CELERY_QUEUE_BOUND" in caught.value.hint
+    assert ("700 of 1,200 messages were accepted",) == caught.value.details
+
+
+def test_a_publish_once_that_falls_silent_midway_says_how_much_is_certain(redis_to_break) -> None:  # type: ignore[no-untyped-def]
+    broker = CeleryBroker(redis_to_break.url)
+    broker.publish_once([Message("t", "q", "first")])
+
+    class Breaking(list[Message]):
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            for n, one in enumerate(super().__iter__()):
+                if n == 1_200:
+                    time.sleep(0.2)  # the second chunk is there by now
+                    redis_to_break.stop()
+                yield one
+
+    with pytest.raises(DevctlError, match="does not answer") as caught:
+        broker.publish_once(Breaking(Message("t", "q", str(n)) for n in range(2_000)))
+
+    assert "1,000 of 2,000 messages were accepted" == caught.value.details[0]
+
+
 def test_a_full_redis_refuses_and_nothing_is_in_doubt(redis_to_break) -> None:  # type: ignore[no-untyped-def]
     with redis.Redis(port=redis_to_break.port) as client:
         client.config_set("maxmemory-policy", "noeviction")
@@ -286,9 +338,13 @@ def test_a_full_redis_refuses_and_nothing_is_in_doubt(redis_to_break) -> None:  
 
     with pytest.raises(DevctlError) as caught:
         broker.publish([Message("t", "q", "1")])
+    with pytest.raises(DevctlError) as again:
+        broker.publish_once([Message("t", "q", "1")])
 
-    assert "refuses: " in caught.value.problem
-    assert "it is full: raise REDIS_MAXMEMORY first" in caught.value.hint
+    for one in (caught.value, again.value):
+        assert "refuses: " in one.problem
+        assert "it is full: raise REDIS_MAXMEMORY first" in one.hint
+    assert ("0 of 1 messages were accepted",) == again.value.details
 
 
 def test_a_wrong_password_is_named_and_never_shown(redis_to_break) -> None:  # type: ignore[no-untyped-def]

@@ -20,6 +20,7 @@ from devctl.stack.clock import FakeClock
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.model import Build, Service, Stack
 
+ID = "0b9d1c1e-6f0a-4a52-9d53-6c1b7f2c8a11"
 DOCS = Path(__file__).parents[3] / "docs/json"
 
 
@@ -240,3 +241,43 @@ def test_the_times_come_from_the_log_of_the_worker(bench: Bench, capsys: pytest.
 
     bench.work(process_order=logged)
     assert "· waited 0.9ms · ran 12.4ms on worker-1" in Shown(capsys, "--wait").out
+
+
+def test_a_repeat_is_said_to_be_one_and_changes_nothing(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.work(process_order=done)
+    arguments = ["process_order", "--set", f"task_id={ID}", "--set", f"order_id={ID}", "--seed", "1"]
+    first, second = Shown(capsys, *arguments), Shown(capsys, *arguments)
+    assert [0, 0] == [first.code, second.code]
+    assert "published " in first.out.splitlines()[1]
+    assert [f"! tasks.process_order  {ID}  queue orders", "  already published: nothing was done"] == (
+        second.out.splitlines()
+    )
+    assert 1 == len(bench.broker.published)
+    task = Shown(capsys, *arguments, "--wait", "--json").json["tasks"][0]
+    assert (True, "succeeded") == (task["already_published"], task["state"])  # its result is its result still
+
+
+def test_how_many_of_many_were_repeats_is_said(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.work(process_order=done)
+    Shown(capsys, "--count", "3")
+    payloads = [dict(one.args[0]) for one in bench.broker.published]
+    payloads.append({name: value for name, value in payloads[0].items() if name not in {"task_id", "order_id"}})
+    typed(monkeypatch, "\n".join(json.dumps(one) for one in payloads))
+    assert "· 3 already published" in Shown(capsys, "--json-file", "-").out
+
+
+def test_other_work_under_an_id_is_one_clear_error(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    named = ["--set", f"task_id={ID}", "--set", f"order_id={ID}", "--seed", "1"]
+    Shown(capsys, *named)
+    shown = Shown(capsys, *named, "--set", "customer_id=another")
+    assert (1, 1) == (shown.code, len(bench.broker.published))
+    assert f"✘ not published: {ID} was published before, as other work" in shown.err
+
+
+def test_a_full_queue_is_one_clear_error(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.broker.queue_bound = 0
+    shown = Shown(capsys)
+    assert (1, 0) == (shown.code, len(bench.broker.published))
+    assert "✘ not published: queue orders is full" in shown.err

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from common_tasks.dead_letters import BOUND
+from common_tasks.transport.options import Options
 from devctl.stack.model import Stack
 
 Locate = Callable[[str, int], tuple[str, int]]
@@ -33,6 +34,12 @@ def dead_bound(stack: Stack) -> int:
     """Dead letters at which the services' workers stop claiming from a queue."""
     said = _setting(stack, "CELERY_DEAD_LETTER_BOUND")
     return int(said) if said.isdecimal() else BOUND  # what is no number, the services themselves refuse
+
+
+def queue_bound(stack: Stack) -> int:
+    """Messages of a queue beyond which the services publish no more."""
+    said = _setting(stack, "CELERY_QUEUE_BOUND")
+    return int(said) if said.isdecimal() else Options.queue_bound
 
 
 def _setting(stack: Stack, variable: str) -> str:

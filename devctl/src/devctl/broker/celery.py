@@ -14,15 +14,21 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from common_tasks import dead_letters
+from common_tasks.errors import Conflict, PublishError, QueueFull
 from common_tasks.transport import keys, replaying
-from devctl.broker import claims, delayed, depth, leases, results, server
-from devctl.broker.address import Locate, addresses, dead_bound
+from common_tasks.transport.lists import lists
+from common_tasks.transport.options import Options
+from common_tasks.transport.outgoing import Published
+from common_tasks.transport.publishing import Publisher
+from common_tasks.transport.settling import Patience
+from devctl.broker import claims, delayed, depth, frames, leases, results, server
+from devctl.broker.address import Locate, addresses, dead_bound, queue_bound
 from devctl.broker.control import Control
-from devctl.broker.frames import Frames, lists
-from devctl.broker.port import Consumer, Execution, Message, QueueDepth, ServerInfo, TaskResult
+from devctl.broker.port import Acceptance, Consumer, Execution, Message, QueueDepth, ServerInfo, TaskResult
 from devctl.errors import DevctlError
 from devctl.stack.model import Stack
 
+TWICE = Patience(attempts=2)  # an answer that got lost is asked for once more
 ORDER_SECONDS = 5.0  # a worker obeys between two tasks: a solo one that runs a task hears us when it ends
 
 
@@ -30,22 +36,35 @@ class CeleryBroker:
     """One Redis database, and the Celery workers behind it."""
 
     def __init__(
-        self, url: str, *, results_url: str = "", service: str = "", dead_bound: int = dead_letters.BOUND
+        self,
+        url: str,
+        *,
+        results_url: str = "",
+        service: str = "",
+        dead_bound: int = dead_letters.BOUND,
+        queue_bound: int = Options.queue_bound,
     ) -> None:
         """Opens no connection. `service` is the broker's name in the stack, for hints; at `dead_bound` dead letters its
-        workers stop claiming from a queue."""
+        workers stop claiming from a queue, at `queue_bound` messages nothing more is published once to it."""
         self.url = url
         self._results_url = results_url or url
         self._hint = f"start it: devctl up {service}" if service else "is Redis running there?"
         self._dead_bound = dead_bound
         self._client = server.connect(url)
+        self._publisher = Publisher(self._client, queue_bound, TWICE)
         self._declared: set[str] = set()
 
     @classmethod
     def of(cls, stack: Stack, locate: Locate) -> CeleryBroker:
         """The broker that the services of this stack use, at its address on this machine."""
         found = addresses(stack, locate)
-        return cls(found.broker, results_url=found.results, service=stack.broker, dead_bound=dead_bound(stack))
+        return cls(
+            found.broker,
+            results_url=found.results,
+            service=stack.broker,
+            dead_bound=dead_bound(stack),
+            queue_bound=queue_bound(stack),
+        )
 
     @cached_property
     def _app(self) -> Celery:
@@ -81,7 +100,7 @@ class CeleryBroker:
 
     def _send(self, messages: Sequence[Message]) -> float:
         accepted, started = 0, 0.0
-        for queue, chunk in Frames(self._app).chunks(messages):
+        for queue, chunk in frames.chunks(messages):
             started = started or time.perf_counter()
             try:
                 with self._answering():
@@ -95,6 +114,32 @@ class CeleryBroker:
                 ) from problem
             accepted += len(chunk)
         return time.perf_counter() - started if started else 0.0
+
+    def publish_once(self, messages: Sequence[Message]) -> Acceptance:
+        """Publish what was not published before; DevctlError names a queue that is full, and other work under an id."""
+        with self._answering():
+            self._client.ping()  # what is wrong with the way to it has a name of its own
+        started = time.perf_counter()
+        try:
+            published = self._publisher.publish_all(map(frames.once, messages))
+        except (PublishError, Conflict) as exc:
+            raise self._unpublished(exc, len(messages)) from exc
+        return Acceptance(time.perf_counter() - started, frozenset(published.duplicates))
+
+    def _unpublished(self, error: PublishError | Conflict, total: int) -> DevctlError:
+        became = error.published or Published()
+        details = list(_shortfall(len(became.accepted) + len(became.duplicates), len(became.unknown), total))
+        if isinstance(error, QueueFull):
+            hint = "devctl queues shows who drains it; CELERY_QUEUE_BOUND is how many may wait"
+            return DevctlError(f"not published: {error}", hint=hint, details=details)
+        if isinstance(error, Conflict):
+            hint = "one id is for one piece of work: leave task_id out, and it gets one of its own"
+            return DevctlError(f"not published: {error}", hint=hint, details=details)
+        try:
+            with self._answering():
+                raise error.__cause__ or error
+        except DevctlError as problem:
+            return DevctlError(problem.problem, hint=problem.hint, details=details)
 
     def _declare(self, queues: set[str]) -> None:
         """Bind queues as kombu does, in its own bookkeeping, so that stock workers and monitors know them."""

@@ -7,52 +7,50 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from celery import Celery
-from celery.app.amqp import task_message
 from celery.utils.saferepr import saferepr
 
+from common_tasks.messages import FINGERPRINT
+from common_tasks.transport.fingerprint import fingerprint
+from common_tasks.transport.message import frame as task_frame
+from common_tasks.transport.outgoing import CHUNK_BYTES, CHUNK_MESSAGES, Outgoing
 from devctl.broker.port import Message
 
-# One LPUSH carries a chunk: few round trips, and neither a command that blocks the server nor one too big to be lost.
-CHUNK_MESSAGES, CHUNK_BYTES = 500, 1_000_000
-PRIORITIES = (0, 3, 6, 9)  # kombu's default steps; all but 0 have a list of their own
+REPLY_TO = str(uuid.uuid4())  # stock Celery has one, too; nobody answers there
 
 
-def lists(queue: str) -> list[str]:
-    """The Redis lists of a queue: one for each priority step."""
-    return [queue, *(f"{queue}\x06\x16{step}" for step in PRIORITIES[1:])]
+def chunks(messages: Sequence[Message]) -> Iterator[tuple[str, list[bytes]]]:
+    """Queue and frames, in order."""
+    for queue, run in groupby(messages, key=lambda message: message.queue):
+        yield from ((queue, chunk) for chunk in _sized(map(frame, run)))
 
 
-class Frames:
-    """Makes the bytes that `app.send_task` would push. Celery makes headers and body; only the frame is ours, because
-    kombu's producer takes 400 µs a message and a backlog has tens of thousands."""
+def frame(message: Message) -> bytes:
+    """One task message, ready for LPUSH: the bytes that stock Celery's `send_task` would push."""
+    args, kwargs = list(message.args), dict(message.kwargs)
+    return task_frame(
+        message.task,
+        message.queue,
+        args,
+        kwargs=kwargs,
+        task_id=message.task_id,
+        headers={"published_at": time.time(), **message.headers},
+        ignore_result=message.ignore_result,
+        argsrepr=_shown(args or ()),
+        kwargsrepr=_shown(kwargs),
+        reply_to=REPLY_TO,
+    )
 
-    def __init__(self, app: Celery) -> None:
-        self._app = app
 
-    def chunks(self, messages: Sequence[Message]) -> Iterator[tuple[str, list[bytes]]]:
-        """Queue and frames, in order."""
-        for queue, run in groupby(messages, key=lambda message: message.queue):
-            yield from ((queue, chunk) for chunk in _sized(map(self.frame, run)))
-
-    def frame(self, message: Message) -> bytes:
-        """One task message, ready for LPUSH."""
-        args, kwargs = list(message.args), dict(message.kwargs)
-        task: task_message = self._app.amqp.as_task_v2(
-            message.task_id,
-            message.task,
-            args=args,  # type: ignore[arg-type]  # a list, as stock send_task passes on; JSON makes no difference
-            kwargs=kwargs,
-            reply_to=self._app.thread_oid,
-            argsrepr=_shown(args or ()),
-            kwargsrepr=_shown(kwargs),
-            ignore_result=message.ignore_result,
-        )
-        headers = {"published_at": time.time(), **task.headers, **message.headers}
-        return envelope(task.body, headers, task.properties, exchange="", routing_key=message.queue)
+def once(message: Message) -> Outgoing:
+    """The same, to be published once."""
+    mark = fingerprint(message.task, message.args, message.kwargs)
+    marked = replace(message, headers={**message.headers, FINGERPRINT: mark})
+    queue, life_ms = message.queue, message.remembered_seconds * 1000
+    return Outgoing(message.task, message.task_id, queue, queue, mark, life_ms, frame(marked))
 
 
 def envelope(

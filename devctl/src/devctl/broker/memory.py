@@ -18,8 +18,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from common_tasks.dead_letters import BOUND, Letter, Reason, key_and_id
+from common_tasks.transport.fingerprint import fingerprint
 from common_tasks.transport.replaying import Unreadable, opened
-from devctl.broker.port import Consumer, Execution, Message, QueueDepth, ServerInfo, TaskResult
+from devctl.broker.port import Acceptance, Consumer, Execution, Message, QueueDepth, ServerInfo, TaskResult
 from devctl.errors import DevctlError
 
 Body = Callable[..., Any]
@@ -49,9 +50,12 @@ class MemoryBroker:
     published: list[Message] = field(default_factory=list)
     """Everything that was ever published, in order."""
     server: ServerInfo = field(default_factory=lambda: ServerInfo("memory", "1.0", "AOF everysec", "noeviction", 0, 0))
+    queue_bound: int = 100_000
+    """So many messages fill a queue."""
     dead_bound: int = BOUND
     """So many dead letters stop a queue."""
     _waiting: dict[str, deque[tuple[float, Message]]] = field(default_factory=dict)
+    _works: dict[str, str] = field(default_factory=dict)
     _claimed: dict[str, list[Message]] = field(default_factory=dict)
     _abandoned: list[Message] = field(default_factory=list)
     _delayed: list[Message] = field(default_factory=list)
@@ -141,6 +145,19 @@ class MemoryBroker:
             self._waiting.setdefault(message.queue, deque()).append((stamp, message))
             self.published.append(message)
         return self.clock() - started
+
+    def publish_once(self, messages: Sequence[Message]) -> Acceptance:
+        self._reach()
+        asked = {one.task_id: fingerprint(one.task, one.args, one.kwargs) for one in messages}
+        if other := [one for one, work in asked.items() if self._works.get(one, work) != work]:
+            raise DevctlError(f"not published: {other[0]} was published before, as other work")
+        new = [one for one in messages if one.task_id not in self._works]
+        for queue in {one.queue for one in new}:
+            waiting = len(self._waiting.get(queue, ()))
+            if waiting + sum(one.queue == queue for one in new) > self.queue_bound:
+                raise DevctlError(f"not published: queue {queue} is full: {waiting:,} messages wait")
+        self._works |= asked
+        return Acceptance(self.publish(new), frozenset(asked) - {one.task_id for one in new})
 
     def queues(self, names: Sequence[str]) -> list[QueueDepth]:
         self._reach()

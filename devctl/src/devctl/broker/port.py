@@ -23,6 +23,18 @@ class Message:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, Any] = field(default_factory=dict)
     ignore_result: bool = False
+    remembered_seconds: int = 24 * 3600
+    """How long the broker knows a repeat of it, where it is published once."""
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """All messages are in their queues."""
+
+    seconds: float
+    """From the first push to the last acceptance: without connecting."""
+    repeated: frozenset[str] = frozenset()
+    """Task ids that had been published before: of those, nothing happened."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,10 @@ class Broker(Protocol):
 
         Returns the seconds from the first push to the last acceptance: without connecting and declaring.
         """
+
+    def publish_once(self, messages: Sequence[Message]) -> Acceptance:
+        """The same, but for what was published before. DevctlError also for a queue that is full, and for other work
+        under the id of one of them."""
 
     def queues(self, names: Sequence[str]) -> list[QueueDepth]:
         """Depths of these queues and of any other queue the broker knows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from devctl.broker.port import Broker, Consumer, Message, TaskResult
 from devctl.errors import DevctlError
@@ -19,6 +19,8 @@ class Published:
 
     messages: tuple[Message, ...]
     seconds: float
+    repeated: frozenset[str] = frozenset()
+    """Ids of those that had been published before."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Sent:
     in_vain: bool = False
     """Waiting would be for nothing: certainly nobody consumes."""
     timed_out: bool = False
+    repeated: frozenset[str] = frozenset()
+    """Task ids that had been published before: nothing was done about them."""
 
     @property
     def failed(self) -> bool:
@@ -71,20 +75,21 @@ def send(
 ) -> Sent:
     """Publish, look who consumes, and wait if asked to; `nobody_could` knows whether a consumer may still turn up."""
     started = clock()
-    seconds = broker.publish(messages)
-    emit(Published(tuple(messages), seconds))
+    accepted = broker.publish_once(messages)
+    seconds, repeated = accepted.seconds, accepted.repeated
+    emit(Published(tuple(messages), seconds, repeated))
     try:
         consumers = broker.consumers(timeout=ANSWER_SECONDS)
         doomed = _warn(messages, consumers, emit, nobody_could)
         pending = tuple(TaskResult(message.task_id, "pending") for message in messages)
-        sent = Sent(tuple(messages), pending, seconds, tuple(consumers), in_vain=doomed)
+        sent = Sent(tuple(messages), pending, seconds, tuple(consumers), in_vain=doomed, repeated=repeated)
         if wait_seconds is None or doomed:
             return sent
         results = _wait(broker, messages, started + wait_seconds, clock, sleep)
     except DevctlError as problem:
         raise _already_published(problem, messages) from problem
     still = any(result.state not in {"succeeded", "failed"} for result in results)
-    return Sent(sent.messages, tuple(results), seconds, sent.consumers, timed_out=still)
+    return replace(sent, results=tuple(results), timed_out=still)
 
 
 def _warn(

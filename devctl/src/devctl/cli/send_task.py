@@ -59,9 +59,10 @@ def send_task(
       devctl send-task tasks.other --args '[1, 2]' --queue other
 
     \b
-    Exit codes: 0 published (and done, with --wait), 1 it failed, or certainly
-    nobody is there to run it, 2 nothing was published: a wrong payload or
-    option, 3 no result in time
+    Exit codes: 0 published, or published before (and done, with --wait), 1 it
+    failed, certainly nobody is there to run it, its queue is full, or its id
+    belongs to other work, 2 nothing was published: a wrong payload or option,
+    3 no result in time
     """
     from devctl.broker.sending import send
     from devctl.contracts.document import read

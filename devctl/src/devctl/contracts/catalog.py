@@ -27,6 +27,8 @@ class TaskContract:
     result: Any = None
     retries: Any = None
     ignore_result: bool = False
+    record_seconds: int | None = 24 * 3600
+    """How long a done task makes its duplicates harmless."""
 
     @classmethod
     def of(cls, contract: Any) -> TaskContract:
@@ -42,6 +44,7 @@ class TaskContract:
             result=result,
             retries=getattr(contract, "retries", None),
             ignore_result=bool(getattr(contract, "ignore_result", False)),
+            record_seconds=getattr(contract, "record_seconds", 24 * 3600),
         )
 
     @property

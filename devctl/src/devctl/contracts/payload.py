@@ -14,6 +14,7 @@ from devctl.contracts.catalog import TaskContract
 from devctl.contracts.schema import Schema
 
 _LONGEST_SHOWN = 40
+REPEATED_FOR_SECONDS = 60  # of a task that leaves no record
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def message(contract: TaskContract, value: Any, *, queue: str = "") -> Message:
         args,
         headers=traced(task_id),
         ignore_result=contract.ignore_result,
+        remembered_seconds=contract.record_seconds or REPEATED_FOR_SECONDS,
     )
 
 

@@ -65,12 +65,13 @@ def _one(sent: Sent, ran: Ran | None, waited: bool, stream: IO[str]) -> None:
     ended = result.state in _SYMBOLS
     symbol: str
     colour: Colour
-    symbol, colour = _SYMBOLS.get(result.state, ("!", "yellow") if waited else ("✔", "green"))
+    before = message.task_id in sent.repeated
+    symbol, colour = _SYMBOLS.get(result.state, ("!", "yellow") if waited or before else ("✔", "green"))
     parts = [paint(message.task, "cyan"), message.task_id, f"queue {message.queue}"]
     plain = f"{symbol} {message.task}  {message.task_id}  queue {message.queue}"
     gap = "\n  " if stream.isatty() and len(plain) > shutil.get_terminal_size().columns else "  "
     stream.write(f"{paint(sign(symbol, stream), colour)} {parts[0]}  {parts[1]}{gap}{parts[2]}\n")
-    times = [f"published {_milliseconds(sent.publish_seconds)}"]
+    times = ["already published: nothing was done"] if before else [f"published {_milliseconds(sent.publish_seconds)}"]
     if ran:
         times += [f"waited {_milliseconds(ran.queue_seconds)}"] if ran.queue_seconds is not None else []
         where = f" on {ran.replica}"
@@ -95,6 +96,7 @@ def _many(sent: Sent, waited: bool, stream: IO[str]) -> None:
         stream.write(f"{paint(sign(symbol, stream), colour)} {count:,} {paint(task, 'cyan')}  queue {queue}\n")
     rate = f"{len(sent.messages) / sent.publish_seconds:,.0f}/s" if sent.publish_seconds else ""
     summary = [f"published in {_milliseconds(sent.publish_seconds)}, {rate}"]
+    summary += [f"{len(sent.repeated):,} already published"] if sent.repeated else []
     summary += [f"{count:,} {state}" for state, count in states.items()] if waited else []
     stream.write("  " + paint(f" {sign('·', stream)} ".join(summary), "dim") + "\n")
     failures = Counter(_error(one) for one in sent.results if one.state == "failed")
@@ -114,7 +116,10 @@ def document(sent: Sent) -> dict[str, Any]:
     """devctl.send-task/1."""
     return {
         "schema": "devctl.send-task/1",
-        "tasks": [_task(message, result) for message, result in zip(sent.messages, sent.results, strict=True)],
+        "tasks": [
+            _task(message, result) | ({"already_published": True} if message.task_id in sent.repeated else {})
+            for message, result in zip(sent.messages, sent.results, strict=True)
+        ],
     }
 
 
