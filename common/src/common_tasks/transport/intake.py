@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 import redis
+from celery.exceptions import ImproperlyConfigured
 from kombu.utils.encoding import bytes_to_str
 
 from common_tasks.events import emit
@@ -43,6 +44,7 @@ class Intake:
         self.opened: dict[str, Commit] = {}  # of those that run
         client = redis.Redis(connection_pool=channel._get_pool())  # noqa: SLF001  a pool of our own, not the channel's
         self.client = client
+        _refuse_cluster(client)
         self.committer = Committer(lambda: client, lease_seconds=options.lease_seconds, bury=self._impossible)
         self.pool = pool if isinstance(pool, TaskPool) else None
         self.foreign = None if self.pool is not None else pool
@@ -288,6 +290,19 @@ class Intake:
             self._told_full[queue] = now
             bound = self.options.dead_letter_bound
             emit("queue.not_claimed", level=logging.ERROR, queue=queue, dead_letters=bound, hint="devctl dead-letters")
+
+
+def _refuse_cluster(client: redis.Redis) -> None:
+    """By name, and at once: our scripts touch several keys, and a cluster would refuse each of them."""
+    connection: Any = client.connection_pool.get_connection()
+    try:
+        mode = getattr(connection, "handshake_metadata", {}).get(b"mode")
+    finally:
+        client.connection_pool.release(connection)
+    if mode == b"cluster":
+        raise ImproperlyConfigured(
+            "Redis Cluster: a claim and an outcome need all keys on one server; use a plain Redis"
+        )
 
 
 def queue_of(list_key: Any) -> str:

@@ -59,9 +59,13 @@ local function record(key, value, ms)
   return 'conflict'
 end
 
+-- Stock clients that wait for a result subscribe to its key. Asking once whether anybody does is cheaper than telling
+-- nobody, message by message.
+local waited_for = redis.call('PUBSUB', 'NUMPAT') > 0 or #redis.call('PUBSUB', 'CHANNELS', '*celery-task-meta-*') > 0
+
 local function store(key, seconds, result)
   if seconds == '0' then redis.call('SET', key, result) else redis.call('SET', key, result, 'EX', seconds) end
-  redis.call('PUBLISH', key, result)
+  if waited_for then redis.call('PUBLISH', key, result) end
 end
 
 local function bury(tag, stream, about)
