@@ -79,5 +79,7 @@ class Observation:
     """Orders that exist beyond one for each key that was sent."""
     drained_seconds: float | None = None
     """From the last message to an empty broker; None: it never was."""
+    patience: str = ""
+    """Then, what was waited for: "60 s", or "25 s without any progress"."""
     strikes: tuple[Strike, ...] = ()
     checks: tuple[Check, ...] = ()

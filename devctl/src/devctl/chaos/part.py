@@ -77,8 +77,8 @@ class Play:
                     self.emit(events.Doing("the load ends"))
                     traffic.end()
                 self.emit(events.Doing("draining"))
-                drained = self._drain(field.ledger)
-            return self._observe(part, field, traffic, before, drained, begun, problem)
+                drained, patience = self._drain(field.ledger)
+            return self._observe(part, field, traffic, before, (drained, patience), begun, problem)
         except redis.RedisError as away:
             return Observation(
                 clock.now() - begun,
@@ -147,8 +147,8 @@ class Play:
             over.set()
             ticker.join()
 
-    def _drain(self, ledger: Ledger) -> float | None:
-        """Seconds until nothing is left to do; None where that does not happen."""
+    def _drain(self, ledger: Ledger) -> tuple[float | None, str]:
+        """Seconds until nothing is left to do; None, and what was waited for, where that does not happen."""
         clock, client = self.clock, self.stage.broker()
         begun = moved = clock.now()
         last: object = None
@@ -157,11 +157,13 @@ class Play:
             depth = remains.depth(client)
             now = clock.now()
             if depth.empty:
-                return now - begun
+                return now - begun, ""
             if (depth, ledger.length()) != last:
                 last, moved = (depth, ledger.length()), now
-            if now - begun > DRAIN_SECONDS or now - moved > stall:
-                return None
+            if now - begun > DRAIN_SECONDS:
+                return None, f"{DRAIN_SECONDS:.0f} s"
+            if now - moved > stall:
+                return None, f"{stall:.0f} s without any progress"
             clock.sleep(_POLL_SECONDS)
 
     def _observe(
@@ -170,11 +172,11 @@ class Play:
         field: Field,
         traffic: Traffic,
         before: frozenset[str],
-        drained: float | None,
+        drain: tuple[float | None, str],
         begun: float,
         problem: str,
     ) -> Observation:
-        client, results = self.stage.broker(), self.stage.results()
+        (drained, patience), client, results = drain, self.stage.broker(), self.stage.results()
         sent = (*traffic.sent(), *field.sent)
         effects = remains.effects(client, field.run)
         letters = {letter.task_id: letter.reason for letter in remains.letters(client) if letter.task_id}
@@ -203,6 +205,7 @@ class Play:
             followups=frozenset(missing),
             strays=strays,
             drained_seconds=drained,
+            patience=patience,
             strikes=tuple(field.strikes),
             checks=tuple(checks),
         )

@@ -155,6 +155,13 @@ def programs() -> str:
     return str(Path(__file__).parent)
 
 
+def redis_binary(environment: Mapping[str, str]) -> str:
+    """The Redis of this machine; DevctlError where there is none."""
+    from devctl.stack.local.redis import binary
+
+    return binary(environment.get("PATH", ""))
+
+
 def faketime() -> str:
     """The library that moves clocks; "" where it is not installed."""
     for folder in ("/usr/lib", "/usr/lib64", "/usr/local/lib"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from devctl.chaos.observation import Check, Observation, Sent
-from devctl.chaos.scenario import DRAIN_SECONDS, Expect, Scenario, Size
+from devctl.chaos.scenario import Expect, Scenario, Size
 
 Verdict = Literal["held", "broken", "not run"]
 NO_ANSWER = "no answer"
@@ -166,9 +166,9 @@ def _broken(expect: Expect, seen: Observation, row: Row, fates: Mapping[str, str
     if row.doubled:
         yield f"{row.doubled:,} doubled"
     if row.waiting:
-        yield f"{row.waiting:,} not back within {DRAIN_SECONDS:.0f} s"
+        yield f"{row.waiting:,} not back after {seen.patience}"
     elif seen.drained_seconds is None:
-        yield f"the broker was not empty after {DRAIN_SECONDS:.0f} s"
+        yield f"the broker was not empty after {seen.patience}"
     innocent = Counter(
         reason
         for one in seen.sent

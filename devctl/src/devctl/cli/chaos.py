@@ -101,7 +101,6 @@ def _stage(workbench: Workbench, stock: bool, as_json: bool) -> Iterator[Stage]:
     from devctl.cli.measured import guarded
     from devctl.stack import document, identity
     from devctl.stack.clock import SystemClock
-    from devctl.stack.local.redis import binary
     from devctl.stack.undo import Stop
 
     stack = workbench.stack
@@ -122,7 +121,7 @@ def _stage(workbench: Workbench, stock: bool, as_json: bool) -> Iterator[Stage]:
             api=str(stack.demo.get("service", "")),
             stock=stock,
             programs=stages.programs(),
-            redis=binary(mine.environment.get("PATH", "")) if name == "local" else "",
+            redis=stages.redis_binary(mine.environment) if name == "local" else "",
             faketime=stages.faketime(),
         )
         original = document.parse(workbench.settings.compose_file).data

@@ -46,7 +46,8 @@ def clocks(field: Field) -> None:
         field.sleep(seconds)
     off = {line.by: round((line.said - line.at) / _TWO_HOURS) for line in field.ledger.lines()}
     field.fired += sum(by != 0 for by in off.values())
-    field.check("one clock is ahead, one behind", {-1, 1} <= set(off.values()))
+    if not field.stock:  # of which the one behind takes messages for two hours to come, and starts none
+        field.check("one clock is ahead, one behind", {-1, 1} <= set(off.values()))
 
 
 def storm(field: Field) -> None:
