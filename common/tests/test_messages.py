@@ -3,9 +3,11 @@
 import base64
 import json
 import logging
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -368,6 +370,24 @@ def test_so_do_chains_and_eager_apps_and_another_transport(app: Celery, client: 
         other.conf.update(changes)
         assert publisher_of(other) is None, changes
     assert publisher_of(app) is publisher_of(app) is not None
+
+
+def test_a_redis_behind_a_unix_socket_will_do(redis_server: Any, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    arguments = [redis_server.binary, "--port", "0", "--unixsocket", str(path), "--save", ""]
+    server = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 10
+        while not path.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        app = make_app("test", CelerySettings(broker_url=f"redis+socket://{path}?virtual_host=2"))
+        process_order.bind(app).delay(order())
+        with redis.Redis(unix_socket_path=str(path), db=2) as client:
+            assert 1 == client.llen("orders")
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def test_inside_a_task_the_parent_is_named_and_remembers_its_child(app: Celery, client: redis.Redis) -> None:

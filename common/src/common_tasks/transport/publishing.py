@@ -141,12 +141,14 @@ def _made(conf: Any) -> Publisher | None:
         and not conf.task_send_sent_event
     ):
         return None
+    address = redis_py_url(url)
+    kept_alive = {} if address.startswith("unix:") else {"socket_keepalive": options.get("socket_keepalive")}
     client = redis.Redis.from_url(
-        redis_py_url(url),
+        address,
         socket_timeout=options.get("socket_timeout"),
         socket_connect_timeout=options.get("socket_connect_timeout"),
-        socket_keepalive=options.get("socket_keepalive"),
         retry=Retry(NoBackoff(), 0),
+        **kept_alive,
     )
     policy = conf.task_publish_retry_policy if conf.task_publish_retry else {"max_retries": 0}
     patience = Patience(
