@@ -47,7 +47,7 @@ def main(words: Sequence[str]) -> int:
     results: Results = {}
     with tempfile.TemporaryDirectory(prefix="peers-") as temporary, running(Path(temporary)) as server:
         around = surroundings(server, peers)
-        talk.print(fingerprint(around))
+        talk.print(fingerprint(around), soft_wrap=True)
         for row in rows:
             bench = Bench(server, Path(temporary), sizes)
             results[row.letter] = measure(
