@@ -1,0 +1,182 @@
+"""The lane of a task, alone: a message that came back, and how a body ends."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from celery.exceptions import Ignore, Reject, WorkerShutdown
+from common.tests.transport.world import claim, holding, message, overdue, tag_of
+
+from common_tasks.transport import intake as intakes
+from common_tasks.transport import keys
+from common_tasks.transport.commit import OPEN, Commit
+from common_tasks.transport.lane import Lane, lane
+from common_tasks.transport.lists import SEPARATOR, STEPS
+from common_tasks.transport.options import Options
+from common_tasks.transport.pool import Job, Seat, TaskPool
+from common_tasks.transport.reading import loads
+
+pytestmark = pytest.mark.integration
+
+MAX_STARTS = 3
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+class Intake:
+    """As much of one as a lane looks at."""
+
+    def __init__(self, committer: Any, pool: TaskPool) -> None:
+        self.committer, self.pool = committer, pool
+        self.starts: dict[str, int] = {}
+        self.options = Options(max_starts=MAX_STARTS)
+        self.buried: list[tuple[str, int | None]] = []
+        self.rejected: list[tuple[str, bool]] = []
+
+    def bury(self, commit: Commit, reason: str, error: str, list_key: str, headers: Any, starts: Any = None) -> None:
+        self.buried.append((reason, starts))
+        commit.discard()
+        commit.bury(keys.dead("orders"), "{}")
+        self.committer.finish(commit)
+
+    def reject(self, tag: str, *, requeue: bool) -> None:
+        self.rejected.append((tag, requeue))
+
+
+class Stage:
+    """One message of a task whose body is given, held by a worker."""
+
+    def __init__(self, client: redis.Redis, body: Any) -> None:
+        self.client = client
+        self.raw = message()
+        self.committer, (self.tag,) = holding(client, self.raw)
+        app = Celery("x", broker="memory://", backend="cache+memory://", set_as_current=False)
+
+        def work(*_: Any) -> bytes:
+            body()
+            return b"null"
+
+        task: Any = app.task(name="tasks.x", shared=False, lazy=False, acks_late=True)(work)
+        task.work = work
+        pool = TaskPool(1, app=app)
+        pool.obey = lambda error: None
+        self.intake = Intake(self.committer, pool)
+        consumer = SimpleNamespace(hostname="w", task_buckets=defaultdict(lambda: None), event_dispatcher=None)
+        found = lane(task, app, consumer, self.intake)  # type: ignore[arg-type]
+        assert isinstance(found, Lane)
+        self.lane = found
+
+    def run(self) -> bool:
+        return self.lane(Job(None, loads(self.raw), self.raw, self.tag, "orders"), Seat(0))
+
+    def come_back(self) -> None:
+        """Its worker died; this one has it now."""
+        overdue(self.client)
+        assert 1 == intakes.restore(self.client, SEPARATOR, STEPS)
+        claimed = claim(self.client)
+        self.committer.held[self.tag] = intakes.Held(claimed.fence, "orders")
+        self.intake.starts.update(claimed.starts)
+
+
+def nothing() -> None:
+    return None
+
+
+def test_a_body_runs_and_its_message_ends(client: redis.Redis) -> None:
+    ran: list[int] = []
+    stage = Stage(client, lambda: ran.append(1))
+    assert stage.run()
+    assert stage.committer.drain(5)
+    assert ([1], 0) == (ran, client.hlen(keys.UNACKED))
+    assert OPEN.commit is None
+
+
+def test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter(client: redis.Redis) -> None:
+    ran: list[int] = []
+
+    def dies() -> None:
+        ran.append(1)
+        raise WorkerShutdown(1)  # it goes back, and its start counts
+
+    stage = Stage(client, dies)
+    stage.run()
+    for _ in range(10):
+        claimed = claim(client)
+        if not claimed.messages:
+            break
+        stage.committer.held[stage.tag] = intakes.Held(claimed.fence, "orders")
+        stage.intake.starts.update(claimed.starts)
+        stage.run()
+        stage.committer.drain(5)
+    assert (MAX_STARTS, [("poison", MAX_STARTS)]) == (len(ran), stage.intake.buried)
+    assert (0, 1) == (client.hlen(keys.UNACKED), client.xlen(keys.dead("orders")))
+
+
+def test_what_came_back_and_was_done_before_is_only_acknowledged(client: redis.Redis) -> None:
+    ran: list[int] = []
+    stage = Stage(client, lambda: ran.append(1))
+    stage.come_back()
+    client.set(keys.once("a"), "done:1")
+    assert stage.run()
+    assert stage.committer.drain(5)
+    assert ([], 0) == (ran, client.hlen(keys.UNACKED))
+
+
+def test_what_came_back_and_is_somebody_elses_by_now_does_not_run(client: redis.Redis) -> None:
+    ran: list[int] = []
+    stage = Stage(client, lambda: ran.append(1))
+    stage.come_back()
+    overdue(client)
+    intakes.restore(client, SEPARATOR, STEPS)
+    other = claim(client)
+    assert stage.run()
+    assert ([], {}) == (ran, stage.committer.held)
+    assert other.fence == client.zscore(keys.LEASES, stage.tag)
+
+
+def test_before_what_came_back_runs_everything_is_committed(client: redis.Redis) -> None:
+    """It may take the process along."""
+    stage = Stage(client, lambda: settled.append(stage.committer.settled))
+    settled: list[bool] = []
+    client.lpush("orders", other := message("other"))
+    stage.come_back()
+    stage.committer.held[tag_of(other)] = intakes.Held(stage.committer.held[stage.tag].fence, "orders")
+    stage.committer.finish(Commit(tag_of(other)))
+    stage.run()
+    assert [True] == settled
+
+
+@pytest.mark.parametrize(
+    ("error", "rejected", "held"),
+    [(Reject(requeue=True), [True], True), (Reject(requeue=False), [False], True), (Ignore(), [], False)],
+    ids=["reject, requeue", "reject", "ignore"],
+)
+def test_how_a_body_may_end_besides(client: redis.Redis, error: Exception, rejected: list[bool], held: bool) -> None:
+    def body() -> None:
+        raise error
+
+    stage = Stage(client, body)
+    assert stage.run()
+    stage.committer.drain(5)
+    assert rejected == [requeue for _, requeue in stage.intake.rejected]
+    assert held == bool(client.hlen(keys.UNACKED))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), SystemExit(3), KeyboardInterrupt(), ValueError("no")])
+def test_whatever_a_body_raises_ends_its_message_and_not_the_thread(client: redis.Redis, error: BaseException) -> None:
+    def body() -> None:
+        raise error
+
+    stage = Stage(client, body)
+    assert stage.run()
+    assert stage.committer.drain(5)
+    assert 0 == client.hlen(keys.UNACKED)
+    assert not client.exists(keys.once("a"))
