@@ -1,5 +1,6 @@
 """What a failure of Redis means: whether the command can have been executed, and how to say it without secrets."""
 
+import re
 from collections.abc import Iterator
 
 import redis.exceptions
@@ -8,6 +9,7 @@ from common_tasks.transport.settling import unauthenticated
 
 SILENT = "does not answer"
 UNREACHABLE = "cannot be reached"
+IN_A_SCRIPT = re.compile(r": -([A-Z]{3,}) ")  # Redis 6.2 puts what a script was told into a sentence of its own
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -43,5 +45,7 @@ def not_executed(error: BaseException) -> bool:
 
 def _refusal(error: BaseException) -> str:
     """Redis's own word for it: OOM, READONLY, MISCONF, …"""
+    if within := IN_A_SCRIPT.search(str(error)):
+        return within[1]
     word = getattr(error, "status_code", None) or str(error).partition(" ")[0]
     return word if word.isalpha() and word.isupper() else "ERR"
