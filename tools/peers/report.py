@@ -100,6 +100,8 @@ def notes(runs: Runs) -> list[str]:
         said = [f"broken: {problem}"] if (problem := _problem(its)) else []
         if any(run.detail.get("idle_processes") for run in its):
             said.append("not all of its processes worked in each run")
+        if doubled := sum(run.detail.get("doubled", 0) for run in its):
+            said.append(f"ran {doubled:,} tasks twice")
         if early := [run.detail["early_ms"] for run in its if "early_ms" in run.detail]:
             said.append(f"starts tasks with a due time up to {max(early):.0f} ms early")
         if behind := [run.detail["producer"]["behind_seconds"] for run in its if "producer" in run.detail]:

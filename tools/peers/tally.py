@@ -5,7 +5,6 @@ A body calls `done` or `started`, which append to a deque; a thread writes what 
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -15,10 +14,12 @@ from typing import Any
 
 import redis
 
+from ticks import Tick
+
 DATABASE = 15
 FLUSH_SECONDS = 0.02
 QUIET_SECONDS = 0.5
-TICKS = "ticks"  # list of JSON arrays: pid, since, until (unix seconds), count, sum of numbers, sum of their squares
+TICKS = "ticks"  # list of packed Ticks
 LATE = "late"  # list of seconds between the intended and the real start
 
 PORT = int(os.environ.get("PEERS_PORT", "6379"))
@@ -63,8 +64,7 @@ class Tally:
                 time.sleep(FLUSH_SECONDS)
                 numbers, late, now = _taken(self._done), _taken(self._late), time.time()
                 if numbers:
-                    squares = sum(number * number for number in numbers)
-                    side.rpush(TICKS, json.dumps([pid, since, now, len(numbers), sum(numbers), squares]))
+                    side.rpush(TICKS, Tick(pid, since, now, numbers).pack())
                 if late:
                     side.rpush(LATE, *late)
                 if numbers or late:
