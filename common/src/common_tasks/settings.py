@@ -168,7 +168,7 @@ def transport_settings(settings: CelerySettings, patience_seconds: float | None 
         "result_expires": 24 * 3600,
         "redis_socket_timeout": socket_timeout,
         "redis_socket_connect_timeout": connect_timeout,
-        "redis_socket_keepalive": not settings.results_url.startswith("redis+socket"),  # nothing that a socket file knows
+        "redis_socket_keepalive": not settings.results_url.startswith("redis+socket"),  # no such thing there
         "redis_backend_health_check_interval": 10,
     }
 
