@@ -141,7 +141,7 @@ def scenarios() -> tuple[Scenario, ...]:
         _row(
             13,
             "bad-messages",
-            ("bad messages, 500 fuzzed", "bad messages, 10,000 fuzzed"),
+            ("bad messages, fuzz ×500", "bad messages, fuzz ×10,000"),
             messages.bad_messages(500, 10_000),
             load=Load(tasks=20, orders=2),
             expect=Expect(fired=60),
@@ -212,7 +212,7 @@ def scenarios() -> tuple[Scenario, ...]:
         _row(
             21,
             "redis-forgets",
-            ("SCRIPT FLUSH, CLIENT KILL ×4", "SCRIPT FLUSH, CLIENT KILL ×10"),
+            ("scripts, clients gone ×4", "scripts, clients gone ×10"),
             brokers.flush_scripts,
             expect=Expect(fired=4, back_seconds=BACK_SECONDS),
             in_quick=True,

@@ -100,10 +100,7 @@ class Connection:
     def reset(self) -> None:
         """End both sides at once, without a farewell."""
         for writer in (self.client, self.server):
-            raw = writer.get_extra_info("socket")
-            with suppress(OSError):
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            writer.transport.abort()
+            reset(writer)
 
 
 class Proxy:
@@ -124,7 +121,7 @@ class Proxy:
         try:
             from_server, to_server = await asyncio.open_connection(self._host, self._port)
         except OSError:
-            writer.transport.abort()  # as if nobody listened
+            reset(writer)  # as if nobody listened
             return
         connection = Connection(self, writer, to_server)
         self._open.add(connection)
@@ -177,6 +174,13 @@ class Proxy:
             case _:
                 return 404, {}
         return 200, asdict(self.counts)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection as a crash of its other side would."""
+    with suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    writer.transport.abort()
 
 
 def address(text: str) -> tuple[str, int]:

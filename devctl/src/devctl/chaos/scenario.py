@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -112,4 +112,3 @@ class Scenario:
     """Of a size; the second argument says whether it is stock Celery that is put to it."""
     needs: frozenset[Needs] = frozenset()
     in_quick: bool = False
-    aliases: tuple[str, ...] = field(default=())

@@ -24,7 +24,7 @@ from devctl.ui.units import duration, milliseconds
 WIDTH = 80
 WIDE = 108
 """From here on there is room for what users saw."""
-_TITLE = 28
+TITLE_WIDTH = 26
 _SIGNS: Mapping[str, tuple[str, Colour]] = {"held": ("✔", "green"), "broken": ("✘", "red"), "not run": ("–", "dim")}
 
 
@@ -93,7 +93,7 @@ def show(report: Report, others: Mapping[str, int], stream: IO[str] | None = Non
 def lines(report: Report, others: Mapping[str, int], paint: Paint, columns: int = WIDTH) -> Iterator[str]:
     """The report line by line."""
     wide = columns >= WIDE
-    head = f"  {'fault':<{_TITLE}} {'fired':>6} {'accepted':>9} {'done':>8} {'dead':>5} {'lost':>5} doubled back in"
+    head = f"  {'fault':<{TITLE_WIDTH}}  fired accepted    done   dead lost doubled back in"
     yield paint(head + ("  users saw" if wide else ""), "dim")
     for row in report.rows:
         yield _line(row, paint, columns)
@@ -105,7 +105,10 @@ def lines(report: Report, others: Mapping[str, int], paint: Paint, columns: int 
         yield paint("what users of the API saw", "dim")
         for title, saw in noticed:
             yield from textwrap.wrap(
-                f"  {title:<{_TITLE}} {saw}", columns, subsequent_indent=" " * (_TITLE + 3), drop_whitespace=True
+                f"  {title:<{TITLE_WIDTH}} {saw}",
+                columns,
+                subsequent_indent=" " * (TITLE_WIDTH + 3),
+                drop_whitespace=True,
             )
     yield ""
     yield from _tally(report, others, paint, columns)
@@ -117,13 +120,13 @@ def lines(report: Report, others: Mapping[str, int], paint: Paint, columns: int 
 
 def _line(row: Row, paint: Paint, columns: int) -> str:
     symbol, colour = _SIGNS[row.verdict]
-    start = f"{paint(symbol, colour)} {row.title[:_TITLE]:<{_TITLE}}"
+    start = f"{paint(symbol, colour)} {row.title[:TITLE_WIDTH]:<{TITLE_WIDTH}}"
     if row.verdict == "not run" and not row.accepted:
-        return f"{start} {paint(textwrap.shorten(row.why, columns - _TITLE - 3, placeholder=' …'), 'dim')}"
-    bad = [f"{row.lost:>5,}", f"{row.doubled:>7,}"]
+        return f"{start} {paint(textwrap.shorten(row.why, columns - TITLE_WIDTH - 3, placeholder=' …'), 'dim')}"
+    bad = [f"{row.lost:>4,}", f"{row.doubled:>7,}"]
     bad = [paint(text, "red") if text.strip() != "0" else text for text in bad]
     back = "-" if row.recovery_seconds is None else duration(row.recovery_seconds)
-    line = f"{start} {row.fired:>6,} {row.accepted:>9,} {row.done:>8,} {row.dead:>5,} {' '.join(bad)} {back:>6}"
+    line = f"{start} {row.fired:>6,} {row.accepted:>8,} {row.done:>7,} {row.dead:>6,} {' '.join(bad)} {back:>7}"
     return line + (f"  {paint(users_saw(row), 'dim')}" if columns >= WIDE and users_saw(row) else "")
 
 
@@ -142,7 +145,10 @@ def _tally(report: Report, others: Mapping[str, int], paint: Paint, columns: int
         f"{name} on the same rows: {others.get('held', 0)} held · {others.get('broken', 0)} broken" if others else ""
     )
     head = f"{'stock Celery: ' if report.stock else ''}{text} · {duration(report.seconds)}"
-    yield paint(head, "red" if report.broken else "green") + (f"     {other}" if other else "")
+    together = bool(others) and len(head) + len(other) + 5 <= columns
+    yield paint(head, "red" if report.broken else "green") + (f"     {other}" if together else "")
+    if others and not together:
+        yield other
 
 
 def _next(report: Report, paint: Paint) -> Iterator[str]:

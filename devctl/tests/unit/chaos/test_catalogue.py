@@ -1,0 +1,49 @@
+"""The rows: all of them, known by name and number, and none too wide for its column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devctl.chaos.catalogue import choose, scenarios
+from devctl.chaos.scenario import Size
+from devctl.errors import UsageError
+from devctl.ui.chaos import TITLE_WIDTH
+
+MATRIX = (Path(__file__).parents[4] / "docs/reliability.md").read_text(encoding="utf-8")
+
+
+def test_the_matrix_has_a_scenario_for_each_row() -> None:
+    assert list(range(1, 22)) == [one.number for one in scenarios()]
+    assert 21 == len({one.name for one in scenarios()})
+
+
+@pytest.mark.parametrize("scenario", scenarios(), ids=lambda one: one.name)
+def test_a_scenario_is_in_the_documentation_under_its_number_and_name(scenario: object) -> None:
+    assert f"| {scenario.number} | `{scenario.name}`" in MATRIX  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("size", ["quick", "full"])
+def test_a_title_fits_its_column_and_every_part_expects_its_fault(size: Size) -> None:
+    for one in scenarios():
+        assert len(one.title[size]) <= TITLE_WIDTH
+        for stock in (False, True):
+            parts = one.parts(size, stock)
+            assert parts
+            assert all(part.expect.fired >= 1 for part in parts)
+
+
+def test_none_named_is_the_quick_selection_and_all_is_all() -> None:
+    assert 11 >= len(choose([])) >= 6
+    assert all(one.in_quick for one in choose([]))
+    assert 21 == len(choose(["all"])) == len(choose(["poison", "all"]))
+
+
+def test_names_and_numbers_are_put_in_the_order_of_the_matrix() -> None:
+    assert ["worker-kill", "redis-kill", "poison"] == [one.name for one in choose(["12", "redis-kill", "1", "poison"])]
+
+
+def test_a_name_that_is_nearly_right_is_offered() -> None:
+    with pytest.raises(UsageError, match="no scenario 'poisn': did you mean poison"):
+        choose(["poisn"])
