@@ -23,7 +23,7 @@ from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 
 pytestmark = pytest.mark.integration
 
-LEASE_SECONDS = 60.0
+PATIENCE_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -134,8 +134,8 @@ def test_an_error_of_ours_does_not_end_it(client: redis.Redis, monkeypatch: pyte
     guard._ended.set()
 
 
-def eventually(holds: Callable[[], Any], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
+def eventually(holds: Callable[[], Any], seconds: float | None = None) -> None:
+    deadline = time.monotonic() + (seconds or PATIENCE_SECONDS)
     while not holds():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.005)
@@ -215,7 +215,10 @@ def test_what_waits_goes_back_when_every_thread_runs_something_long(
 # The end
 
 
-def test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back(client: redis.Redis) -> None:
+def test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "FLUSH_SECONDS", math.inf)
     committer, (finished, running, waiting) = holding(client, *[message(name) for name in "abc"])
     pool = Pool()
     pool.seats[0].running = body(running, 100.0)

@@ -1,5 +1,6 @@
 """The lane of a task, alone: a message that came back, and how a body ends."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -11,8 +12,8 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject, WorkerShutdown
 from common.tests.transport.world import claim, holding, message, overdue, tag_of
 
+from common_tasks.transport import committer, keys
 from common_tasks.transport import intake as intakes
-from common_tasks.transport import keys
 from common_tasks.transport.commit import OPEN, Commit
 from common_tasks.transport.lane import Lane, lane
 from common_tasks.transport.lists import SEPARATOR, STEPS
@@ -142,8 +143,11 @@ def test_what_came_back_and_is_somebody_elses_by_now_does_not_run(client: redis.
     assert other.fence == client.zscore(keys.LEASES, stage.tag)
 
 
-def test_before_what_came_back_runs_everything_is_committed(client: redis.Redis) -> None:
+def test_before_what_came_back_runs_everything_is_committed(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It may take the process along."""
+    monkeypatch.setattr(committer, "FLUSH_SECONDS", math.inf)
     stage = Stage(client, lambda: settled.append(stage.committer.settled))
     settled: list[bool] = []
     client.lpush("orders", other := message("other"))

@@ -11,6 +11,7 @@ from common_tasks.transport import keys
 from common_tasks.transport.committer import RELEASE, RENEW, START, STATE
 from common_tasks.transport.intake import RESTORE_AT_ONCE, restore
 from common_tasks.transport.lists import SEPARATOR, STEPS, list_of, lists
+from common_tasks.transport.replaying import _REPLAY as REPLAY
 
 pytestmark = pytest.mark.integration
 
@@ -274,3 +275,15 @@ def test_a_full_redis_gives_back(redis_to_break: Any) -> None:
         full(client)
         assert 1 == back(client)
         assert (1, 0, 1) == (client.llen("orders"), client.zcard(keys.LEASES), client.hlen(keys.STARTS))
+
+
+# Replay
+
+
+def test_what_was_replayed_is_no_letter_and_not_replayed_again(client: redis.Redis) -> None:
+    push(client, b"unreadable")
+    claim(client)
+    [(letter, _)] = client.xrange(keys.dead("orders"))
+    words = [keys.dead("orders"), "orders", keys.STARTS]
+    assert [1, 0] == [REPLAY(client, words, [letter, b"again", ""]) for _ in range(2)]
+    assert ([b"again"], 0) == (client.lrange("orders", 0, -1), client.xlen(keys.dead("orders")))

@@ -506,3 +506,19 @@ def test_a_full_redis_takes_outcomes_whole(redis_to_break: Any) -> None:
         assert ALL_WELL == outcome(client, *[(one, fence) for one in commits])
         assert (1, 1, 1, 1) == (effects(client), children(client), client.zcard(keys.DUE), len(dead(client)))
         assert gone(client)
+
+
+def test_an_outcome_that_is_sent_twice_has_its_effect_once_also_without_a_record(client: redis.Redis) -> None:
+    tag, fence = claim_one(client)
+    commit = done(tag, record=False)
+    assert ALL_WELL == outcome(client, (commit, fence))
+    assert Answer([tag], [], {}) == outcome(client, (commit, fence))
+    assert (1, 1) == (effects(client), children(client))
+
+
+def test_a_retry_that_waits_is_not_early(client: redis.Redis) -> None:
+    tag, fence = claim_one(client)
+    commit = Commit(tag)
+    commit.add_due("orders", message(retries=1), 3_600_000_000)
+    outcome(client, (commit, fence))
+    assert [] == claim(client).messages
