@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import redis.connection
+import redis.utils
+
 from common_tasks import environment, logs
 from common_tasks.celery_app import make_worker, run_worker
 from common_tasks.contract import implements
@@ -27,6 +30,8 @@ def conf() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    if "INTEROP_RESP" in os.environ:  # as an older redis-py would have it
+        redis.utils.DEFAULT_RESP_VERSION = redis.connection.DEFAULT_RESP_VERSION = int(os.environ["INTEROP_RESP"])
     log = environment.load(LogSettings)
     logs.configure("interop", log.level, log.format)
     app = make_worker("interop", [handle_shout], environment.load(CelerySettings))

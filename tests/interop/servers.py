@@ -136,10 +136,11 @@ KEYS = [
     "~_kombu.*",
     "~unacked*",
     "~celery*",
-    "~*.reply.celery.pidbox*",
+    "~*.celery.pidbox*",
     "~rejected*",
 ]
-CHANNELS = ["&/0.*", "&celery-task-meta-*", "&__keyspace*", "&__redis__:invalidate"]
+# A pattern to subscribe to must be allowed to the letter.
+CHANNELS = ["&/0.celery.pidbox", "&/0.celeryev/*", "&celery-task-meta-*"]
 
 
 def acl(binary: str, folder: Path) -> Server:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -60,14 +61,20 @@ def test_flower_sees_the_worker_its_queues_and_what_became_of_a_task(start, own_
     assert [queue["name"] for queue in workers["active_queues"]] == ["default", "other", "third"]
     assert any(name.startswith("interop.add") for name in workers["registered"])
     assert workers["stats"]["pool"]["max-concurrency"] == 1
-    good, bad = client.send("interop.add", [2, 3]), client.send("interop.boom", ["seen in Flower"])
-    client.get(good)
 
     def state(task, word):
         info = flower.get(f"/api/task/info/{task}")
         return info if info and info["state"] == word else None
 
-    done = eventually(lambda: state(good, "SUCCESS"), 15, every=0.2)
+    def seen():
+        """Flower switches events on some seconds after it has begun; what ran before it does not know."""
+        task = client.send("interop.add", [2, 3])
+        client.get(task)
+        time.sleep(0.3)
+        return state(task, "SUCCESS")
+
+    done = eventually(seen, 20, every=0.2)
+    good, bad = done["uuid"], client.send("interop.boom", ["seen in Flower"])
     assert (done["name"], done["args"], done["result"], done["worker"]) == (
         "interop.add",
         "[2, 3]",

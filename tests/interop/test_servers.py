@@ -52,8 +52,6 @@ KINDS = [
     pytest.param(plain(on_path), id="Redis of the system", marks=heavy),
     pytest.param(plain(valkey), id="Valkey", marks=heavy),
     pytest.param(container("redis:8-alpine"), id="Redis 8", marks=[heavy, pytest.mark.containers]),
-    pytest.param(plain(on_path, "?protocol=2"), id="RESP2"),
-    pytest.param(plain(on_path, "?protocol=3"), id="RESP3", marks=heavy),
     pytest.param(servers.tls, id="TLS"),
     pytest.param(servers.acl, id="ACL"),
     pytest.param(servers.sentinel, id="Sentinel"),
@@ -96,6 +94,21 @@ def test_the_whole_story(server, settings, start, client_at):
         eventually(lambda: database.hlen("unacked") == 0)
 
 
+@pytest.mark.parametrize("protocol", [2, 3], ids=["RESP2", "RESP3"])
+def test_the_whole_story_in_either_protocol(protocol, own_url, start, client_at):
+    """redis-py speaks RESP3 unless told otherwise only since version 8."""
+    worker = start(our_worker, own_url, threads=2, environ={"INTEROP_RESP": str(protocol)})
+    client = client_at(NEWEST, own_url)
+    assert client.get(client.send("interop.again", [2])) == 2
+    assert client.get(client.send("interop.stamp", [], countdown=0.2)) > 0
+    assert client.get(client.run(["group", *(["sig", "interop.add", [n, 1], {}, {}] for n in range(9))])) == [
+        *range(1, 10)
+    ]
+    assert client.control("ping") == [{worker.hostname: {"ok": "pong"}}]
+    sent, task = client.send_at("interop.stamp")
+    assert client.get(task) - sent < 0.2
+
+
 def test_a_contract_that_fails_for_good_leaves_a_dead_letter(server, settings, start, client_at, on_our_transport):
     if not on_our_transport:
         pytest.skip("the stock transport keeps no dead letters")
@@ -127,7 +140,7 @@ def test_a_redis_cluster_is_refused_by_name(redis_server, tmp_path, on_our_trans
     try:
         with server.connect() as admin:
             admin.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            eventually(lambda: admin.execute_command("CLUSTER", "INFO")["cluster_state"] == "ok")
+            eventually(lambda: "cluster_state:ok" in str(admin.execute_command("CLUSTER", "INFO")))
         worker = start(our_worker, server.url, ready=False)
         assert worker.process.wait(30) != 0
         assert "Redis Cluster" in worker.output()
@@ -143,7 +156,7 @@ def test_a_wrong_password_ends_the_worker_or_is_told(redis_server, tmp_path, sta
     try:
         url = f"redis://:wrong@127.0.0.1:{server.port}/0"
         worker = start(our_worker, url, ready=False)
-        eventually(lambda: not worker.alive() or "WRONGPASS" in worker.output(), 30)
+        eventually(lambda: not worker.alive() or "invalid username-password pair" in worker.output(), 30)
         assert worker.notes("ready") == []
         assert ":wrong" not in worker.output()
     finally:
