@@ -37,14 +37,14 @@ local function look(raw)
   if string.sub(raw, -56, -40) == '"delivery_tag": "' and string.sub(raw, -3) == '"}}'
       and string.find(raw, '"eta": null', 1, true) then
     local tag = string.sub(raw, -39, -4)
-    if not string.find(tag, '["\\]') then return tag end
+    if not string.find(tag, '[^%w-]') then return tag end
   end
   local good, message = pcall(cjson.decode, raw)
   if not good or type(message) ~= 'table' or type(message.body) ~= 'string' then return nil end
   local headers, properties = message.headers, message.properties
   if type(headers) ~= 'table' or type(properties) ~= 'table' then return nil end
   local tag = properties.delivery_tag
-  if type(tag) ~= 'string' or tag == '' then return nil end
+  if type(tag) ~= 'string' or tag == '' or string.find(tag, '[^ -~]') then return nil end  -- ASCII: all can read it
   local eta = type(headers.eta) == 'string' and microseconds(headers.eta)
   return tag, eta and eta > now and eta, true
 end

@@ -34,6 +34,8 @@ class Batch(NamedTuple):
 
     def tag(self, number: int) -> str:
         """The delivery tag of a message, also of one that nobody can read."""
+        if not self.tags:
+            return self.messages[number][1][-39:-3].decode()
         return self.tags.get(number) or self.messages[number][1][-39:-3].decode(errors="replace")
 
 

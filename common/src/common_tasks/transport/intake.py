@@ -19,8 +19,9 @@ from common_tasks.transport.committer import Committer, Held
 from common_tasks.transport.guard import Guard
 from common_tasks.transport.options import Options
 from common_tasks.transport.pool import Job, Running, Seat, TaskPool
-from common_tasks.transport.reading import body, loads
+from common_tasks.transport.reading import loads
 from common_tasks.transport.scripts import Script
+from common_tasks.transport.shape import check, refusal
 
 AHEAD_SECONDS = 0.02  # of work that a worker claims before it starts it: nobody else can start it meanwhile
 TELL_FULL_SECONDS = 60.0
@@ -118,18 +119,20 @@ class Intake:
         for number, (list_key, raw) in enumerate(batch.messages):
             if list_key != last:  # one for all that came from the same list
                 last, ours = list_key, Held(batch.fence, list_key)
+            tag = batch.tag(number)
+            held[tag] = ours
+            message, lane = None, None
             try:
                 message = loads(raw)
-                tag = message["properties"]["delivery_tag"]
                 headers = message["headers"]
+                if "task" in headers:
+                    check(message)
+                    lane = lanes.get(headers["task"])
             except (ValueError, KeyError, TypeError, RecursionError) as exc:
-                tag = batch.tag(number)
-                held[tag] = ours
-                self.bury(Commit(tag), "undecodable", f"not JSON that can be read: {exc}", list_key, {})
+                known = message.get("headers") if isinstance(message, dict) else None
+                self.bury(Commit(tag), "undecodable", str(exc), list_key, known)
                 continue
-            held[tag] = ours
-            task = headers.get("task") if type(headers) is dict else None
-            jobs.append(new(Job, (lanes.get(task) if type(task) is str else None, message, raw, tag, list_key)))
+            jobs.append(new(Job, (lane, message, raw, tag, list_key)))
         for list_key in batch.full:
             self._tell_full(list_key)
         if self.pool is not None:
@@ -145,52 +148,23 @@ class Intake:
         """In the consumer's thread: start what goes Celery's own way."""
         while self.declined:
             job = self.declined.popleft()
-            problem = self._unreadable(job.message)
-            if problem:
-                self.bury(Commit(job.tag), *problem, job.list_key, job.message.get("headers"))
-                continue
-            headers = job.message["headers"]
-            if headers.get("eta"):
-                # The claim found it due by Redis's clock; this machine's may differ.
-                headers["due_at"], headers["eta"] = headers["eta"], None
-            self.celerys[job.tag] = str(headers.get("id"))
-            self.channel.connection._deliver(job.message, queue_of(job.list_key))  # noqa: SLF001  kombu's own way in
-
-    def _unreadable(self, message: dict[str, Any]) -> tuple[str, str] | None:
-        """Why Celery could not take this message: it would throw it away, or die of it."""
-        headers, properties = message.get("headers"), message.get("properties")
-        if not isinstance(headers, dict) or not isinstance(properties, dict):
-            return "undecodable", "no headers, or no properties"
-        if not isinstance(properties.get("delivery_info"), dict):
-            return "undecodable", "no delivery_info"
-        content_type = message.get("content-type")
-        if content_type not in self.app.conf.accept_content and content_type not in self.accepted:
-            return "undecodable", f"its content type is {content_type!r}; accepted is JSON"
-        if "task" in headers:
-            task = headers["task"]
-            if task not in self.app.tasks:
-                return "unknown-task", f"no task {str(task)[:200]!r} here"
-            if not isinstance(headers.get("id"), str):
-                return "undecodable", "no task id"
             try:
-                body(message)
-            except (ValueError, KeyError, TypeError, RecursionError) as exc:
-                return "undecodable", f"its body: {exc}"
-            return None
-        return self._protocol_1(message, headers)
+                refused = refusal(job.message, self.app.tasks, self.app.conf.accept_content)
+                if refused is None:
+                    self._deliver(job)
+                    continue
+            except Exception as exc:  # whatever a message does to Celery, it must not end the consumer
+                self.celerys.pop(job.tag, None)
+                refused = "undecodable", f"{type(exc).__name__}: {exc}"
+            self.bury(Commit(job.tag), *refused, job.list_key, job.message.get("headers"))
 
-    def _protocol_1(self, message: dict[str, Any], headers: dict[str, Any]) -> tuple[str, str] | None:
-        try:
-            told = loads(self.channel.decode_body(message["body"], message["properties"].get("body_encoding")))
-            task = told["task"]
-        except (ValueError, KeyError, TypeError, RecursionError) as exc:
-            return "undecodable", f"neither protocol 2 nor 1: {type(exc).__name__}: {exc}"
-        headers.setdefault("id", told.get("id"))
-        return None if task in self.app.tasks else ("unknown-task", f"no task {str(task)[:200]!r} here")
-
-    @property
-    def accepted(self) -> tuple[str, ...]:
-        return ("application/json",) if "json" in self.app.conf.accept_content else ()
+    def _deliver(self, job: Job) -> None:
+        headers = job.message["headers"]
+        if headers.get("eta"):
+            # The claim found it due by Redis's clock; this machine's may differ.
+            headers["due_at"], headers["eta"] = headers["eta"], None
+        self.celerys[job.tag] = str(headers.get("id"))
+        self.channel.connection._deliver(job.message, queue_of(job.list_key))  # noqa: SLF001  kombu's own way in
 
     # Ends
 

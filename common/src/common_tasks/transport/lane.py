@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from importlib import import_module
 from time import monotonic, time
+from types import SimpleNamespace
 from typing import Any
 
 from celery import signals
@@ -24,6 +25,7 @@ from common_tasks.transport.commit import OPEN, Commit
 from common_tasks.transport.intake import Intake
 from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import body, loads
+from common_tasks.transport.shape import check_links
 
 TASKS: Any = import_module("celery._state")._task_stack  # noqa: SLF001  what `current_task` looks at
 
@@ -59,18 +61,27 @@ class Request(Context):
         return own or None
 
 
-def stack_of_thread(stack: Any) -> list[Any]:
+def stack_of_thread(stack: Any, bottom: Any) -> list[Any]:
     """The list behind Celery's LocalStack in this thread. Going through the LocalStack takes a third of the time that a
-    short task spends outside its body. The None at the bottom, which means "nothing" there, keeps the list in its
-    place: an empty one is thrown away."""
+    short task spends outside its body. What lies at the bottom, and means nothing, keeps the list in its place: an
+    empty one is thrown away."""
     local = getattr(stack, "_local", None)
     if local is None:  # USE_FAST_LOCALS: a list for each thread already
         found: list[Any] = stack.stack
         return found
     found = getattr(local, "stack", None) or []
-    found.insert(0, None)
+    found.insert(0, bottom)
     local.stack = found
     return found
+
+
+class _Nobody:
+    """Stands for no task where Celery asks each one of the stack how it was called."""
+
+    request = SimpleNamespace(called_directly=True)
+
+    def __bool__(self) -> bool:
+        return False
 
 
 def overrides(task: Any, name: str) -> bool:
@@ -109,17 +120,17 @@ class Lane:
     def __call__(self, job: Job, seat: Seat) -> bool:
         """Whether the message has gone this way; what became of it is with the committer."""
         message = job.message
-        try:
-            headers, properties = message["headers"], message["properties"]
-            if self._unusual(message, headers):
-                return False
-            properties["delivery_info"]["priority"] = properties.get("priority")
-            commit = Commit(job.tag, headers["id"])
-            commit.headers = headers
-        except (KeyError, TypeError, AttributeError):
-            return False  # whoever looks at it there says what is wrong
+        headers, properties = message["headers"], message["properties"]
+        if self._unusual(message, headers):
+            return False
+        properties["delivery_info"]["priority"] = properties.get("priority")
+        commit = Commit(job.tag, headers["id"])
+        commit.headers = headers
         try:
             args, kwargs, embed = body(message)
+            linked = embed and any(map(embed.get, LINKED))
+            if linked:
+                check_links(embed)
         except (ValueError, KeyError, TypeError, RecursionError) as exc:
             self.intake.bury(commit, "undecodable", f"its body: {exc}", job.list_key, headers)
             return True
@@ -136,7 +147,7 @@ class Lane:
         OPEN.commit = commit
         ours = True  # whether the message ends with this commit
         try:
-            if self.hooks or (embed and any(map(embed.get, LINKED))):
+            if self.hooks or linked:
                 headers.update(embed)
                 ours = self._trace(request, commit)
             else:
@@ -199,7 +210,7 @@ class Lane:
         """Whether the message ends with this commit."""
         stacks = seat.stacks.get(self.name)
         if stacks is None:
-            stacks = seat.stacks[self.name] = self._task_stack(seat), stack_of_thread(self.requests)
+            stacks = seat.stacks[self.name] = self._task_stack(seat), stack_of_thread(self.requests, None)
         tasks, requests = stacks
         task, task_id = self.task, commit.task_id
         args: Any = request.args
@@ -235,7 +246,7 @@ class Lane:
     @staticmethod
     def _task_stack(seat: Seat) -> list[Any]:
         """One for all tasks of a thread."""
-        return next((tasks for tasks, _ in seat.stacks.values()), None) or stack_of_thread(TASKS)
+        return next((tasks for tasks, _ in seat.stacks.values()), None) or stack_of_thread(TASKS, _Nobody())
 
     def _store(self, request: Request, commit: Commit, value: Any) -> None:
         headers = request.__dict__

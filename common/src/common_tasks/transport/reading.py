@@ -24,21 +24,23 @@ def loads(raw: bytes | str) -> Any:
 
 def body(message: dict[str, Any]) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
     """args, kwargs and what else a body of protocol 2 holds (callbacks, chain, …). Raises ValueError if it is none."""
-    encoding = message["properties"].get("body_encoding")
-    text = message["body"]
-    if encoding == "base64":
-        data: Any = b64decode(text)
-    elif encoding:
-        raise ValueError(f"body_encoding is {encoding!r}, not base64")
-    else:
-        data = text
-    parts = loads(data)
+    parts = whole_body(message)
     if not isinstance(parts, list) or len(parts) != 3:
         raise ValueError("the body has not three parts: args, kwargs, the rest")
     args, kwargs, embed = parts
     if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(embed, dict | None):
         raise ValueError("the body is not a list, an object and an object")
     return args, kwargs, embed or {}
+
+
+def whole_body(message: dict[str, Any]) -> Any:
+    """What stands in the body, of either protocol. Raises ValueError."""
+    encoding, text = message["properties"].get("body_encoding"), message["body"]
+    if encoding == "base64":
+        return loads(b64decode(text))
+    if encoding:
+        raise ValueError(f"body_encoding is {encoding!r}, not base64")
+    return loads(text)
 
 
 def dumps(value: Any) -> bytes:
