@@ -37,6 +37,11 @@ class Report:
         """Whether an invariant was broken."""
         return any(row.verdict == "broken" for row in self.rows)
 
+    @property
+    def proved(self) -> bool:
+        """Whether every row that can be played here was played, and held."""
+        return all(row.verdict == "held" or row.excused for row in self.rows)
+
 
 def document(report: Report, environment: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The report as JSON."""

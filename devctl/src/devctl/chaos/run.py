@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import redis
+
 from devctl.chaos import events
 from devctl.chaos.catalogue import NOT_TESTED
 from devctl.chaos.hands import Hands
@@ -15,7 +17,7 @@ from devctl.chaos.part import Play
 from devctl.chaos.report import Report
 from devctl.chaos.scenario import Part, Scenario, Size
 from devctl.chaos.stage import Stage, has
-from devctl.chaos.verdict import Row, judge, not_run
+from devctl.chaos.verdict import Row, failed, judge, not_run
 from devctl.errors import DevctlError
 from devctl.stack.clock import Clock
 
@@ -86,9 +88,9 @@ def _play(ports: Ports, play: Play, scenario: Scenario, size: Size) -> Row:
                 _keep_logs(play.stage, ports.logs / f"{scenario.name}.log")
             if part.load.backlog >= LARGE_BACKLOG or not play.stage.clean():
                 play.stage.strike()
-    except DevctlError as problem:  # the stack does not even start, or does no work: that is no verdict on the fault
+    except (DevctlError, redis.RedisError) as problem:
         play.stage.strike()
-        return not_run(scenario, size, problem.problem)
+        return failed(scenario, size, f"the chaos stack does not work: {getattr(problem, 'problem', problem)}")
     row = judge(scenario, size, seen)
     if row.verdict == "broken":
         play.stage.strike()

@@ -69,11 +69,7 @@ class Stage:
         if setup == self.current:
             return
         self.strike()
-        chosen = _free_ports(self.place.targets(setup))
-        self.place = replace(self.place, ports=chosen, disk=str(self._disk()))
-        identity.create(self.settings, {})
-        document = compose_file.make(self.original, setup, self.place)
-        self.settings.compose_file.write_text(json.dumps(document, indent=1), encoding="utf-8")
+        self.write(setup)
         self._runtime = self.open()
         replicas = {self.place.worker: 1 if setup.clocks else WORKERS}
         report = start(self._runtime, (), timeout=START_SECONDS, scale=replicas, emit=emit, clock=self.clock)
@@ -82,6 +78,14 @@ class Stage:
         self.current = setup
         if self.place.stock:
             self._wait_for_stock()
+
+    def write(self, setup: Setup) -> None:
+        """Make the stack known, with a Compose file for this setup; starts nothing."""
+        chosen = _free_ports(self.place.targets(setup))
+        self.place = replace(self.place, ports=chosen, disk=str(self._disk()))
+        identity.create(self.settings, {})
+        document = compose_file.make(self.original, setup, self.place)
+        self.settings.compose_file.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
     def strike(self) -> None:
         """Take the stack away, with its data."""

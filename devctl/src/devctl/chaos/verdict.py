@@ -27,6 +27,8 @@ class Row:
     verdict: Verdict
     why: str = ""
     """Why it is broken or was not run, in one sentence."""
+    excused: bool = False
+    """Not run, because it cannot be here: no failure."""
     reasons: tuple[str, ...] = ()
     """All that is broken."""
     fired: int = 0
@@ -55,8 +57,13 @@ class Row:
 
 
 def not_run(scenario: Scenario, size: Size, why: str) -> Row:
-    """The row of a scenario that could not be played."""
-    return Row(scenario.number, scenario.name, scenario.title[size], "not run", why)
+    """The row of a scenario that cannot be played here."""
+    return Row(scenario.number, scenario.name, scenario.title[size], "not run", why, excused=True)
+
+
+def failed(scenario: Scenario, size: Size, why: str) -> Row:
+    """The row of a scenario whose stack did not even start, or did no work."""
+    return Row(scenario.number, scenario.name, scenario.title[size], "broken", why, reasons=(why,))
 
 
 def judge(scenario: Scenario, size: Size, parts: Sequence[tuple[Expect, Observation]]) -> Row:

@@ -60,7 +60,8 @@ def chaos(
       devctl chaos all --stock             the same with stock Celery
 
     \b
-    Exit codes: 0 all held, 1 an invariant is broken, 2 usage, 130 Ctrl-C
+    Exit codes: 0 all held, 1 an invariant is broken or a fault did not happen,
+    2 usage, 130 Ctrl-C
     """
     from contextlib import nullcontext
     from time import time
@@ -89,7 +90,7 @@ def chaos(
     else:
         ui.show(report, others)
         ui.show_logs(report, store.folder)
-    if report.broken:
+    if not report.proved:
         raise typer.Exit(errors.PROBLEM)
 
 
@@ -98,6 +99,7 @@ def _stage(workbench: Workbench, stock: bool, as_json: bool) -> Iterator[Stage]:
     """The chaos stack from its first start to its end; when devctl itself is killed its guard takes it away."""
     from devctl.chaos import stage as stages
     from devctl.chaos.compose_file import Place
+    from devctl.chaos.scenario import Setup
     from devctl.cli.measured import guarded
     from devctl.stack import document, identity
     from devctl.stack.clock import SystemClock
@@ -125,11 +127,15 @@ def _stage(workbench: Workbench, stock: bool, as_json: bool) -> Iterator[Stage]:
             faketime=stages.faketime(),
         )
         original = document.parse(workbench.settings.compose_file).data
+        stage = stages.Stage(mine, original, place, lambda: Workbench(mine).runtime, SystemClock())
+        stage.write(Setup())  # from here on there is something that a guard can stop
         guard.add(Stop(volumes=True))
-        yield stages.Stage(mine, original, place, lambda: Workbench(mine).runtime, SystemClock())
-        guard.undo_all()
-        if not guard.failures:
-            identity.forget(mine)
+        try:
+            yield stage
+        finally:
+            guard.undo_all()
+            if not guard.failures:
+                identity.forget(mine)
 
 
 def _played(

@@ -1,0 +1,208 @@
+"""The command: which scenarios, on which stack, what is written and left; the parts are made up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from devctl.tests.unit.chaos.made_up import seen, task
+
+from devctl.__main__ import main
+from devctl.bench.lock import alone
+from devctl.chaos.observation import Observation
+from devctl.chaos.part import Play
+from devctl.chaos.scenario import Part
+from devctl.chaos.stage import Stage
+from devctl.errors import DevctlError
+
+SCHEMAS = Path(__file__).parents[4] / "docs/json"
+
+
+class Parts:
+    """What each part of a scenario shows, and the stack it was played on."""
+
+    def __init__(self) -> None:
+        self.setups: list[object] = []
+        self.stacks: list[dict[str, Any]] = []
+        self.shows: Any = lambda part: seen(task("a"), fired=part.expect.fired)
+
+    def play(self, play: Play, part: Part) -> Observation:
+        play.stage.set(part.setup, play.emit)
+        self.setups.append(part.setup)
+        self.stacks.append(json.loads(play.stage.settings.compose_file.read_text()))
+        found: Observation = self.shows(part)
+        return found
+
+
+@pytest.fixture
+def parts(fakes: Any, monkeypatch: pytest.MonkeyPatch) -> Parts:
+    made = Parts()
+    monkeypatch.setattr(Play, "part", lambda play, part: made.play(play, part))  # noqa: PLW0108  # it is bound to one
+    monkeypatch.setattr(Stage, "clean", lambda stage: True)
+    monkeypatch.setattr(Stage, "_wait_for_stock", lambda stage: None)
+    fakes.behaviours |= dict.fromkeys(("ledger", "proxy", "results", "behind"), fakes.behaviours["redis"])
+    return made
+
+
+def starts(fakes: Any) -> int:
+    return sum(call == "start redis" for call in fakes.runtimes["chaos"].calls)
+
+
+def test_json_is_one_document_that_fits_its_schema(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["chaos", "worker-kill", "15", "--quick", "--json"])
+
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    jsonschema.validate(document, json.loads((SCHEMAS / "chaos.schema.json").read_text()))
+    assert [("worker-kill", "held"), ("redis-full", "held")] == [(r["name"], r["verdict"]) for r in document["rows"]]
+    assert ("local", "ours", "quick") == (document["runtime"], document["celery"], document["size"])
+    assert "" == err
+
+
+def test_a_report_is_kept_and_nothing_else(parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["chaos", "worker-kill", "--quick", "--json"])
+
+    (kept,) = (fakes.root / ".devctl/runs").glob("*/report.json")
+    assert json.loads(capsys.readouterr().out) == json.loads(kept.read_text())
+    assert not (fakes.root / ".devctl/stacks/chaos").exists()
+    assert [] == fakes.runtimes["chaos"].status()
+    assert "" not in fakes.runtimes, "the checkout's own stack is not touched"
+
+
+def test_a_broken_invariant_is_exit_1_and_still_a_report(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
+    parts.shows = lambda part: seen(task("a"), fired=part.expect.fired, done=frozenset())
+
+    assert 1 == main(["chaos", "worker-kill", "--quick"])
+
+    out, err = capsys.readouterr()
+    assert "✘ SIGKILL worker ×6" in out
+    assert "    1 lost" in out
+    assert "logs of the broken rows: .devctl/runs/" in out
+    assert "1/1  SIGKILL worker ×6" in err
+
+
+def test_none_named_is_the_quick_selection(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["chaos", "--json"])
+
+    document = json.loads(capsys.readouterr().out)
+    assert "quick" == document["size"]
+    assert 6 <= len(document["rows"]) <= 11
+
+
+def test_rows_of_one_setup_share_a_stack(parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["chaos", "1", "8", "9", "15", "--quick", "--json"])
+
+    assert 2 == starts(fakes)
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [1, 8, 9, 15] == [row["number"] for row in rows]
+    assert ["proxy" in one["services"] for one in parts.stacks] == [False, False, True, True]
+
+
+def test_after_a_broken_row_the_stack_is_a_new_one(parts: Parts, fakes: Any) -> None:
+    parts.shows = lambda part: seen(task("a"), fired=part.expect.fired, done=frozenset())
+    main(["chaos", "1", "15", "--quick", "--json"])
+
+    assert 2 == starts(fakes)
+
+
+def test_stock_celery_is_put_to_the_same_rows_and_its_figures_are_shown_beside_ours(
+    parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts.shows = lambda part: seen(task("a"), fired=part.expect.fired, effects={"a": 2})
+    assert 1 == main(["chaos", "worker-kill", "api-kill", "--quick", "--stock"])
+    out = capsys.readouterr().out
+    assert "stock Celery: 0 held · 1 broken · 1 not run" in out
+    assert "stock Celery has no HTTP API" in out
+    assert {"redis", "ledger", "worker"} == set(parts.stacks[0]["services"])
+
+    parts.shows = lambda part: seen(task("a"), fired=part.expect.fired)
+    assert 0 == main(["chaos", "worker-kill", "--quick"])
+    assert "stock Celery on the same rows: 0 held · 1 broken" in capsys.readouterr().out
+
+
+def test_a_stack_that_does_not_start_is_a_failure(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(part: Part) -> Observation:
+        raise DevctlError("worker crashed after 1.0s")
+
+    parts.shows = fails
+    assert 1 == main(["chaos", "worker-kill", "--quick", "--json"])
+
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert ("broken", "the chaos stack does not work: worker crashed after 1.0s") == (row["verdict"], row["why"])
+
+
+def test_a_fault_that_did_not_happen_is_no_success(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
+    parts.shows = lambda part: seen(task("a"), fired=0)
+    assert 1 == main(["chaos", "worker-kill", "--quick", "--json"])
+
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert ("not run", "the fault happened 0 of 6 times") == (row["verdict"], row["why"])
+
+
+def test_what_cannot_be_played_here_is_no_failure(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("devctl.chaos.stage.faketime", lambda: "")
+    assert 0 == main(["chaos", "clocks", "--quick", "--json"])
+
+    document = json.loads(capsys.readouterr().out)
+    assert [("not run", True)] == [(row["verdict"], row["excused"]) for row in document["rows"]]
+    assert "clocks ±2 h: needs libfaketime (Debian: apt-get install faketime)" == document["not_tested"][0]
+    assert [] == parts.setups
+
+
+def test_ctrl_c_is_exit_130_and_nothing_is_left(parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(part: Part) -> Observation:
+        raise KeyboardInterrupt
+
+    parts.shows = interrupted
+    assert 130 == main(["chaos", "worker-kill", "--quick"])
+
+    assert "the chaos stack is stopped and removed" in capsys.readouterr().err
+    assert [] == fakes.runtimes["chaos"].status()
+    assert not (fakes.root / ".devctl/stacks/chaos").exists()
+
+
+def test_a_second_one_at_the_same_time_is_refused(parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with alone(fakes.root / ".devctl/measuring-chaos.lock"):
+        assert 1 == main(["chaos", "worker-kill", "--quick"])
+
+    assert "is running on this stack" in capsys.readouterr().err
+    assert [] == parts.setups
+
+
+def test_what_an_earlier_run_left_is_taken_away_first(parts: Parts, fakes: Any) -> None:
+    left = fakes.root / ".devctl/stacks/chaos"
+    left.mkdir(parents=True)
+    (left / "env.json").write_text("{}")
+    (left / "runtime").write_text("local\n")
+    (left / "compose.yml").write_text((fakes.root / "docker-compose.yml").read_text())
+
+    assert 0 == main(["chaos", "worker-kill", "--quick", "--json"])
+
+    assert "stop --volumes" == fakes.runtimes["chaos"].calls[0]
+
+
+def test_the_list_names_all_rows_and_starts_nothing(
+    parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 0 == main(["chaos", "--list"])
+    assert 21 == len(capsys.readouterr().out.splitlines())
+
+    assert 0 == main(["chaos", "--list", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads((SCHEMAS / "chaos-list.schema.json").read_text()))
+    assert "worker-kill" == document["scenarios"][0]["name"]
+    assert {} == fakes.runtimes
+
+
+def test_an_unknown_scenario_is_exit_2_and_nothing_is_started(
+    parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 2 == main(["chaos", "worker-kil"])
+
+    assert "did you mean worker-kill?" in capsys.readouterr().err
+    assert {} == fakes.runtimes
