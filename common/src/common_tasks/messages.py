@@ -6,6 +6,7 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,7 +20,7 @@ from common_tasks.events import emit, logger
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport.fingerprint import fingerprint
 from common_tasks.transport.lists import list_of
-from common_tasks.transport.message import CELERYS, encode, frame_of_json
+from common_tasks.transport.message import CELERYS, Mould, body_of, encode, further
 from common_tasks.transport.outgoing import Outgoing, Published
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FINGERPRINT = "fingerprint"  # the header that tells a repeat from other work under the same id
 REPEATED_FOR_SECONDS = 60  # an id that leaves no record is remembered for as long as its publisher may repeat itself
+STAMPED = {FINGERPRINT, correlation.HEADER, correlation.PUBLISHED_AT}  # ours; given ones are replaced
 NONE: Mapping[str, Any] = MappingProxyType({})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,8 +80,9 @@ class Messages:
         self._app, self._contract, self._options = app, contract, options
         self._dump = contract.payload_adapter.dump_python
         self._queue = options.get("queue") or contract.queue
-        self._headers: Mapping[str, Any] = options.get("headers") or NONE
-        self._correlation_id = correlation.current() or self._headers.get(correlation.HEADER)
+        given: Mapping[str, Any] = options.get("headers") or NONE
+        self._measured = ledger.HEADER in given
+        self._correlation_id = correlation.current() or given.get(correlation.HEADER)
         self._shown = _listeners()
         self._due_us, self._life_ms = 0, 1000 * (contract.record_seconds or REPEATED_FOR_SECONDS)
         ignored = options.get("ignore_result")
@@ -98,23 +101,32 @@ class Messages:
             if options.get("priority") is None and app.conf.task_inherit_parent_priority:
                 parts["priority"] = int((parent.request.delivery_info or {}).get("priority") or 0)
         self._list = list_of(self._queue, parts.get("priority", 0))
-        self._parts = parts
+        self._mould = Mould(
+            contract.name,
+            self._queue,
+            headers={name: value for name, value in given.items() if name not in STAMPED},
+            **parts,
+        )
 
     def make(self, payload: Any, marker: bytes = b"") -> Outgoing:
         """`payload` is checked already."""
         name, queue = self._contract.name, self._queue
         task_id = named(self._contract, payload, self._options)
-        args = () if payload is None else (self._dump(payload, mode="json"),)
-        mark = fingerprint(name, args, {})
-        headers = {**self._headers, FINGERPRINT: mark}
-        if not self._shown:
-            headers[correlation.HEADER] = self._correlation_id or correlation.new()
-            headers[correlation.PUBLISHED_AT] = time.time()
-        body = _json(args[0]) if args else None
-        raw = frame_of_json(name, queue, body, task_id=task_id, headers=headers, **self._parts)
+        if payload is None:
+            body, mark = body_of(None), fingerprint(name, (), {})
+        else:
+            data = self._dump(payload, mode="json")
+            body = body_of(_json(data))
+            data.pop("timestamp", None)  # it does not count, and is spared a copy without it
+            mark = fingerprint(name, (data,), {})
         if self._shown:
-            raw, headers = _shown(self._app, name, queue, raw)
-        told = "" if ledger.HEADER in headers else headers[correlation.HEADER]
+            unseen = self._mould.message(body, task_id, further({FINGERPRINT: mark}))
+            raw, correlation_id = _shown(self._app, name, queue, unseen)
+        else:
+            correlation_id = self._correlation_id or correlation.new()
+            stamps = f', "{FINGERPRINT}": "{mark}", "{correlation.HEADER}": {quoted(correlation_id)}'
+            raw = self._mould.message(body, task_id, f'{stamps}, "{correlation.PUBLISHED_AT}": {time.time()!r}')
+        told = "" if self._measured else correlation_id
         return Outgoing(name, task_id, queue, self._list, mark, self._life_ms, raw, self._due_us, marker, told)
 
 
@@ -199,8 +211,8 @@ def _listeners() -> bool:
     return len(signals.before_task_publish.receivers) > 1 or len(signals.after_task_publish.receivers) > 1
 
 
-def _shown(app: "Celery", task: str, queue: str, raw: bytes) -> tuple[bytes, dict[str, Any]]:
-    """The message after listeners saw and perhaps changed it, and its headers."""
+def _shown(app: "Celery", task: str, queue: str, raw: bytes) -> tuple[bytes, str]:
+    """The message after listeners saw and perhaps changed it, and its correlation id."""
     frame = json.loads(raw)
     headers, properties = frame["headers"], frame["properties"]
     body = tuple(json.loads(b64decode(frame["body"])))
@@ -218,4 +230,4 @@ def _shown(app: "Celery", task: str, queue: str, raw: bytes) -> tuple[bytes, dic
     frame["body"] = b64encode(dumps(body).encode()).decode()
     tag = properties.pop("delivery_tag")
     frame["properties"] = {**properties, **visible, "delivery_tag": tag}  # the tag comes last: claims look for it there
-    return dumps(frame).encode(), headers
+    return dumps(frame).encode(), headers[correlation.HEADER]

@@ -111,9 +111,11 @@ def test_what_waits_for_its_time_is_bounded_too(client: redis.Redis) -> None:
 
 def test_a_marker_is_stored_with_the_push_unless_something_is_there(client: redis.Redis) -> None:
     client.set("celery-task-meta-b", "kept")
-    publish(client, message("a", marker=b"new"), message("b", marker=b"new"), message("c"))
+    publish(client, message("a", marker=b"new"), message("b", marker=b"new"))
+    publish(client, message("c"))
     assert ["new", "kept", None] == client.mget([f"celery-task-meta-{one}" for one in "abc"])
     assert client.pttl("celery-task-meta-a") > 6 * 24 * 3600 * 1000
+    assert ["raw a ", "raw b ", "raw c "] == client.lrange("orders", 0, -1)[::-1]
 
 
 def test_no_marker_without_a_push(client: redis.Redis) -> None:

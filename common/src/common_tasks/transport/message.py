@@ -8,7 +8,7 @@ from itertools import count
 from json.encoder import encode_basestring_ascii as quoted
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Required, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 from uuid import uuid4
 
 from kombu.utils.json import JSONEncoder
@@ -17,6 +17,7 @@ from kombu.utils.json import JSONEncoder
 encode = JSONEncoder().encode
 
 EMBED = ', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+EMBED_BYTES = EMBED.encode()
 NO_HEADERS: Mapping[str, Any] = MappingProxyType({})
 HIDDEN = "..."  # what monitors show of arguments: they may be somebody's personal data
 
@@ -31,7 +32,6 @@ CELERYS = frozenset(
 class Parts(TypedDict, total=False):
     """All around the body. Times are ISO 8601 with their zone; `headers` are further ones, none of Celery's."""
 
-    task_id: Required[str]
     root_id: str | None  # None: the task itself
     parent_id: str | None
     headers: Mapping[str, Any]
@@ -66,57 +66,86 @@ class _Process:
 _process = _Process()
 
 
+class Mould:
+    """Makes messages that have all but their ids, bodies and some headers in common: what is common is written once.
+    Times are ISO 8601 with their zone; `headers` are further ones, none of Celery's."""
+
+    def __init__(
+        self,
+        task: str,
+        queue: str,
+        *,
+        root_id: str | None = None,  # None: the task itself
+        parent_id: str | None = None,
+        headers: Mapping[str, Any] = NO_HEADERS,
+        ignore_result: bool = False,
+        priority: int = 0,
+        eta: str | None = None,
+        expires: str | None = None,
+        retries: int = 0,
+        timelimit: tuple[float | None, float | None] = (None, None),  # hard, soft; seconds
+        argsrepr: str = HIDDEN,
+        kwargsrepr: str = "{}",
+        reply_to: str = "",
+    ) -> None:
+        if not CELERYS.isdisjoint(headers):
+            raise ValueError(f"{', '.join(sorted(CELERYS & set(headers)))}: headers of Celery's own, not further ones")
+        self._root = quoted(root_id) if root_id else ""
+        self._before_id = (
+            '", "content-encoding": "utf-8", "content-type": "application/json", "headers": {"lang": "py"'
+            f', "task": {quoted(task)}, "id": '
+        )
+        self._before_root = (
+            f', "shadow": null, "eta": {_text(eta)}, "expires": {_text(expires)}, "group": null, "group_index": null'
+            f', "retries": {retries}, "timelimit": [{_value(timelimit[0])}, {_value(timelimit[1])}], "root_id": '
+        )
+        self._before_headers = (
+            f', "parent_id": {_text(parent_id)}, "argsrepr": {quoted(argsrepr)}, "kwargsrepr": {quoted(kwargsrepr)}'
+            f', "origin": {_process.origin}, "ignore_result": {"true" if ignore_result else "false"}'
+            f', "replaced_task_nesting": 0, "stamped_headers": null, "stamps": {{}}{further(headers)}'
+        )
+        self._before_tag = (
+            f', "reply_to": {quoted(reply_to)}, "delivery_mode": 2, "delivery_info": {{"exchange": ""'
+            f', "routing_key": {quoted(queue)}}}, "priority": {priority}, "body_encoding": "base64", "delivery_tag": "'
+        )
+
+    def message(self, body: bytes, task_id: str, more: str = "") -> bytes:
+        """A complete message, ready for LPUSH. `body`: JSON in UTF-8; `more`: what `further` makes of headers."""
+        identity = quoted(task_id)
+        return (
+            f'{{"body": "{b64encode(body).decode()}{self._before_id}{identity}{self._before_root}'
+            f"{self._root or identity}{self._before_headers}{more}"
+            f'}}, "properties": {{"correlation_id": {identity}{self._before_tag}{_process.tag()}"}}}}'
+        ).encode()
+
+
 def frame(
-    task: str, queue: str, args: Sequence[Any], *, kwargs: Mapping[str, Any] | None = None, **parts: Unpack[Parts]
-) -> bytes:
-    """A complete message, ready for LPUSH."""
-    body = f"[{encode(args)}, {encode(kwargs) if kwargs else '{}'}{EMBED}"
-    return envelope(task, queue, b64encode(body.encode()).decode(), **parts)
-
-
-def frame_of_json(task: str, queue: str, payload: bytes | None, **parts: Unpack[Parts]) -> bytes:
-    """The same, for one positional argument (or none) that is JSON in UTF-8 already."""
-    body = b"[[%b], {}%b" % (payload or b"", EMBED.encode())
-    return envelope(task, queue, b64encode(body).decode(), **parts)
-
-
-def envelope(
     task: str,
     queue: str,
-    body: str,
+    args: Sequence[Any],
     *,
     task_id: str,
-    root_id: str | None = None,
-    parent_id: str | None = None,
-    headers: Mapping[str, Any] = NO_HEADERS,
-    ignore_result: bool = False,
-    priority: int = 0,
-    eta: str | None = None,
-    expires: str | None = None,
-    retries: int = 0,
-    timelimit: tuple[float | None, float | None] = (None, None),
-    argsrepr: str = HIDDEN,
-    kwargsrepr: str = "{}",
-    reply_to: str = "",
+    kwargs: Mapping[str, Any] | None = None,
+    **parts: Unpack[Parts],
 ) -> bytes:
-    """A body in base64, and all around it."""
-    if not CELERYS.isdisjoint(headers):
-        raise ValueError(f"{', '.join(sorted(CELERYS & set(headers)))}: headers of Celery's own, not further ones")
-    identity = quoted(task_id)
-    further = "".join([f", {quoted(name)}: {_value(value)}" for name, value in headers.items()])
-    return (
-        f'{{"body": "{body}", "content-encoding": "utf-8", "content-type": "application/json", "headers": {{'
-        f'"lang": "py", "task": {quoted(task)}, "id": {identity}, "shadow": null'
-        f', "eta": {_text(eta)}, "expires": {_text(expires)}, "group": null, "group_index": null, "retries": {retries}'
-        f', "timelimit": [{_value(timelimit[0])}, {_value(timelimit[1])}]'
-        f', "root_id": {quoted(root_id) if root_id else identity}, "parent_id": {_text(parent_id)}'
-        f', "argsrepr": {quoted(argsrepr)}, "kwargsrepr": {quoted(kwargsrepr)}, "origin": {_process.origin}'
-        f', "ignore_result": {"true" if ignore_result else "false"}, "replaced_task_nesting": 0'
-        f', "stamped_headers": null, "stamps": {{}}{further}}}, "properties": {{"correlation_id": {identity}'
-        f', "reply_to": {quoted(reply_to)}, "delivery_mode": 2, "delivery_info": {{"exchange": ""'
-        f', "routing_key": {quoted(queue)}}}, "priority": {priority}, "body_encoding": "base64"'
-        f', "delivery_tag": "{_process.tag()}"}}}}'
-    ).encode()
+    """One complete message."""
+    body = f"[{encode(args)}, {encode(kwargs) if kwargs else '{}'}{EMBED}"
+    return Mould(task, queue, **parts).message(body.encode(), task_id)
+
+
+def frame_of_json(task: str, queue: str, payload: bytes | None, *, task_id: str, **parts: Unpack[Parts]) -> bytes:
+    """The same, for one positional argument (or none) that is JSON in UTF-8 already."""
+    return Mould(task, queue, **parts).message(body_of(payload), task_id)
+
+
+def body_of(payload: bytes | None) -> bytes:
+    """The body of a message with this one argument, JSON in UTF-8, or with none."""
+    return b"[[%b], {}%b" % (payload or b"", EMBED_BYTES)
+
+
+def further(headers: Mapping[str, Any]) -> str:
+    """Headers as they stand in a message, behind Celery's."""
+    return "".join([f", {quoted(name)}: {_value(value)}" for name, value in headers.items()])
 
 
 def _text(value: str | None) -> str:

@@ -3,8 +3,8 @@
 --
 -- KEYS  1 list  2 due  3 the queue, and all its further lists: they are counted together
 -- ARGV  1 bound of the queue (0: none)  2 for how many ms an id is remembered (0: not at all)
---       3 due time in us of Redis's clock (0: now)  4 life of a marker in ms
---       then of each message: id, fingerprint, marker (its first result; "" none), message
+--       3 due time in us of Redis's clock (0: now)  4 life of markers in ms
+--       5 the messages, in MessagePack: of each its id, fingerprint, bytes, marker (its first result; "" none)
 -- Returns {how many wait in the queue now, then of each: 1 pushed, 0 was there, -1 queue full, -2 the id is other work's}
 local list, due, queue = KEYS[1], KEYS[2], KEYS[3]
 local bound, life, when = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -18,8 +18,8 @@ for k = 3, #KEYS do waiting = waiting + redis.call('LLEN', KEYS[k]) end
 local taken = when > 0 and math.max(waiting, redis.call('ZCARD', due)) or waiting
 
 local answers, seen, new = {waiting}, {}, {}
-for m = 5, #ARGV, 4 do
-  local id, print = ARGV[m], ARGV[m + 1]
+for _, message in ipairs(cmsgpack.unpack(ARGV[5])) do
+  local id, print = message[1], message[2]
   local was = life > 0 and (seen[id] or redis.call('GET', 'celery-once-' .. id))
   if was then
     answers[#answers + 1] = (was == 'queued:' .. print or was == 'done:' .. print) and 0 or -2
@@ -28,7 +28,7 @@ for m = 5, #ARGV, 4 do
   else
     answers[#answers + 1] = 1
     seen[id] = 'queued:' .. print
-    new[#new + 1] = m
+    new[#new + 1] = message
   end
 end
 if #new == 0 then return answers end
@@ -39,16 +39,18 @@ redis.call('SADD', '_kombu.binding.' .. queue, member)
 redis.call('SADD', '_kombu.binding_permanent.' .. queue, member)
 
 local push, written = {}, {}
-for i, m in ipairs(new) do
-  local once, result = 'celery-once-' .. ARGV[m], 'celery-task-meta-' .. ARGV[m]
+for i, message in ipairs(new) do
+  local id, raw, marker = message[1], message[3], message[4]
   if life > 0 then
-    redis.call('SET', once, seen[ARGV[m]], 'PX', ARGV[2])
+    local once = 'celery-once-' .. id
+    redis.call('SET', once, seen[id], 'PX', ARGV[2])
     written[#written + 1] = once
   end
-  if ARGV[m + 2] ~= '' and redis.call('SET', result, ARGV[m + 2], 'NX', 'PX', ARGV[4]) then
-    written[#written + 1] = result
+  if marker ~= '' then
+    local result = 'celery-task-meta-' .. id
+    if redis.call('SET', result, marker, 'NX', 'PX', ARGV[4]) then written[#written + 1] = result end
   end
-  push[i] = ARGV[m + 3]
+  push[i] = raw
 end
 local done
 if when > 0 then
