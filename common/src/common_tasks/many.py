@@ -1,9 +1,8 @@
 """Publishing many payloads, with an exact account of what became of each, whatever ends it."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from common_tasks.errors import ValidationError
 from common_tasks.messages import Messages, tell_all, usual
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport.commit import current as open_commit
@@ -13,6 +12,8 @@ from common_tasks.transport.publishing import publisher_of
 if TYPE_CHECKING:
     from common_tasks.contract import Contract
 
+T = TypeVar("T")
+
 
 def publish_many(contract: "Contract[Any, Any]", payloads: Iterable[Any], options: Mapping[str, Any]) -> Published:
     """In order, each validated before it is sent. The first that is not accepted ends it; the error has `published`."""
@@ -20,23 +21,23 @@ def publish_many(contract: "Contract[Any, Any]", payloads: Iterable[Any], option
     given = iter(payloads)
     wrong: list[tuple[Any, Exception]] = []
 
-    def valid() -> Iterator[Any]:
+    def each(make: Callable[[Any], T]) -> Iterator[T]:
         for payload in given:
             try:
-                checked = contract.check(payload)
-            except (ValidationError, TypeError) as exc:
+                made = make(contract.check(payload))
+            except Exception as exc:
                 wrong.append((payload, exc))
                 return
-            yield checked
+            yield made
 
     became = Published()
     publisher = publisher_of(app) if usual(app, options) else None
     try:
         if publisher is None or open_commit() is not None or app.current_worker_task is not None:
-            became = _one_by_one(contract, valid(), options)
+            became = _one_by_one(contract, each(_itself), options)
         else:
             make = Messages(contract, options, publisher.now_us).make
-            became = publisher.publish_all(map(make, valid()), tell_all)
+            became = publisher.publish_all(each(make), tell_all)
         for _, problem in wrong:
             raise problem
     except Exception as exc:
@@ -57,6 +58,10 @@ def _one_by_one(contract: "Contract[Any, Any]", payloads: Iterable[Any], options
             exc.published = Published(accepted=tuple(accepted)) + became  # type: ignore[attr-defined]
             raise
     return Published(accepted=tuple(accepted))
+
+
+def _itself(payload: Any) -> Any:
+    return payload
 
 
 def _ids(payloads: Iterable[Any]) -> tuple[str, ...]:

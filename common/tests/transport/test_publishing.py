@@ -301,3 +301,22 @@ def test_a_client_in_a_child_process_is_its_own(raw_client: redis.Redis) -> None
     assert [True] * 100 == [publisher.publish(message(f"p{n}")) for n in range(100)]
     assert 0 == os.waitpid(child, 0)[1]
     assert 201 == len(queued(raw_client))
+
+
+def test_who_is_interrupted_while_a_chunk_is_on_its_way_leaves_no_answer_behind(raw_client: redis.Redis) -> None:
+    def until_ctrl_c() -> Iterator[Outgoing]:
+        yield from (message(str(number)) for number in range(700))
+        raise KeyboardInterrupt
+
+    publisher = Publisher(raw_client, 0)
+    with pytest.raises(KeyboardInterrupt):
+        publisher.publish_all(until_ctrl_c())
+    assert raw_client.ping()  # and not the answer to the chunk
+    assert publisher.publish(message("after"))
+
+
+def test_a_redis_that_forgets_its_scripts_between_two_chunks_is_told_them_again(raw_client: redis.Redis) -> None:
+    published = Publisher(raw_client, 0).publish_all(
+        (message(str(number)) for number in range(1_200)), lambda *_: raw_client.script_flush()
+    )
+    assert 1_200 == len(published.accepted) == len(queued(raw_client))

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from common_tasks.errors import Conflict, NotPublished, PublishError
@@ -18,7 +18,7 @@ from common_tasks.redis_url import redis_py_url
 from common_tasks.transport.options import Options
 from common_tasks.transport.outgoing import Outgoing, Published, chunks
 from common_tasks.transport.scripts import Script
-from common_tasks.transport.settling import FAILURES, Calls, Patience
+from common_tasks.transport.settling import FAILURES, Call, Calls, Patience
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -46,7 +46,7 @@ class Publisher:
 
     def publish(self, message: Outgoing) -> bool:
         """Returns once it is in its queue; False: it was published before. PublishError or Conflict if it is not."""
-        return bool(self._send([message]).accepted)
+        return bool(self._send(self._calls([message])).accepted)
 
     def publish_all(self, messages: Iterable[Outgoing], tell: Tell = untold) -> Published:
         """In chunks; the next one is made while Redis works on the last. The first chunk that is not wholly in its
@@ -54,23 +54,25 @@ class Publisher:
         became = Published()
         waiting = chunks(messages)
         chunk = next(waiting, None)
-        if chunk is None:
-            return became
-        with ThreadPoolExecutor(1, thread_name_prefix="publish") as courier:
-            while chunk is not None:
-                sent = courier.submit(self._send, chunk)
+        while chunk is not None:
+            flight = _Flight(self._client, self._calls(chunk))
+            try:
                 following = next(waiting, None)
-                try:
-                    now = sent.result()
-                except (PublishError, Conflict) as exc:
-                    now = exc.published or Published()
-                    tell(chunk, now)
-                    unsent = [one.task_id for chunk in (following or [], *waiting) for one in chunk]
-                    exc.published = became + now + Published(refused=tuple(unsent))
-                    raise
+            except BaseException:
+                flight.crash()
+                raise
+            try:
+                answers = flight.land()
+                now = flight.call.answered(answers) if answers else self._send(flight.call)
+            except (PublishError, Conflict) as exc:
+                now = exc.published or Published()
                 tell(chunk, now)
-                became += now
-                chunk = following
+                unsent = [one.task_id for chunk in (following or [], *waiting) for one in chunk]
+                exc.published = became + now + Published(refused=tuple(unsent))
+                raise
+            tell(chunk, now)
+            became += now
+            chunk = following
         return became
 
     def now_us(self) -> int:
@@ -85,14 +87,54 @@ class Publisher:
             self._clock = after, seconds + microseconds / 1_000_000 - (before + after) / 2
         return int((time.monotonic() + self._clock[1]) * 1_000_000)
 
-    def _send(self, chunk: list[Outgoing]) -> Published:
-        call = self._calls(chunk)
+    def _send(self, call: Call) -> Published:
         while True:
             try:
                 return call.answered(SCRIPT(self._client, call.keys, call.arguments))
             except FAILURES as exc:
                 pause = call.failed(exc)
             time.sleep(pause)
+
+
+class _Flight:
+    """A call that is sent now and answered later: in between, this thread is free. (A second thread would wait for
+    the interpreter's lock as long as the first one computes.)"""
+
+    def __init__(self, client: redis.Redis, call: Call) -> None:
+        self.call = call
+        self._pool: Any = client.connection_pool
+        self._connection: Any = None
+        self._problem: Exception | None = None
+        try:
+            self._connection = self._pool.get_connection()
+            self._connection.send_command("EVALSHA", SCRIPT.sha, len(call.keys), *call.keys, *call.arguments)
+        except FAILURES as exc:
+            self._problem = exc
+
+    def land(self) -> Sequence[int] | None:
+        """The answers; None: none came, or Redis does not know the script (any more)."""
+        try:
+            if self._problem is None:
+                answers: Sequence[int] = self._connection.read_response()
+                return answers
+        except NoScriptError:
+            return None
+        except FAILURES as exc:
+            self._problem = exc
+        finally:
+            self._leave(whole=self._problem is None)
+        time.sleep(self.call.failed(self._problem))
+        return None
+
+    def crash(self) -> None:
+        """Nobody will hear the answers."""
+        self._leave(whole=False)
+
+    def _leave(self, *, whole: bool) -> None:
+        if self._connection is not None:
+            if not whole:
+                self._connection.disconnect()  # what may yet come on it belongs to nobody
+            self._pool.release(self._connection)
 
 
 class AsyncPublisher:
