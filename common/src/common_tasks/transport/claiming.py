@@ -80,7 +80,7 @@ class Claims:
         if self.state == "arming":
             self._armed(client, connection)
             return None
-        self.state, self.asked = "idle", 0
+        asked, self.state, self.asked = self.asked, "idle", 0
         try:
             fence, _, taken, before, full, odd = client.parse_response(connection, "EVALSHA")
         except NoScriptError:
@@ -90,10 +90,9 @@ class Claims:
         lists = self._lists
         self._now = (float(fence) - self._lease_us, monotonic())
         self._full = [lists[number] for number in full]
-        if not taken:
-            self._arm_next = True
-            if not full:
-                return None
+        self._arm_next = len(taken) < 2 * asked  # all that was there: the bell is next
+        if not taken and not full:
+            return None
         return Batch(
             fence,
             [(lists[taken[i]], taken[i + 1]) for i in range(0, len(taken), 2)],
