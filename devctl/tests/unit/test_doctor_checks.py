@@ -487,7 +487,7 @@ def test_a_worker_that_takes_what_it_does_not_know_is_a_problem(root: Path) -> N
     serve(patient, "notifications", "tasks.notify")
     ((status, message),) = found(workers.contracts, patient)
     assert "problem" == status
-    assert "worker@orders consumes 'orders' and does not know tasks.order: it throws it away" == message
+    assert "worker@orders consumes 'orders' and does not know tasks.order: a dead letter, or lost if it is a stock worker" == message
 
 
 # The checkout

@@ -43,7 +43,9 @@ class Warnings:
                 show_next([(f"devctl queues{self._option}", "who consumes what")])
         elif isinstance(event, NobodyKnows):
             nodes = ", ".join(event.nodes)
-            self._warn(f"{nodes} consumes {event.queue!r} but has no task {event.task}: Celery throws it away")
+            self._warn(
+                f"{nodes} consumes {event.queue!r} but has no task {event.task}: it becomes a dead letter (a stock worker throws it away)"
+            )
 
     @staticmethod
     def _warn(text: str) -> None:
