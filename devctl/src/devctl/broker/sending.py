@@ -33,7 +33,7 @@ class NobodyConsumes:
 
 @dataclass(frozen=True)
 class NobodyKnows:
-    """These workers consume the queue, but have no such task: the message becomes a dead letter, or is lost (a stock worker)."""
+    """These workers consume the queue, but have no such task: a dead letter, or lost (a stock worker)."""
 
     task: str
     queue: str

@@ -51,7 +51,8 @@ def contracts(facts: Facts) -> Iterator[Check]:
             yield Check(
                 "contracts",
                 "problem",
-                f"{blind[0]} consumes '{contract.queue}' and does not know {contract.name}: a dead letter, or lost if it is a stock worker",
+                f"{blind[0]} consumes '{contract.queue}' and does not know {contract.name}: "
+                "a dead letter, or lost if it is a stock worker",
                 f"old code? devctl up --build {service}, devctl restart {service}",
             )
         elif not takers:

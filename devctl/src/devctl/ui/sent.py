@@ -44,7 +44,8 @@ class Warnings:
         elif isinstance(event, NobodyKnows):
             nodes = ", ".join(event.nodes)
             self._warn(
-                f"{nodes} consumes {event.queue!r} but has no task {event.task}: it becomes a dead letter (a stock worker throws it away)"
+                f"{nodes} consumes {event.queue!r} but has no task {event.task}: "
+                "it becomes a dead letter (a stock worker throws it away)"
             )
 
     @staticmethod
