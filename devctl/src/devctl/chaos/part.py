@@ -161,9 +161,9 @@ class Play:
             if (depth, ledger.length()) != last:
                 last, moved = (depth, ledger.length()), now
             if now - begun > DRAIN_SECONDS:
-                return None, f"{DRAIN_SECONDS:.0f} s"
+                return None, f"{DRAIN_SECONDS:.0f} s: {depth}"
             if now - moved > stall:
-                return None, f"{stall:.0f} s without any progress"
+                return None, f"{stall:.0f} s without any progress: {depth}"
             clock.sleep(_POLL_SECONDS)
 
     def _observe(

@@ -26,6 +26,9 @@ class Depth:
     claimed: int
     due: int
 
+    def __str__(self) -> str:
+        return f"{self.waiting:,} waiting, {self.claimed:,} claimed, {self.due:,} not yet due"
+
     @property
     def empty(self) -> bool:
         """Nothing is left to do."""
