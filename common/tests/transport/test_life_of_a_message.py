@@ -83,6 +83,7 @@ class Life(RuleBasedStateMachine):
         self.ended: Counter[str] = Counter()  # tags of those that are done, or that went on under another tag
         self.bodies: Counter[str] = Counter()  # by tag: runs in our workers
         self.children: Counter[str] = Counter()
+        self.sound = True
 
     def worker(self) -> OurWorker:
         return OurWorker(self.client, NAMES, MAX_STARTS)
@@ -486,9 +487,11 @@ class Life(RuleBasedStateMachine):
     # What holds at every step
 
     def redis_holds_what_the_model_says(self) -> None:
+        self.sound = False
         expected, found = self.model.redis(), seen(self.client, NAMES, QUEUES, IDS)
         for part, what in found.items():
             assert (part, expected[part]) == (part, what)
+        self.sound = True
 
     @invariant()
     def every_message_is_in_one_place_or_has_ended(self) -> None:
@@ -528,7 +531,8 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.account()
+            if self.sound:  # or the first difference is what to look at
+                self.account()
         finally:
             for worker in self.ours:
                 worker.retire()
@@ -540,6 +544,9 @@ class Life(RuleBasedStateMachine):
         self.stock.runs.clear()
         for tag in sorted(self.model.index):
             self.model.stock_restore(tag, self.stock.restore(tag))
+        for tag, lease in self.model.leases.items():  # of messages, too, whose claim a stock worker had erased
+            self.client.zadd(keys.LEASES, {tag: 1})
+            lease.fence, lease.over = 1, True
         self.restore()
         self.time_passes()
         for _ in range(200):
@@ -569,7 +576,7 @@ COUNTED: Counter[str] = Counter()
 @pytest.fixture
 def life(redis_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Life]]:
     monkeypatch.setattr(committer, "FLUSH_SECONDS", math.inf)  # what is finished is sent when the test says so
-    monkeypatch.setattr(committer, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(committer, "FIRST_PAUSE_SECONDS", 60.0)  # and again when the test says so
     monkeypatch.setattr(committer, "emit", lambda *_, **__: None)
     # Redis breaks ties by tag, so tags have the same order in every run.
     monkeypatch.setattr(messages._process, "prefix", "00000000-0000-4000-8000-")

@@ -98,6 +98,7 @@ class OurWorker:
 
     def lose_answer(self) -> None:
         """Redis does it, and the connection breaks before we read that."""
+        self.committer._away_until = 0.0
         self.client.script_load(OUTCOME.text)  # or Redis would only say that it does not know it
         self.committer.flush()
         connection = self.committer._connection
@@ -107,6 +108,7 @@ class OurWorker:
 
     def lose_request(self) -> None:
         """The connection breaks before Redis hears of it."""
+        self.committer._away_until = 0.0
         self.committer._connected()._sock.shutdown(socket.SHUT_RDWR)
         self.committer.flush()
         self.committer.settle()
