@@ -316,7 +316,7 @@ PUBLISH = [
     ),
     Mutant(
         "publish: which is remembered",
-        "redis.call('SET', once, seen[ARGV[m]], 'PX', ARGV[2])", "",
+        "redis.call('SET', once, seen[id], 'PX', ARGV[2])", "",
         publishing.test_a_message_is_pushed_once_and_a_repeat_is_told_so,
     ),
     Mutant(
