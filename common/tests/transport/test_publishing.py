@@ -290,6 +290,19 @@ def test_redis_tells_the_time_whatever_this_machine_says(raw_client: redis.Redis
     assert "cmdstat_time" not in raw_client.info("commandstats")  # it is remembered
 
 
+def test_the_time_is_asked_again_when_the_connection_has_died(redis_to_break: Any) -> None:
+    publisher = Publisher(impatient(redis_to_break.port), 0)
+    publisher.publish(message("a"))
+    redis_to_break.stop()
+    with pytest.raises(NotPublished, match=r"^the broker does not tell its time: "):
+        publisher.now_us()
+    redis_to_break.start()
+    publisher.publish(message("a"))
+    redis_to_break.stop()
+    redis_to_break.start()
+    assert publisher.now_us()
+
+
 def test_a_client_in_a_child_process_is_its_own(raw_client: redis.Redis) -> None:
     import os
 

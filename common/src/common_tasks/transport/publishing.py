@@ -46,7 +46,7 @@ class Publisher:
 
     def publish(self, message: Outgoing) -> bool:
         """Returns once it is in its queue; False: it was published before. PublishError or Conflict if it is not."""
-        return bool(self._send(self._calls([message])).accepted)
+        return bool(self._landed(_Flight(self._client, self._calls([message]))).accepted)
 
     def publish_all(self, messages: Iterable[Outgoing], tell: Tell = untold) -> Published:
         """In chunks; the next one is made while Redis works on the last. The first chunk that is not wholly in its
@@ -62,8 +62,7 @@ class Publisher:
                 flight.crash()
                 raise
             try:
-                answers = flight.land()
-                now = flight.call.answered(answers) if answers else self._send(flight.call)
+                now = self._landed(flight)
             except (PublishError, Conflict) as exc:
                 now = exc.published or Published()
                 tell(chunk, now)
@@ -78,16 +77,26 @@ class Publisher:
     def now_us(self) -> int:
         """Redis's clock, asked once a minute: a due time is by it, whatever the clock of this machine says."""
         if self._clock is None or time.monotonic() - self._clock[0] > MEASURED_FOR_SECONDS:
+            self._clock = self._asked()
+        return int((time.monotonic() + self._clock[1]) * 1_000_000)
+
+    def _asked(self) -> tuple[float, float]:
+        for attempt in range(2):  # the first connection may have died while nobody looked
             before = time.monotonic()
             try:
                 seconds, microseconds = self._client.time()
             except FAILURES as exc:
-                raise NotPublished(f"the broker does not tell its time: {redact(str(exc))}") from exc
-            after = time.monotonic()
-            self._clock = after, seconds + microseconds / 1_000_000 - (before + after) / 2
-        return int((time.monotonic() + self._clock[1]) * 1_000_000)
+                if attempt:
+                    raise NotPublished(f"the broker does not tell its time: {redact(str(exc))}") from exc
+            else:
+                after = time.monotonic()
+                return after, seconds + microseconds / 1_000_000 - (before + after) / 2
+        raise AssertionError("the second attempt returns or raises")
 
-    def _send(self, call: Call) -> Published:
+    def _landed(self, flight: "_Flight") -> Published:
+        call, answers = flight.call, flight.land()
+        if answers is not None:
+            return call.answered(answers)
         while True:
             try:
                 return call.answered(SCRIPT(self._client, call.keys, call.arguments))
@@ -122,7 +131,7 @@ class _Flight:
         except FAILURES as exc:
             self._problem = exc
         finally:
-            self._leave(whole=self._problem is None)
+            self._leave(whole=self._problem is None or isinstance(self._problem, redis.ResponseError))
         time.sleep(self.call.failed(self._problem))
         return None
 
