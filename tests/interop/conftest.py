@@ -1,4 +1,4 @@
-"""Stock Celery at the other end of the wire: the newest and 5.3, beside a worker of ours with 1 and with 4 threads."""
+"""Stock Celery at the other end of the wire: the newest and 5.3, beside workers of ours with 1 and with 4 threads."""
 
 import socket
 import uuid
@@ -13,6 +13,7 @@ from tests.interop.peers import Client, ClientProcess, Worker, our_worker, trans
 
 PEERS = ("celery-newest", "celery-5.3")
 THREADS = (1, 4)
+WAYS = ("short", "celerys")  # a message's way through our worker: its lane, or Celery's own request and tracer
 HERE = Path(__file__).parent
 
 
@@ -22,14 +23,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A short run has everything on the newest Celery and one thread, and what is marked `every_peer` on the others."""
+    """A short run has everything with the newest Celery, one thread and lanes; what is marked `every_peer`, also where
+    one of the three is different."""
     here = [item for item in items if item.path.is_relative_to(HERE)]
     for item in here:
         item.add_marker(pytest.mark.integration)
         params = item.callspec.params if hasattr(item, "callspec") else {}
-        peer, threads = params.get("peer"), params.get("threads")
-        usual = peer in (None, PEERS[0]) and threads in (None, THREADS[0])
-        if not usual and ((peer == PEERS[1] and threads == THREADS[1]) or not item.get_closest_marker("every_peer")):
+        unusual = [
+            params.get("peer") == PEERS[1],
+            params.get("threads") == THREADS[1],
+            params.get("way") == WAYS[1],
+        ]
+        if sum(unusual) > bool(item.get_closest_marker("every_peer")):
             item.add_marker(pytest.mark.heavy)
     if "heavy" not in config.option.markexpr:
         left = [item for item in here if item.get_closest_marker("heavy")]
@@ -95,31 +100,38 @@ def client_at(client_processes: dict[str, ClientProcess], tmp_path_factory: pyte
 
 
 @pytest.fixture(scope="session")
-def long_lived(broker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Worker]]:
-    """Our workers by their number of threads, in databases of their own; started when first asked for."""
-    workers: dict[int, Worker] = {}
+def long_lived() -> Iterator[dict[str, Worker]]:
+    """Our workers by the database that they work for; started when first asked for."""
+    workers: dict[str, Worker] = {}
     yield workers
     for worker in workers.values():
         assert worker.stop() == 0, worker.output()[-4000:]
 
 
+@pytest.fixture(scope="session", params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """Which way messages go in the worker. A listener to `task_received` sends all of them Celery's way."""
+    if request.param == "celerys" and transport() == "stock":
+        pytest.skip("the stock transport has no other way")
+    return str(request.param)
+
+
+@pytest.fixture
+def url(broker: Any, threads: int, way: str) -> str:
+    """Where the worker listens."""
+    return f"redis://127.0.0.1:{broker.port}/{threads + 4 * WAYS.index(way)}"
+
+
 @pytest.fixture
 def worker(
-    threads: int, long_lived: dict[int, Worker], broker: Any, tmp_path_factory: pytest.TempPathFactory
+    threads: int, way: str, url: str, long_lived: dict[str, Worker], tmp_path_factory: pytest.TempPathFactory
 ) -> Worker:
-    """A worker of ours that lives for many tests: nothing is observed in it, so that tasks go the shortest way."""
-    url = f"redis://127.0.0.1:{broker.port}/{threads}"
-    if threads not in long_lived or not long_lived[threads].alive():
-        long_lived[threads] = our_worker(
-            url, tmp_path_factory.mktemp("worker"), threads=threads, name=f"ours-{threads}"
-        )
-    return long_lived[threads]
-
-
-@pytest.fixture
-def url(broker: Any, threads: int) -> str:
-    """Where that worker listens."""
-    return f"redis://127.0.0.1:{broker.port}/{threads}"
+    """A worker of ours that lives for many tests."""
+    if url not in long_lived or not long_lived[url].alive():
+        signals = ["task_received"] if way == "celerys" else []
+        folder, name = tmp_path_factory.mktemp("worker"), f"ours-{threads}-{way}"
+        long_lived[url] = our_worker(url, folder, threads=threads, name=name, signals=signals)
+    return long_lived[url]
 
 
 @pytest.fixture
@@ -143,7 +155,7 @@ def key() -> str:
 @pytest.fixture
 def own_url(broker: Any) -> Iterator[str]:
     """A database for this test alone, emptied before and after."""
-    url = f"redis://127.0.0.1:{broker.port}/9"
+    url = f"redis://127.0.0.1:{broker.port}/15"
     with redis.Redis.from_url(url) as connection:
         connection.flushdb()
         yield url

@@ -47,14 +47,14 @@ def test_reserved_shows_only_what_has_not_started(client, worker, key):
         client.get(task)
 
 
-def test_scheduled_shows_what_this_worker_holds_for_later(client, worker, on_our_transport):
+def test_scheduled_shows_what_this_worker_holds_for_later(start, own_url, client_at, peer, on_our_transport):
+    worker, client = start(our_worker, own_url), client_at(peer, own_url)
     task = client.send("interop.add", [1, 1], countdown=30)
     if on_our_transport:  # it waits in Redis, for any worker
         assert of(worker, client.inspect("scheduled")) == []
     else:
         (scheduled,) = eventually(lambda: of(worker, client.inspect("scheduled")))
         assert scheduled["request"]["id"] == task
-    client.revoke(task)
 
 
 def test_registered_names_the_tasks(client, worker):

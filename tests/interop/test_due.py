@@ -82,13 +82,14 @@ def test_a_task_can_be_revoked_before_it_is_sent(client, worker, key):
     assert worker.notes("stamp", key=key) == []
 
 
-def test_tasks_can_be_revoked_by_a_stamp(client, worker, key):
-    client.control("revoke_by_stamped_headers", {"customer": [f"{key} gone"]}, reply=True)
-    for customer in (f"{key} gone", f"{key} here"):
+def test_tasks_can_be_revoked_by_a_stamp(start, own_url, client_at, peer):
+    worker, client = start(our_worker, own_url), client_at(peer, own_url)
+    client.control("revoke_by_stamped_headers", {"customer": ["gone"]}, reply=True)
+    for customer in ("gone", "here"):
         stamped = {"stamped_headers": ["customer"], "stamps": {"customer": [customer]}}
         client.send("interop.once", [customer], headers={**stamped, "customer": [customer]})
-    eventually(lambda: worker.notes("once", key=f"{key} here"))
-    assert worker.notes("once", key=f"{key} gone") == []
+    eventually(lambda: worker.notes("once", key="here"))
+    assert worker.notes("once", key="gone") == []
 
 
 def test_a_running_task_that_is_terminated_takes_no_other_along(client, worker, on_our_transport, key):

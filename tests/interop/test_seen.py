@@ -73,7 +73,10 @@ def test_no_events_are_sent_until_somebody_asks(client_at, peer, start, own_url)
 ALL = ["task_prerun", "task_postrun", "task_success", "task_failure", "task_retry", "task_received", "task_revoked"]
 
 
-@pytest.mark.parametrize("names", [ALL, ALL[:5], ["task_postrun"]], ids=["all", "of runs", "one"])
+ONE = pytest.param(["task_postrun"], marks=pytest.mark.heavy)
+
+
+@pytest.mark.parametrize("names", [ALL, ALL[:5], ONE], ids=["all", "of runs", "one"])
 def test_signals_are_sent_as_in_a_stock_worker(names, client_at, peer, start, own_url, own, threads):
     client = client_at(peer, own_url)
     expected = signals(client, start(stock_worker, peer, own_url, signals=names))

@@ -136,7 +136,9 @@ def test_a_worker_that_sleeps_wakes_at_once(server, settings, start, client_at):
 def test_a_redis_cluster_is_refused_by_name(redis_server, tmp_path, on_our_transport, start):
     if not on_our_transport:
         pytest.skip("the stock transport tries")
-    server = Server(redis_server.binary, tmp_path, ["--cluster-enabled", "yes"]).start()
+    server = Server(
+        redis_server.binary, tmp_path, ["--cluster-enabled", "yes", "--cluster-port", str(servers.free_port())]
+    ).start()
     try:
         with server.connect() as admin:
             admin.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
