@@ -517,6 +517,16 @@ def test_a_run_is_written_down_and_forgotten_and_nothing_else_is(broker: Broker,
     assert "succeeded" == broker.results([stays.task_id])[0].state
 
 
+def test_the_ids_of_a_forgotten_run_can_be_published_once_again(broker: Broker, queue: str) -> None:
+    message, other = _echo(queue), _echo(f"{queue}.other")
+    broker.publish_once([message, other])
+
+    broker.forget("run", [queue], [message.task_id])
+
+    assert frozenset([other.task_id]) == broker.publish_once([message, other]).repeated
+    assert (1, 0) == _depth(broker, queue)
+
+
 def test_what_is_claimed_of_a_forgotten_queue_never_comes_back(place: Place, queue: str) -> None:
     place.broker.publish([_echo(queue), _echo(queue)])
 

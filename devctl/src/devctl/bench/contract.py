@@ -29,6 +29,7 @@ def of(catalog: Catalog, name: str) -> Workload:
         task=contract.name,
         payload=payload,
         keeps_results=not contract.ignore_result,
+        keeps_records=contract.record_seconds is not None,
         publishes_to=tuple(dict.fromkeys(one.queue for one in catalog)),
     )
 

@@ -42,7 +42,7 @@ class Drain:
     ) -> Observation:
         """Drain one backlog; `tell(done, rate)` now and then. What the run put into the broker is gone afterwards."""
         queue = runs.queue(run)
-        forget = self.guard.add(Forget(run, self.workload.queues(run), tasks if self.workload.keeps_results else 0))
+        forget = self.guard.add(Forget(run, self.workload.queues(run), self.workload.traces(tasks)))
         begun = self.clock.now()
         self.broker.publish(list(self.workload.messages(run, tasks)))
         publish_seconds = self.clock.now() - begun

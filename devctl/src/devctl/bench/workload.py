@@ -22,6 +22,8 @@ class Workload:
     """(number of the message, its task id) -> the JSON object; None: a task without a payload."""
     keeps_results: bool = False
     """A contract's results are stored, as they would be in earnest; the bench's own task has none."""
+    keeps_records: bool = False
+    """And it is written down which tasks are done, so that none is done twice."""
     publishes_to: tuple[str, ...] = ()
     """Queues that its children may go to, in earnest."""
 
@@ -37,6 +39,10 @@ class Workload:
                 headers={runs.HEADER: run},
                 ignore_result=not self.keeps_results,
             )
+
+    def traces(self, count: int) -> int:
+        """How many of so many tasks leave something under their ids."""
+        return count if self.keeps_results or self.keeps_records else 0
 
     def queues(self, run: str) -> tuple[str, ...]:
         """Every queue that the run can leave behind; its own first."""

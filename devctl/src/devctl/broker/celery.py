@@ -258,7 +258,7 @@ class CeleryBroker:
         return entries
 
     def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
-        """Remove a bench run's queues, ledger and results, and nothing else."""
+        """Remove a bench run's queues, ledger, results and records, and nothing else."""
         with self._answering():
             names = [_ledger(run)]
             for queue in queues:
@@ -268,6 +268,8 @@ class CeleryBroker:
             claims.drop(self._client, queues)
             delayed.drop(self._client, queues)
             self._declared -= set(queues)
+            for ids in _batches(task_ids, 1_000):
+                self._client.unlink(*map(keys.once, ids))
         with self._answering(self._results_url):
             for ids in _batches(task_ids, 1_000):
                 self._results.unlink(*(results.key(one) for one in ids))

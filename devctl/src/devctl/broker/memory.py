@@ -277,3 +277,4 @@ class MemoryBroker:
         self._dead = {name: one for name, one in self._dead.items() if one.queue not in queues}
         for task_id in task_ids:
             self._results.pop(task_id, None)
+            self._works.pop(task_id, None)

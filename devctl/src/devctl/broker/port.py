@@ -161,4 +161,5 @@ class Broker(Protocol):
         """A bench run's ledger, in order of arrival."""
 
     def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
-        """Remove a bench run's queues with all that is claimed, delayed or dead of them, its ledger and results."""
+        """Remove a bench run's queues with all that is claimed, delayed or dead of them, its ledger, and what these
+        tasks left: results, and records of what was done."""

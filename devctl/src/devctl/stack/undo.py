@@ -26,12 +26,12 @@ class Leave:
 
 @dataclass(frozen=True)
 class Forget:
-    """A bench run's queues, ledger and results leave the broker."""
+    """A bench run's queues, ledger, results and records leave the broker."""
 
     run: str
     queues: tuple[str, ...]
-    results: int = 0
-    """How many of the run's tasks have results that are stored."""
+    tasks: int = 0
+    """How many of the run's tasks leave a result or a record."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Undo:
 
         broker = self.broker()
         wait_until_unclaimed(broker, step.queues[0], self.clock)
-        broker.forget(step.run, step.queues, task_ids(step.run, step.results))
+        broker.forget(step.run, step.queues, task_ids(step.run, step.tasks))
 
     def _stop(self, step: Stop) -> None:
         runtime, services = self.runtime(), list(step.services) or None
