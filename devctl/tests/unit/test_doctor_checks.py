@@ -343,9 +343,45 @@ def test_settings_that_lose_or_double_work_are_found(
 
 
 def test_the_settings_of_this_repository_are_all_right(root: Path) -> None:
-    assert [("ok", "acknowledged when done, one message at a time, JSON only")] == found(
+    assert [("ok", "acknowledged in one step with what a task did, JSON only")] == found(
         delivery.delivery, Patient(root)
     )
+    assert [("ok", "60 s after its worker died a task goes to another; leases are renewed")] == found(
+        delivery.visibility, Patient(root)
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "ends"),
+    [
+        ("CELERY_TRANSPORT: stock", "acknowledged when done, one message at a time, JSON only"),
+        ("CELERY_RESULT_BACKEND: redis://other/1", "acknowledged when done, in one step with all but the result, JSON"),
+    ],
+)
+def test_how_messages_end_depends_on_the_transport_and_on_where_results_are(
+    root: Path, setting: str, ends: str
+) -> None:
+    ((status, said),) = found(delivery.delivery, Patient(root, worker_with(setting)))
+    assert ("ok", True) == (status, said.startswith(ends)), said
+
+
+def worker_with(setting: str) -> str:
+    return COMPOSE.replace("    environment:\n", f"    environment:\n      {setting}\n")
+
+
+def test_with_leases_a_worker_may_claim_as_much_as_it_likes_and_run_as_long(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = {"broker_transport": "common_tasks.transport.channel:Transport", "worker_prefetch_multiplier": 0}
+    monkeypatch.setattr(delivery, "_module", lambda _: settings_with(**ours, task_time_limit=1000))
+    assert ["ok"] == statuses(delivery.delivery, Patient(root))
+
+
+def test_two_transports_are_a_warning(root: Path) -> None:
+    other = "  api:\n    image: api\n    environment: {CELERY_TRANSPORT: stock}\n"
+    (check,) = examined(delivery.visibility, Patient(root, COMPOSE + other))
+    assert ("warning", True) == (check.status, check.message.endswith("worker atomic, api stock"))
+    assert "one CELERY_TRANSPORT for all" == check.fix
 
 
 def test_visibility_timeouts_that_differ_are_a_problem(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -487,7 +523,10 @@ def test_a_worker_that_takes_what_it_does_not_know_is_a_problem(root: Path) -> N
     serve(patient, "notifications", "tasks.notify")
     ((status, message),) = found(workers.contracts, patient)
     assert "problem" == status
-    assert "worker@orders consumes 'orders' and does not know tasks.order: a dead letter, or lost if it is a stock worker" == message
+    assert (
+        "worker@orders consumes 'orders' and does not know tasks.order: a dead letter, or lost if it is a stock worker"
+        == message
+    )
 
 
 # The checkout

@@ -9,7 +9,7 @@ from typing import Any
 
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
-from devctl.doctor.rules import RULES, transport
+from devctl.doctor.rules import RULES, claims, transport
 from devctl.errors import DevctlError
 
 _CELERY = "CELERY_"
@@ -30,7 +30,7 @@ def delivery(facts: Facts) -> Iterator[Check]:
                 found = True
                 yield Check("delivery", rule.status, rule.message, f"{rule.fix} ({_place(facts)})")
     if not found:
-        yield Check("delivery", "ok", "acknowledged when done, one message at a time, JSON only")
+        yield Check("delivery", "ok", f"{_way(by_service)}, JSON only")
 
 
 def visibility(facts: Facts) -> Iterator[Check]:
@@ -39,6 +39,29 @@ def visibility(facts: Facts) -> Iterator[Check]:
         by_service = _settings_by_service(facts)
     except _NotOurs:
         return
+    ways = {name: "atomic" if claims(s) else "stock" for name, s in by_service.items()}
+    if len(set(ways.values())) > 1:
+        each = ", ".join(f"{name} {way}" for name, way in ways.items())
+        yield Check(
+            "visibility",
+            "warning",
+            f"two transports, and what holds is what the stock one promises: {each}",
+            "one CELERY_TRANSPORT for all",
+        )
+    elif "atomic" in ways.values():
+        yield from _lease(by_service)
+    else:
+        yield from _timeout(facts, by_service)
+
+
+def _lease(by_service: Mapping[str, Mapping[str, Any]]) -> Iterator[Check]:
+    """Whoever lives renews it, and what waits for its due time is claimed by nobody: no length is wrong."""
+    longest = max(float(transport(s).get("lease_seconds", 0)) for s in by_service.values())
+    yield Check("visibility", "ok", f"{longest:g} s after its worker died a task goes to another; leases are renewed")
+
+
+def _timeout(facts: Facts, by_service: Mapping[str, Mapping[str, Any]]) -> Iterator[Check]:
+    """The worker that has a message renews nothing: not while it runs, nor while it waits for its due time."""
     seconds = {name: float(transport(s).get("visibility_timeout", 3600)) for name, s in by_service.items()}
     if len(set(seconds.values())) > 1:
         each = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
@@ -140,6 +163,15 @@ def _refused(module: ModuleType, given: Mapping[str, str]) -> Iterator[str]:
                 yield f"{name} is no setting of it"
             else:
                 yield f"{name}: {one['msg'].removeprefix('Value error, ')}"
+
+
+def _way(by_service: Mapping[str, Mapping[str, Any]]) -> str:
+    """How messages end."""
+    if not by_service or not all(map(claims, by_service.values())):
+        return "acknowledged when done, one message at a time"
+    if any(one.get("result_backend") != one.get("broker_url") for one in by_service.values()):
+        return "acknowledged when done, in one step with all but the result"
+    return "acknowledged in one step with what a task did"
 
 
 def _longest_wait(facts: Facts) -> float:

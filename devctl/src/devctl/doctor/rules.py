@@ -30,6 +30,12 @@ def longest_run(settings: Mapping[str, Any]) -> float:
     return float(settings.get("task_time_limit") or settings.get("task_soft_time_limit") or 0)
 
 
+def claims(settings: Mapping[str, Any]) -> bool:
+    """Whether workers take messages with claims that they renew: a run may last, and how much they take is bounded by
+    the time it needs. Stock ones renew nothing and count messages."""
+    return str(settings.get("broker_transport") or "").startswith("common_tasks.transport.")
+
+
 RULES = (
     Rule(
         lambda s: not s.get("task_acks_late"),
@@ -50,7 +56,7 @@ RULES = (
         'accept_content = ["json"]',
     ),
     Rule(
-        lambda s: s.get("worker_prefetch_multiplier", 4) != 1,
+        lambda s: not claims(s) and s.get("worker_prefetch_multiplier", 4) != 1,
         "warning",
         "a worker takes several messages at once: those behind a slow task wait, and run twice when their time is up",
         "worker_prefetch_multiplier = 1",
@@ -62,7 +68,7 @@ RULES = (
         'broker_transport_options = {"socket_timeout": 5, …}',
     ),
     Rule(
-        lambda s: 0 < transport(s).get("visibility_timeout", 3600) < longest_run(s),
+        lambda s: not claims(s) and 0 < transport(s).get("visibility_timeout", 3600) < longest_run(s),
         "problem",
         "a task may run longer than visibility_timeout: it would be given to a second worker meanwhile",
         "visibility_timeout above the time limit",
