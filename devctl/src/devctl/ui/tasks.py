@@ -93,7 +93,8 @@ def _wrapped(lead: str, text: str, width: int) -> list[str]:
     """Text behind a lead, continued below itself; in a pipe one line, which tools like better."""
     if width < len(lead) + 20:
         return [lead + text]
-    return textwrap.wrap(lead + text, width, subsequent_indent=" " * len(lead), break_long_words=False) or [lead]
+    # A word that is longer than a line, such as a pattern, is broken: the terminal would do it, and lose the indent.
+    return textwrap.wrap(lead + text, width, subsequent_indent=" " * len(lead)) or [lead]
 
 
 def _type(kind: Any) -> str:
