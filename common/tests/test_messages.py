@@ -277,8 +277,10 @@ def test_every_message_carries_a_correlation_id_and_its_time(orders: Contract[An
     with correlation.bind("mine"):
         orders.delay(order())
         assert "mine" == raw(client)["headers"]["x_correlation_id"]
-    orders.apply_async(order(), headers={"x_correlation_id": "given"})
+    given = {"x_correlation_id": "given", "published_at": 1, "fingerprint": "x"}
+    orders.apply_async(order(), headers=given)
     assert "given" == raw(client)["headers"]["x_correlation_id"]
+    assert [1, 1, 1] == [(client.lindex("orders", 0) or b"").count(f'"{name}": '.encode()) for name in given]
 
 
 def test_its_publishing_is_told_but_not_that_of_what_is_measured(orders: Contract[Any, Any], caplog: Any) -> None:

@@ -77,21 +77,14 @@ class Publisher:
     def now_us(self) -> int:
         """Redis's clock, asked once a minute: a due time is by it, whatever the clock of this machine says."""
         if self._clock is None or time.monotonic() - self._clock[0] > MEASURED_FOR_SECONDS:
-            self._clock = self._asked()
-        return int((time.monotonic() + self._clock[1]) * 1_000_000)
-
-    def _asked(self) -> tuple[float, float]:
-        for attempt in range(2):  # the first connection may have died while nobody looked
             before = time.monotonic()
             try:
                 seconds, microseconds = self._client.time()
             except FAILURES as exc:
-                if attempt:
-                    raise NotPublished(f"the broker does not tell its time: {redact(str(exc))}") from exc
-            else:
-                after = time.monotonic()
-                return after, seconds + microseconds / 1_000_000 - (before + after) / 2
-        raise AssertionError("the second attempt returns or raises")
+                raise NotPublished(f"the broker does not tell its time: {redact(str(exc))}") from exc
+            after = time.monotonic()
+            self._clock = after, seconds + microseconds / 1_000_000 - (before + after) / 2
+        return int((time.monotonic() + self._clock[1]) * 1_000_000)
 
     def _landed(self, flight: "_Flight") -> Published:
         call, answers = flight.call, flight.land()
