@@ -81,12 +81,12 @@ def done(*workers):
 def test_nothing_is_lost_when_the_broker(what, server, load, start, threads):
     worker = start(our_worker, server.url, threads=threads, environ=lease(3), conf=QUICK)
     load.start()
-    for _ in range(3):
-        time.sleep(1)
+    for _ in range(2):
+        time.sleep(0.8)
         interrupt(what, server)
-    time.sleep(0.5)
+    time.sleep(0.4)
     accepted = load.end()
-    assert len(accepted) > 50
+    assert len(accepted) > 30
     assert worker.alive(), worker.output()[-3000:]
     eventually(lambda: set(accepted) <= done(worker), 60)
     with server.connect() as database:
