@@ -74,6 +74,11 @@ CLAIM = [
         claiming.test_a_message_with_the_tag_of_one_that_is_held_does_not_take_its_place,
     ),
     Mutant(
+        "claim: NX, also where a stock worker erased the registration",
+        "redis.call('ZADD', leases, 'NX', ", "redis.call('ZADD', leases, ",
+        claiming.test_a_lease_is_not_taken_over_where_a_stock_worker_erased_the_registration,
+    ),
+    Mutant(
         "claim: nor is its registration overwritten",
         "others[m] = true", "others[m] = nil",
         claiming.test_a_message_with_the_tag_of_one_that_is_held_does_not_take_its_place,
@@ -397,7 +402,7 @@ WORKER = [
     Mutant(
         "committer._reachable: nobody waits for a Redis that is away",
         "monotonic() >= self._away_until", "True",
-        committing.test_to_finish_a_task_never_waits_for_a_redis_that_is_away,
+        committing.test_the_next_attempt_waits_longer_each_time_up_to_two_seconds,
     ),
     Mutant(
         "committer._ask: answers are read in their order",

@@ -216,6 +216,17 @@ def test_a_message_with_the_tag_of_one_that_is_held_does_not_take_its_place(clie
     assert held.fence == client.zscore(keys.LEASES, tag_of(first))
 
 
+def test_a_lease_is_not_taken_over_where_a_stock_worker_erased_the_registration(client: redis.Redis) -> None:
+    """It had the message before, and acknowledged it when it was somebody else's."""
+    first = message("first")
+    push(client, first)
+    held = claim(client)
+    client.hdel(keys.UNACKED, tag_of(first))
+    push(client, first)
+    assert [] == claim(client, lease_us=90_000_000).raws
+    assert held.fence == client.zscore(keys.LEASES, tag_of(first))
+
+
 @pytest.mark.xfail(
     strict=True, reason="within one claim the fence is the same: the second is registered over the first"
 )
