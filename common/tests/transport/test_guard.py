@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import redis
+from celery.worker import state
 from common.tests.transport.conftest import impatient
 from common.tests.transport.world import claim, committer_of, done, effects, holding, message, overdue, push, tag_of
 
@@ -188,7 +189,8 @@ def test_a_body_that_runs_long_is_shown_once_while_it_runs(client: redis.Redis) 
     guard = guard_of(pool, committer_of(client), show=shown.append)
     for now in (100.1, 100.3, 100.4):
         guard._look(now)
-    module.state.active_requests.discard(running)
+    state.active_requests.discard(running)
+    state.requests.pop(running.id, None)
     assert [running] == shown
 
 
