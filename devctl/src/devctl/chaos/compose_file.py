@@ -16,10 +16,12 @@ LEDGER, RESULTS, PROXY, BEHIND = "ledger", "results", "proxy", "behind"
 REDIS_PORT, CONTROL_PORT = 6379, 7000
 BOUND = 1_000_000
 """Of queues and dead letters: chaos publishes more of both than anybody should want to keep."""
-DISK_MEGABYTES = 16
+DISK, DISK_MEGABYTES = "/disk", 16
+"""In a container; not its /data, which keeps the owner that the image gave it."""
 ADDRESS_SPACE_KB = 2_000_000
 """For a worker whose memory is limited here; the address space, not the use. It starts with a quarter of that."""
 CONTAINER_MEMORY = "192m"
+WORKERS = 2
 AHEAD, BEHIND_BY = "+2h", "-2h"
 _PING = (
     "import socket, sys\n"
@@ -68,9 +70,9 @@ def make(original: Mapping[str, Any], setup: Setup, place: Place) -> dict[str, A
     """The document; what it leaves alone is as in the original, variables included."""
     services: dict[str, Any] = copy.deepcopy(dict(original["services"]))
     broker = services[place.broker]
-    services[LEDGER] = _redis(broker, persistent=False)
+    services[LEDGER] = _redis(broker)
     if setup.results:
-        services[RESULTS] = _redis(broker, persistent=False)
+        services[RESULTS] = _redis(broker)
     if setup.proxy:
         services[PROXY] = _proxy(services[place.worker], place)
     if place.stock:
@@ -87,6 +89,7 @@ def make(original: Mapping[str, Any], setup: Setup, place: Place) -> dict[str, A
             service["ports"] = mine
     if place.stock:
         _stock(services[place.worker], place)
+    services[place.worker]["scale"] = 1 if setup.clocks else WORKERS
     _worker(services, setup, place)
     if setup.small_disk:
         _small_disk(broker, place)
@@ -126,12 +129,11 @@ def _connect(service: dict[str, Any], needed: list[str], said: Mapping[str, str]
     service["depends_on"] = {name: {"condition": "service_healthy"} for name in needed}
 
 
-def _redis(broker: Mapping[str, Any], *, persistent: bool) -> dict[str, Any]:
-    """Another Redis, of the broker's image and with its rights."""
+def _redis(broker: Mapping[str, Any]) -> dict[str, Any]:
+    """Another Redis, of the broker's image and with its rights; it keeps nothing."""
     other = copy.deepcopy(dict(broker))
     other.pop("volumes", None)
-    other["command"] = ["redis-server", "--save", "", "--appendonly", "yes" if persistent else "no"]
-    other["tmpfs"] = [*(other.get("tmpfs") or []), "/data:mode=1777"]
+    other["command"] = ["redis-server", "--save", "", "--appendonly", "no"]
     return other
 
 
@@ -184,7 +186,8 @@ def _small_disk(broker: dict[str, Any], place: Place) -> None:
     """Its data on a disk of its own that is soon full. Here in a mount namespace, which ends with its process."""
     broker.pop("volumes", None)
     if place.runtime != "local":
-        broker["tmpfs"] = [*(broker.get("tmpfs") or []), f"/data:mode=1777,size={DISK_MEGABYTES}m"]
+        broker["tmpfs"] = [*(broker.get("tmpfs") or []), f"{DISK}:mode=1777,size={DISK_MEGABYTES}m"]
+        broker["command"] = [*broker["command"], "--dir", DISK]
         return
     options = [str(word) for word in broker["command"][1:]]
     mount = f'mount -t tmpfs -o size={DISK_MEGABYTES}m tmpfs "$$0" && cd "$$0" && exec "$$@"'

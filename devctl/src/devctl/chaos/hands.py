@@ -17,8 +17,8 @@ _SECONDS = 30.0
 class Hands(Protocol):
     """What a fault does to a replica."""
 
-    def signal(self, replica: Replica, number: signal.Signals) -> None:
-        """Send it to the service's process and all that it started."""
+    def signal(self, replica: Replica, number: signal.Signals, *, alone: bool = False) -> None:
+        """Send it to the service's process, and to all that it started unless `alone`."""
 
     def run(self, replica: Replica, script: str) -> str:
         """Run a shell script where the replica sees its files; what it prints. DevctlError where it fails."""
@@ -27,11 +27,11 @@ class Hands(Protocol):
 class LocalHands:
     """The replica is a process group of this machine."""
 
-    def signal(self, replica: Replica, number: signal.Signals) -> None:
-        """To the whole group, as a terminal or a kernel out of memory would."""
+    def signal(self, replica: Replica, number: signal.Signals, *, alone: bool = False) -> None:
+        """To the whole group, as a terminal would."""
         if replica.pid is not None:
             with suppress(ProcessLookupError):
-                os.killpg(replica.pid, number)
+                (os.kill if alone else os.killpg)(replica.pid, number)
 
     def run(self, replica: Replica, script: str) -> str:
         """In the replica's own mount namespace; needs root."""
@@ -47,10 +47,13 @@ class ContainerHands:
     def __init__(self, project: str) -> None:
         self._project = project
 
-    def signal(self, replica: Replica, number: signal.Signals) -> None:
-        """To the service's process: the child of the container's init."""
+    def signal(self, replica: Replica, number: signal.Signals, *, alone: bool = False) -> None:
+        """To the service's process, the child of the container's init; with what it started, to its group."""
         with suppress(DevctlError):  # it is gone: what a kill wants
-            self.run(replica, f"kill -{int(number)} $(cat /proc/1/task/1/children)")
+            self.run(
+                replica,
+                f"for p in $(cat /proc/1/task/1/children); do kill -{int(number)} {'' if alone else '-'}$p; done",
+            )
 
     def run(self, replica: Replica, script: str) -> str:
         """As the service's own user."""

@@ -80,12 +80,9 @@ class Play:
                 drained, patience = self._drain(field.ledger)
             return self._observe(part, field, traffic, before, (drained, patience), begun, problem)
         except redis.RedisError as away:
-            return Observation(
-                clock.now() - begun,
-                field.fired,
-                (),
-                checks=(Check(f"Redis can be read at the end: {away}", held=False),),
-            )
+            unread = f"Redis can be read at the end: {away}"
+            checks = tuple(Check(what, held=False) for what in (problem, unread) if what)
+            return Observation(clock.now() - begun, field.fired, (), checks=checks, drained_seconds=0.0)
 
     def _publisher(self, run: str, part: Part) -> Publisher:
         touch = self.stage.runtime.name == "compose"  # there only real use meets a limit

@@ -15,7 +15,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from devctl.chaos import compose_file, remains
-from devctl.chaos.compose_file import BEHIND, LEDGER, PROXY, REDIS_PORT, RESULTS, Place
+from devctl.chaos.compose_file import BEHIND, LEDGER, PROXY, REDIS_PORT, RESULTS, WORKERS, Place
 from devctl.chaos.scenario import Setup
 from devctl.errors import DevctlError
 from devctl.settings import Settings
@@ -25,7 +25,6 @@ from devctl.stack.port import Runtime
 from devctl.stack.start import Emit, start
 
 NAME = "chaos"
-WORKERS = 2
 START_SECONDS = 90.0
 _LOWEST_PORT, _HIGHEST_PORT = 20_000, 32_000
 """Below those that the system gives to clients: one of them could take a killed server's port, or, on the loopback
@@ -71,8 +70,7 @@ class Stage:
         self.strike()
         self.write(setup)
         self._runtime = self.open()
-        replicas = {self.place.worker: 1 if setup.clocks else WORKERS}
-        report = start(self._runtime, (), timeout=START_SECONDS, scale=replicas, emit=emit, clock=self.clock)
+        report = start(self._runtime, (), timeout=START_SECONDS, emit=emit, clock=self.clock)
         if problem := explain.failure(report, NAME):
             raise problem
         self.current = setup

@@ -46,6 +46,7 @@ def test_every_service_talks_to_the_chaos_stacks_own_redis_whatever_the_user_has
     stack = made(tmp_path)
 
     assert {"redis", "ledger", "worker", "service1", "service2"} == set(stack.services)
+    assert 2 == stack.services["worker"].replicas
     for name in ("worker", "service1", "service2"):
         said = stack.services[name].environment
         assert ("redis://redis:6379/0", "", "4") == (
@@ -98,7 +99,7 @@ def test_stock_celery_gets_redis_a_ledger_and_none_of_our_settings(tmp_path: Pat
     assert ("python", "-m", "devctl.chaos.stock", "chaos", "notifications") == stack.services["worker"].command
 
 
-@pytest.mark.parametrize(("runtime", "where"), [("local", "/small"), ("compose", "/data:mode=1777,size=16m")])
+@pytest.mark.parametrize(("runtime", "where"), [("local", "/small"), ("compose", "/disk:mode=1777,size=16m")])
 def test_a_small_disk_is_under_the_brokers_data_alone(tmp_path: Path, runtime: str, where: str) -> None:
     document = compose_file.make(ORIGINAL, Setup(small_disk=True), place(runtime=runtime))
     broker = document["services"]["redis"]

@@ -28,7 +28,7 @@ class FakeHands:
         self.sent: list[tuple[str, Signals]] = []
         self.scripts: list[str] = []
 
-    def signal(self, replica: Replica, number: Signals) -> None:
+    def signal(self, replica: Replica, number: Signals, *, alone: bool = False) -> None:
         self.sent.append((replica.name, number))
         ends = number in (SIGKILL, SIGQUIT) or self.sent.count((replica.name, SIGINT)) % 2 == 0
         if number not in (SIGSTOP, SIGCONT) and ends and not self.deaf:

@@ -8,7 +8,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP
 
 import redis
 
-from devctl.chaos.compose_file import RESULTS
+from devctl.chaos.compose_file import DISK, RESULTS
 from devctl.chaos.field import READY_SECONDS, Field
 from devctl.stack.port import Replica
 
@@ -110,7 +110,7 @@ def lose_results(field: Field) -> None:
 def fill_disk(field: Field) -> None:
     """The disk under the append-only file has no room left."""
     victim, client, seconds = _redis(field), field.broker(), field.pick(3.0, 6.0)
-    folder = "/data" if field.runtime.name == "compose" else field.stage.place.disk
+    folder = DISK if field.runtime.name == "compose" else field.stage.place.disk
     field.doing("filling the disk")
     field.hands.run(victim, f"cat /dev/zero > {folder}/filler 2>/dev/null; true")
     with field.workers_live():

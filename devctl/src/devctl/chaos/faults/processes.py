@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from signal import SIGCONT, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, Signals
 
+from devctl.chaos.compose_file import WORKERS
 from devctl.chaos.field import READY_SECONDS, Field
 from devctl.chaos.scenario import GRACE_SECONDS, LEASE_SECONDS
-from devctl.chaos.stage import WORKERS
 
 _BETWEEN_SECONDS = (0.1, 0.5)
 
@@ -60,8 +60,8 @@ def stop_hard(field: Field) -> None:
         field.doing(" ".join(one.name for one in hurry))
         field.sleep(0.5)
         with field.strike(fired=0):
-            for number_ in hurry:
-                field.hands.signal(victim, number_)
+            for number_ in hurry:  # a terminal tells all its processes, a supervisor the one that it started
+                field.hands.signal(victim, number_, alone=number_ is SIGQUIT)
                 field.sleep(0.3)
             seconds = field.until(lambda v=victim: field.gone(v), GRACE_SECONDS)  # type: ignore[misc]
         field.fired += field.gone(victim)
