@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import states
 from celery.backends.redis import RedisBackend
+from kombu.exceptions import EncodeError
 from kombu.utils.json import JSONEncoder
 from redis.exceptions import RedisError
 
@@ -147,7 +148,10 @@ class Results(RedisBackend):
         seconds, clock, encode = self.expires_seconds, self._clock, JSONEncoder().encode  # what `self.encode` ends in
 
         def write(commit: "Commit", headers: dict[str, Any], value: Any, is_json: bool) -> None:
-            text = value if is_json else encode(value)
+            try:
+                text = value if is_json else encode(value)
+            except Exception as exc:  # as kombu's own `dumps`
+                raise EncodeError(exc) from exc
             if isinstance(text, bytes):
                 text = text.decode()
             more = f', "group_id": "{headers["group"]}"' if headers.get("group") else ""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
-from celery.worker import state
 from redis.exceptions import RedisError
 
 from common_tasks.events import emit
@@ -113,10 +112,9 @@ class Guard:
         if running is None:
             return
         if now - running.since > LONG_SECONDS and not running.shown:
-            running.shown = True
-            state.active_requests.add(running)
+            running.show()
             if seat.running is not running:  # it ended just now
-                state.active_requests.discard(running)
+                running.hide()
                 return
             self._show(running)
 

@@ -270,7 +270,8 @@ def _refuse_cluster(client: redis.Redis) -> None:
     """By name, and at once: our scripts touch several keys, and a cluster would refuse each of them."""
     connection: Any = client.connection_pool.get_connection()
     try:
-        mode = getattr(connection, "handshake_metadata", {}).get(b"mode")
+        said = getattr(connection, "handshake_metadata", None)  # RESP2 says nothing: there, each script is refused
+        mode = said.get(b"mode") if said else None
     finally:
         client.connection_pool.release(connection)
     if mode == b"cluster":

@@ -18,6 +18,7 @@ from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTermi
 from celery.states import FAILURE, IGNORED, REJECTED, RETRY, SUCCESS
 from celery.utils.saferepr import saferepr
 from celery.worker import state
+from kombu.utils.encoding import safe_repr, safe_str
 
 from common_tasks.errors import PermanentError
 from common_tasks.transport import keys
@@ -149,13 +150,13 @@ class Lane:
         try:
             if self.hooks or linked:
                 headers.update(embed)
-                ours = self._trace(request, commit)
+                ours = self._trace(request, commit, events)
             else:
                 ours = self._run(request, commit, running, seat, events)
         finally:
             OPEN.commit = seat.running = None
             if running.shown:
-                state.active_requests.discard(running)
+                running.hide()
             if ours:
                 self.finish(commit)
         return True
@@ -231,9 +232,10 @@ class Lane:
                     runtime = monotonic() - running.since
                     signals.task_success.send(sender=task, result=self._plain(value), runtime=runtime)
                 if events:
-                    self._tell_succeeded(task_id, value, running)
+                    runtime = monotonic() - running.since
+                    self._tell_succeeded(task_id, saferepr(self._plain(value)), runtime)
             except BaseException as exc:  # SystemExit and MemoryError too: a body must not take its neighbours along
-                status, value, ours = self._failed(exc, request, commit)
+                status, value, ours = self._failed(exc, request, commit, events)
         finally:
             if signals.task_postrun.receivers:
                 signals.task_postrun.send(
@@ -261,27 +263,32 @@ class Lane:
     def _plain(self, value: Any) -> Any:
         return loads(value) if self.work is not None else value
 
-    def _trace(self, request: Request, commit: Commit) -> bool:
+    def _trace(self, request: Request, commit: Commit, events: bool) -> bool:
         """Through Celery's own tracer; whether the message ends with this commit."""
+        task_id = commit.task_id
         try:
-            _, info, _, _ = self.task.__trace__(commit.task_id, request.args, request.kwargs, request.__dict__)
+            value, info, runtime, shown = self.task.__trace__(task_id, request.args, request.kwargs, request.__dict__)
         except BaseException as exc:  # Reject, MemoryError, SystemExit: the tracer lets them through
             TASKS.push(self.task)
             self.requests.push(request)
             try:
-                return self._failed(exc, request, commit)[2]
+                return self._failed(exc, request, commit, events)[2]
             finally:
                 TASKS.pop()
                 self.requests.pop()
         if info is not None and info.state == REJECTED:
-            return self._reject(info.retval, commit)
+            return self._reject(info.retval, commit, events)
+        if events and info is None:
+            self._tell_succeeded(task_id, shown, runtime)
+        elif events and info.state in (FAILURE, RETRY):
+            self._tell_failed(task_id, info.state, value)
         return True
 
-    def _failed(self, error: BaseException, request: Request, commit: Commit) -> tuple[str, Any, bool]:
+    def _failed(self, error: BaseException, request: Request, commit: Commit, events: bool) -> tuple[str, Any, bool]:
         """Celery's state for it, the error, and whether the message ends with this commit."""
         commit.record_key = ""  # not done
         if isinstance(error, Reject):
-            return REJECTED, error, self._reject(error, commit)
+            return REJECTED, error, self._reject(error, commit, events)
         if isinstance(error, WorkerShutdown | WorkerTerminate):
             self.intake.committer.release([commit.tag], started=True)
             self.pool.obey(error)
@@ -291,11 +298,16 @@ class Lane:
         status = RETRY if isinstance(error, Retry) else FAILURE
         if not isinstance(error, Exception):
             error = RuntimeError(f"{type(error).__name__}: {error}")
-        TraceInfo(status, error).handle_error_state(self.task, request)
+        told = TraceInfo(status, error).handle_error_state(self.task, request)
+        if events:
+            self._tell_failed(commit.task_id, status, told)
         return status, error, True
 
-    def _reject(self, error: Any, commit: Commit) -> bool:
-        self.intake.reject(commit.tag, requeue=bool(getattr(error, "requeue", False)))
+    def _reject(self, error: Any, commit: Commit, events: bool) -> bool:
+        requeue = bool(getattr(error, "requeue", False))
+        self.intake.reject(commit.tag, requeue=requeue)
+        if events:
+            self.eventer.send("task-rejected", uuid=commit.task_id, requeue=requeue)
         return False
 
     # Events
@@ -315,9 +327,15 @@ class Lane:
         )
         self.eventer.send("task-started", uuid=task_id)
 
-    def _tell_succeeded(self, task_id: str, value: Any, running: Running) -> None:
-        runtime = monotonic() - running.since
-        self.eventer.send("task-succeeded", uuid=task_id, result=saferepr(self._plain(value)), runtime=runtime)
+    def _tell_succeeded(self, task_id: str, shown: str, runtime: float) -> None:
+        self.eventer.send("task-succeeded", uuid=task_id, result=shown, runtime=runtime)
+
+    def _tell_failed(self, task_id: str, status: str, told: Any) -> None:
+        """`told` is an ExceptionInfo."""
+        error, kind = told.exception, "task-failed"
+        if status == RETRY:
+            error, kind = getattr(error, "exc", error), "task-retried"
+        self.eventer.send(kind, uuid=task_id, exception=safe_repr(error), traceback=safe_str(told.traceback))
 
 
 def _may_be_expired(text: Any) -> bool:

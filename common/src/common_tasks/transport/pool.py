@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery.concurrency.base import BasePool, apply_target
@@ -50,10 +50,11 @@ class Seat:
 
 
 class Running:
-    """A body that runs."""
+    """A body that runs. Shown to Celery in place of a Request, so it has what Celery asks of one."""
 
     shown = False  # as STARTED, and in `inspect active`
     interrupted = False
+    acknowledged = False
 
     def __init__(
         self, task: Any, tag: str, headers: dict[str, Any], hard: float | None = None, soft: float | None = None
@@ -68,11 +69,11 @@ class Running:
             "id": self.id,
             "name": self.task.name,
             "type": self.task.name,
-            "args": self.headers.get("argsrepr"),
-            "kwargs": self.headers.get("kwargsrepr"),
+            "args": self.headers.get("argsrepr" if safe else "args"),
+            "kwargs": self.headers.get("kwargsrepr" if safe else "kwargs"),
             "hostname": self.headers.get("hostname"),
-            "time_start": self.since,
-            "acknowledged": False,
+            "time_start": time() - (monotonic() - self.since),
+            "acknowledged": self.acknowledged,
             "delivery_info": self.headers.get("delivery_info"),
             "worker_pid": os.getpid(),
         }
@@ -81,6 +82,23 @@ class Running:
     def id(self) -> str:
         """The task id; named as Celery's Request has it."""
         return str(self.headers["id"])
+
+    def show(self) -> None:
+        """To remote control."""
+        self.shown = True
+        state.requests[self.id] = self
+        state.active_requests.add(self)
+
+    def hide(self) -> None:
+        state.active_requests.discard(self)
+        state.requests.pop(self.id, None)
+
+    def cancel(self, pool: Any, *args: Any, **kwargs: Any) -> None:
+        """At a cold stop: the pool gives its message back."""
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """As of all pools of threads: NotImplementedError."""
+        pool.terminate_job(os.getpid(), signal)
 
 
 class TaskPool(BasePool):
