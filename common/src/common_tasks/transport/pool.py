@@ -248,25 +248,47 @@ class TaskPool(BasePool):
 
     def _celery(self, args: Any, kwargs: Any) -> None:
         began = monotonic()
-        OPEN.commit = self._opened(args)
+        commit = OPEN.commit = self._opened(args)
+        seat = self.seat
+        if seat is not None:
+            seat.running = self._limited(args, kwargs, commit.tag if commit else "")
         try:
             apply_target(*args, **kwargs)
+        except SoftTimeLimitExceeded:  # its body had just ended, its message may have not
+            if commit is not None:
+                self.release([commit.tag], started=True)
         except BaseException as exc:
             self.obey(exc)
         finally:
             OPEN.commit = None
-        seat = self.seat
+            if seat is not None:
+                seat.running = None
         if seat is not None:
             seat.seconds += WEIGHT * ((monotonic() - began) - seat.seconds)
         self.ring()
 
-    def _opened(self, args: tuple[Any, ...]) -> Commit | None:
-        """Its results and publishes become part of its acknowledgement, unless it was acknowledged already."""
+    def _task(self, args: tuple[Any, ...]) -> tuple[Any, dict[str, Any]] | None:
+        """The task and its request; None where something else is to be called."""
         given: tuple[Any, ...] = args[1] if len(args) > 1 else ()
         if len(given) < 3 or not isinstance(given[1], str):  # not a task: name, id, request, …
             return None
         task = self.app.tasks.get(given[0]) if self.app is not None else None
-        return self.open(given[1]) if task is not None and task.acks_late else None
+        return None if task is None else (task, {"id": given[1]})
+
+    def _opened(self, args: tuple[Any, ...]) -> Commit | None:
+        """Its results and publishes become part of its acknowledgement, unless it was acknowledged already."""
+        found = self._task(args)
+        return self.open(found[1]["id"]) if found and found[0].acks_late else None
+
+    def _limited(self, args: tuple[Any, ...], kwargs: dict[str, Any], tag: str) -> Running | None:
+        """For the guard, which enforces limits; Celery shows its requests by itself."""
+        found = self._task(args)
+        if found is None:
+            return None
+        hard, soft = kwargs.get("timeout") or self.hard_limit, kwargs.get("soft_timeout") or self.soft_limit
+        running = Running(found[0], tag, found[1], hard, soft)
+        running.shown = True
+        return running
 
     def obey(self, error: BaseException) -> None:
         """A body that stops its worker: the consumer looks at these between two events."""
