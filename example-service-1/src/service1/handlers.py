@@ -21,7 +21,7 @@ from service1 import faults, results
 from service1.availability import Availability
 from service1.errors import BrokerUnavailable, OutcomeUnknown, QueueFull, idempotency_conflict
 from service1.orders import SERVICE, OrderStatus
-from service1.patience import ATTEMPT_SECONDS, FAILURES, PATIENCE_SECONDS, within
+from service1.patience import ATTEMPT_SECONDS, FAILURES, PATIENCE_SECONDS, TURN_SECONDS, within
 from service1.redisclient import CONNECTIONS, connect
 from service1.store import Store
 
@@ -104,7 +104,7 @@ class BrokerOrders:
 
     async def _hand_over(self, message: Outgoing) -> bool:
         try:
-            await within(PATIENCE_SECONDS, self._free.acquire())
+            await within(TURN_SECONDS, self._free.acquire())
         except TimeoutError:
             raise BrokerUnavailable("is too busy to take it in time") from None
         try:
