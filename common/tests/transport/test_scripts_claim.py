@@ -389,7 +389,6 @@ def test_a_time_that_cannot_be_read_is_never_early(client: redis.Redis, eta: str
     assert 1 == client.zcard(keys.DUE) + len(dead(client))
 
 
-@pytest.mark.xfail(strict=True, reason="any eta that is null anywhere in the message counts")
 def test_only_its_own_eta_counts(client: redis.Redis) -> None:
     push(client, message(eta=LATER, headers={"mine": {"eta": None}}))
     assert ([], 1) == (claim(client).messages, client.zcard(keys.DUE))

@@ -34,8 +34,10 @@ end
 -- can read it.
 local function look(raw)
   -- As kombu writes it, in fixed places: a third of the time of reading it whole.
+  local eta = string.find(raw, '"eta"', 1, true)
   if string.sub(raw, -56, -40) == '"delivery_tag": "' and string.sub(raw, -3) == '"}}'
-      and string.find(raw, '"eta": null', 1, true) then
+      and eta and string.sub(raw, eta, eta + 10) == '"eta": null'
+      and not string.find(raw, '"eta"', eta + 5, true) then  -- a second one: which is its own?
     local tag = string.sub(raw, -39, -4)
     if not string.find(tag, '[^%w-]') then return tag end
   end
@@ -45,7 +47,7 @@ local function look(raw)
   if type(headers) ~= 'table' or type(properties) ~= 'table' then return nil end
   local tag = properties.delivery_tag
   if type(tag) ~= 'string' or tag == '' or string.find(tag, '[^ -~]') then return nil end  -- ASCII: all can read it
-  local eta = type(headers.eta) == 'string' and microseconds(headers.eta)
+  eta = type(headers.eta) == 'string' and microseconds(headers.eta)
   return tag, eta and eta > now and eta, true
 end
 
