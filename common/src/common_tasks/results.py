@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from common_tasks.events import emit
 from common_tasks.retries import refused_for_now
 from common_tasks.transport.commit import OPEN, closed
+from common_tasks.transport.direct import publish_ahead
 from common_tasks.transport.reading import dumps
 
 if TYPE_CHECKING:
@@ -131,6 +132,19 @@ class Results(RedisBackend):
     def expires_seconds(self) -> int:
         """0: results are kept for ever."""
         return int(self.expires or 0)
+
+    def wait_for_pending(self, *args: Any, **kwargs: Any) -> Any:
+        self._sent_ahead()
+        return super().wait_for_pending(*args, **kwargs)
+
+    def iter_native(self, *args: Any, **kwargs: Any) -> Any:
+        self._sent_ahead()
+        return super().iter_native(*args, **kwargs)
+
+    def _sent_ahead(self) -> None:
+        """A body that waits for a task which it has sent would wait for ever: it would be sent with the outcome."""
+        if OPEN.commit is not None and (OPEN.commit.children or OPEN.commit.due):
+            publish_ahead(self.app, OPEN.commit)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> None:
         with closed():

@@ -42,6 +42,15 @@ def commit_directly(app: "Celery", commit: Commit, raw: bytes = b"") -> bool:
     return not repeated
 
 
+def publish_ahead(app: "Celery", commit: Commit) -> None:
+    """What a body has sent so far, ahead of its outcome: it is going to wait for what comes of it. As with stock Celery
+    it is sent again if the body runs again."""
+    ahead = Commit("")
+    ahead.children, ahead.due = commit.children, commit.due
+    commit_directly(app, ahead)
+    commit.children, commit.due = (), ()
+
+
 def _client(app: Any) -> redis.Redis:
     """One for each process: a forked child must not speak on its parent's connection (redis-py sees to that)."""
     client: redis.Redis | None = getattr(app, "direct_client", None)
