@@ -24,8 +24,8 @@ from common_tasks.schemas import OrderPayload, TaskPayload, TaskResult
 from common_tasks.settings import CelerySettings, TransportKind
 from common_tasks.tasks import health_check, process_order
 from common_tasks.transport.commit import OPEN, Commit
+from common_tasks.transport.opening import publisher_of
 from common_tasks.transport.outgoing import Published
-from common_tasks.transport.publishing import publisher_of
 
 pytestmark = pytest.mark.integration
 

@@ -10,16 +10,17 @@ from uuid import UUID
 import pydantic
 from pydantic import TypeAdapter
 
+from common_tasks.announcing import tell
 from common_tasks.errors import ValidationError
 from common_tasks.many import publish_many
-from common_tasks.messages import Messages, named, tell, usual
+from common_tasks.messages import Messages, named, usual
 from common_tasks.outcome import Outcome
 from common_tasks.pending import Pending
 from common_tasks.retries import NO_RETRIES, RetryPolicy
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport.commit import current as open_commit
+from common_tasks.transport.opening import publisher_of
 from common_tasks.transport.outgoing import Outgoing, Published
-from common_tasks.transport.publishing import publisher_of
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from common_tasks.messages import Messages, tell_all, usual
+from common_tasks.announcing import tell_all
+from common_tasks.messages import Messages, usual
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport.commit import current as open_commit
+from common_tasks.transport.opening import publisher_of
 from common_tasks.transport.outgoing import Published
-from common_tasks.transport.publishing import publisher_of
 
 if TYPE_CHECKING:
     from common_tasks.contract import Contract

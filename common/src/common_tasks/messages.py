@@ -1,9 +1,6 @@
 """A contract's payload as the message that carries it: made here, with Celery's meaning and without its cost."""
 
-import json
-import logging
 import time
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring_ascii as quoted
@@ -13,15 +10,14 @@ from uuid import uuid4
 
 import msgspec
 from celery import signals
-from kombu.utils.json import dumps
 
 from common_tasks import correlation, ledger
-from common_tasks.events import emit, logger
+from common_tasks.announcing import listening, shown
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport.fingerprint import fingerprint
 from common_tasks.transport.lists import list_of
 from common_tasks.transport.message import CELERYS, Mould, body_of, encode, further
-from common_tasks.transport.outgoing import Outgoing, Published
+from common_tasks.transport.outgoing import Outgoing
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -83,7 +79,7 @@ class Messages:
         given: Mapping[str, Any] = options.get("headers") or NONE
         self._measured = ledger.HEADER in given
         self._correlation_id = correlation.current() or given.get(correlation.HEADER)
-        self._shown = _listeners()
+        self._shown = listening()
         self._due_us, self._life_ms = 0, 1000 * (contract.record_seconds or REPEATED_FOR_SECONDS)
         ignored = options.get("ignore_result")
         parts: dict[str, Any] = {"ignore_result": contract.ignore_result if ignored is None else bool(ignored)}
@@ -121,37 +117,13 @@ class Messages:
             mark = fingerprint(name, (data,), {})
         if self._shown:
             unseen = self._mould.message(body, task_id, further({FINGERPRINT: mark}))
-            raw, correlation_id = _shown(self._app, name, queue, unseen)
+            raw, correlation_id = shown(self._app, name, queue, unseen)
         else:
             correlation_id = self._correlation_id or correlation.new()
             stamps = f', "{FINGERPRINT}": "{mark}", "{correlation.HEADER}": {quoted(correlation_id)}'
             raw = self._mould.message(body, task_id, f'{stamps}, "{correlation.PUBLISHED_AT}": {time.time()!r}')
         told = "" if self._measured else correlation_id
         return Outgoing(name, task_id, queue, self._list, mark, self._life_ms, raw, self._due_us, marker, told)
-
-
-def tell(message: Outgoing, *, new: bool) -> None:
-    """To the log, and to whoever listens: it is published, or was before."""
-    if not new:
-        _log("task.published_before", message.task, message.task_id, message.queue, message.correlation_id)
-        return
-    if not _listeners():
-        _log("task.published", message.task, message.task_id, message.queue, message.correlation_id)
-        return
-    frame = json.loads(message.raw)
-    body = tuple(json.loads(b64decode(frame["body"])))
-    signals.after_task_publish.send(
-        sender=message.task, body=body, headers=frame["headers"], exchange="", routing_key=message.queue
-    )
-
-
-def tell_all(chunk: list[Outgoing], published: Published) -> None:
-    """The same of what came into a queue, or was there."""
-    if logger.isEnabledFor(logging.INFO) or _listeners():
-        accepted, before = set(published.accepted), set(published.duplicates)
-        for message in chunk:
-            if message.task_id in accepted or message.task_id in before:
-                tell(message, new=message.task_id in accepted)
 
 
 def _json(data: Any) -> bytes:
@@ -179,55 +151,3 @@ def _expires(app: "Celery", expires: Any) -> str | None:
 def _aware(app: "Celery", moment: datetime | str) -> datetime:
     moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     return moment.replace(tzinfo=app.timezone) if moment.tzinfo is None else moment
-
-
-# Celery's two signals. What Celery publishes for us gets its stamp and its line in the log by them; what we publish,
-# directly, as long as nobody else listens.
-
-
-@signals.before_task_publish.connect
-def _stamp(headers: dict[str, Any], **_: Any) -> None:
-    correlation.stamp(headers)
-
-
-@signals.after_task_publish.connect
-def _published(sender: str, headers: dict[str, Any], routing_key: str, **_: Any) -> None:
-    _log(
-        "task.published",
-        sender,
-        headers["id"],
-        routing_key,
-        "" if ledger.HEADER in headers else headers[correlation.HEADER],
-    )
-
-
-def _log(event: str, task: str, task_id: str, queue: str, correlation_id: str) -> None:
-    if correlation_id:  # none: it is measured, not told
-        emit(event, task=task, task_id=task_id, queue=queue, correlation_id=correlation_id)
-
-
-def _listeners() -> bool:
-    """Whether anybody but us listens."""
-    return len(signals.before_task_publish.receivers) > 1 or len(signals.after_task_publish.receivers) > 1
-
-
-def _shown(app: "Celery", task: str, queue: str, raw: bytes) -> tuple[bytes, str]:
-    """The message after listeners saw and perhaps changed it, and its correlation id."""
-    frame = json.loads(raw)
-    headers, properties = frame["headers"], frame["properties"]
-    body = tuple(json.loads(b64decode(frame["body"])))
-    visible = {name: properties[name] for name in ("correlation_id", "reply_to", "priority")}
-    signals.before_task_publish.send(
-        sender=task,
-        body=body,
-        exchange="",
-        routing_key=queue,
-        declare=[],
-        headers=headers,
-        properties=visible,
-        retry_policy=dict(app.conf.task_publish_retry_policy),
-    )
-    frame["body"] = b64encode(dumps(body).encode()).decode()
-    tag = properties.pop("delivery_tag")
-    frame["properties"] = {**properties, **visible, "delivery_tag": tag}  # the tag comes last: claims look for it there
-    return dumps(frame).encode(), headers[correlation.HEADER]

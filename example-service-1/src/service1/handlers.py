@@ -8,9 +8,9 @@ import structlog
 from redis.asyncio import Redis
 
 from common_tasks import errors as publishing
+from common_tasks.announcing import tell
 from common_tasks.celery_app import make_app
 from common_tasks.contract import Contract
-from common_tasks.messages import tell
 from common_tasks.schemas import OrderPayload, OrderResult
 from common_tasks.settings import CelerySettings
 from common_tasks.tasks import process_order
