@@ -94,6 +94,17 @@ CLAIM = [
         claiming.test_what_looks_like_a_tag_and_has_a_quote_in_it_is_read_as_a_whole,
     ),
     Mutant(
+        "claim: only the message's own eta counts",
+        """string.sub(raw, eta, eta + 10) == '"eta": null'\n      and not string.find(raw, '"eta"', eta + 5, true)""",
+        """string.find(raw, '"eta": null', 1, true)""",
+        claiming.test_only_its_own_eta_counts, {"place": "after"},
+    ),
+    Mutant(
+        "claim: where there are two, it is read as a whole",
+        """and not string.find(raw, '"eta"', eta + 5, true)""", "",
+        claiming.test_only_its_own_eta_counts, {"place": "before"},
+    ),
+    Mutant(
         "claim: what says that it has to wait is not taken",
         "elseif later then", "elseif false then",
         claiming.test_a_message_whose_time_is_ahead_waits_with_it,

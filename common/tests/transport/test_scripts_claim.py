@@ -389,8 +389,12 @@ def test_a_time_that_cannot_be_read_is_never_early(client: redis.Redis, eta: str
     assert 1 == client.zcard(keys.DUE) + len(dead(client))
 
 
-def test_only_its_own_eta_counts(client: redis.Redis) -> None:
-    push(client, message(eta=LATER, headers={"mine": {"eta": None}}))
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_only_its_own_eta_counts(client: redis.Redis, place: str) -> None:
+    whole = json.loads(message(eta=LATER))
+    other = {"mine": {"eta": None}}
+    whole["headers"] = {**other, **whole["headers"]} if place == "before" else {**whole["headers"], **other}
+    push(client, json.dumps(whole).encode())
     assert ([], 1) == (claim(client).messages, client.zcard(keys.DUE))
 
 
