@@ -82,4 +82,6 @@ class Observation:
     patience: str = ""
     """Then, what was waited for: "60 s", or "25 s without any progress"."""
     strikes: tuple[Strike, ...] = ()
+    backlog: bool = False
+    """There was more to do than could be done at once: that a task waited says nothing about the fault."""
     checks: tuple[Check, ...] = ()

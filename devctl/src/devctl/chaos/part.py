@@ -204,6 +204,7 @@ class Play:
             drained_seconds=drained,
             patience=patience,
             strikes=tuple(field.strikes),
+            backlog=part.load.backlog > 0,
             checks=tuple(checks),
         )
 

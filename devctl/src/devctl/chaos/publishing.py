@@ -70,8 +70,7 @@ class Contracted:
         from common_tasks.chaos import ChaosPayload, chaos
         from common_tasks.settings import CelerySettings
 
-        bound: dict[str, Any] = {"queue_bound": QUEUE_BOUND} if "queue_bound" in CelerySettings.model_fields else {}
-        settings = CelerySettings(broker_url=url, result_backend=None, **bound)
+        settings = CelerySettings(broker_url=url, result_backend=None, queue_bound=QUEUE_BOUND)
         self._contract = chaos.bind(make_app(SOURCE, settings, patience_seconds=PATIENCE_SECONDS))
         self._payload, self._run, self._touch = ChaosPayload, run, touch
 
@@ -82,9 +81,9 @@ class Contracted:
         self._contract.apply_async(payload, **options)
 
     def publish_all(self, tasks: Sequence[Task]) -> None:
-        """One after the other."""
-        for one in tasks:
-            self.publish(one)
+        """In few round trips."""
+        made = [self._payload.model_validate(document(self._run, one, touch=self._touch)) for one in tasks]
+        self._contract.publish_many(made)
 
 
 class StockClient:

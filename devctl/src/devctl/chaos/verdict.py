@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from devctl.chaos.observation import Check, Observation, Sent
@@ -104,24 +106,33 @@ def judge(scenario: Scenario, size: Size, parts: Sequence[tuple[Expect, Observat
 
 
 def recovery(seen: Observation) -> float | None:
-    """Seconds from the end of a fault to the end of all that it touched, the worst of all faults; None: it touched
-    nothing. Touched is what ran then, what was accepted while it lasted, and the API until it accepts again."""
+    """Seconds from the end of a fault until all that it touched goes on, the worst of all faults; None: it touched
+    nothing. An interrupted task goes on with its next start, one that ran through the fault with its finish, one that
+    waited with its first start (where there was no backlog to wait for), the API with the first order it accepts."""
+    if not seen.strikes:
+        return None
+    strikes = sorted(seen.strikes, key=lambda strike: strike.ended)
+    ends = [strike.ended for strike in strikes]
     accepted = {id_: one.accepted_at for one in seen.sent if one.accepted_at is not None for id_ in one.ids[:1]}
-    orders = sorted(one.accepted_at for one in seen.sent if one.accepted_at is not None and not _published(one))
-    lives = [
-        (run.starts[0][0], max(at for at, _ in run.finishes), accepted.get(id_) or 0.0)
-        for id_, run in seen.runs.items()
-        if run.starts and run.finishes
-    ]
     backs: list[float] = []
-    for strike in seen.strikes:
-        touched = [
-            last
-            for first, last, at in lives
-            if last > strike.ended and (first <= strike.ended or strike.began <= at <= strike.ended)
-        ]
-        backs += [last - strike.ended for last in touched]
-        backs += [at - strike.ended for at in orders if at > strike.ended][:1]
+
+    def back(since: float, at: float) -> None:
+        """Something stood still from `since` on and goes on at `at`: the first fault that ended in between did it."""
+        place = bisect_left(ends, since)
+        if place < len(ends) and ends[place] <= at:
+            backs.append(at - ends[place])
+
+    for id_, run in seen.runs.items():
+        if run.starts and not seen.backlog and id_ in accepted:
+            back(accepted[id_], run.starts[0][0])
+        for (begun, _), (again, _) in pairwise(run.starts):
+            back(begun, again)
+        if run.starts and run.finishes:
+            back(run.starts[-1][0], run.finishes[-1][0])
+    orders = sorted(one.accepted_at for one in seen.sent if one.accepted_at is not None and not _published(one))
+    for end in ends:
+        place = bisect_left(orders, end)
+        backs += [at - end for at in orders[place : place + 1]]
     return max(backs, default=None)
 
 

@@ -1,0 +1,98 @@
+"""devctl chaos on real services: one row that holds, one that stock Celery breaks, and what is left afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SCHEMA = json.loads((ROOT / "docs/json/chaos.schema.json").read_text(encoding="utf-8"))
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    checkout = tmp_path / "a chaos shop"
+    checkout.mkdir()
+    shutil.copy(ROOT / "docker-compose.yml", checkout)
+    return checkout
+
+
+def begin(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DEVCTL_", "CELERY_"))}
+    # Somebody's own broker, which nothing may touch: whoever asks it is refused.
+    mine = {"DEVCTL_RUNTIME": "local", "CELERY_BROKER_URL": "redis://127.0.0.1:1/0", "WORKER_POOL": "solo"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "devctl", "chaos", *arguments],
+        cwd=folder,
+        env={**kept, **mine},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def chaos(folder: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
+    """One row."""
+    process = begin(folder, *arguments, "--quick", "--json")
+    out, err = process.communicate(timeout=150)
+    assert code == process.returncode, f"{out}\n{err}"
+    document = json.loads(out)
+    jsonschema.validate(document, SCHEMA)
+    (row,) = document["rows"]
+    return dict(row)
+
+
+def processes(folder: Path) -> list[str]:
+    """Everything that runs for this folder: supervisor, Redis, services, guards."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd", "status"]):
+        told = process.info
+        mine = str(folder) in " ".join([*(told["cmdline"] or []), told["cwd"] or ""])
+        if mine and told["status"] != psutil.STATUS_ZOMBIE:
+            found.append(" ".join(told["cmdline"] or []))
+    return found
+
+
+def test_a_row_holds_and_nothing_is_left(folder: Path) -> None:
+    row = chaos(folder, "redis-kill")
+
+    assert ("held", 2) == (row["verdict"], row["fired"])
+    assert row["accepted"] == row["done"] > 100
+    assert (0, 0, 0) == (row["lost"], row["doubled"], row["waiting"])
+    assert row["answers"]["202"] > 10
+    assert [] == processes(folder)
+    assert not (folder / ".devctl" / "stacks" / "chaos").exists()
+
+
+def test_the_same_checks_find_what_stock_celery_does_twice(folder: Path) -> None:
+    row = chaos(folder, "storm", "--stock", code=1)
+
+    assert ("broken", "100 doubled") == (row["verdict"], row["why"])
+    assert [] == processes(folder)
+
+
+def test_killed_in_mid_chaos_it_leaves_no_process(folder: Path) -> None:
+    told = begin(folder, "worker-kill", "--quick")
+    end = time.monotonic() + 60
+    while not any("worker.main" in one for one in processes(folder)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert any("worker.main" in one for one in processes(folder))
+    told.kill()
+    told.communicate()
+
+    while processes(folder) and time.monotonic() < end + 60:
+        time.sleep(0.2)
+    assert [] == processes(folder)
+    assert not (folder / ".devctl" / "stacks" / "chaos").exists()
