@@ -53,7 +53,9 @@ def prepared(app, options):
 
 
 def known(app, task_id):
-    return RESULTS.setdefault(task_id, AsyncResult(task_id, app=app))
+    if task_id not in RESULTS:  # one that is thrown away would unsubscribe
+        RESULTS[task_id] = AsyncResult(task_id, app=app)
+    return RESULTS[task_id]
 
 
 def remember(result):
