@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from devctl.chaos.faults import brokers, messages, network, processes
 from devctl.chaos.field import Field
@@ -128,14 +129,11 @@ def scenarios() -> tuple[Scenario, ...]:
             needs=("api",),
             in_quick=True,
         ),
-        _row(
+        Scenario(
             12,
             "poison",
-            ("poison, 1 task", "poison, 1 in 1,000"),
-            messages.misbehaving(8.0, 30.0),
-            quick_load=Load(bad="poison", bad_every=400, bad_most=1),
-            load=Load(tasks=150, bad="poison", bad_every=1_000),
-            expect=Expect(starts=MOST_STARTS),
+            {"quick": "poison, 1 task", "full": "poison, 1 in 1,000"},
+            _poison,
             in_quick=True,
         ),
         _row(
@@ -237,6 +235,16 @@ def choose(names: Sequence[str]) -> tuple[Scenario, ...]:
             )
     wanted = {known[name].number for name in names}
     return tuple(one for one in every if one.number in wanted)
+
+
+def _poison(size: Size, stock: bool) -> tuple[Part, ...]:
+    """In a pool of threads it takes the worker along, in prefork a child of it."""
+    expect, one = Expect(starts=MOST_STARTS), Load(bad="poison", bad_every=400, bad_most=1)
+    few = Part(messages.misbehaving(8.0, 8.0), one, expect)
+    if size == "quick":
+        return (few,)
+    many = Part(messages.misbehaving(30.0, 30.0), Load(tasks=150, bad="poison", bad_every=1_000), expect)
+    return (many,) if stock else (many, replace(few, setup=Setup(pool="prefork")))
 
 
 def _both(title: str) -> tuple[str, str]:

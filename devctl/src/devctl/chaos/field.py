@@ -49,6 +49,8 @@ class Field:
     bad: Callable[[], set[str]]
     """The ids of the load's bad tasks so far."""
     fired: int = 0
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+    """What the fault still has to look at, when everything is over."""
     strikes: list[Strike] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)

@@ -78,6 +78,8 @@ class Play:
                     traffic.end()
                 self.emit(events.Doing("draining"))
                 drained, patience = self._drain(field.ledger)
+                for look in field.afterwards:
+                    look()
             return self._observe(part, field, traffic, before, (drained, patience), begun, problem)
         except redis.RedisError as away:
             unread = f"Redis can be read at the end: {away}"

@@ -193,6 +193,10 @@ def test_bad_tasks_count_when_they_have_started(lab: Lab) -> None:
     lab.field.bad = lambda: {"a", "b"}
     lab.ledger.found = {"a": Run(((1.0, "w"),)), "c": Run(((1.0, "w"),))}
     messages.misbehaving(8.0, 30.0)(lab.field)
+    assert 0 == lab.field.fired
+    (look,) = lab.field.afterwards
+
+    look()
 
     assert 1 == lab.field.fired
 

@@ -25,15 +25,18 @@ _TWO_HOURS = 2 * 3600.0
 
 
 def misbehaving(quick: float, full: float) -> Callable[[Field], None]:
-    """Some tasks of the load misbehave; this waits, and counts those that began to."""
+    """Some tasks of the load misbehave; this waits, and counts at the end those that began to."""
 
     def fault(field: Field) -> None:
         seconds = field.pick(quick, full)
         field.doing(f"load with bad tasks for {seconds:.0f} s")
         with field.strike(fired=0):
             field.sleep(seconds)
-        started = {line.task_id for line in field.ledger.lines()}
-        field.fired += len(started & field.bad())
+
+        def count() -> None:
+            field.fired += len({line.task_id for line in field.ledger.lines()} & field.bad())
+
+        field.afterwards.append(count)
 
     return fault
 
