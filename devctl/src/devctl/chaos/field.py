@@ -28,6 +28,7 @@ from devctl.stack.port import Replica, Runtime
 T = TypeVar("T")
 READY_SECONDS = 45.0
 """How long a killed service may take until it works again, on a machine that is busy with just that."""
+STOCK_START_SECONDS = 4.0
 _LOOK_SECONDS = 0.05
 
 
@@ -118,8 +119,11 @@ class Field:
         return self.replicas(*self.stage.worker_services())
 
     def working(self, service: str) -> list[Replica]:
-        """Those that run and, where they can say so, are healthy."""
-        return [one for one in self.replicas(service) if one.state == "running" and one.health in ("healthy", "none")]
+        """Those that run and, where they can say so, are healthy; stock workers cannot, and get their time."""
+        running = [one for one in self.replicas(service) if one.state == "running"]
+        if self.stock and service in self.stage.worker_services():
+            return [one for one in running if self.clock.now() - (one.started_at or 0.0) > STOCK_START_SECONDS]
+        return [one for one in running if one.health in ("healthy", "none")]
 
     def victim(self, service: str, number: int) -> Replica:
         """The next one to be hit: working, and another one each time if there are several."""
