@@ -88,7 +88,7 @@ def test_flower_sees_the_worker_its_queues_and_what_became_of_a_task(start, own_
     assert flower.get(f"/api/task/result/{good}") == {"task-id": good, "state": "SUCCESS", "result": 5}
     lengths = flower.get("/api/queues/length")["active_queues"]
     assert {one["name"]: one["messages"] for one in lengths} == {"default": 0, "other": 0, "third": 0}
-    sent = flower.post("/api/task/async-apply/interop.add", json.dumps({"args": [20, 22]}).encode())
+    sent = flower.post("/api/task/send-task/interop.add", json.dumps({"args": [20, 22], "queue": "default"}).encode())
     assert client.get(sent["task-id"]) == 42
     told = flower.post(f"/api/worker/queue/add-consumer/{worker.hostname}?queue=extra")
     assert "extra" in told["message"]
