@@ -167,7 +167,7 @@ def test_the_list_in_json_is_as_the_issue_says(bench: Bench, run: Run) -> None:
 
 
 def test_show_tells_what_happened_and_what_was_asked_for(bench: Bench, run: Run) -> None:
-    letter_id = bench.bury(published_at=DIED - 4.2, correlation_id="c-77")
+    letter_id = bench.bury(published_at=bench.died - 4.2, correlation_id="c-77")
 
     code, out, err = run("show", letter_id)
 
