@@ -24,7 +24,8 @@ from devctl.bench.lock import alone
 ROOT = Path(__file__).parents[3]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
-LONG_BENCH = ["--workers", "2", "--task", "wait:5", "--tasks", "20000", "--warmup", "0", "--repeats", "3"]
+# Some 40 s of work; published in a moment.
+LONG_BENCH = ["--workers", "2", "--task", "wait:20", "--tasks", "4000", "--warmup", "0", "--repeats", "3"]
 
 
 @dataclass
