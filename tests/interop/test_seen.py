@@ -81,7 +81,10 @@ def test_signals_are_sent_as_in_a_stock_worker(names, client_at, peer, start, ow
     client = client_at(peer, own_url)
     expected = signals(client, start(stock_worker, peer, own_url, signals=names))
     assert expected != []
-    assert signals(client, start(our_worker, own_url, threads=threads, signals=names)) == expected
+    found = signals(client, start(our_worker, own_url, threads=threads, signals=names))
+    if peer != "celery-newest":  # what signals bring along has grown since
+        found, expected = [[one[:2] for one in seen] for seen in (found, expected)]
+    assert found == expected
 
 
 def signals(client, worker):
