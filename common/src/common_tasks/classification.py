@@ -52,7 +52,7 @@ REFUSALS = (
     redis.exceptions.ClusterDownError,
     redis.exceptions.BusyLoadingError,
 )
-REFUSING_WORDS = ("MISCONF", "NOREPLICAS")
+REFUSING_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "TRYAGAIN", "UNBLOCKED")
 
 # Plain OSErrors that speak of the way to a peer, not of a file.
 UNREACHABLE = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}

@@ -102,7 +102,7 @@ class Contract(Generic[P, R]):
         if publisher is None:
             return self.pending(self._signature(checked, options).apply_async().id)
         message = Messages(self, options, publisher.now_us).make(checked)
-        if (commit := open_commit()) is not None:
+        if (commit := open_commit(self.app.conf.broker_url)) is not None:
             commit.add_child(message.list, message.raw)
             tell(message, new=True)
         else:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -93,18 +94,24 @@ class Work:
     def lane(self, args: list[Any], kwargs: dict[str, Any], request: Any, commit: Commit) -> bytes:
         """The result as JSON; what else belongs to the outcome is in the commit. Raises what the caller shall see, or
         Celery's Retry."""
-        result = self._run(args, kwargs, request, commit)
-        return self.to_json(result)
+        written: bytes = self._run(args, kwargs, request, commit, self.to_json)
+        return written
 
     def celery(self, task: Any, *args: Any, **kwargs: Any) -> Any:
         """The same on Celery's own way: the result as JSON data. Where no commit is open (another pool, another
         transport), record, effects and messages are one step, result and acknowledgement follow."""
         request = task.request
-        result = self._run(list(args), kwargs, request, OPEN.commit)
+        return self._run(list(args), kwargs, request, OPEN.commit, self._to_python)
+
+    def _to_python(self, result: Any) -> Any:
         return self.contract.result_adapter.dump_python(result, mode="json")
 
-    def _run(self, args: list[Any], kwargs: dict[str, Any], request: Any, opened: Commit | None) -> Any:
+    def _run(
+        self, args: list[Any], kwargs: dict[str, Any], request: Any, opened: Commit | None, write: Callable[[Any], Any]
+    ) -> Any:
         commit = opened or Commit("", request.id)
+        if self.contract.record_seconds is not None:
+            commit.record_key = keys.once(request.id)  # also if it fails: done once, its first outcome holds
         bench_run = request.get(ledger.HEADER)
         started = time.time()
         if not bench_run and told_at():
@@ -114,6 +121,7 @@ class Work:
             # Before the body: it may change what it was given.
             record = self._record(args, kwargs, request)
             result, outcome = perform(self.implementation, raw, request.id)
+            written = write(result)
             self._put_together(outcome, record, request, commit, bench_run)
             if opened is None:
                 commit_directly(self.app, commit)
@@ -122,6 +130,8 @@ class Work:
             # A plain one came from the body, and would take the worker along.
             if isinstance(exc, TaskPredicate) or (isinstance(exc, SystemExit) and type(exc) is not SystemExit):
                 raise
+            if isinstance(exc, SystemExit) and opened is None and isinstance(exc.code, int) and exc.code < 0:
+                raise  # the prefork pool ends its child
             ended = self._failed(exc, started, request, commit, opened)
             if opened is None and commit.dead_key:
                 commit_directly(self.app, commit, self._message(args, kwargs, request, request.retries))
@@ -130,7 +140,7 @@ class Work:
             self.book.record(bench_run, request.id, started, time.time(), request.hostname)
         else:
             emit("task.succeeded", run_seconds=round(time.time() - started, 6))
-        return result
+        return written
 
     def _payload(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
         given = [*args, *kwargs.values()]
@@ -149,7 +159,7 @@ class Work:
 
     def _put_together(self, outcome: Outcome, record: str, request: Any, commit: Commit, bench_run: str | None) -> None:
         if record:
-            commit.record_key, commit.record = keys.once(request.id), record
+            commit.record = record
             commit.record_ms = int((self.contract.record_seconds or 0) * 1000)
         if outcome.effects:
             commit.effects = [*commit.effects, *outcome.effects]

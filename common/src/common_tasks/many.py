@@ -34,7 +34,7 @@ def publish_many(contract: "Contract[Any, Any]", payloads: Iterable[Any], option
     became = Published()
     publisher = publisher_of(app) if usual(app, options) else None
     try:
-        if publisher is None or open_commit() is not None or app.current_worker_task is not None:
+        if publisher is None or open_commit(app.conf.broker_url) is not None or app.current_worker_task is not None:
             became = _one_by_one(contract, each(_itself), options)
         else:
             make = Messages(contract, options, publisher.now_us).make

@@ -1,6 +1,7 @@
 """What a handler wants to happen besides its result: if it succeeds, in one step with it, and once."""
 
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
@@ -27,6 +28,8 @@ EFFECTS = {
     "ZADD": 2,
     "XADD": 3,
 }
+MOST_WORDS = 1_000  # of one effect, after its key
+WORDS = (str, bytes, int, float)
 PAIRED = {"HSET", "ZADD"}  # field and value, score and member
 
 
@@ -68,4 +71,15 @@ class Outcome:
             raise ValueError(f"XADD {key}: the id is *, then fields and values")
         if name == "SET" and len(arguments) != 1:
             raise ValueError(f"SET {key}: one value, no options")
+        if len(arguments) > MOST_WORDS:
+            raise ValueError(f"{name} {key}: more than {MOST_WORDS} words; give them in several effects")
+        for word in (key, *arguments):
+            _check_word(word, f"{name} {key}")
         self.effects.append((name, key, *arguments))
+
+
+def _check_word(word: object, effect: str) -> None:
+    if type(word) not in WORDS or (isinstance(word, float) and not isfinite(word)):
+        raise ValueError(f"{effect}: {word!r} is neither text, bytes nor a number")
+    if isinstance(word, str):
+        word.encode()  # half a surrogate pair has no UTF-8: UnicodeEncodeError, which is a ValueError

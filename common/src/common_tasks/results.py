@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as quoted
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -168,14 +169,14 @@ class Results(RedisBackend):
                 raise EncodeError(exc) from exc
             if isinstance(text, bytes):
                 text = text.decode()
-            more = f', "group_id": "{headers["group"]}"' if headers.get("group") else ""
+            more = f', "group_id": {quoted(headers["group"])}' if headers.get("group") else ""
             if headers.get("parent_id"):
-                more += f', "parent_id": "{headers["parent_id"]}"'
+                more += f', "parent_id": {quoted(headers["parent_id"])}'
             commit.result_key = prefix + commit.task_id
             commit.result_seconds = seconds
             commit.result = (
                 f'{{"status": "SUCCESS", "result": {text}, "traceback": null, "children": [], '
-                f'"date_done": "{clock.now()}"{more}, "task_id": "{commit.task_id}"}}'
+                f'"date_done": "{clock.now()}"{more}, "task_id": {quoted(commit.task_id)}}}'
             )
 
         return write

@@ -45,6 +45,11 @@ class End:
     ripe: bool = True
     reason: str = "permanent"
 
+    @property
+    def ran(self) -> bool:
+        """Its body did. Of a message that did not run, or that the record contradicts, nobody asks the record."""
+        return self.reason == "permanent" and self.how != "acknowledgement"
+
 
 @dataclass
 class Lease:
@@ -129,11 +134,11 @@ class Model:
     def ours(self, tag: str, fence: int | None) -> bool:
         return tag in self.leases and self.leases[tag].fence == fence
 
-    def start(self, copy: Copy, fence: int | None) -> tuple[int, str | None]:
+    def start(self, copy: Copy, fence: int | None) -> int:
         if not self.ours(copy.tag, fence):
-            return -1, None
+            return -1
         self.starts[copy.tag] = self.starts.get(copy.tag, 0) + 1
-        return self.starts[copy.tag], self.once.get(copy.id) if copy.recorded else None
+        return self.starts[copy.tag]
 
     def outcome(self, ends: list[tuple[End, int | None]]) -> tuple[list[str], list[str], list[str]]:
         """Tags that were refused, repeated, left."""
@@ -161,10 +166,10 @@ class Model:
         return refused, repeated, left
 
     def applied(self, end: End) -> str | None:
-        """A success: once. "done", "conflict": by the record."""
-        if end.how != "success":
-            return None
+        """A success: once. "done", "conflict": by the record. A failure of what was done before is none."""
         copy = end.copy
+        if end.how != "success":
+            return "done" if copy.recorded and end.ran and self.once.get(copy.id, "").startswith("done:") else None
         if copy.recorded:
             known = self.once.get(copy.id, "")
             if known.startswith("done:"):

@@ -96,7 +96,6 @@ def test_what_is_finished_is_committed_by_the_guard_where_nobody_else_does(
     assert 1 == effects(client)
 
 
-@pytest.mark.xfail(strict=True, reason="a renewal that was left out while Redis was away counts as one")
 def test_it_lives_on_while_redis_is_away_and_renews_when_it_is_back(
     client: redis.Redis, line: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

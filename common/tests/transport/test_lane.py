@@ -121,16 +121,6 @@ def test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter(client
     assert (0, 1) == (client.hlen(keys.UNACKED), client.xlen(keys.dead("orders")))
 
 
-def test_what_came_back_and_was_done_before_is_only_acknowledged(client: redis.Redis) -> None:
-    ran: list[int] = []
-    stage = Stage(client, lambda: ran.append(1))
-    stage.come_back()
-    client.set(keys.once("a"), "done:1")
-    assert stage.run()
-    assert stage.committer.drain(5)
-    assert ([], 0) == (ran, client.hlen(keys.UNACKED))
-
-
 def test_what_came_back_and_is_somebody_elses_by_now_does_not_run(client: redis.Redis) -> None:
     ran: list[int] = []
     stage = Stage(client, lambda: ran.append(1))

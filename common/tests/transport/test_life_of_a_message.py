@@ -233,12 +233,10 @@ class Life(RuleBasedStateMachine):
         if tag in worker.came_back:
             self.deliver(number)
             expected = self.start_of_what_came_back(copy, worker.fences.get(tag))
-        assert expected == worker.begin(tag, keys.once(copy.id) if copy.recorded else "")
+        assert expected == worker.begin(tag)
         COUNTED[f"starts: {expected}"] += 1
         if expected == "runs":
             self.bodies[tag] += 1
-        if expected == "done":
-            self.finish(number, End(copy, "acknowledgement"))
         if expected == "poison":
             self.finish(number, End(copy, "letter", reason="poison"))
         if expected == "runs" and how:
@@ -247,11 +245,9 @@ class Life(RuleBasedStateMachine):
             self.deliver(number)
 
     def start_of_what_came_back(self, copy: Copy, fence: int | None) -> str:
-        counted, record = self.model.start(copy, fence)
+        counted = self.model.start(copy, fence)
         if counted < 0:
             return "lost"
-        if record is not None and record.startswith("done:"):
-            return "done"
         return "runs" if counted < MAX_STARTS else "poison"
 
     def end(self, number: int, which: int, how: str, *, send: bool) -> None:
@@ -316,7 +312,7 @@ class Life(RuleBasedStateMachine):
             tag = end.copy.tag
             if tag in refused or tag in left:
                 continue
-            if end.how != "letter":
+            if end.how != "letter" or tag in repeated:
                 self.ended[tag] += 1
             if tag not in repeated:
                 self.born(end)

@@ -27,6 +27,8 @@ def commit_of(end: End, tag: str) -> Commit:
     """As an execution puts it together."""
     copy = end.copy
     commit = Commit(tag, copy.id)
+    if copy.recorded and end.ran:
+        commit.record_key = keys.once(copy.id)
     if end.how == "retry":
         assert end.again is not None
         commit.add_due(end.again.list, end.again.raw, 0 if end.ripe else HOUR_US)
@@ -34,7 +36,7 @@ def commit_of(end: End, tag: str) -> Commit:
         commit.bury(keys.dead(copy.queue), json.dumps({"reason": end.reason}))
     elif end.how == "success":
         if copy.recorded:
-            commit.record_key, commit.record, commit.record_ms = keys.once(copy.id), f"done:{copy.print}", 3_600_000
+            commit.record, commit.record_ms = f"done:{copy.print}", 3_600_000
             commit.result_key, commit.result = f"celery-task-meta-{copy.id}", copy.print
         if end.effect:
             commit.effects = [("HINCRBY", "effects", copy.id, 1)]
@@ -68,17 +70,15 @@ class OurWorker:
         self.came_back.update(claimed.starts)
         return claimed
 
-    def begin(self, tag: str, record_key: str) -> str:
-        """runs, lost, done, poison: what a lane does with it."""
+    def begin(self, tag: str) -> str:
+        """runs, lost, poison: what a lane does with it."""
         if tag in self.came_back:
             self.committer.drain(1.0)
-            counted, record = self.committer.started(tag, record_key)
+            counted, _ = self.committer.started(tag)
             self.came_back.pop(tag)
             if counted < 0:
                 self.committer.held.pop(tag, None)
                 return "lost"
-            if record is not None and record.startswith(b"done:"):
-                return "done"
             if counted >= self.max_starts:
                 return "poison"
         self.running.add(tag)

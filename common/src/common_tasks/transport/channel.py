@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 
 from common_tasks.retries import refused_for_now
 from common_tasks.transport import keys
-from common_tasks.transport.commit import OPEN, Commit
+from common_tasks.transport.commit import HOME, OPEN, Commit
 from common_tasks.transport.intake import queue_of
 
 if TYPE_CHECKING:
@@ -98,6 +98,12 @@ class ChannelMixin:
             params["protocol"] = 3  # an idle worker is told of a new message; RESP2 has no way to
         return params
 
+    def _on_connection_disconnect(self, connection: Any) -> None:
+        """Also where kombu drops one that has fallen silent: no answer will come on it any more."""
+        if self.intake is not None and self.intake.channel is self and connection is self.client.connection:
+            self.intake.claims.forget()
+        super()._on_connection_disconnect(connection)  # type: ignore[misc]
+
     # Claims
 
     def _brpop_start(self, timeout: float | None = None) -> None:
@@ -138,9 +144,11 @@ class ChannelMixin:
         if batch is None:
             raise Empty
         self._queue_cycle_rotate(batch)
-        if batch.messages and intake.room() > len(batch.messages):
-            self._brpop_start()  # the next claim is on its way while this one runs
-        intake.receive(batch)
+        try:
+            if batch.messages and intake.room() > len(batch.messages):
+                self._brpop_start()  # the next claim is on its way while this one runs
+        finally:
+            intake.receive(batch)
         return True
 
     def _queue_cycle_rotate(self, batch: Any) -> None:
@@ -179,7 +187,7 @@ class ChannelMixin:
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         commit = OPEN.commit
-        if commit is None or kwargs.get("_publish_batch") is not None:
+        if commit is None or kwargs.get("_publish_batch") is not None or address(self) != HOME.address:
             self._publish(queue, message, **kwargs)
             return
         list_key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))  # type: ignore[attr-defined]
@@ -187,6 +195,12 @@ class ChannelMixin:
 
     def _publish(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         super()._put(queue, message, **kwargs)  # type: ignore[misc]
+
+
+def address(channel: Any) -> tuple[Any, ...]:
+    """Where a channel's broker is."""
+    told = channel.connection.client
+    return told.hostname, told.port, told.virtual_host
 
 
 def _capture(commit: Commit, list_key: str, message: dict[str, Any]) -> None:

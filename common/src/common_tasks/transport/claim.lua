@@ -42,13 +42,18 @@ local function look(raw)
     if not string.find(tag, '[^%w-]') then return tag end
   end
   local good, message = pcall(cjson.decode, raw)
+  if not good then  -- half a surrogate pair: Python writes and reads it
+    good, message = pcall(cjson.decode, (string.gsub(raw, '\\u[dD][89a-fA-F]%x%x', '\\ufffd')))
+  end
   if not good or type(message) ~= 'table' or type(message.body) ~= 'string' then return nil end
   local headers, properties = message.headers, message.properties
   if type(headers) ~= 'table' or type(properties) ~= 'table' then return nil end
   local tag = properties.delivery_tag
   if type(tag) ~= 'string' or tag == '' or string.find(tag, '[^ -~]') then return nil end  -- ASCII: all can read it
+  if headers.eta == nil or headers.eta == cjson.null then return tag, nil, true end
   eta = type(headers.eta) == 'string' and microseconds(headers.eta)
-  return tag, eta and eta > now and eta, true
+  if not eta then return nil end  -- nobody knows when: never early
+  return tag, eta > now and eta, true
 end
 
 local function bury(stream, list, raw, reason, problem)
@@ -65,9 +70,6 @@ for _, member in ipairs(ripe) do
   redis.call('RPUSH', list, raw)
   redis.call('ZREM', due, member)
 end
-local soonest = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
-local wait = soonest and math.max(0, math.ceil((soonest - now) / 1000)) or -1
-
 local taken, before, full, odd = {}, {}, {}, {}
 local came_back = redis.call('EXISTS', starts) == 1
 for i = 1, lists do
@@ -77,7 +79,7 @@ for i = 1, lists do
   if #got > 0 and redis.call('XLEN', stream) >= tonumber(ARGV[4]) then
     full[#full + 1] = i - 1
   elseif #got > 0 then
-    local deadlines, entries, messages, new, ahead, strange = {}, {}, {}, {}, {}, {}
+    local deadlines, entries, messages, tags, new, ahead, strange = {}, {}, {}, {}, {}, {}, {}
     local ending = ',"","' .. string.gsub(list, '\6\22%d$', '') .. '"]'
     for j = #got, 1, -1 do
       local raw = got[j]
@@ -97,23 +99,28 @@ for i = 1, lists do
         entries[#entries + 1] = tag
         entries[#entries + 1] = '[' .. raw .. ending
         messages[#messages + 1] = raw
+        tags[#tags + 1] = tag
       end
     end
     if #ahead > 0 then redis.call('ZADD', due, unpack(ahead)) end
     if #entries > 0 then
-      local others = {}
-      if redis.call('ZADD', leases, 'NX', unpack(deadlines)) < #messages then
-        -- Somebody holds a message with the same tag. Registered over it, one of the two would be lost.
-        for m = 1, #messages do
-          if redis.call('ZSCORE', leases, deadlines[2 * m]) ~= fence then others[m] = true end
+      -- Somebody, a stock worker too, may hold a message with the same tag. Registered over it, one of the two would be
+      -- lost. (A lease alone: a stock worker that had the message before acknowledged it when it was ours.)
+      local function drop(m)
+        bury(stream, list, messages[m], 'conflict', 'its delivery tag belongs to another message')
+        table.remove(messages, m)
+        for _, words in ipairs({deadlines, entries}) do
+          table.remove(words, 2 * m)
+          table.remove(words, 2 * m - 1)
         end
+      end
+      local holders = redis.call('HMGET', unacked, unpack(tags))
+      for m = #tags, 1, -1 do
+        if holders[m] then drop(m) end
+      end
+      if #messages > 0 and redis.call('ZADD', leases, 'NX', unpack(deadlines)) < #messages then
         for m = #messages, 1, -1 do
-          if others[m] then
-            bury(stream, list, messages[m], 'conflict', 'its delivery tag belongs to another message')
-            table.remove(messages, m)
-            table.remove(entries, 2 * m)
-            table.remove(entries, 2 * m - 1)
-          end
+          if redis.call('ZSCORE', leases, deadlines[2 * m]) ~= fence then drop(m) end
         end
       end
       if #entries > 0 then redis.call('HSET', unacked, unpack(entries)) end
@@ -137,4 +144,6 @@ for i = 1, lists do
     want = want - #got
   end
 end
+local soonest = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+local wait = soonest and math.max(0, math.ceil((soonest - now) / 1000)) or -1
 return {fence, wait, taken, before, full, odd}

@@ -7,17 +7,20 @@ The states of the claim connection:
                                      └──────► waiting: Redis rings when a list changes, a timer when something is due
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, ResponseError
 
+from common_tasks.events import emit
 from common_tasks.transport import keys
 from common_tasks.transport.scripts import Script
 
 BATCH = 100  # messages in one claim: what a script takes blocks everybody else for half a millisecond
 LONGEST_WAIT_SECONDS = 1.0  # without looking: a bell that was lost, a connection that is half open
+TELL_REFUSED_SECONDS = 30.0
 POLL_SECONDS = 0.02  # where the server cannot ring (RESP3 refused)
 
 CLAIM = Script("claim")
@@ -49,6 +52,7 @@ class Claims:
         self._timer: Any = None
         self._tracked: Any = None  # the socket on which Redis was told to ring
         self._rings = True
+        self._told_at = -TELL_REFUSED_SECONDS
         self._now = (0.0, 0.0)  # Redis's clock at the last claim, in us, and ours then
         self._full: list[str] = []
         self._arm_next = False
@@ -77,6 +81,10 @@ class Claims:
             connection.read_response(push_request=True)  # the bell
             self.wake()
             return None
+        if self.state == "idle":  # a bell of before, heard when nobody waits for it
+            while connection.can_read(timeout=0):
+                connection.read_response(push_request=True)
+            return None
         if self.state == "arming":
             self._armed(client, connection)
             return None
@@ -86,6 +94,12 @@ class Claims:
         except NoScriptError:
             connection.send_command("SCRIPT", "LOAD", CLAIM.text)
             client.parse_response(connection, "SCRIPT")
+            return None
+        except ResponseError as exc:  # it takes no writes now: asked again in a while, and nothing is lost meanwhile
+            if monotonic() - self._told_at > TELL_REFUSED_SECONDS:
+                emit("claim.refused", level=logging.WARNING, error=str(exc))
+                self._told_at = monotonic()
+            self._wait(LONGEST_WAIT_SECONDS, [])
             return None
         lists = self._lists
         self._now = (float(fence) - self._lease_us, monotonic())
@@ -135,10 +149,17 @@ class Claims:
         connection.send_packed_command(connection.pack_commands(reads))
 
     def _armed(self, client: Any, connection: Any) -> None:
-        answers = [connection.read_response() for _ in range(4 if self._rings else 2)]
+        answers: list[Any] = []
+        rung = False
+        while len(answers) < (4 if self._rings else 2):
+            answer = connection.read_response(push_request=True)
+            if isinstance(answer, list) and answer[:1] == [b"invalidate"]:
+                rung = True  # something came between two of the answers
+            else:
+                answers.append(answer)
         there, soonest = (answers[1], answers[3]) if self._rings else answers
         self.state = "idle"
-        if there or connection.can_read(timeout=0):
+        if there or rung or connection.can_read(timeout=0):
             return
         self._wait(LONGEST_WAIT_SECONDS if self._rings else POLL_SECONDS, soonest)
 

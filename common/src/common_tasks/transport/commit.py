@@ -31,7 +31,9 @@ class Commit:
 
     def add_child(self, list_key: str, raw: str | bytes) -> None:
         """A message that is published if, and only if, this is committed."""
-        self.children = [*self.children, list_key, raw]
+        if isinstance(self.children, tuple):
+            self.children = []
+        self.children += (list_key, raw)
 
     def add_due(self, list_key: str, raw: str | bytes, wait_us: int) -> None:
         """The same, for a message that has to wait: a retry, a countdown."""
@@ -39,7 +41,7 @@ class Commit:
 
     def discard(self) -> None:
         """What a body wanted that did not succeed: nothing of it happens."""
-        self.record_key = ""
+        self.record = ""  # its key stays: of a task that was done before, the first outcome holds
         self.effects = self.children = self.due = ()
 
     def bury(self, dead_key: str, about: str | bytes) -> None:
@@ -74,9 +76,21 @@ class _Open(threading.local):
 OPEN = _Open()
 
 
-def current() -> Commit | None:
-    """The commit that is open in this thread: publishes and results become part of it."""
-    return OPEN.commit
+class _Home:
+    """The broker of this process's worker."""
+
+    broker_url = ""
+    address: Any = None
+
+
+HOME = _Home()
+
+
+def current(broker_url: str) -> Commit | None:
+    """The commit that is open in this thread, for what goes to this broker: it becomes part of it. Another broker's
+    messages cannot: they go out at once."""
+    commit = OPEN.commit
+    return commit if commit is not None and broker_url == HOME.broker_url else None
 
 
 @contextmanager

@@ -87,7 +87,7 @@ class Committer:
             while (self._done or self._unknown) and self._reachable():
                 self._send()
                 self._flushed_at = monotonic()
-                if len(self._done) < MOST_COMMITS:
+                if len(self._done) < MOST_COMMITS and not self._unknown:
                     break
         finally:
             self._lock.release()
@@ -118,13 +118,14 @@ class Committer:
                 return False
             sleep(0.02)
 
-    def started(self, tag: str, record_key: str | bytes) -> tuple[int, bytes | None]:
+    def started(self, tag: str, record_key: str | bytes = "") -> tuple[int, bytes | None]:
         """Count a start of a message that came back: the starts counted (-1: not ours any more), and its record."""
-        held = self.held.get(tag)
-        if held is None:
-            return -1, None
-        answer = self._ask(START, [keys.STARTS, keys.LEASES, record_key], [tag, held.fence])
-        return answer[0], answer[1] or None
+        with self._lock:  # a renewal between here and there would change the fence
+            held = self.held.get(tag)
+            if held is None:
+                return -1, None
+            answer = self._ask(START, [keys.STARTS, keys.LEASES, record_key], [tag, held.fence])
+            return answer[0], answer[1] or None
 
     def release(self, tags: Iterable[str], *, started: bool = False) -> int:
         """Give claims back, to be taken next; how many were still ours."""
@@ -134,7 +135,8 @@ class Committer:
                 held = self.held.pop(tag, None)
                 if held is not None:
                     arguments += (tag, held.fence, held.list_key, int(started))
-            return self._release(arguments) if arguments else 0
+            size = 4 * MOST_COMMITS
+            return sum(self._release(arguments[at : at + size]) for at in range(0, len(arguments), size))
 
     def _release(self, arguments: list[Any]) -> int:
         try:
@@ -143,11 +145,11 @@ class Committer:
             emit("claims.not_released", level=logging.WARNING, error=str(exc), claims=len(arguments) // 4)
             return 0  # they come back when their lease is over
 
-    def renew(self) -> None:
-        """Put off the deadlines of all that is held; what is somebody else's by now is let go."""
+    def renew(self) -> bool:
+        """Put off the deadlines of all that is held; what is somebody else's by now is let go. False: Redis is away."""
         with self._lock:
             if not self._reachable():
-                return
+                return False
             self._settle()
             held = list(self.held.items())
             for start in range(0, len(held), MOST_COMMITS):
@@ -163,13 +165,14 @@ class Committer:
                     elif tag in self.held:
                         self.held[tag] = Held(fence, one.list_key)
                 self.counters.lost += len(gone)
+        return True
 
-    def show(self, tag: str, result_key: str | bytes, state: bytes, seconds: int) -> None:
+    def show(self, tag: str, task_id: str, result_key: str | bytes, state: bytes, seconds: int) -> None:
         """Store the state of a task that runs, unless its message is not ours any more."""
         with self._lock:
             held = self.held.get(tag)
             if held is not None and self._reachable():
-                self._ask(STATE, [keys.LEASES, result_key], [tag, held.fence, state, seconds])
+                self._ask(STATE, [keys.LEASES, result_key, keys.once(task_id)], [tag, held.fence, state, seconds])
 
     def reset(self) -> None:
         """After a fork: the connection and what is held are the parent's."""
@@ -247,6 +250,9 @@ class Committer:
         except (Lost, Silent, OSError) as exc:
             self._gone()
             emit("outcomes.unsent", level=logging.WARNING, error=str(exc), outcomes=len(batch))
+        except (RedisError, ValueError, TypeError) as exc:  # one of its words is nothing that can be sent; nothing was
+            self._sent = []
+            self._one_by_one(batch, exc)
 
     def _next_batch(self) -> list[tuple[Commit, Held]]:
         batch: list[tuple[Commit, Held]] = []
@@ -296,7 +302,11 @@ class Committer:
             emit("outcomes.refused", level=logging.WARNING, error=str(error), outcomes=len(batch))
             self._unknown.appendleft(batch)
             self._pause()
-        elif len(batch) > 1:  # one of them cannot be committed: alone, it shows which
+        else:
+            self._one_by_one(batch, error)
+
+    def _one_by_one(self, batch: list[tuple[Commit, Held]], error: Exception) -> None:
+        if len(batch) > 1:  # one of them cannot be committed: alone, it shows which
             self._unknown.extendleft([one] for one in reversed(batch))
         else:
             ((commit, held),) = batch
@@ -317,5 +327,6 @@ class Committer:
                 emit("outcome.impossible", level=logging.ERROR, task_id=commit.task_id, error=why)
                 continue
             self.held[commit.tag] = held
+            commit.record_key = ""  # what stands there is another's, or will never be ours
             self._bury(commit, why)
             self._done.append(commit)

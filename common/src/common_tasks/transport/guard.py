@@ -71,8 +71,7 @@ class Guard:
         self._limits(now)
         self._committer.flush()
         self._committer.settle()
-        if now >= self._renew_at:
-            self._committer.renew()
+        if now >= self._renew_at and self._committer.renew():
             self._renew_at = now + self._renew_seconds
         if now >= self._restore_at:
             self._restore_at = now + self._restore_seconds

@@ -25,6 +25,7 @@ from common_tasks.transport.shape import check, refusal
 
 AHEAD_SECONDS = 0.02  # of work that a worker claims before it starts it: nobody else can start it meanwhile
 TELL_FULL_SECONDS = 60.0
+POISON = "started {} times, and each time its worker died or was ended for it"
 RESTORE = Script("restore")
 RESTORE_AT_ONCE = 100
 
@@ -105,7 +106,8 @@ class Intake:
             return 0
         seconds = pool.seconds
         wanted = int(pool.limit * AHEAD_SECONDS / seconds) if seconds < AHEAD_SECONDS else pool.idle
-        room = min(BATCH, wanted - pool.unstarted - self.claims.asked)
+        # What waits on Celery's own way (a rate limit) is held, too.
+        room = min(BATCH, wanted - pool.unstarted - len(self.celerys) - self.claims.asked)
         return min(room, prefetch - held) if prefetch else room
 
     # Messages
@@ -160,6 +162,14 @@ class Intake:
 
     def _deliver(self, job: Job) -> None:
         headers = job.message["headers"]
+        if job.tag in self.starts:
+            del self.starts[job.tag]
+            counted, _ = self.committer.started(job.tag)
+            if counted < 0:
+                return
+            if counted >= self.options.max_starts:
+                self.bury(Commit(job.tag), "poison", POISON.format(counted), job.list_key, headers, starts=counted)
+                return
         if headers.get("eta"):
             # The claim found it due by Redis's clock; this machine's may differ.
             headers["due_at"], headers["eta"] = headers["eta"], None
@@ -189,10 +199,9 @@ class Intake:
         opened = self.opened.pop(tag) if tag in self.opened else Commit(tag)
         self.committer.finish(opened)
 
-    def open(self, task_id: str) -> Commit | None:
+    def open(self, tag: str, task_id: str) -> Commit | None:
         """The commit for a task that starts on Celery's own way; none where its message is not held any more."""
-        tag = next((tag for tag, one in list(self.celerys.items()) if one == task_id), None)
-        if tag is None or tag not in self.committer.held:
+        if tag not in self.committer.held:
             return None
         commit = self.opened[tag] = Commit(tag, task_id)
         return commit
@@ -202,7 +211,8 @@ class Intake:
         self.celerys.pop(tag, None)
         self.opened.pop(tag, None)
         if requeue:
-            self.committer.release([tag])
+            # Of another pool it may be the message whose process died: its next start counts.
+            self.committer.release([tag], started=self.foreign is not None)
             return
         held = self.committer.held.get(tag)
         self.bury(Commit(tag), "permanent", "rejected", held.list_key if held else "", {})
@@ -255,7 +265,7 @@ class Intake:
         if not hasattr(backend, "started_meta"):
             return
         key, meta, seconds = backend.started_meta(running.id, self.hostname)
-        self.committer.show(running.tag, key, meta, seconds)
+        self.committer.show(running.tag, running.id, key, meta, seconds)
 
     def _tell_full(self, list_key: str) -> None:
         now = monotonic()

@@ -21,9 +21,8 @@ from celery.worker import state
 from kombu.utils.encoding import safe_repr, safe_str
 
 from common_tasks.errors import PermanentError
-from common_tasks.transport import keys
 from common_tasks.transport.commit import OPEN, Commit
-from common_tasks.transport.intake import Intake
+from common_tasks.transport.intake import POISON, Intake
 from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import body, loads
 from common_tasks.transport.shape import check_links
@@ -109,7 +108,6 @@ class Lane:
         self.work = getattr(task, "work", None)  # a contract's: (args, kwargs, request, commit) -> the result as JSON
         self.body = task.run
         self.hooks = overrides(task, "on_success") or overrides(task, "after_return")
-        self.hard, self.soft = task.time_limit or pool.hard_limit, task.soft_time_limit or pool.soft_limit
         self.ignores = task.ignore_result
         self.backend = task.backend
         self.write_success = getattr(self.backend, "success_meta", None)
@@ -129,14 +127,23 @@ class Lane:
         commit.headers = headers
         try:
             args, kwargs, embed = body(message)
-            linked = embed and any(map(embed.get, LINKED))
+            linked = any(map(embed.get, LINKED))
             if linked:
                 check_links(embed)
         except (ValueError, KeyError, TypeError, RecursionError) as exc:
             self.intake.bury(commit, "undecodable", f"its body: {exc}", job.list_key, headers)
             return True
-        if self.starts and job.tag in self.starts and not self._begin(job, commit, headers):
-            return True
+        if self.pool.alone is not None:
+            self.pool.wait_for(seat)
+        if self.starts and job.tag in self.starts:
+            with self.pool.alone_with(seat):
+                return not self._begin(job, commit, headers) or self._go(job, seat, commit, args, kwargs, embed, linked)
+        return self._go(job, seat, commit, args, kwargs, embed, linked)
+
+    def _go(
+        self, job: Job, seat: Seat, commit: Commit, args: Any, kwargs: Any, embed: dict[str, Any], linked: bool
+    ) -> bool:
+        headers, properties = job.message["headers"], job.message["properties"]
         events = self.eventer is not None and self.eventer.enabled and self.task.send_events
         if events:
             self._tell_received(headers, commit.task_id)
@@ -144,7 +151,9 @@ class Lane:
         self.count[self.name] += 1
         self.total[0] += 1
         hard, soft = headers.get("timelimit") or NO_LIMITS
-        running = seat.running = Running(self.task, job.tag, headers, hard or self.hard, soft or self.soft)
+        task, pool = self.task, self.pool  # remote control may have changed the limits
+        hard, soft = hard or task.time_limit or pool.hard_limit, soft or task.soft_time_limit or pool.soft_limit
+        running = seat.running = Running(task, job.tag, headers, hard, soft)
         OPEN.commit = commit
         ours = True  # whether the message ends with this commit
         try:
@@ -179,17 +188,14 @@ class Lane:
         it does not run."""
         committer = self.intake.committer
         committer.drain(1.0)
-        counted, record = committer.started(job.tag, keys.once(commit.task_id) if self.work is not None else "")
+        counted, _ = committer.started(job.tag)
         self.starts.pop(job.tag, None)
         if counted < 0:  # somebody else's by now
             committer.held.pop(job.tag, None)
             return False
-        if record is not None and record.startswith(b"done:"):
-            self.finish(commit)
-            return False
         # The first start was not counted.
         if counted >= self.intake.options.max_starts:
-            why = f"started {counted} times, and each time its worker died or was ended for it"
+            why = POISON.format(counted)
             self._store_failure(commit, PermanentError(why))
             self.intake.bury(commit, "poison", why, job.list_key, headers, starts=counted)
             return False
@@ -286,7 +292,8 @@ class Lane:
 
     def _failed(self, error: BaseException, request: Request, commit: Commit, events: bool) -> tuple[str, Any, bool]:
         """Celery's state for it, the error, and whether the message ends with this commit."""
-        commit.record_key = ""  # not done
+        commit.record = ""  # not done
+        commit.effects = ()
         if isinstance(error, Reject):
             return REJECTED, error, self._reject(error, commit, events)
         if isinstance(error, WorkerShutdown | WorkerTerminate):

@@ -3,7 +3,7 @@
 --
 -- KEYS  1 unacked  2 leases  3 starts  4 due
 -- ARGV  1 how many messages, then of each: tag, fence, how many arguments follow (0: only the acknowledgement):
---       1 key of the record ("" none)  2 record  3 its life in ms
+--       1 key of the record ("" none)  2 record ("": not done, but where one stands nothing else happens)  3 its life in ms
 --       4 key of the result ("" none)  5 its life in s (0: for ever)  6 result
 --       and, where there is more:
 --       7 stream of dead letters ("" none)  8 about this one
@@ -18,21 +18,75 @@ local ALONE, PLAIN = 0, 6  -- how many arguments follow
 local KIND = {INCRBY = 'string', SET = 'string', HINCRBY = 'hash', HSET = 'hash', HDEL = 'hash', SADD = 'set',
               SREM = 'set', RPUSH = 'list', LPUSH = 'list', ZADD = 'zset', XADD = 'stream'}
 
+-- A whole number as INCRBY takes it, and far from where it would overflow; nil and false count as 0.
 local function whole(text)
-  return not text or (string.match(text, '^-?%d+$') and #text < 17)
+  return not text or (text == '0' or string.match(text, '^-?[1-9]%d*$')) and #text < 17
+end
+
+local kinds, values = {}, {}  -- of keys, as the effects of this message that were looked at so far would leave them
+
+local function kind_of(key)
+  if not kinds[key] then kinds[key] = redis.call('TYPE', key).ok end
+  return kinds[key]
+end
+
+local function not_of(kind, key)
+  local there = kind_of(key)
+  if there ~= 'none' and there ~= kind then return key .. ': a ' .. there .. ' is there' end
+  kinds[key] = kind
+end
+
+-- Whether this number can be counted up; afterwards it is one.
+local function counts(place, there, by)
+  if values[place] ~= nil then there = values[place] end
+  values[place] = '0'
+  return whole(there) and whole(by)
 end
 
 -- What is wrong with an effect, or nil. All are looked at before one is applied: nothing may be half applied.
 local function unfit(words)
   local command, key = words[1], words[2]
-  local there = redis.call('TYPE', key).ok
-  if KIND[command] and there ~= 'none' and there ~= KIND[command] then
-    return command .. ' ' .. key .. ': a ' .. there .. ' is there'
+  local problem = KIND[command] and not_of(KIND[command], key)
+  if problem then return command .. ' ' .. problem end
+  local good = true
+  if command == 'DEL' then
+    kinds[key] = 'none'
+    for place in pairs(values) do
+      if place == key or string.sub(place, 1, #key + 1) == key .. '\n' then values[place] = false end
+    end
+  elseif command == 'SET' then
+    values[key] = words[3]
+  elseif command == 'HSET' then
+    for w = 3, #words, 2 do values[key .. '\n' .. words[w]] = words[w + 1] end
+  elseif command == 'INCRBY' then
+    good = counts(key, values[key] == nil and redis.call('GET', key), words[3])
+  elseif command == 'HINCRBY' then
+    local place = key .. '\n' .. words[3]
+    good = counts(place, values[place] == nil and redis.call('HGET', key, words[3]), words[4])
+  elseif command == 'ZADD' then
+    for w = 3, #words, 2 do
+      local score = tonumber(words[w])
+      good = good and score and score == score
+    end
   end
-  if command == 'INCRBY' and not (whole(redis.call('GET', key)) and whole(words[3])) or
-     command == 'HINCRBY' and not (whole(redis.call('HGET', key, words[3])) and whole(words[4])) then
-    return command .. ' ' .. key .. ': not a whole number of less than 17 digits'
+  if not good then return command .. ' ' .. key .. ': not a number that it can take' end
+end
+
+-- The same of where a message publishes, waits or is left as a dead letter. One key once for many messages.
+local checked = {}
+local function look(kind, key)
+  if key ~= '' and checked[key] ~= kind then
+    local problem = not_of(kind, key)
+    if problem then return problem end
+    checked[key] = kind
   end
+end
+
+local function unfit_keys(p, rest, last)
+  local problem = look('stream', ARGV[p + 7])
+  if ARGV[p + 9] ~= '0' then problem = problem or look('zset', due) end
+  for c = rest, last, 2 do problem = problem or look('list', ARGV[c]) end
+  return problem
 end
 
 -- The effects of the message whose arguments begin after p, and where its last part begins.
@@ -52,6 +106,7 @@ end
 
 -- Write the record. True: the message was done before. "conflict": as another payload.
 local function record(key, value, ms)
+  if value == '' then return string.sub(redis.call('GET', key) or '', 1, 5) == 'done:' end
   local was = redis.call('SET', key, value, 'PX', ms, 'GET')
   if not was or string.sub(was, 1, 5) ~= 'done:' then return false end
   if was == value then return true end
@@ -70,7 +125,7 @@ end
 
 local function bury(tag, stream, about)
   local entry = redis.call('HGET', unacked, tag) or ''
-  redis.call('XADD', stream, '*', 'raw', string.match(entry, '^%[(.*),"","[^"]*"%]$') or entry, 'about', about)
+  redis.call('XADD', stream, '*', 'raw', string.match(entry, '^%[(.*),"",".*"%]$') or entry, 'about', about)
 end
 
 local function put_off(p)
@@ -91,7 +146,8 @@ redis.call('HDEL', starts, '')  -- a write that frees: after it, a full Redis le
 
 local deadlines = redis.call('ZMSCORE', leases, unpack(tags))
 local mine, refused, repeated, left = {}, {}, {}, {}
-for i = 1, #tags do
+
+local function commit(i)
   local p, tag = first[i], tags[i]
   if not deadlines[i] or tonumber(deadlines[i]) ~= tonumber(ARGV[p - 1]) then
     refused[#refused + 1] = tag
@@ -100,9 +156,14 @@ for i = 1, #tags do
     local effects, rest, why
     if follow > PLAIN then
       effects, rest = effects_of(p)
-      if #effects > 0 and string.sub(ARGV[p + 1] ~= '' and redis.call('GET', ARGV[p + 1]) or '', 1, 5) ~= 'done:' then
-        for k = 1, #effects do why = why or unfit(effects[k]) end
+      if #effects > 0 then
+        kinds, values, checked = {}, {}, {}  -- they may change any key
+        if string.sub(ARGV[p + 1] ~= '' and redis.call('GET', ARGV[p + 1]) or '', 1, 5) ~= 'done:' then
+          for k = 1, #effects do why = why or unfit(effects[k]) end
+        end
       end
+      why = why or unfit_keys(p, rest, p + follow)
+      if #effects > 0 then kinds, values, checked = {}, {}, {} end
     end
     local before = not why and follow > ALONE and ARGV[p + 1] ~= '' and record(ARGV[p + 1], ARGV[p + 2], ARGV[p + 3])
     if before == 'conflict' then why = before end
@@ -110,7 +171,6 @@ for i = 1, #tags do
       left[#left + 1] = tag
       left[#left + 1] = why
     else
-      mine[#mine + 1] = tag
       if before then
         repeated[#repeated + 1] = tag
       elseif follow > ALONE then
@@ -122,7 +182,17 @@ for i = 1, #tags do
           for c = rest, p + follow, 2 do redis.call('LPUSH', ARGV[c], ARGV[c + 1]) end
         end
       end
+      mine[#mine + 1] = tag
     end
+  end
+end
+
+-- An error in one of them must not leave those before it applied and not acknowledged.
+for i = 1, #tags do
+  local good, problem = pcall(commit, i)
+  if not good then
+    left[#left + 1] = tags[i]
+    left[#left + 1] = type(problem) == 'table' and problem.err or tostring(problem)
   end
 end
 if #mine > 0 then

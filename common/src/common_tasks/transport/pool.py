@@ -5,7 +5,8 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 FIRST_GUESS_SECONDS = 0.02  # how long a message takes, until there is one to measure
 WEIGHT = 0.3  # of the newest measurement
+ALONE_SECONDS = 5.0  # that a body which may end its process waits for others to end, or they for it
+FAILED_PAUSE_SECONDS = 0.1  # after a lane that failed, lest the same message come again and again
 STOP_SECONDS = 25.0  # the Compose file grants 30
 
 
@@ -120,13 +123,15 @@ class TaskPool(BasePool):
         self.flush: Callable[[], None] = lambda: None  # an intake's, when there is one
         self.decline: Callable[[Job], None] = lambda job: None
         self.release: Callable[..., Any] = lambda tags, started=False: None
-        self.open: Callable[[str], Commit | None] = lambda task_id: None
+        self.open: Callable[[str, str], Commit | None] = lambda tag, task_id: None
         self._local = threading.local()
         self._put = 0  # jobs handed over: by the consumer's thread alone
         self._returned = 0  # and taken back: under the lock
         self._returning = threading.Lock()
         self._bell: int | None = None
         self.hungry = False  # the consumer waits for room
+        self.alone: Seat | None = None  # the seat whose body runs alone
+        self._alone_lock = threading.Lock()
 
     def on_start(self) -> None:
         for number in range(self.limit):
@@ -241,6 +246,7 @@ class TaskPool(BasePool):
                 emit("lane.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
                 OPEN.commit = seat.running = None
                 self.release([job.tag], started=True)
+                sleep(FAILED_PAUSE_SECONDS)
             if self.hungry and len(chunk) == 0:
                 self.ring()
         if count:
@@ -273,12 +279,13 @@ class TaskPool(BasePool):
         if len(given) < 3 or not isinstance(given[1], str):  # not a task: name, id, request, …
             return None
         task = self.app.tasks.get(given[0]) if self.app is not None else None
-        return None if task is None else (task, {"id": given[1]})
+        tag = (given[2].get("properties") or {}).get("delivery_tag") if isinstance(given[2], dict) else None
+        return None if task is None else (task, {"id": given[1], "tag": str(tag)})
 
     def _opened(self, args: tuple[Any, ...]) -> Commit | None:
         """Its results and publishes become part of its acknowledgement, unless it was acknowledged already."""
         found = self._task(args)
-        return self.open(found[1]["id"]) if found and found[0].acks_late else None
+        return self.open(found[1]["tag"], found[1]["id"]) if found and found[0].acks_late else None
 
     def _limited(self, args: tuple[Any, ...], kwargs: dict[str, Any], tag: str) -> Running | None:
         """For the guard, which enforces limits; Celery shows its requests by itself."""
@@ -299,6 +306,31 @@ class TaskPool(BasePool):
         else:
             flags.should_stop = code
         self.ring()
+
+    # One alone
+
+    @contextmanager
+    def alone_with(self, seat: Seat) -> Iterator[None]:
+        """A message that came back may be one that ends its process: nobody else's start is to be counted with it. The
+        others finish what they run, as far as the time allows, and start nothing meanwhile."""
+        if len(self.seats) < 2:
+            yield
+            return
+        with self._alone_lock:
+            self.alone = seat
+            deadline = monotonic() + ALONE_SECONDS
+            while monotonic() < deadline and any(one.running is not None for one in self.seats if one is not seat):
+                sleep(0.002)
+            try:
+                yield
+            finally:
+                self.alone = None
+
+    def wait_for(self, seat: Seat) -> None:
+        """Until nobody runs alone."""
+        deadline = monotonic() + ALONE_SECONDS
+        while self.alone is not None and self.alone is not seat and monotonic() < deadline:
+            sleep(0.002)
 
     # Limits
 
@@ -346,6 +378,8 @@ class TaskPool(BasePool):
         self.on_close()
         deadline = monotonic() + STOP_SECONDS
         while monotonic() < deadline and (not self.inbox.empty() or any(seat.busy for seat in self.seats)):
+            if state.should_terminate not in (None, False):  # told once more: now
+                deadline = monotonic()
             sleep(0.005)
         self._acknowledge()
         if self.guard is not None:
@@ -370,6 +404,10 @@ class TaskPool(BasePool):
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = super()._get_info()  # type: ignore[misc]  # celery-types does not know it
         return {**info, "threads": len(self.seats), "processes": [os.getpid()]}
+
+    def shrink(self, n: int = 1) -> None:
+        """Celery's word for fewer of them; its remote control shows the error."""
+        raise ValueError("threads of a pool cannot be taken away: start a worker with fewer")
 
     def grow(self, n: int = 1) -> None:
         for _ in range(n):

@@ -8,7 +8,7 @@ local back = 0
 for i = 1, #ARGV, 4 do
   local tag, deadline = ARGV[i], redis.call('ZSCORE', KEYS[2], ARGV[i])
   local entry = deadline and tonumber(deadline) == tonumber(ARGV[i + 1]) and redis.call('HGET', KEYS[1], tag)
-  local raw = entry and string.match(entry, '^%[(.*),"","[^"]*"%]$')
+  local raw = entry and string.match(entry, '^%[(.*),"",".*"%]$')
   if raw then
     if ARGV[i + 3] == '1' then redis.call('HSETNX', KEYS[3], tag, 0) end
     redis.call('RPUSH', ARGV[i + 2], raw)

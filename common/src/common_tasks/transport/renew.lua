@@ -5,6 +5,7 @@
 -- Returns {the new fence, {tags of leases that are somebody else's by now}}
 local time = redis.call('TIME')
 local fence = string.format('%.0f', time[1] * 1000000 + time[2] + ARGV[1])
+redis.call('ZREM', KEYS[1], '')  -- a write that frees: after it, a full Redis lets a script finish what it has begun
 local lost = {}
 for i = 2, #ARGV, 2 do
   local deadline = redis.call('ZSCORE', KEYS[1], ARGV[i])

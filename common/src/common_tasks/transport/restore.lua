@@ -9,7 +9,7 @@ local time = redis.call('TIME')
 local over = string.format('%.0f', time[1] * 1000000 + time[2] - ARGV[2])
 
 local function list_of(queue, raw)
-  local priority, step = tonumber(string.match(raw, '"priority": ?(%d+)') or 0), 0
+  local priority, step = tonumber(string.match(raw, '.*"priority": ?(%d+)') or 0), 0
   for i = 4, #ARGV do
     if priority >= tonumber(ARGV[i]) then step = tonumber(ARGV[i]) end
   end
@@ -20,8 +20,10 @@ redis.call('HDEL', KEYS[3], '')  -- a write that frees: after it, a full Redis l
 local back = 0
 for _, tag in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', over, 'LIMIT', 0, ARGV[1])) do
   local entry = redis.call('HGET', KEYS[1], tag)
-  local raw, queue = string.match(entry or '', '^%[(.*),"","([^"]*)"%]$')
-  if raw then
+  local raw, queue = string.match(entry or '', '^%[(.*),"","(.*)"%]$')
+  if queue == '' then  -- of a commit without a claim: the message itself is somebody else's
+    redis.call('HDEL', KEYS[1], tag)
+  elseif raw then
     redis.call('HSETNX', KEYS[3], tag, 0)
     redis.call('RPUSH', list_of(queue, raw), raw)
     redis.call('HDEL', KEYS[1], tag)

@@ -4,7 +4,8 @@ from typing import Any
 
 from celery.worker.strategy import default
 
-from common_tasks.transport.channel import ChannelMixin
+from common_tasks.transport.channel import ChannelMixin, address
+from common_tasks.transport.commit import HOME
 from common_tasks.transport.intake import Intake
 from common_tasks.transport.lane import lane
 from common_tasks.transport.options import Options
@@ -19,6 +20,7 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
         if intake is None:
             options = Options.of(consumer.connection.transport_options)
             intake = app.intake = Intake(app, channel, consumer.pool, consumer.hostname, options)
+        HOME.broker_url, HOME.address = app.conf.broker_url, address(channel)
         intake.attach(channel, consumer.hub)
         if isinstance(consumer.pool, TaskPool):
             intake.lanes[task.name] = lane(task, app, consumer, intake)
