@@ -23,7 +23,7 @@ from common_tasks.errors import Conflict, QueueFull, ValidationError
 from common_tasks.schemas import OrderPayload, TaskPayload, TaskResult
 from common_tasks.settings import CelerySettings, TransportKind
 from common_tasks.tasks import health_check, process_order
-from common_tasks.transport.commit import OPEN, Commit
+from common_tasks.transport.commit import HOME, OPEN, Commit
 from common_tasks.transport.opening import publisher_of
 from common_tasks.transport.outgoing import Published
 
@@ -410,6 +410,24 @@ def test_inside_a_task_the_parent_is_named_and_remembers_its_child(app: Celery, 
     assert 2 == len(seen)
 
 
+@pytest.fixture
+def at_home(orders: Contract[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process's worker is at the broker that the contract publishes to."""
+    monkeypatch.setattr(HOME, "broker_url", orders.app.conf.broker_url)
+
+
+def test_inside_a_commit_for_another_broker_a_message_goes_out_at_once(
+    orders: Contract[Any, Any], client: redis.Redis
+) -> None:
+    OPEN.commit = commit = Commit("tag", "parent")
+    try:
+        orders.apply_async(order())
+    finally:
+        OPEN.commit = None
+    assert (1, ()) == (client.llen("orders"), commit.children)
+
+
+@pytest.mark.usefixtures("at_home")
 def test_inside_an_open_commit_a_message_becomes_part_of_it(orders: Contract[Any, Any], client: redis.Redis) -> None:
     OPEN.commit = commit = Commit("tag", "parent")
     try:
