@@ -234,3 +234,21 @@ def test_every_line_of_the_worker_is_json_and_an_event_is_told_once(
     assert {"misbehaving"} == {line["service"] for line in lines}
     ours = [line["event"] for line in lines if line.get("task_id") == pending.id or pending.id in line["event"]]
     assert ["task.started", "task.succeeded"] == ours
+
+
+def test_a_duplicate_leaves_the_first_result_as_it_is(
+    misbehaving: ModuleType, app: Celery, broker: Any, misbehaving_worker: Any
+) -> None:
+    """The first copy succeeds; the second would fail (its attempts are counted in the worker), and says nothing."""
+    task_id = str(uuid.uuid4())
+    plan = {"source_service": "test", "task_id": task_id, "how": "permanent", "failures": 0}
+    app.send_task("test.misbehave", args=[plan], task_id=task_id, queue="test")
+    pending = misbehaving.misbehave.bind(app).pending(task_id)
+    assert 1 == pending.get(timeout=10).attempts
+    letters = broker.xlen("celery-dead-test")
+    app.send_task("test.misbehave", args=[{**plan, "failures": 9}], task_id=task_id, queue="test")
+    deadline = time.monotonic() + 10
+    while not events(misbehaving_worker, task_id, "task.failed") or broker.hlen("unacked"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert ("SUCCESS", letters) == (pending.state, broker.xlen("celery-dead-test"))
