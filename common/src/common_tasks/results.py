@@ -135,14 +135,14 @@ class Results(RedisBackend):
         return int(self.expires or 0)
 
     def wait_for_pending(self, *args: Any, **kwargs: Any) -> Any:
-        self._sent_ahead()
+        self.send_ahead()
         return super().wait_for_pending(*args, **kwargs)
 
     def iter_native(self, *args: Any, **kwargs: Any) -> Any:
-        self._sent_ahead()
+        self.send_ahead()
         return super().iter_native(*args, **kwargs)
 
-    def _sent_ahead(self) -> None:
+    def send_ahead(self) -> None:
         """A body that waits for a task which it has sent would wait for ever: it would be sent with the outcome."""
         if OPEN.commit is not None and (OPEN.commit.children or OPEN.commit.due):
             publish_ahead(self.app, OPEN.commit)
