@@ -66,6 +66,12 @@ def test_no_port_is_the_users(tmp_path: Path) -> None:
     assert all(20_000 <= port.published < 21_000 for port in ports)
 
 
+def test_what_nobody_has_to_reach_is_not_published() -> None:
+    document = compose_file.make(ORIGINAL, Setup(), dataclasses.replace(place(), ports={}))
+
+    assert not [name for name, service in document["services"].items() if "ports" in service]
+
+
 def test_what_is_not_changed_is_the_originals(tmp_path: Path) -> None:
     before, after = stack_of(ROOT / "docker-compose.yml"), made(tmp_path)
 
