@@ -60,3 +60,16 @@ def test_two_bells_at_once_are_two_looks_at_most(line, own):
     assert claims.read(*line) is None
     while claims.state != "waiting":
         claimed(claims, line)
+
+
+def test_a_bell_that_stands_before_the_answers_is_not_taken_for_one_of_them(line, own):
+    claims = waiting(line)
+    claims.wake()
+    assert claimed(claims, line) is None  # nothing there; the bell is asked for next
+    own.lpush("default", "one")  # rings, as it was asked to before
+    time.sleep(0.1)
+    assert claimed(claims, line) is None
+    assert claims.state == "idle"  # there is something
+    while claims.state != "waiting":
+        assert claimed(claims, line) is None
+    assert own.xlen("celery-dead-default") == 1

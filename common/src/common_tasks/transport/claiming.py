@@ -153,8 +153,8 @@ class Claims:
         rung = False
         while len(answers) < (4 if self._rings else 2):
             answer = connection.read_response(push_request=True)
-            if isinstance(answer, list) and answer[:1] == [b"invalidate"]:
-                rung = True  # something came between two of the answers
+            if answer is None or (isinstance(answer, list) and answer[:1] == [b"invalidate"]):
+                rung = True  # something came between two of the answers; redis-py makes nothing of a bell: None
             else:
                 answers.append(answer)
         there, soonest = (answers[1], answers[3]) if self._rings else answers
