@@ -44,7 +44,9 @@ def test_a_result_has_the_life_that_celery_gives_it(client, database):
 
 
 @pytest.mark.parametrize("how", ["by the caller", "by the task"])
-def test_an_ignored_result_is_not_stored(how, client, worker, database, key):
+def test_an_ignored_result_is_not_stored(how, client, worker, database, key, peer):
+    if (how, peer) == ("by the task", "celery-5.3"):
+        pytest.skip("Celery 5.3 sends `ignore_result: false` along, and what a message says counts")
     if how == "by the task":
         task = client.send("interop.quiet", [key])
         eventually(lambda: worker.notes("quiet", key=key))
@@ -250,7 +252,7 @@ def test_the_hooks_of_a_tasks_class_are_called(fails, client, worker):
     client.wait(task, "FAILURE" if fails else "SUCCESS")
     end = "on_failure" if fails else "on_success"
     eventually(lambda: worker.notes("after_return", id=task))
-    hooks = [note["note"] for note in worker.notes(id=task)]
+    hooks = [note["note"] for note in worker.notes(id=task) if note["note"] != "signal"]
     assert hooks == ["before_start", end, "after_return"]
 
 
