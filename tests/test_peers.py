@@ -149,7 +149,8 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=30)
     assert 130 == running.returncode
-    assert [] == [one for one in started if one.is_running()]
+    # One that ended and that nobody has asked for yet is none: a container's first process may not ask.
+    assert [] == [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.integration

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from tests.interop.contracts import Said, Say, plain, shout
+from tests.interop.contracts import Said, Say, shout
 from tests.interop.peers import eventually, lease, our_worker, restore, stock_worker
 
 from common_tasks.celery_app import make_app
@@ -34,9 +34,6 @@ def test_a_stock_worker_runs_what_our_producer_sends(peer, start, own_url, produ
     assert bound.delay(Say(source_service="test", text="straße")).get(timeout=20) == Said(
         source_service="stock", text="STRASSE"
     )
-    before = time.time()
-    later = plain.bind(producer).apply_async(None, countdown=1)
-    assert before + 1 <= later.get(timeout=10)
     chosen = bound.apply_async(Say(source_service="test", text="a"), queue="other", priority=6, expires=60)
     assert chosen.get(timeout=10).text == "A"
     with pytest.raises(Exception, match="as you wish"):

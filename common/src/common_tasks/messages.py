@@ -113,7 +113,8 @@ class Messages:
         else:
             data = self._dump(payload, mode="json")
             body = body_of(_json(data))
-            data.pop("timestamp", None)  # it does not count, and is spared a copy without it
+            if isinstance(data, dict):  # not that of a RootModel
+                data.pop("timestamp", None)  # it does not count, and is spared a copy without it
             mark = fingerprint(name, (data,), {})
         if self._shown:
             unseen = self._mould.message(body, task_id, further({FINGERPRINT: mark}))
