@@ -92,7 +92,7 @@ def client_at(client_processes: dict[str, ClientProcess], tmp_path_factory: pyte
 
     def made(peer: str, url: str, **conf: Any) -> Client:
         need(peer)
-        if peer not in client_processes:
+        if peer not in client_processes or client_processes[peer].process.poll() is not None:
             client_processes[peer] = ClientProcess(peer, tmp_path_factory.mktemp(peer) / "errors")
         return Client(client_processes[peer], url, **conf)
 

@@ -82,7 +82,8 @@ class ClientProcess:
         self.process.kill()  # else its results would say goodbye to brokers that are gone
         self.process.wait(10)
         for pipe in (self.process.stdin, self.process.stdout):
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
         self.errors.close()
 
 

@@ -94,17 +94,16 @@ class Commands:
 
     def look(self, task_id):
         result = known(self.app, task_id)
-        done = result.date_done
+        state = result.state  # first: what comes after is as new, or newer
+        ready, done, info = result.ready(), result.date_done, result.info
         return {
-            "state": result.state,
-            "ready": result.ready(),
-            "successful": result.successful() if result.ready() else None,
+            "state": state,
+            "ready": ready,
+            "successful": result.successful() if ready else None,
             "failed": result.failed(),
             "traceback": result.traceback,
-            "info": result.info
-            if isinstance(result.info, (dict, list, str, int, float, type(None)))
-            else repr(result.info),
-            "children": [child.id for child in result.children or []] if result.ready() else None,
+            "info": info if isinstance(info, (dict, list, str, int, float, type(None))) else repr(info),
+            "children": [child.id for child in result.children or []] if ready else None,
             "date_done": done.isoformat() if isinstance(done, datetime) else done,
         }
 
@@ -163,16 +162,12 @@ def answer(line):
     order = loads(line)
     try:
         commands = Commands(app_of(order["url"], order["conf"]))
-        return {"value": getattr(commands, order["do"])(*order["args"], **order["kwargs"])}
+        return dumps({"value": getattr(commands, order["do"])(*order["args"], **order["kwargs"])})
     except BaseException as exc:
-        return {
-            "error": type(exc).__name__,
-            "text": str(exc),
-            "arguments": repr(exc.args),
-            "trace": traceback.format_exc(),
-        }
+        told = {"error": type(exc).__name__, "text": str(exc), "arguments": repr(exc.args)}
+        return dumps({**told, "trace": traceback.format_exc()})
 
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        print(dumps(answer(line)), flush=True)
+        print(answer(line), flush=True)
