@@ -11,7 +11,10 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PACKAGES = tuple(sorted(file.parent.name for file in ROOT.glob("*/pyproject.toml")))
 DEPLOYED = tuple(name for name in PACKAGES if (ROOT / name / "Dockerfile").exists())
-PEERS = tuple(f"tools/peers/{name}.lock" for name in ("requirements", "arq", "saq"))
+PEERS = (
+    *(f"tools/peers/{name}.lock" for name in ("requirements", "arq", "saq")),
+    *sorted(str(lock.relative_to(ROOT)) for lock in (ROOT / "tests" / "interop").glob("*.lock")),
+)
 LOCKS = ("dev.lock", "tools/bootstrap.lock", *PEERS, *(f"{folder}/requirements.lock" for folder in DEPLOYED))
 OURS = {"common-tasks"}  # comes from this repository, not from a lock
 
