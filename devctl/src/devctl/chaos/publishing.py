@@ -92,7 +92,9 @@ class StockClient:
     def __init__(self, url: str, run: str, *, touch: bool = False) -> None:
         from celery import Celery
 
-        self._app = Celery(SOURCE, broker=url, set_as_current=False)
+        self._app = Celery(SOURCE, set_as_current=False)
+        # The read and write URLs win over CELERY_BROKER_URL, which may be somebody's own broker.
+        self._app.conf.update(broker_url=url, broker_read_url=url, broker_write_url=url)
         self._run, self._touch = run, touch
 
     def publish(self, task: Task) -> None:
