@@ -43,8 +43,9 @@ def test_a_worker_of_ours_sends_the_events_of_a_stock_worker(peer, client_at, st
     assert {kind: sorted(names) for kind, names in fields.items()} == {
         kind: sorted(names) for kind, names in expected_fields.items()
     }
-    succeeded = next(event for event in events if event["type"] == "task-succeeded")
-    received = next(event for event in events if event["type"] == "task-received")
+    received = next(event for event in events if event["type"] == "task-received" and event["name"] == "interop.add")
+    same = [event for event in events if event.get("uuid") == received["uuid"]]
+    succeeded = next(event for event in same if event["type"] == "task-succeeded")
     failed = next(event for event in events if event["type"] == "task-failed")
     assert succeeded["hostname"] == worker.hostname
     assert succeeded["result"] == "3"
