@@ -21,6 +21,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Refused(Exception):
+    """This Redis does not start with what it was told: its log."""
+
+
 @dataclass
 class Server:
     """A Redis process. `url` is what Celery takes, `connect()` is a client that may do everything."""
@@ -53,6 +57,8 @@ class Server:
     def wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
+            if self.process is not None and self.process.poll() is not None:
+                raise Refused((self.folder / f"redis-{self.port}.log").read_text(errors="replace")[-2000:])
             assert time.monotonic() < deadline, f"no answer from {self.binary} {self.arguments}"
             time.sleep(0.02)
 
