@@ -117,7 +117,7 @@ def made(*, size: str = "quick", stock: bool = False, deaf: bool = False) -> Lab
 
 
 def test_workers_are_killed_in_turn_each_when_it_works_again(lab: Lab) -> None:
-    processes.kill_workers(4, 50)(lab.field)
+    processes.kill_workers(4)(lab.field)
 
     assert [("worker-1", SIGKILL), ("worker-2", SIGKILL)] * 2 == lab.hands.sent
     assert 4 == lab.field.fired == len(lab.field.strikes)
@@ -125,7 +125,7 @@ def test_workers_are_killed_in_turn_each_when_it_works_again(lab: Lab) -> None:
 
 def test_a_kill_that_nobody_dies_of_is_not_counted() -> None:
     lab = made(deaf=True)
-    processes.kill_workers(2, 50)(lab.field)
+    processes.kill_workers(2)(lab.field)
 
     assert 0 == lab.field.fired
     assert 2 == len(lab.hands.sent)
@@ -135,7 +135,7 @@ def test_a_worker_that_does_not_come_back_is_a_problem_with_a_name(lab: Lab) -> 
     lab.runtime.behaviours["worker"] = dataclasses.replace(lab.runtime._behaviour("worker"), healthy_after=None)
 
     with pytest.raises(DevctlError, match="worker works again: not within 45 s"):
-        processes.kill_workers(2, 50)(lab.field)
+        processes.kill_workers(2)(lab.field)
 
 
 def test_three_of_four_workers_are_stopped_and_two_are_left_for_the_next(lab: Lab) -> None:

@@ -13,11 +13,11 @@ from devctl.chaos.scenario import GRACE_SECONDS, LEASE_SECONDS
 _BETWEEN_SECONDS = (0.1, 0.5)
 
 
-def kill_workers(quick: int, full: int) -> Callable[[Field], None]:
-    """SIGKILL one worker after the other, each as soon as it works again."""
+def kill_workers(times: int, pause: float = 0.0) -> Callable[[Field], None]:
+    """SIGKILL one worker after the other, each as soon as it works again, with a pause after each."""
 
     def fault(field: Field) -> None:
-        chance, times = random.Random(1), field.pick(quick, full)  # noqa: S311  # the same run again
+        chance = random.Random(1)  # noqa: S311  # the same run again
         (service,) = field.stage.worker_services()
         for number in range(times):
             field.doing(f"SIGKILL {number + 1} of {times}")
@@ -25,6 +25,7 @@ def kill_workers(quick: int, full: int) -> Callable[[Field], None]:
             field.sleep(chance.uniform(*_BETWEEN_SECONDS))
             with field.strike(fired=0):
                 field.fired += field.kill(victim)
+            field.sleep(pause)
 
     return fault
 
