@@ -154,7 +154,8 @@ class Worker:
         self.hostname = next(iter(self.notes("ready")))["hostname"]
 
     def notes(self, kind: str | None = None, **fields: Any) -> list[dict[str, Any]]:
-        lines = self.notes_file.read_text().splitlines() if self.notes_file.exists() else []
+        # What stands behind the last end of a line is being written.
+        lines = self.notes_file.read_text().split("\n")[:-1] if self.notes_file.exists() else []
         notes = [json.loads(line) for line in lines]
         return [
             note
