@@ -78,13 +78,16 @@ def limits(on_our_transport):
     return {**lease(2), "CELERY_MAX_STARTS": "2"} if on_our_transport else {}
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+INTERRUPT = pytest.param(signal.SIGINT, marks=pytest.mark.heavy)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, INTERRUPT], ids=["SIGTERM", "Ctrl-C"])
 def test_a_worker_that_is_asked_to_stop_finishes_what_runs_and_gives_back_the_rest(
     how, client_at, peer, start, own_url, own, threads
 ):
     client = client_at(peer, own_url)
     worker = start(our_worker, own_url, threads=threads)
-    tasks = client.send_many("interop.sleep", [[0.4, f"stop {number}"] for number in range(8)])
+    tasks = client.send_many("interop.sleep", [[0.3, f"stop {number}"] for number in range(8)])
     eventually(lambda: len(worker.notes("sleep")) >= threads)
     worker.signal(how)
     assert worker.process.wait(20) == (0 if how == signal.SIGTERM else 1), worker.output()  # as Celery has it

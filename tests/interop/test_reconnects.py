@@ -96,7 +96,7 @@ def test_nothing_is_lost_when_the_broker(what, server, load, start, threads, on_
         assert database.llen("default") == 0
 
 
-@pytest.mark.parametrize("what", ["restart", "every connection is killed"])
+@pytest.mark.parametrize("what", ["restart", pytest.param("every connection is killed", marks=pytest.mark.heavy)])
 def test_a_worker_that_slept_through_it_is_awake_afterwards(what, server, start, client_at, threads):
     worker = start(our_worker, server.url, threads=threads)
     before = client_at("celery-newest", server.url)

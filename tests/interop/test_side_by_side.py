@@ -99,7 +99,7 @@ def test_a_chain_goes_back_and_forth_between_them(peer, start, own_url, client_a
 def test_what_a_killed_stock_worker_held_comes_back_while_ours_lives(peer, start, own_url, own, client_at):
     client = client_at(peer, own_url)
     stock = start(stock_worker, peer, own_url, conf=LATE)
-    tasks = client.send_many("interop.sleep", [[2, number] for number in range(2)])
+    tasks = client.send_many("interop.sleep", [[1, number] for number in range(2)])
     eventually(lambda: stock.notes("sleep"))
     ours = start(our_worker, own_url, conf=QUICK)
     stock.kill()
@@ -115,7 +115,7 @@ def test_what_a_living_stock_worker_holds_is_left_to_it(peer, start, own_url, cl
     client = client_at(peer, own_url)
     patient = {"task_acks_late": True, "broker_transport_options": {"visibility_timeout": 3600}}
     stock = start(stock_worker, peer, own_url, conf=patient)
-    task = client.send("interop.sleep", [4, "long"])
+    task = client.send("interop.sleep", [2.5, "long"])
     eventually(lambda: stock.notes("sleep"))
     ours = start(our_worker, own_url, environ=lease(1))
     assert client.get(task) == "long"
@@ -129,7 +129,7 @@ def test_what_a_killed_worker_of_ours_held_is_given_back_when_only_stock_workers
         pytest.skip("kombu 5.3 looks for what was left behind every 100 s")
     client = client_at(peer, own_url)
     ours = start(our_worker, own_url, environ=lease(1), conf=QUICK)
-    tasks = client.send_many("interop.sleep", [[2, number] for number in range(3)])
+    tasks = client.send_many("interop.sleep", [[1, number] for number in range(3)])
     eventually(lambda: ours.notes("sleep"))
     ours.kill()
     claims = own.hlen("unacked")
