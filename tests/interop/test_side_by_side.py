@@ -101,9 +101,9 @@ def test_what_a_killed_stock_worker_held_comes_back_while_ours_lives(peer, start
     stock = start(stock_worker, peer, own_url, conf=LATE)
     tasks = client.send_many("interop.sleep", [[1, number] for number in range(2)])
     eventually(lambda: stock.notes("sleep"))
-    ours = start(our_worker, own_url, conf=QUICK)
     stock.kill()
     killed = time.monotonic()
+    ours = start(our_worker, own_url, conf=QUICK)
     assert [client.get(task, timeout=SHORT_SECONDS + 20) for task in tasks] == [0, 1]
     assert time.monotonic() - killed < SHORT_SECONDS + 20
     assert sorted(note["key"] for note in ours.notes("slept")) == [0, 1]
