@@ -8,12 +8,24 @@ from dataclasses import replace
 
 from devctl.chaos.faults import brokers, messages, network, processes
 from devctl.chaos.field import Field
-from devctl.chaos.scenario import LEASE_SECONDS, MOST_STARTS, Expect, Load, Needs, Part, Scenario, Setup, Size
+from devctl.chaos.scenario import (
+    LEASE_SECONDS,
+    MOST_STARTS,
+    Conditions,
+    Expect,
+    Load,
+    Needs,
+    Part,
+    Scenario,
+    Setup,
+    Size,
+)
 from devctl.errors import UsageError
 
 ALL = "all"
 BACK_SECONDS = LEASE_SECONDS + 10.0
 _ANSWERED = frozenset({"202", "503"})
+_SIZES: tuple[Size, ...] = ("quick", "full")
 _BASE, _PROXY = Setup(), Setup(proxy=True)
 _LIMITED = Setup(memory=True, max_run_seconds=2)
 
@@ -32,7 +44,7 @@ def scenarios() -> tuple[Scenario, ...]:
         Scenario(
             1,
             "worker-kill",
-            {"quick": "SIGKILL worker ×6", "full": "SIGKILL worker ×53"},
+            {"quick": "SIGKILL worker", "full": "SIGKILL worker, 100,000"},
             _worker_kill,
             in_quick=True,
         ),
@@ -47,15 +59,15 @@ def scenarios() -> tuple[Scenario, ...]:
         Scenario(
             3,
             "stop-hard",
-            dict.fromkeys(("quick", "full"), "Ctrl-C twice, SIGQUIT"),
-            lambda size, stock: tuple(
+            dict.fromkeys(_SIZES, "Ctrl-C twice, SIGQUIT"),
+            lambda conditions: tuple(
                 Part(
                     processes.stop_hard,
                     Load(tasks=12, orders=2, milliseconds=300),
                     Expect(fired=2, back_seconds=BACK_SECONDS),
                     Setup(pool=pool),
                 )
-                for pool in (("threads",) if stock else ("threads", "prefork", "solo"))
+                for pool in (("threads",) if conditions.stock else ("threads", "prefork", "solo"))
             ),
         ),
         _row(
@@ -115,16 +127,7 @@ def scenarios() -> tuple[Scenario, ...]:
             expect=Expect(fired=1, back_seconds=25.0),
             setup=_PROXY,
         ),
-        _row(
-            11,
-            "api-kill",
-            ("SIGKILL API ×3", "SIGKILL API ×8"),
-            processes.kill_api,
-            load=Load(tasks=20, orders=40),
-            expect=Expect(fired=3, back_seconds=BACK_SECONDS),
-            needs=("api",),
-            in_quick=True,
-        ),
+        Scenario(11, "api-kill", dict.fromkeys(_SIZES, "SIGKILL API"), _api_kill, frozenset({"api"}), in_quick=True),
         Scenario(
             12,
             "poison",
@@ -166,24 +169,8 @@ def scenarios() -> tuple[Scenario, ...]:
             setup=Setup(small_disk=True),
             needs=("disk",),
         ),
-        _row(
-            17,
-            "out-of-memory",
-            _both("task out of memory"),
-            messages.misbehaving(8.0, 10.0),
-            load=Load(bad="memory", bad_every=200, bad_most=2),
-            expect=Expect(starts=MOST_STARTS),
-            setup=_LIMITED,
-        ),
-        _row(
-            18,
-            "hang",
-            _both("task hangs"),
-            messages.misbehaving(8.0, 10.0),
-            load=Load(bad="hang", bad_every=200, bad_most=2),
-            expect=Expect(starts=MOST_STARTS),
-            setup=_LIMITED,
-        ),
+        Scenario(17, "out-of-memory", dict.fromkeys(_SIZES, "task out of memory"), _limited("memory")),
+        Scenario(18, "hang", dict.fromkeys(_SIZES, "task hangs"), _limited("hang")),
         _row(
             19,
             "clocks",
@@ -233,24 +220,44 @@ def choose(names: Sequence[str]) -> tuple[Scenario, ...]:
     return tuple(one for one in every if one.number in wanted)
 
 
-def _worker_kill(size: Size, _stock: bool) -> tuple[Part, ...]:
+def _worker_kill(conditions: Conditions) -> tuple[Part, ...]:
     """In the long loop what one dying worker held is held by the next one when it dies: there the backlog must be done,
     and how soon a dead worker's messages are back is seen from a few kills with time between them."""
-    if size == "quick":
-        return (Part(processes.kill_workers(6), Load(), Expect(fired=6, back_seconds=BACK_SECONDS)),)
-    loop = Part(processes.kill_workers(50), Load(backlog=100_000, notify=10, milliseconds=0.0), Expect(fired=50))
+    few = 3 if conditions.containers else 6
+    if conditions.size == "quick":
+        return (Part(processes.kill_workers(few), Load(), Expect(fired=few, back_seconds=BACK_SECONDS)),)
+    times = 12 if conditions.containers else 50
+    backlog = Load(backlog=100_000, notify=10, milliseconds=0.0)
     alone = Part(processes.kill_workers(3, LEASE_SECONDS + 1.0), Load(), Expect(fired=3, back_seconds=BACK_SECONDS))
-    return loop, alone
+    return Part(processes.kill_workers(times), backlog, Expect(fired=times)), alone
 
 
-def _poison(size: Size, stock: bool) -> tuple[Part, ...]:
+def _api_kill(conditions: Conditions) -> tuple[Part, ...]:
+    times = 3 if conditions.size == "quick" or conditions.containers else 8
+    expect = Expect(fired=times, back_seconds=BACK_SECONDS)
+    return (Part(processes.kill_api(times), Load(tasks=20, orders=40), expect),)
+
+
+def _poison(conditions: Conditions) -> tuple[Part, ...]:
     """In a pool of threads it takes the worker along, in prefork a child of it."""
     expect, one = Expect(starts=MOST_STARTS), Load(bad="poison", bad_every=400, bad_most=1)
     few = Part(messages.misbehaving(8.0, 8.0), one, expect)
-    if size == "quick":
+    if conditions.size == "quick":
         return (few,)
-    many = Part(messages.misbehaving(30.0, 30.0), Load(tasks=150, bad="poison", bad_every=1_000), expect)
-    return (many,) if stock else (many, replace(few, setup=Setup(pool="prefork")))
+    load = Load(tasks=150, bad="poison", bad_every=1_000, bad_most=1 if conditions.containers else 0)
+    many = Part(messages.misbehaving(30.0, 30.0), load, expect)
+    return (many,) if conditions.stock else (many, replace(few, setup=Setup(pool="prefork")))
+
+
+def _limited(kind: str) -> Callable[[Conditions], tuple[Part, ...]]:
+    """Two tasks that a limit has to end."""
+
+    def parts(conditions: Conditions) -> tuple[Part, ...]:
+        load = Load(bad=kind, bad_every=200, bad_most=1 if conditions.containers else 2)
+        expect = Expect(fired=load.bad_most, starts=MOST_STARTS)
+        return (Part(messages.misbehaving(8.0, 10.0), load, expect, _LIMITED),)
+
+    return parts
 
 
 def _both(title: str) -> tuple[str, str]:

@@ -28,7 +28,7 @@ from devctl.stack.port import Replica, Runtime
 T = TypeVar("T")
 READY_SECONDS = 45.0
 """How long a killed service may take until it works again, on a machine that is busy with just that."""
-STOCK_START_SECONDS = 4.0
+STOCK_START_SECONDS, FORGIVEN_SECONDS = 4.0, 10.5
 _LOOK_SECONDS = 0.05
 
 
@@ -119,8 +119,14 @@ class Field:
         return self.replicas(*self.stage.worker_services())
 
     def working(self, service: str) -> list[Replica]:
-        """Those that run and, where they can say so, are healthy; stock workers cannot, and get their time."""
+        """Those that run and, where they can say so, are healthy; stock workers cannot, and get their time.
+
+        A container gets the ten seconds after which its engine forgets that it ever ended: else the next start of it
+        comes later and later, up to a minute.
+        """
         running = [one for one in self.replicas(service) if one.state == "running"]
+        if self.runtime.name == "compose":
+            running = [one for one in running if self.clock.now() - (one.started_at or 0.0) > FORGIVEN_SECONDS]
         if self.stock and service in self.stage.worker_services():
             return [one for one in running if self.clock.now() - (one.started_at or 0.0) > STOCK_START_SECONDS]
         return [one for one in running if one.health in ("healthy", "none")]

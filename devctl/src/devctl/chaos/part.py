@@ -177,9 +177,10 @@ class Play:
     ) -> Observation:
         (drained, patience), client, results = drain, self.stage.broker(), self.stage.results()
         sent = (*traffic.sent(), *field.sent)
-        effects = remains.effects(client, field.run)
-        letters = {letter.task_id: letter.reason for letter in remains.letters(client) if letter.task_id}
+        # What waits first: where work still goes on it may be done or dead by the next look, never the other way round.
         waiting = field.waiting | remains.ids(client) if drained is None else frozenset()
+        letters = {letter.task_id: letter.reason for letter in remains.letters(client) if letter.task_id}
+        effects = remains.effects(client, field.run)
         orders = {id_ for one in sent for id_ in one.ids if one.answers and not _published(one)}
         done_orders = remains.finished(client, orders, results)
         done = frozenset(effects) | done_orders | field.done

@@ -47,8 +47,8 @@ def depth(client: redis.Redis) -> Depth:
 
 
 def ids(client: redis.Redis) -> frozenset[str]:
-    """The task ids of all that is not finished."""
-    found = [raw for key in LISTS for raw in cast("list[bytes]", client.lrange(key, 0, -1))]
+    """The task ids of all that is not finished; of what moves meanwhile, too."""
+    found = _listed(client)
     found += [entry.partition(b"\n")[2] for entry in cast("list[bytes]", client.zrange(DUE, 0, -1))]
     for entry in cast("Mapping[bytes, bytes]", client.hgetall(UNACKED)).values():
         try:
@@ -56,12 +56,17 @@ def ids(client: redis.Redis) -> frozenset[str]:
         except (ValueError, LookupError, TypeError):
             continue
         found.append(message.encode() if isinstance(message, str) else json.dumps(message).encode())
+    found += _listed(client)  # what was claimed at the first look may have been given back since
     return frozenset(id_ for raw in found if (id_ := task_id(raw)))
+
+
+def _listed(client: redis.Redis) -> list[bytes]:
+    return [raw for key in LISTS for raw in cast("list[bytes]", client.lrange(key, 0, -1))]
 
 
 def raws(client: redis.Redis) -> Counter[bytes]:
     """All messages that are not finished, byte for byte; of what stock workers hold only those that are ASCII."""
-    found = Counter(raw for key in LISTS for raw in cast("list[bytes]", client.lrange(key, 0, -1)))
+    found = Counter(_listed(client))
     found.update(entry.partition(b"\n")[2] for entry in cast("list[bytes]", client.zrange(DUE, 0, -1)))
     for entry in cast("Mapping[bytes, bytes]", client.hgetall(UNACKED)).values():
         found[entry.removeprefix(b"[").rpartition(b',"",')[0]] += 1

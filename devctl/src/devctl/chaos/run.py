@@ -15,7 +15,7 @@ from devctl.chaos.catalogue import NOT_TESTED
 from devctl.chaos.hands import Hands
 from devctl.chaos.part import Play
 from devctl.chaos.report import Report
-from devctl.chaos.scenario import Part, Scenario, Size
+from devctl.chaos.scenario import Conditions, Scenario, Setup, Size
 from devctl.chaos.stage import Stage, has
 from devctl.chaos.verdict import Row, failed, judge, not_run
 from devctl.errors import DevctlError
@@ -58,13 +58,14 @@ def run(scenarios: Sequence[Scenario], size: Size, ports: Ports, emit: Callable[
     stage, clock = ports.stage, ports.clock
     begun = clock.now()
     play = Play(stage, ports.hands, clock, emit, size)
+    conditions = Conditions(size, stage.place.stock, containers=stage.place.runtime == "compose")
     rows: dict[int, Row] = {}
-    for number, scenario in enumerate(_ordered(scenarios, size, stock=stage.place.stock), start=1):
+    for number, scenario in enumerate(_ordered(scenarios, conditions), start=1):
         emit(events.Playing(number, len(scenarios), scenario.title[size]))
         row = (
             not_run(scenario, size, why)
             if (why := ports.why_not(scenario, stage))
-            else _play(ports, play, scenario, size)
+            else _play(ports, play, scenario, conditions)
         )
         rows[scenario.number] = row
         emit(events.RowDone(row))
@@ -79,10 +80,10 @@ def run(scenarios: Sequence[Scenario], size: Size, ports: Ports, emit: Callable[
     )
 
 
-def _play(ports: Ports, play: Play, scenario: Scenario, size: Size) -> Row:
-    seen = []
+def _play(ports: Ports, play: Play, scenario: Scenario, conditions: Conditions) -> Row:
+    seen, size = [], conditions.size
     try:
-        for part in scenario.parts(size, play.stage.place.stock):
+        for part in scenario.parts(conditions):
             seen.append((part.expect, play.part(part)))
             if judge(scenario, size, seen[-1:]).verdict == "broken":
                 _keep_logs(play.stage, ports.logs / f"{scenario.name}.log")
@@ -108,14 +109,13 @@ def _keep_logs(stage: Stage, file: Path) -> None:
         out.writelines(f"{line.replica}  {line.text}\n" for line in lines)
 
 
-def _ordered(scenarios: Sequence[Scenario], size: Size, *, stock: bool) -> list[Scenario]:
+def _ordered(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Scenario]:
     """Those that share a setup one after the other: each change of it is a new stack."""
     first: dict[object, int] = {}
     for number, scenario in enumerate(scenarios):
-        first.setdefault(_setup(scenario, size, stock), number)
-    return sorted(scenarios, key=lambda one: (first[_setup(one, size, stock)], one.number))
+        first.setdefault(_setup(scenario, conditions), number)
+    return sorted(scenarios, key=lambda one: (first[_setup(one, conditions)], one.number))
 
 
-def _setup(scenario: Scenario, size: Size, stock: bool) -> object:
-    parts: tuple[Part, ...] = scenario.parts(size, stock)
-    return parts[0].setup
+def _setup(scenario: Scenario, conditions: Conditions) -> Setup:
+    return scenario.parts(conditions)[0].setup

@@ -101,6 +101,17 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """Under which a scenario is played."""
+
+    size: Size
+    stock: bool = False
+    """Stock Celery is put to it."""
+    containers: bool = False
+    """An engine starts again what ended, later each time: few kills there, and with time between them."""
+
+
+@dataclass(frozen=True)
 class Scenario:
     """One row of the fault matrix."""
 
@@ -108,7 +119,6 @@ class Scenario:
     """In docs/reliability.md."""
     name: str
     title: Mapping[Size, str]
-    parts: Callable[[Size, bool], tuple[Part, ...]]
-    """Of a size; the second argument says whether it is stock Celery that is put to it."""
+    parts: Callable[[Conditions], tuple[Part, ...]]
     needs: frozenset[Needs] = frozenset()
     in_quick: bool = False

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from devctl.chaos.catalogue import choose, scenarios
-from devctl.chaos.scenario import Size
+from devctl.chaos.scenario import Conditions, Size
 from devctl.errors import UsageError
 from devctl.ui.chaos import TITLE_WIDTH
 
@@ -25,13 +25,22 @@ def test_a_scenario_is_in_the_documentation_under_its_number_and_name(scenario: 
 
 
 @pytest.mark.parametrize("size", ["quick", "full"])
-def test_a_title_fits_its_column_and_every_part_expects_its_fault(size: Size) -> None:
+@pytest.mark.parametrize("stock", [False, True])
+@pytest.mark.parametrize("containers", [False, True])
+def test_a_title_fits_its_column_and_every_part_expects_its_fault(size: Size, stock: bool, containers: bool) -> None:
     for one in scenarios():
         assert len(one.title[size]) <= TITLE_WIDTH
-        for stock in (False, True):
-            parts = one.parts(size, stock)
-            assert parts
-            assert all(part.expect.fired >= 1 for part in parts)
+        parts = one.parts(Conditions(size, stock, containers))
+        assert parts
+        assert all(part.expect.fired >= 1 for part in parts)
+
+
+def test_in_containers_there_are_fewer_kills() -> None:
+    (kill,) = choose(["worker-kill"])
+    local, containers = (kill.parts(Conditions("full", containers=one))[0] for one in (False, True))
+
+    assert (50, 12) == (local.expect.fired, containers.expect.fired)
+    assert local.load == containers.load
 
 
 def test_none_named_is_the_quick_selection_and_all_is_all() -> None:

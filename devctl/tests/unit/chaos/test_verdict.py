@@ -157,4 +157,4 @@ def test_parts_are_added_and_the_worst_time_counts() -> None:
 def test_a_row_that_is_not_run_says_why() -> None:
     found = not_run(scenario(), "quick", "needs root")
 
-    assert ("not run", "needs root", "SIGKILL worker ×6") == (found.verdict, found.why, found.title)
+    assert ("not run", "needs root", "SIGKILL worker") == (found.verdict, found.why, found.title)

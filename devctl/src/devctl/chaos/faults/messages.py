@@ -138,6 +138,7 @@ class _Pushed:
     def account(self) -> None:
         """Find each bad one again: among the dead letters by its bytes, else by a trace of its id."""
         field = self._field
+        waiting = remains.raws(self._client)  # first: what waits now may be done or dead by the next look
         letters = Counter((letter.raw, letter.reason) for letter in remains.letters(self._client))
         reasons: dict[bytes, list[str]] = {}
         for (message, reason), count in letters.items():
@@ -149,7 +150,6 @@ class _Pushed:
         ids = {key: remains.task_id(message) or remains.payload_id(message) for key, message, _ in left}
         known = remains.stored(self._client, set(ids.values()) - {""})
         effects, runs = remains.effects(self._client, field.run), field.ledger.runs()
-        waiting = remains.raws(self._client)
         vanished: Counter[str] = Counter()
         for key, message, name in left:
             traces = {ids[key], remains.payload_id(message)} - {""}

@@ -88,12 +88,15 @@ def freeze_worker(field: Field) -> None:
         field.check(f"others took over what it held ({moved})", moved > 0)
 
 
-def kill_api(field: Field) -> None:
+def kill_api(times: int) -> Callable[[Field], None]:
     """SIGKILL the API while it answers requests."""
-    api, times = field.stage.place.api, field.pick(3, 8)
-    for number in range(times):
-        field.doing(f"SIGKILL {number + 1} of {times}")
-        victim = field.victim(api, number)
-        field.sleep(0.7)
-        with field.strike(fired=0):
-            field.fired += field.kill(victim, SIGKILL)
+
+    def fault(field: Field) -> None:
+        for number in range(times):
+            field.doing(f"SIGKILL {number + 1} of {times}")
+            victim = field.victim(field.stage.place.api, number)
+            field.sleep(0.7)
+            with field.strike(fired=0):
+                field.fired += field.kill(victim, SIGKILL)
+
+    return fault
