@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Celery
+from celery import Celery, signals
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -288,7 +288,20 @@ def test_after_a_script_flush_it_works_all_the_same(client: redis.Redis) -> None
     assert [] == list(read(client))
 
 
+@pytest.fixture
+def kept_logging() -> Iterator[None]:
+    """A worker in this process leaves the logging of other tests alone."""
+
+    def receiver(**_: Any) -> None:
+        pass
+
+    signals.setup_logging.connect(receiver)
+    yield
+    signals.setup_logging.disconnect(receiver)
+
+
 @pytest.mark.integration
+@pytest.mark.usefixtures("kept_logging")
 @pytest.mark.filterwarnings("ignore:Call to deprecated")  # Celery calls SETEX
 def test_a_stock_worker_runs_what_was_replayed(client: redis.Redis, redis_url: str) -> None:
     from celery.contrib.testing.worker import start_worker
