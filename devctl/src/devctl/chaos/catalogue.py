@@ -63,7 +63,7 @@ def scenarios() -> tuple[Scenario, ...]:
             lambda conditions: tuple(
                 Part(
                     processes.stop_hard,
-                    Load(tasks=12, orders=2, milliseconds=300),
+                    Load(tasks=5, orders=2, milliseconds=300),
                     Expect(fired=2, back_seconds=BACK_SECONDS),
                     Setup(pool=pool),
                 )
