@@ -188,8 +188,9 @@ def test_a_frozen_broker_hangs_nobody_and_nobody_is_told_wrongly_that_nothing_wa
         assert await shop.ready_again() < 2
         told = [one.json() for one, _ in answers]
         unknown = {one["order_id"] for one in told if one["error"] == "outcome_unknown"}
-        assert {"outcome_unknown", "broker_unavailable"} == {one["error"] for one in told}
-        assert handlers.PUBLISHING == len(unknown)  # the others had not been sent
+        assert {"broker_unavailable"} == {one["error"] for one in told} - {"outcome_unknown"}
+        # The others had not been sent; without a connection from before, none was.
+        assert (handlers.PUBLISHING if warm else 0) == len(unknown)
         waiting = {one["headers"]["id"] for one in queued(redis_to_break)}
         assert known <= waiting <= known | unknown
         assert {f"celery-task-meta-{one}".encode() for one in waiting} == set(markers(redis_to_break))

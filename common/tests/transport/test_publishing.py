@@ -1,6 +1,8 @@
 """Publish once: over a line that loses things, to a Redis that is full, paused, away, or forgets its scripts."""
 
 import asyncio
+import contextlib
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +13,8 @@ import redis
 import redis.asyncio
 from common.tests.transport.conftest import impatient
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from common_tasks.errors import Conflict, NotPublished, OutcomeUnknown, PublishError, QueueFull, TransientError
 from common_tasks.transport.message import frame
@@ -109,6 +113,83 @@ def test_who_is_certain_that_nothing_happened_says_that(publish: Publish, redis_
     with pytest.raises(NotPublished, match=r"^task a not published: ") as caught:
         publish(impatient(redis_to_break.port), message("a"))
     assert Published(refused=("a",)) == caught.value.published
+
+
+ELSEWHERE = [
+    ConnectionRefusedError(),
+    redis.exceptions.BusyLoadingError("LOADING"),
+    redis.AuthenticationError("WRONGPASS"),
+    redis.ResponseError("ERR of another command"),
+    ExceptionGroup("several", [ConnectionRefusedError(), redis.ResponseError("ERR")]),
+]
+
+
+@both
+@pytest.mark.parametrize("elsewhere", ELSEWHERE, ids=lambda error: type(error).__name__)
+def test_an_error_that_the_caller_was_handling_makes_nothing_certain(
+    publish: Publish, elsewhere: Exception, raw_client: redis.Redis, line: Any
+) -> None:
+    line.lose_answers(3)
+    try:
+        raise elsewhere
+    except Exception:
+        with pytest.raises(OutcomeUnknown):
+            publish(impatient(line.port), message("a"))
+    assert 1 == len(queued(raw_client))
+
+
+@both
+def test_a_publish_that_failed_for_certain_makes_the_next_one_no_more_certain(
+    publish: Publish, raw_client: redis.Redis, redis_to_break: Any, line: Any
+) -> None:
+    redis_to_break.stop()
+    line.lose_answers(3)
+    try:
+        publish(impatient(redis_to_break.port), message("a"))
+    except NotPublished:
+        with pytest.raises(OutcomeUnknown):
+            publish(impatient(line.port), message("a"))  # another broker
+    assert 1 == len(queued(raw_client))
+
+
+@both
+def test_a_client_that_repeats_on_its_own_does_not_here(publish: Publish, raw_client: redis.Redis, line: Any) -> None:
+    client = redis.Redis(port=line.port, socket_timeout=0.3, retry=Retry(NoBackoff(), 5))
+    line.lose_answers(1)
+    assert publish(client, message("a"))  # its own first attempt is not taken for somebody else's message
+    assert 1 == len(queued(raw_client))
+
+
+@both
+def test_who_is_not_let_in_in_time_is_certain(publish: Publish, redis_to_break: Any) -> None:
+    redis_to_break.pause()  # it accepts, and greets nobody
+    with pytest.raises(NotPublished):
+        publish(impatient(redis_to_break.port, 0.1), message("a"))
+    redis_to_break.resume()
+    with redis.Redis(port=redis_to_break.port) as client:
+        assert 0 == client.llen("orders")
+
+
+@both
+def test_where_nobody_accepts_in_time_it_is_certain(publish: Publish) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as waiting:
+        port = deaf.getsockname()[1]
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        with pytest.raises(NotPublished, match="imeout"):
+            publish(impatient(port, 0.1), message("a"))
+
+
+@both
+def test_a_name_that_nobody_knows_is_certain(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    with pytest.raises(NotPublished, match="not known"):
+        publish(impatient(1), message("a"))
 
 
 def test_a_broker_that_comes_back_in_time_is_not_missed(redis_to_break: Any) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 import redis.asyncio
@@ -15,9 +15,6 @@ from common_tasks.transport.outgoing import Outgoing, Published, chunks
 from common_tasks.transport.scripts import Script
 from common_tasks.transport.settling import FAILURES, Call, Calls, Patience
 
-if TYPE_CHECKING:
-    pass
-
 SCRIPT = Script("publish")
 MEASURED_FOR_SECONDS = 60.0  # Redis's clock: what two clocks drift apart in that time is nothing
 Tell = Callable[[list[Outgoing], Published], None]
@@ -28,8 +25,7 @@ def untold(chunk: list[Outgoing], published: Published) -> None:
 
 
 class Publisher:
-    """Over redis-py; safe in every thread. The client must not repeat on its own: we would take a repeat for another's
-    message."""
+    """Over redis-py; safe in every thread."""
 
     def __init__(self, client: redis.Redis, bound: int, patience: Patience | None = None) -> None:
         self._client = client
@@ -79,50 +75,56 @@ class Publisher:
         return int((time.monotonic() + self._clock[1]) * 1_000_000)
 
     def _landed(self, flight: "_Flight") -> Published:
-        call, answers = flight.call, flight.land()
-        if answers is not None:
-            return call.answered(answers)
-        while True:
-            try:
-                return call.answered(SCRIPT(self._client, call.keys, call.arguments))
-            except FAILURES as exc:
-                pause = call.failed(exc)
-            time.sleep(pause)
+        call = flight.call
+        while (answers := flight.land()) is None:
+            flight = _Flight(self._client, call)
+        return call.answered(answers)
 
 
 class _Flight:
-    """A call that is sent now and answered later: in between, this thread is free. (A second thread would wait for
-    the interpreter's lock as long as the first one computes.)"""
+    """One attempt of a call: it is sent now and answered later. In between, this thread is free. (A second thread would
+    wait for the interpreter's lock as long as the first one computes.)"""
 
     def __init__(self, client: redis.Redis, call: Call) -> None:
         self.call = call
         self._pool: Any = client.connection_pool
         self._connection: Any = None
+        self._sent = False  # or begun to
         self._problem: Exception | None = None
         try:
             self._connection = self._pool.get_connection()
-            self._connection.send_command("EVALSHA", SCRIPT.sha, len(call.keys), *call.keys, *call.arguments)
+            self._send("EVALSHA", SCRIPT.sha)
         except FAILURES as exc:
             self._problem = exc
 
     def land(self) -> Sequence[int] | None:
-        """The answers; None: none came, or Redis does not know the script (any more)."""
+        """The answers; None: the attempt failed, the pause after it is over, and there shall be another one."""
         try:
             if self._problem is None:
-                answers: Sequence[int] = self._connection.read_response()
-                return answers
-        except NoScriptError:
-            return None
+                return self._answers()
         except FAILURES as exc:
             self._problem = exc
         finally:
             self._leave(whole=self._problem is None or isinstance(self._problem, redis.ResponseError))
-        time.sleep(self.call.failed(self._problem))
+        time.sleep(self.call.failed(self._problem, sent=self._sent))
         return None
 
     def crash(self) -> None:
         """Nobody will hear the answers."""
         self._leave(whole=False)
+
+    def _send(self, command: str, script: str) -> None:
+        self._sent = True
+        self._connection.send_command(command, script, len(self.call.keys), *self.call.keys, *self.call.arguments)
+
+    def _answers(self) -> Sequence[int]:
+        answers: Sequence[int]
+        try:
+            answers = self._connection.read_response()
+        except NoScriptError:
+            self._send("EVAL", SCRIPT.text)
+            answers = self._connection.read_response()
+        return answers
 
     def _leave(self, *, whole: bool) -> None:
         if self._connection is not None:
@@ -145,10 +147,44 @@ class AsyncPublisher:
         """As Publisher's."""
         call = self._calls([message])
         while True:
+            flight = _AsyncFlight(self._client, call)
             try:
                 async with asyncio.timeout(self._attempt_seconds):
-                    answers = await SCRIPT.acall(self._client, call.keys, call.arguments)
+                    answers = await flight.answers()
                 return bool(call.answered(answers).accepted)
             except FAILURES as exc:
-                pause = call.failed(exc)
+                pause = call.failed(exc, sent=flight.sent)
             await asyncio.sleep(pause)
+
+
+class _AsyncFlight:
+    """One attempt of a call, over an event loop."""
+
+    def __init__(self, client: redis.asyncio.Redis, call: Call) -> None:
+        self._pool: Any = client.connection_pool
+        self._call = call
+        self.sent = False  # or begun to
+
+    async def answers(self) -> Sequence[int]:
+        connection = await self._pool.get_connection()
+        whole = False
+        try:
+            try:
+                answers = await self._ask(connection, "EVALSHA", SCRIPT.sha)
+            except NoScriptError:
+                answers = await self._ask(connection, "EVAL", SCRIPT.text)
+            whole = True
+            return answers
+        except redis.ResponseError:
+            whole = True
+            raise
+        finally:
+            if not whole:
+                await connection.disconnect(nowait=True)  # what may yet come on it belongs to nobody
+            await self._pool.release(connection)
+
+    async def _ask(self, connection: Any, command: str, script: str) -> Sequence[int]:
+        self.sent = True
+        await connection.send_command(command, script, len(self._call.keys), *self._call.keys, *self._call.arguments)
+        answers: Sequence[int] = await connection.read_response()
+        return answers

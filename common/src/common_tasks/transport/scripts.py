@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import redis
-import redis.asyncio
 from redis.exceptions import NoScriptError
 
 FOLDER = Path(__file__).parent
@@ -25,10 +24,3 @@ class Script:
             return client.evalsha(self.sha, len(keys), *keys, *args)
         except NoScriptError:
             return client.eval(self.text, len(keys), *keys, *args)
-
-    async def acall(self, client: redis.asyncio.Redis, keys: Sequence[Any], args: Sequence[Any]) -> Any:
-        """The same over an event loop."""
-        try:
-            return await client.evalsha(self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return await client.eval(self.text, len(keys), *keys, *args)

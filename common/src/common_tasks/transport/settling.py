@@ -13,8 +13,8 @@ from common_tasks.transport.outgoing import CONFLICT, FULL, PUSHED, Outgoing, Pu
 FAILURES = (refusals.RedisError, OSError)
 # Redis is there and said no: another attempt would hear the same.
 REFUSED = (refusals.ResponseError, refusals.AuthenticationError)
-# The attempt had no effect.
-CERTAIN = (*REFUSED, refusals.BusyLoadingError, ConnectionRefusedError)
+# Its answer, whatever it says, was that the script did not run.
+CERTAIN = (*REFUSED, refusals.BusyLoadingError)
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,11 @@ class Call:
         self._in_doubt = False  # an attempt got no answer
         self.keys, self.arguments = words(chunk, bound)
 
-    def failed(self, error: Exception) -> float:
-        """How long to wait before the next attempt; raises when there shall be none."""
+    def failed(self, error: Exception, *, sent: bool) -> float:
+        """How long to wait before the next attempt; raises when there shall be none. `sent`: the script, or a part of
+        it, was on its way. What the error was raised from says nothing: that may be the caller's own trouble."""
         self._attempts += 1
-        self._in_doubt = self._in_doubt or not certain(error)
+        self._in_doubt = self._in_doubt or (sent and not isinstance(error, CERTAIN))
         pause = None if isinstance(error, REFUSED) else self._patience.before(self._attempts)
         if pause is not None:
             return pause
@@ -99,14 +100,6 @@ class Calls:
         queue = chunk[0].queue
         drain = self.drains.get(queue) or self.drains.setdefault(queue, Drain())
         return Call(chunk, self.bound, self.patience, drain)
-
-
-def certain(error: BaseException) -> bool:
-    """The attempt had no effect: Redis said so, or nobody was there to take it."""
-    seen: BaseException | None = error
-    while seen is not None and not isinstance(seen, CERTAIN):
-        seen = seen.__cause__ or seen.__context__
-    return seen is not None
 
 
 def unauthenticated(error: BaseException) -> bool:
