@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery, chain, signals
+from celery.exceptions import NotRegistered
 from celery.worker.request import Request
 from kombu import Connection
 
@@ -357,7 +358,7 @@ def test_so_do_chains_and_eager_apps_and_another_transport(app: Celery, client: 
     assert 1 == client.llen("orders")
     assert not client.keys("celery-once-*")
     app.conf.task_always_eager = True
-    with pytest.warns(UserWarning, match="task_always_eager has no effect on send_task"):
+    with pytest.raises(NotRegistered, match="has no body in the app"):
         contract.delay(order())
     others: list[dict[str, Any]] = [
         {"broker_transport": None},

@@ -178,3 +178,8 @@ def test_each_mistake_has_a_wrong_and_a_right_way_of_few_lines() -> None:
         assert ["Wrong", "Right"] == re.findall(r"^(Wrong|Right):$", mistake, re.MULTILINE)
         blocks = re.findall(r"^```python\n(.*?)^```$", mistake, re.MULTILINE | re.DOTALL)
         assert all(len(block.splitlines()) <= 7 for block in blocks)
+
+
+def test_the_pages_own_test_passes(page: SimpleNamespace, payments: Payments) -> None:
+    page.test_a_refund_gives_a_receipt()
+    assert [500] == list(payments.refunds.values())

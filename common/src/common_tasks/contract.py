@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from uuid import UUID
 
 import pydantic
+from celery.result import EagerResult
 from pydantic import TypeAdapter
 
+from common_tasks import eager
 from common_tasks.announcing import tell
 from common_tasks.errors import ValidationError
 from common_tasks.many import publish_many
@@ -100,7 +102,8 @@ class Contract(Generic[P, R]):
         checked = self.check(payload)
         publisher = publisher_of(self.app) if usual(self.app, options) else None
         if publisher is None:
-            return self.pending(self._signature(checked, options).apply_async().id)
+            sent = self._signature(checked, options).apply_async()
+            return replace(self.pending(sent.id), done=sent if isinstance(sent, EagerResult) else None)
         message = Messages(self, options, publisher.now_us).make(checked)
         if (commit := open_commit(self.app.conf.broker_url)) is not None:
             commit.add_child(message.list, message.raw)
@@ -131,6 +134,7 @@ class Contract(Generic[P, R]):
 
     def partial(self, **options: Any) -> "Signature[Any]":
         """A later link of a chain, the body of a chord: what came before is its payload."""
+        eager.check(self.app, self.name)
         return self.app.signature(self.name, app=self.app, **({"queue": self.queue} | options))
 
     def pending(self, task_id: UUID | str) -> Pending[R]:
@@ -138,6 +142,7 @@ class Contract(Generic[P, R]):
         return Pending(str(task_id), self.app, self.result_adapter)
 
     def _signature(self, checked: P, options: dict[str, Any]) -> "Signature[Any]":
+        eager.check(self.app, self.name)
         chosen = {"queue": self.queue, "ignore_result": self.ignore_result}
         if isinstance(checked, TaskPayload):
             chosen["task_id"] = named(self, checked, options)

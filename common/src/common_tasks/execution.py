@@ -11,13 +11,13 @@ from uuid import UUID
 import pydantic
 from celery.exceptions import Reject, Retry, TaskPredicate
 
-from common_tasks import correlation, ledger
+from common_tasks import correlation, eager, ledger
 from common_tasks.contract import Contract, Implementation, describe
 from common_tasks.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
 from common_tasks.events import emit, told, told_at
 from common_tasks.outcome import Outcome
 from common_tasks.redaction import redact
-from common_tasks.retries import Again, Kind, RetryPolicy, classify
+from common_tasks.retries import Again, Dead, Kind, RetryPolicy, classify
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport import keys
 from common_tasks.transport.burial import about
@@ -101,7 +101,9 @@ class Work:
         """The same on Celery's own way: the result as JSON data. Where no commit is open (another pool, another
         transport), record, effects and messages are one step, result and acknowledgement follow."""
         request = task.request
-        return self._run(list(args), kwargs, request, OPEN.commit, self._to_python)
+        # `apply()` in a body: the commit that is open there is the outer task's.
+        commit = None if request.is_eager else OPEN.commit
+        return self._run(list(args), kwargs, request, commit, self._to_python)
 
     def _to_python(self, result: Any) -> Any:
         return self.contract.result_adapter.dump_python(result, mode="json")
@@ -110,6 +112,8 @@ class Work:
         self, args: list[Any], kwargs: dict[str, Any], request: Any, opened: Commit | None, write: Callable[[Any], Any]
     ) -> Any:
         commit = opened or Commit("", request.id)
+        in_place = bool(request.is_eager and self.app.conf.task_always_eager)
+        ends_a_child = opened is None and not request.is_eager
         if self.contract.record_seconds is not None:
             commit.record_key = keys.once(request.id)  # also if it fails: done once, its first outcome holds
         bench_run = request.get(ledger.HEADER)
@@ -122,18 +126,21 @@ class Work:
             record = self._record(args, kwargs, request)
             result, outcome = perform(self.implementation, raw, request.id)
             written = write(result)
-            self._put_together(outcome, record, request, commit, bench_run)
-            if opened is None:
-                commit_directly(self.app, commit)
+            if in_place:
+                eager.RUNNING.children += outcome.children
+            else:
+                self._put_together(outcome, record, request, commit, bench_run)
+                if opened is None:
+                    commit_directly(self.app, commit)
         except (Exception, SystemExit) as exc:
             # Retry, Ignore and Reject are Celery's words, not failures; WorkerShutdown is a SystemExit of Celery's own.
             # A plain one came from the body, and would take the worker along.
             if isinstance(exc, TaskPredicate) or (isinstance(exc, SystemExit) and type(exc) is not SystemExit):
                 raise
-            if isinstance(exc, SystemExit) and opened is None and isinstance(exc.code, int) and exc.code < 0:
+            if isinstance(exc, SystemExit) and ends_a_child and isinstance(exc.code, int) and exc.code < 0:
                 raise  # the prefork pool ends its child
             ended = self._failed(exc, started, request, commit, opened)
-            if opened is None and commit.dead_key:
+            if opened is None and commit.dead_key and not in_place:
                 commit_directly(self.app, commit, self._message(args, kwargs, request, request.retries))
             raise ended from None
         if bench_run:
@@ -215,7 +222,9 @@ class Work:
             "error": str(ended),
             "run_seconds": round(time.time() - started, 6),
         }
-        decision = self.retries.decide(error, request.retries)
+        decision: Again | Dead = self.retries.decide(error, request.retries)
+        if request.is_eager and request.retries >= self.retries.limit and isinstance(decision, Again):
+            decision = Dead("retries-exhausted")  # behind an open breaker: in place, nobody waits for it to close
         if isinstance(decision, Again):
             emit(
                 "task.retrying",
@@ -290,7 +299,13 @@ def register(implementation: Implementation[Any, Any], app: "Celery", retries: R
         return work.celery(task, *args, **kwargs)
 
     task: Any = app.task(
-        name=contract.name, bind=True, shared=False, typing=False, ignore_result=contract.ignore_result, lazy=False
+        name=contract.name,
+        bind=True,
+        shared=False,
+        typing=False,
+        ignore_result=contract.ignore_result,
+        lazy=False,
+        apply=eager.apply,
     )(run)
     work.task = task
     task.work = work.lane

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 if TYPE_CHECKING:
     from celery import Celery
+    from celery.result import EagerResult
 
 R = TypeVar("R")
 
@@ -23,6 +24,8 @@ class Pending(Generic[R]):
     id: str
     app: "Celery" = field(repr=False)
     adapter: TypeAdapter[R] = field(repr=False)
+    done: "EagerResult[Any] | None" = field(default=None, repr=False)
+    """Of a task that ran in place (`task_always_eager`): no backend knows it."""
 
     @property
     def state(self) -> str:
@@ -34,7 +37,7 @@ class Pending(Generic[R]):
 
     def get(self, timeout: float | None = None) -> R:
         """The result; raises what the task raised, or TimeoutError."""
-        send_ahead = getattr(self.app.backend, "send_ahead", None)
+        send_ahead = None if self.done is not None else getattr(self.app.backend, "send_ahead", None)
         if send_ahead is not None:
             send_ahead()  # in a body: what it waits for may be a task of its own
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -49,6 +52,8 @@ class Pending(Generic[R]):
         raise meta["result"]
 
     def _meta(self) -> dict[str, Any]:
+        if self.done is not None:
+            return {"status": self.done.state, "result": self.done.result}
         backend: Any = self.app.backend
         meta: dict[str, Any] = backend.get_task_meta(self.id, cache=False)
         return meta
