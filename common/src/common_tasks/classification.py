@@ -20,7 +20,7 @@ from typing import Any
 
 import pydantic
 import redis.exceptions
-from kombu.exceptions import OperationalError
+from kombu.exceptions import EncodeError, OperationalError
 
 from common_tasks.errors import PermanentError, TransientError, ValidationError
 
@@ -84,6 +84,7 @@ CLASSIFICATION: dict[type[BaseException] | str, Rule] = {
     pydantic.ValidationError: Kind.PERMANENT,
     PermanentError: Kind.PERMANENT,
     TypeError: Kind.PERMANENT,
+    EncodeError: Kind.PERMANENT,
     # The body wants more than there is, or wants to end the process: so it would again.
     MemoryError: Kind.PERMANENT,
     SystemExit: Kind.PERMANENT,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pydantic
 from celery.result import EagerResult
+from kombu.exceptions import EncodeError
 from pydantic import TypeAdapter
 
 from common_tasks import eager
@@ -21,6 +22,7 @@ from common_tasks.pending import Pending
 from common_tasks.retries import NO_RETRIES, RetryPolicy
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport.commit import current as open_commit
+from common_tasks.transport.message import reduced
 from common_tasks.transport.opening import publisher_of
 from common_tasks.transport.outgoing import Outgoing, Published
 
@@ -84,6 +86,14 @@ class Contract(Generic[P, R]):
         except pydantic.ValidationError as exc:
             raise ValidationError(describe(exc)) from None
 
+    def payload_data(self, payload: P) -> Any:
+        """The payload as JSON data. Raises EncodeError for what has no place in JSON."""
+        return _data(self.payload_adapter, payload)
+
+    def result_data(self, result: R) -> Any:
+        """The same of a result."""
+        return _data(self.result_adapter, result)
+
     @overload
     def delay(self: "Contract[None, R]") -> Pending[R]: ...
     @overload
@@ -146,7 +156,7 @@ class Contract(Generic[P, R]):
         chosen = {"queue": self.queue, "ignore_result": self.ignore_result}
         if isinstance(checked, TaskPayload):
             chosen["task_id"] = named(self, checked, options)
-        args = () if checked is None else (self.payload_adapter.dump_python(checked, mode="json"),)
+        args = () if checked is None else (self.payload_data(checked),)
         return self.app.signature(self.name, args=args, app=self.app, **(chosen | options))
 
 
@@ -179,6 +189,13 @@ class Implementation(Generic[P, R]):
 def implements(contract: Contract[P, R]) -> Callable[[Body[P, R]], Implementation[P, R]]:
     """The body of a contract, in the service that owns it. Records only: `make_worker` registers what it owns."""
     return lambda body: Implementation(contract, body)
+
+
+def _data(kind: TypeAdapter[Any], value: Any) -> Any:
+    try:
+        return kind.dump_python(value, mode="json", fallback=reduced)
+    except Exception as exc:  # as kombu's own `dumps`
+        raise EncodeError(exc) from exc
 
 
 def describe(error: pydantic.ValidationError) -> str:

@@ -25,7 +25,7 @@ from common_tasks.transport.commit import OPEN, Commit
 from common_tasks.transport.direct import commit_directly
 from common_tasks.transport.fingerprint import fingerprint
 from common_tasks.transport.lists import list_of
-from common_tasks.transport.message import frame, frame_of_json
+from common_tasks.transport.message import dumps, frame, frame_of_json
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -57,7 +57,7 @@ def perform(implementation: Implementation[Any, Any], raw: Any, task_id: str) ->
 def execute(implementation: Implementation[Any, Any], raw: Any, task_id: str) -> tuple[Any, Outcome]:
     """The same, with the result as JSON data."""
     result, outcome = perform(implementation, raw, task_id)
-    return implementation.contract.result_adapter.dump_python(result, mode="json"), outcome
+    return implementation.contract.result_data(result), outcome
 
 
 def _named(payload: type[Any], raw: Any, task_id: str) -> Any:
@@ -88,13 +88,12 @@ class Work:
         self.implementation, self.contract, self.app = implementation, implementation.contract, app
         self.retries = retries
         self.book = ledger.Ledger.of(app)
-        self.to_json = self.contract.result_adapter.dump_json
         self.task: Any = None
 
     def lane(self, args: list[Any], kwargs: dict[str, Any], request: Any, commit: Commit) -> bytes:
         """The result as JSON; what else belongs to the outcome is in the commit. Raises what the caller shall see, or
         Celery's Retry."""
-        written: bytes = self._run(args, kwargs, request, commit, self.to_json)
+        written: bytes = self._run(args, kwargs, request, commit, self._to_json)
         return written
 
     def celery(self, task: Any, *args: Any, **kwargs: Any) -> Any:
@@ -103,10 +102,10 @@ class Work:
         request = task.request
         # `apply()` in a body: the commit that is open there is the outer task's.
         commit = None if request.is_eager else OPEN.commit
-        return self._run(list(args), kwargs, request, commit, self._to_python)
+        return self._run(list(args), kwargs, request, commit, self.contract.result_data)
 
-    def _to_python(self, result: Any) -> Any:
-        return self.contract.result_adapter.dump_python(result, mode="json")
+    def _to_json(self, result: Any) -> bytes:
+        return dumps(self.contract.result_data(result))
 
     def _run(
         self, args: list[Any], kwargs: dict[str, Any], request: Any, opened: Commit | None, write: Callable[[Any], Any]
@@ -195,7 +194,7 @@ class Work:
         raw = frame_of_json(
             contract.name,
             queue,
-            contract.payload_adapter.dump_json(payload),
+            dumps(contract.payload_data(payload)),
             task_id=task_id,
             root_id=request.root_id or request.id,
             parent_id=request.id,

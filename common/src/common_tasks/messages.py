@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import msgspec
 from celery import signals
 
 from common_tasks import correlation, ledger
@@ -16,7 +15,7 @@ from common_tasks.announcing import listening, shown
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport.fingerprint import fingerprint
 from common_tasks.transport.lists import list_of
-from common_tasks.transport.message import CELERYS, Mould, body_of, encode, further
+from common_tasks.transport.message import CELERYS, Mould, body_of, dumps, further
 from common_tasks.transport.outgoing import Outgoing
 
 if TYPE_CHECKING:
@@ -74,11 +73,11 @@ class Messages:
     ) -> None:
         app = contract.app
         self._app, self._contract, self._options = app, contract, options
-        self._dump = contract.payload_adapter.dump_python
+        self._data = contract.payload_data
         self._queue = options.get("queue") or contract.queue
         given: Mapping[str, Any] = options.get("headers") or NONE
         self._measured = ledger.HEADER in given
-        self._correlation_id = correlation.current() or given.get(correlation.HEADER)
+        self._correlation_id = str(correlation.current() or given.get(correlation.HEADER) or "")
         self._shown = listening()
         self._due_us, self._life_ms = 0, 1000 * (contract.record_seconds or REPEATED_FOR_SECONDS)
         ignored = options.get("ignore_result")
@@ -111,8 +110,8 @@ class Messages:
         if payload is None:
             body, mark = body_of(None), fingerprint(name, (), {})
         else:
-            data = self._dump(payload, mode="json")
-            body = body_of(_json(data))
+            data = self._data(payload)
+            body = body_of(dumps(data))
             if isinstance(data, dict):  # not that of a RootModel
                 data.pop("timestamp", None)  # it does not count, and is spared a copy without it
             mark = fingerprint(name, (data,), {})
@@ -125,11 +124,6 @@ class Messages:
             raw = self._mould.message(body, task_id, f'{stamps}, "{correlation.PUBLISHED_AT}": {time.time()!r}')
         told = "" if self._measured else correlation_id
         return Outgoing(name, task_id, queue, self._list, mark, self._life_ms, raw, self._due_us, marker, told)
-
-
-def _json(data: Any) -> bytes:
-    text = msgspec.json.encode(data)
-    return encode(data).encode() if b"null" in text else text  # it may stand for a NaN, which is to arrive as one
 
 
 def _due_us(app: "Celery", options: Mapping[str, Any], now_us: Callable[[], int]) -> int:

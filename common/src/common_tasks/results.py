@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from celery import states
 from celery.backends.redis import RedisBackend
 from kombu.exceptions import EncodeError
-from kombu.utils.json import JSONEncoder
 from redis.exceptions import RedisError
 
 from common_tasks.events import emit
 from common_tasks.retries import refused_for_now
 from common_tasks.transport.commit import OPEN, closed
 from common_tasks.transport.direct import publish_ahead
-from common_tasks.transport.reading import dumps
+from common_tasks.transport.message import dumps, encode
 
 if TYPE_CHECKING:
     from common_tasks.transport.commit import Commit
@@ -160,11 +159,11 @@ class Results(RedisBackend):
             return None
         key: Any = self.get_key_for_task("x")
         prefix = key[:-1].decode()
-        seconds, clock, encode = self.expires_seconds, self._clock, JSONEncoder().encode  # what `self.encode` ends in
+        seconds, clock, prepared = self.expires_seconds, self._clock, self.prepare_value
 
         def write(commit: "Commit", headers: dict[str, Any], value: Any, is_json: bool) -> None:
             try:
-                text = value if is_json else encode(value)
+                text = value if is_json else encode(prepared(value))  # what `self.encode` ends in
             except Exception as exc:  # as kombu's own `dumps`
                 raise EncodeError(exc) from exc
             if isinstance(text, bytes):

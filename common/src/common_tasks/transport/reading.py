@@ -7,7 +7,6 @@ import msgspec
 from kombu.utils.json import loads as kombu_loads
 
 _decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder().encode
 
 
 def loads(raw: bytes | str) -> Any:
@@ -41,8 +40,3 @@ def whole_body(message: dict[str, Any]) -> Any:
     if encoding:
         raise ValueError(f"body_encoding is {encoding!r}, not base64")
     return loads(text)
-
-
-def dumps(value: Any) -> bytes:
-    """JSON of plain data, in UTF-8."""
-    return _encode(value)
