@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 import pydantic
 from celery.exceptions import Reject, Retry, TaskPredicate
@@ -15,7 +15,7 @@ from common_tasks import correlation, eager, ledger
 from common_tasks.contract import Contract, Implementation, describe
 from common_tasks.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
 from common_tasks.events import emit, told, told_at
-from common_tasks.outcome import Outcome
+from common_tasks.outcome import Child, Outcome
 from common_tasks.redaction import redact
 from common_tasks.retries import Again, Dead, Kind, RetryPolicy, classify
 from common_tasks.schemas import TaskPayload
@@ -39,14 +39,18 @@ DUE_AT = "due_at"  # the eta of a message that has waited in Redis
 KEPT_HEADERS = (correlation.HEADER, correlation.PUBLISHED_AT, FINGERPRINT, REPLAYS, ledger.HEADER)
 
 
-def perform(implementation: Implementation[Any, Any], raw: Any, task_id: str) -> tuple[Any, Outcome]:
-    """The result, validated, and what the body wants besides. Knows nothing of Celery."""
-    contract = implementation.contract
+def checked(contract: Contract[Any, Any], raw: Any, task_id: str) -> Any:
+    """The payload of a message with this id. Raises WrongPayload."""
     try:
-        payload = contract.payload_adapter.validate_python(_named(contract.payload, raw, task_id))
+        return contract.payload_adapter.validate_python(_named(contract.payload, raw, task_id))
     except pydantic.ValidationError as exc:
         raise WrongPayload(f"{contract.name} was sent a wrong payload: {describe(exc)}") from None
-    outcome = Outcome(payload.task_id if isinstance(payload, TaskPayload) else UUID(task_id))
+
+
+def perform(implementation: Implementation[Any, Any], payload: Any, task_id: str) -> tuple[Any, Outcome]:
+    """The result, validated, and what the body wants besides. Knows nothing of Celery."""
+    contract = implementation.contract
+    outcome = Outcome(payload.task_id if isinstance(payload, TaskPayload) else _uuid(task_id))
     result = implementation(payload, outcome)
     try:
         return contract.result_adapter.validate_python(result), outcome
@@ -55,9 +59,18 @@ def perform(implementation: Implementation[Any, Any], raw: Any, task_id: str) ->
 
 
 def execute(implementation: Implementation[Any, Any], raw: Any, task_id: str) -> tuple[Any, Outcome]:
-    """The same, with the result as JSON data."""
-    result, outcome = perform(implementation, raw, task_id)
-    return implementation.contract.result_data(result), outcome
+    """The same from the payload as JSON data, with the result as JSON data."""
+    contract = implementation.contract
+    result, outcome = perform(implementation, checked(contract, raw, task_id), task_id)
+    return contract.result_data(result), outcome
+
+
+def _uuid(task_id: str) -> UUID:
+    """A stock client may take any text for an id."""
+    try:
+        return UUID(task_id)
+    except ValueError:
+        return uuid5(NAMESPACE_OID, task_id)
 
 
 def _named(payload: type[Any], raw: Any, task_id: str) -> Any:
@@ -113,22 +126,25 @@ class Work:
         commit = opened or Commit("", request.id)
         in_place = bool(request.is_eager and self.app.conf.task_always_eager)
         ends_a_child = opened is None and not request.is_eager
-        if self.contract.record_seconds is not None:
-            commit.record_key = keys.once(request.id)  # also if it fails: done once, its first outcome holds
+        self._record(request.id, commit)
         bench_run = request.get(ledger.HEADER)
         started = time.time()
         if not bench_run and told_at():
             emit("task.started", queue_seconds=_waited_seconds(request, started), retries=request.retries)
         try:
             raw = self._payload(args, kwargs)
+            payload = checked(self.contract, raw, request.id)
             # Before the body: it may change what it was given.
-            record = self._record(args, kwargs, request)
-            result, outcome = perform(self.implementation, raw, request.id)
+            mark = self._fingerprint(raw, payload, args, kwargs, request)
+            if isinstance(payload, TaskPayload):
+                self._record(str(payload.task_id), commit)
+                commit.apart = str(payload.task_id) != request.id
+            result, outcome = perform(self.implementation, payload, request.id)
             written = write(result)
             if in_place:
                 eager.RUNNING.children += outcome.children
             else:
-                self._put_together(outcome, record, request, commit, bench_run)
+                self._put_together(outcome, mark, request, commit, bench_run)
                 if opened is None:
                     commit_directly(self.app, commit)
         except (Exception, SystemExit) as exc:
@@ -157,27 +173,43 @@ class Work:
             )
         return given[0] if given else None
 
-    def _record(self, args: list[Any], kwargs: dict[str, Any], request: Any) -> str:
+    def _record(self, work_id: str, commit: Commit) -> None:
+        """Where the record of this work is. A run that fails looks, too: of what is done, the first outcome holds."""
+        if self.contract.record_seconds is not None:
+            commit.record_key = keys.once(work_id)
+
+    def _fingerprint(self, raw: Any, payload: Any, args: list[Any], kwargs: dict[str, Any], request: Any) -> str:
+        """As its publisher made it. A stock client made none, and may have spelt the id in another way, or left it to
+        the message."""
         if self.contract.record_seconds is None:
             return ""
         known = request.get(FINGERPRINT)
-        return f"done:{known if isinstance(known, str) else fingerprint(self.contract.name, args, kwargs)}"
+        if isinstance(known, str):
+            return known
+        if not (isinstance(payload, TaskPayload) and isinstance(raw, dict)):
+            return fingerprint(self.contract.name, args, kwargs)
+        work_id = str(payload.task_id)
+        ids = {"task_id": work_id} | ({payload.named_by: work_id} if payload.named_by else {})
+        return fingerprint(self.contract.name, [raw | ids], {})
 
-    def _put_together(self, outcome: Outcome, record: str, request: Any, commit: Commit, bench_run: str | None) -> None:
-        if record:
-            commit.record = record
+    def _put_together(self, outcome: Outcome, mark: str, request: Any, commit: Commit, bench_run: str | None) -> None:
+        if mark:
+            commit.record = f"done:{mark}"
             commit.record_ms = int((self.contract.record_seconds or 0) * 1000)
         if outcome.effects:
             commit.effects = [*commit.effects, *outcome.effects]
-        if not outcome.children:
-            return
+        if outcome.children:
+            self._publish_all(outcome.children, request, commit, bench_run)
+        commit.of_the_work = len(commit.children) // 2
+
+    def _publish_all(self, children: list[Child], request: Any, commit: Commit, bench_run: str | None) -> None:
         headers: dict[str, Any] = {
             correlation.HEADER: request.get(correlation.HEADER) or request.root_id or request.id,
             correlation.PUBLISHED_AT: time.time(),
         }
         if bench_run:
             headers[ledger.HEADER] = bench_run
-        for child in outcome.children:
+        for child in children:
             self._publish(child.contract, child.payload, headers, request, commit, bench_run)
 
     def _publish(
@@ -236,6 +268,7 @@ class Work:
                 self._come_back(decision, request, opened)
                 when: Any = decision.delay_seconds
                 raise Retry(exc=ended, when=when) from None
+            commit.discard()
             _retry(self.task, ended, decision)
         expected = isinstance(
             error, TaskError

@@ -184,6 +184,41 @@ OUTCOME = [
         ending.test_a_failure_of_what_was_never_done_leaves_no_record, {"was": b"queued:1"},
     ),
     Mutant(
+        "outcome: who asked again under another id gets a result",
+        "if result ~= '' and not finished(result) then", "if false then",
+        ending.test_who_asked_for_it_again_gets_a_result_and_the_work_is_not_done_again,
+    ),
+    Mutant(
+        "outcome: but none over a result that is there",
+        "and not finished(result) then", "then",
+        ending.test_what_finished_under_its_own_id_stays, {"state": "FAILURE"},
+    ),
+    Mutant(
+        "outcome: what the work publishes is not published again with it",
+        "publish(rest + 1 + 2 * ARGV[rest], last)", "publish(rest + 1, last)",
+        ending.test_who_asked_for_it_again_gets_a_result_and_the_work_is_not_done_again,
+    ),
+    Mutant(
+        "outcome: what hangs on the message is",
+        "publish(rest + 1 + 2 * ARGV[rest], last)", "",
+        ending.test_who_asked_for_it_again_gets_a_result_and_the_work_is_not_done_again,
+    ),
+    Mutant(
+        "outcome: what the work put off is not put off again",
+        "if failed then put_off(p) end", "put_off(p)",
+        ending.test_who_asked_for_it_again_gets_a_result_and_the_work_is_not_done_again,
+    ),
+    Mutant(
+        "outcome: its retry is",
+        "if failed then put_off(p) end", "",
+        ending.test_where_the_repeat_fails_its_retry_waits_and_there_is_no_letter,
+    ),
+    Mutant(
+        "outcome: under the work's own id nothing happens",
+        "if follow > PLAIN and ARGV[rest] ~= '-1' then answer", "if follow > PLAIN then answer",
+        ending.test_a_failure_of_what_was_done_before_changes_nothing, {"letter_too": True},
+    ),
+    Mutant(
         "outcome: another payload is a conflict",
         "return 'conflict'", "return false",
         ending.test_the_record_of_another_payload_is_a_conflict_and_stays,

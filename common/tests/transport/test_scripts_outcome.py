@@ -312,6 +312,113 @@ def test_a_failure_of_what_was_never_done_leaves_no_record(client: redis.Redis, 
     assert (1, 1) == (len(dead(client)), client.zcard(keys.DUE))
 
 
+# The same work, carried by a message with an id of its own
+
+
+def again(tag: str, *, failed: bool = False) -> Commit:
+    """A repeat of "a" by message "b", with a callback behind the child of the work, and a retry if it failed."""
+    commit = done(tag)
+    commit.result_key, commit.result = "celery-task-meta-b", b'{"status": "SUCCESS", "result": 2}'
+    commit.apart, commit.of_the_work = True, 1
+    commit.add_due("mail", b"of the work, later", 0)
+    if failed:
+        commit.discard()
+        commit.bury(keys.dead("orders"), "{}")
+        commit.add_due("orders", b"retry", 0)
+    commit.add_child("hooks", b"callback")
+    return commit
+
+
+def repeated(client: redis.Redis, commit: Commit, fence: int) -> None:
+    assert Answer([], [commit.tag], {}) == outcome(client, (commit, fence))
+    assert (1, 1) == (effects(client), children(client))
+    assert [] == dead(client)
+    assert gone(client)
+
+
+def asked_again(client: redis.Redis) -> tuple[str, int]:
+    """Tag and fence of message "b", claimed when the work of "a" is done."""
+    first, fence = claim_one(client)
+    outcome(client, (done(first), fence))
+    return claim_one(client, message("b"))
+
+
+def test_who_asked_for_it_again_gets_a_result_and_the_work_is_not_done_again(client: redis.Redis) -> None:
+    tag, fence = asked_again(client)
+    repeated(client, again(tag), fence)
+    assert [b'"fine"', b'{"status": "SUCCESS", "result": 2}'] == client.mget("celery-task-meta-a", "celery-task-meta-b")
+    assert [b"callback"] == client.lrange("hooks", 0, -1)
+    assert not client.exists(keys.DUE)
+
+
+def test_without_children_or_effects_it_gets_its_result_too(client: redis.Redis) -> None:
+    tag, fence = asked_again(client)
+    commit = again(tag)
+    commit.children, commit.effects, commit.due, commit.of_the_work = (), (), (), 0
+    repeated(client, commit, fence)
+    assert client.exists("celery-task-meta-b")
+
+
+def test_where_the_repeat_fails_its_retry_waits_and_there_is_no_letter(client: redis.Redis) -> None:
+    tag, fence = asked_again(client)
+    repeated(client, again(tag, failed=True), fence)
+    assert [b"orders\nretry"] == client.zrange(keys.DUE, 0, -1)
+    assert [b"callback"] == client.lrange("hooks", 0, -1)
+    assert client.exists("celery-task-meta-b")
+
+
+@pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"])
+def test_what_finished_under_its_own_id_stays(client: redis.Redis, state: str) -> None:
+    tag, fence = asked_again(client)
+    there = f'{{"status": "{state}", "result": 1}}'.encode()
+    client.set("celery-task-meta-b", there)
+    repeated(client, again(tag), fence)
+    assert there == client.get("celery-task-meta-b")
+
+
+@pytest.mark.parametrize(
+    "there", [b'{"status": "STARTED", "result": null}', b'{"status": "PENDING"}', b"\x80pickle", b""]
+)
+def test_what_has_not_finished_under_its_own_id_is_replaced(client: redis.Redis, there: bytes) -> None:
+    tag, fence = asked_again(client)
+    client.set("celery-task-meta-b", there)
+    repeated(client, again(tag), fence)
+    assert b'{"status": "SUCCESS", "result": 2}' == client.get("celery-task-meta-b")
+
+
+def test_a_key_of_another_type_in_the_place_of_its_result_is_replaced(client: redis.Redis) -> None:
+    tag, fence = asked_again(client)
+    client.hset("celery-task-meta-b", "a", 1)
+    repeated(client, again(tag), fence)
+    assert b'{"status": "SUCCESS", "result": 2}' == client.get("celery-task-meta-b")
+
+
+def test_the_first_of_two_messages_does_all_of_the_work(client: redis.Redis) -> None:
+    tag, fence = claim_one(client, message("b"))
+    assert ALL_WELL == outcome(client, (again(tag), fence))
+    assert (1, 1, 1) == (effects(client), children(client), client.llen("hooks"))
+    assert [b"mail\nof the work, later"] == client.zrange(keys.DUE, 0, -1)
+
+
+def test_two_messages_of_one_work_in_a_batch_have_one_effect_and_two_results(client: redis.Redis) -> None:
+    push(client, message("a"), message("b"))
+    claimed = claim(client)
+    first, other = (tag_of(raw) for raw in claimed.raws)
+    answer = outcome(client, (done(first), claimed.fence), (again(other), claimed.fence))
+    assert Answer([], [other], {}) == answer
+    assert (1, 1, 2) == (effects(client), children(client), client.exists("celery-task-meta-a", "celery-task-meta-b"))
+
+
+def test_who_waits_for_the_result_of_the_repeat_is_told(client: redis.Redis) -> None:
+    listener = client.pubsub()
+    listener.subscribe("celery-task-meta-b")
+    assert listener.get_message(timeout=5)["type"] == "subscribe"
+    tag, fence = asked_again(client)
+    repeated(client, again(tag), fence)
+    assert b'{"status": "SUCCESS", "result": 2}' == listener.get_message(timeout=5)["data"]
+    listener.close()
+
+
 def test_the_record_of_another_payload_is_a_conflict_and_stays(client: redis.Redis) -> None:
     first, fence = claim_one(client)
     outcome(client, (done(first), fence))

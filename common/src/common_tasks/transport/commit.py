@@ -24,6 +24,8 @@ class Commit:
     effects: list[tuple[Any, ...]] | tuple[()] = ()
     headers: dict[str, Any] | None = None  # of the message: a dead letter tells about it
     children: list[Any] | tuple[()] = ()  # list, message, list, message, …
+    of_the_work = 0  # how many of the children, from the first on; the others hang on the message (callbacks, a chain)
+    apart = False  # the message has another id than the work
 
     def __init__(self, tag: str, task_id: str = "") -> None:
         self.tag = tag
@@ -43,6 +45,7 @@ class Commit:
         """What a body wanted that did not succeed: nothing of it happens."""
         self.record = ""  # its key stays: of a task that was done before, the first outcome holds
         self.effects = self.children = self.due = ()
+        self.of_the_work = 0
 
     def bury(self, dead_key: str, about: str | bytes) -> None:
         """A dead letter."""
@@ -50,7 +53,7 @@ class Commit:
 
     def arguments(self, fence: Any) -> list[Any]:
         """This message's part of ARGV."""
-        if self.children or self.dead_key or self.due or self.effects:
+        if self.children or self.dead_key or self.due or self.effects or self.apart:
             flat: list[Any] = []
             for effect in self.effects:
                 flat.append(len(effect))
@@ -58,7 +61,7 @@ class Commit:
             rest = [
                 *(self.record_key, self.record, self.record_ms, self.result_key, self.result_seconds, self.result),
                 *(self.dead_key, self.dead_about, len(self.due) // 3, *self.due, len(self.effects), *flat),
-                *self.children,
+                *(self.of_the_work if self.apart else -1, *self.children),
             ]
             return [self.tag, fence, len(rest), *rest]
         if self.record_key or self.result_key:

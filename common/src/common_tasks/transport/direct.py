@@ -38,6 +38,7 @@ def commit_directly(app: "Celery", commit: Commit, raw: bytes = b"") -> bool:
     _, repeated, left = OUTCOME(client, names, [1, *commit.arguments(fence)])
     if left:
         client.zrem(keys.LEASES, commit.tag)
+        commit.record_key = ""  # what stands there is another's: its letter is not kept back by it
         raise PermanentError(left[1].decode())
     return not repeated
 
@@ -48,7 +49,7 @@ def publish_ahead(app: "Celery", commit: Commit) -> None:
     ahead = Commit("")
     ahead.children, ahead.due = commit.children, commit.due
     commit_directly(app, ahead)
-    commit.children, commit.due = (), ()
+    commit.children, commit.due, commit.of_the_work = (), (), 0
 
 
 def _client(app: Any) -> redis.Redis:

@@ -9,6 +9,7 @@
 --       7 stream of dead letters ("" none)  8 about this one
 --       9 how many messages that wait (a retry), then of each: list, message, wait in us
 --       then how many effects, and of each: how many words, command, key, …
+--       then how many of the messages that it publishes belong to the work (-1: all; the message has the work's own id)
 --       then of each message that it publishes: list, message
 -- Returns {tags refused, tags whose record was there, {tag, why, …} of those that are not committed: the record of
 -- another payload stands there ("conflict"), or an effect does not fit what is there}
@@ -85,7 +86,7 @@ end
 local function unfit_keys(p, rest, last)
   local problem = look('stream', ARGV[p + 7])
   if ARGV[p + 9] ~= '0' then problem = problem or look('zset', due) end
-  for c = rest, last, 2 do problem = problem or look('list', ARGV[c]) end
+  for c = rest + 1, last, 2 do problem = problem or look('list', ARGV[c]) end
   return problem
 end
 
@@ -104,7 +105,7 @@ local function effects_of(p)
   return effects, at
 end
 
--- Write the record. True: the message was done before. "conflict": as another payload.
+-- Write the record. True: the work was done before. "conflict": as another payload.
 local function record(key, value, ms)
   if value == '' then return string.sub(redis.call('GET', key) or '', 1, 5) == 'done:' end
   local was = redis.call('SET', key, value, 'PX', ms, 'GET')
@@ -123,6 +124,12 @@ local function store(key, seconds, result)
   if waited_for then redis.call('PUBLISH', key, result) end
 end
 
+local ENDS = {SUCCESS = true, FAILURE = true, REVOKED = true, REJECTED = true, IGNORED = true}
+local function finished(key)
+  local result = redis.pcall('GET', key)
+  return type(result) == 'string' and ENDS[string.match(result, '^{"status": ?"(%u+)"')]
+end
+
 local function bury(tag, stream, about)
   local entry = redis.call('HGET', unacked, tag) or ''
   redis.call('XADD', stream, '*', 'raw', string.match(entry, '^%[(.*),"",".*"%]$') or entry, 'about', about)
@@ -134,6 +141,19 @@ local function put_off(p)
   for k = p + 10, p + 9 + 3 * tonumber(ARGV[p + 9]), 3 do
     redis.call('ZADD', due, string.format('%.0f', now + ARGV[k + 2]), ARGV[k] .. '\n' .. ARGV[k + 1])
   end
+end
+
+local function publish(from, last)
+  for c = from, last, 2 do redis.call('LPUSH', ARGV[c], ARGV[c + 1]) end
+end
+
+-- The work was done before, for another message. This one has a caller of its own: it gets this run's result, and what
+-- hangs on the message (callbacks, a chain, a retry) goes on. Of the work itself, nothing happens again.
+local function answer(p, rest, last)
+  local result, failed = ARGV[p + 4], ARGV[p + 2] == ''
+  if result ~= '' and not finished(result) then store(result, ARGV[p + 5], ARGV[p + 6]) end
+  if failed then put_off(p) end
+  publish(rest + 1 + 2 * ARGV[rest], last)
 end
 
 local first, tags, at = {}, {}, 2
@@ -173,13 +193,14 @@ local function commit(i)
     else
       if before then
         repeated[#repeated + 1] = tag
+        if follow > PLAIN and ARGV[rest] ~= '-1' then answer(p, rest, p + follow) end
       elseif follow > ALONE then
         if ARGV[p + 4] ~= '' then store(ARGV[p + 4], ARGV[p + 5], ARGV[p + 6]) end
         if follow > PLAIN then
           for k = 1, #effects do redis.call(unpack(effects[k])) end
           if ARGV[p + 7] ~= '' then bury(tag, ARGV[p + 7], ARGV[p + 8]) end
           if ARGV[p + 9] ~= '0' then put_off(p) end
-          for c = rest, p + follow, 2 do redis.call('LPUSH', ARGV[c], ARGV[c + 1]) end
+          publish(rest + 1, p + follow)
         end
       end
       mine[#mine + 1] = tag
