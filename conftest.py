@@ -38,6 +38,7 @@ class RedisServer:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    options: tuple[str, ...] = ("--appendonly", "no")
 
     @property
     def url(self) -> str:
@@ -51,7 +52,7 @@ class RedisServer:
     def start(self) -> None:
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+                [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.options],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

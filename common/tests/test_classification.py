@@ -79,6 +79,9 @@ CLIENTS = [of_httpx, of_requests, of_urllib, OfAiohttp]
         redis.exceptions.MasterDownError("MASTERDOWN"),
         redis.exceptions.ResponseError("MISCONF Redis is configured to save"),
         redis.exceptions.ResponseError("NOREPLICAS Not enough good replicas"),
+        redis.exceptions.ResponseError(
+            "Error running script (call to f_c0): @user_script:7: @user_script: 7: -READONLY x"
+        ),
         redis.exceptions.WatchError("x"),
         socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
         OSError(errno.EHOSTUNREACH, "No route to host"),

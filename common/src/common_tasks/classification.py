@@ -53,6 +53,8 @@ REFUSALS = (
     redis.exceptions.BusyLoadingError,
 )
 REFUSING_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "TRYAGAIN", "UNBLOCKED")
+# Redis 6.2 puts what a script was told into a sentence of its own. Then redis-py has no class for it.
+IN_A_SCRIPT = re.compile(rf": -(?:OOM|READONLY|CLUSTERDOWN|{'|'.join(REFUSING_WORDS)}) ")
 
 # Plain OSErrors that speak of the way to a peer, not of a file.
 UNREACHABLE = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
@@ -63,8 +65,10 @@ PASSING_STATUS = {408, 425, 429}  # of a client error: too slow, too early, too 
 def refused_for_now(error: BaseException) -> bool:
     if isinstance(error, REFUSALS):
         return True
+    if not isinstance(error, redis.exceptions.ResponseError):
+        return False
     text = str(error).rpartition("caused error: ")[2]  # a pipeline puts its command in front
-    return isinstance(error, redis.exceptions.ResponseError) and text.startswith(REFUSING_WORDS)
+    return text.startswith(REFUSING_WORDS) or IN_A_SCRIPT.search(text) is not None
 
 
 def by_status(error: Exception) -> Kind | None:

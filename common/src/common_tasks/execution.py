@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import pydantic
-from celery.exceptions import Reject, Retry, TaskPredicate
+from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded, TaskPredicate
 
 from common_tasks import correlation, eager, ledger
 from common_tasks.contract import Contract, Implementation, describe
@@ -146,7 +147,7 @@ class Work:
             else:
                 self._put_together(outcome, mark, request, commit, bench_run)
                 if opened is None:
-                    commit_directly(self.app, commit)
+                    commit_directly(self.app, commit, kept=not request.is_eager)
         except (Exception, SystemExit) as exc:
             # Retry, Ignore and Reject are Celery's words, not failures; WorkerShutdown is a SystemExit of Celery's own.
             # A plain one came from the body, and would take the worker along.
@@ -156,13 +157,19 @@ class Work:
                 raise  # the prefork pool ends its child
             ended = self._failed(exc, started, request, commit, opened)
             if opened is None and commit.dead_key and not in_place:
-                commit_directly(self.app, commit, self._message(args, kwargs, request, request.retries))
+                self._leave_letter(commit, self._message(args, kwargs, request, request.retries), request)
             raise ended from None
         if bench_run:
             self.book.record(bench_run, request.id, started, time.time(), request.hostname)
         else:
             emit("task.succeeded", run_seconds=round(time.time() - started, 6))
         return written
+
+    def _leave_letter(self, commit: Commit, message: bytes, request: Any) -> None:
+        try:
+            commit_directly(self.app, commit, message, kept=not request.is_eager)
+        except PermanentError as exc:  # Redis will never take it: the caller is told all the same
+            emit("outcome.impossible", level=logging.ERROR, task_id=commit.task_id, error=str(exc))
 
     def _payload(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
         given = [*args, *kwargs.values()]
@@ -367,7 +374,10 @@ def _retry(task: Any, ended: Exception, decision: Again) -> None:
                 wait = min(LONGEST_WAIT_SECONDS, 0.1 * 2.0 ** min(attempt, 10))
                 error = redact(str(reason))[:LONGEST_TEXT]
                 emit("task.retry_refused", level=logging.WARNING, error=error, next_attempt_seconds=wait)
-            time.sleep(wait)
+                with suppress(SoftTimeLimitExceeded):  # the body has ended
+                    time.sleep(wait)
+            except SoftTimeLimitExceeded:
+                continue
     finally:
         request.retries = before
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import states
 from celery.backends.redis import RedisBackend
+from celery.exceptions import SoftTimeLimitExceeded
 from kombu.exceptions import EncodeError
 from redis.exceptions import RedisError
 
@@ -77,6 +78,15 @@ class Results(RedisBackend):
             conf = self.app.conf
             found = self._shared = conf.result_backend == conf.broker_url
         return found
+
+    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
+        """As Celery's; but a soft time limit that comes while the end of a task is stored is too late for its body."""
+        try:
+            return super().store_result(task_id, result, state, *args, **kwargs)
+        except SoftTimeLimitExceeded:
+            if state not in ENDS:
+                raise
+            return super().store_result(task_id, result, state, *args, **kwargs)
 
     # Inside a task
 

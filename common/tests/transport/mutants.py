@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.tests.transport import test_committer as committing
+from common.tests.transport import test_direct as without
 from common.tests.transport import test_guard as guarding
 from common.tests.transport import test_lane as running
 from common.tests.transport import test_publish_script as publishing
@@ -149,19 +150,34 @@ CLAIM = [
 OUTCOME = [
     Mutant(
         "outcome: the fence, where somebody else has the message",
-        "tonumber(deadlines[i]) ~= tonumber(ARGV[p - 1])", "false",
+        "tonumber(deadlines[i]) == tonumber(fence)", "true",
         ending.test_a_stale_outcome_changes_nothing_and_cannot_erase_the_new_owners_registration, {"make": Commit},
     ),
     Mutant(
         "outcome: the fence, hidden by the record: a retry has none",
-        "tonumber(deadlines[i]) ~= tonumber(ARGV[p - 1])", "false",
+        "tonumber(deadlines[i]) == tonumber(fence)", "true",
         ending.test_a_stale_retry_does_not_double_the_message,
     ),
     Mutant(
         "outcome: the fence, where nobody has the message",
-        "not deadlines[i] or tonumber(deadlines[i]) ~= tonumber(ARGV[p - 1])",
-        "deadlines[i] and tonumber(deadlines[i]) ~= tonumber(ARGV[p - 1])",
+        "deadlines[i] and tonumber(deadlines[i]) == tonumber(fence)",
+        "not deadlines[i] or tonumber(deadlines[i]) == tonumber(fence)",
         ending.test_an_outcome_that_is_sent_twice_has_its_effect_once_also_without_a_record,
+    ),
+    Mutant(
+        "outcome: what has no claim is done once, also without a record",
+        "redis.call('EXISTS', tags[i]) == 0", "true",
+        without.test_where_the_answer_is_lost_it_happens_once, {"end": without.plain, "times": 1},
+    ),
+    Mutant(
+        "outcome: the mark of it, also of a letter",
+        "redis.call('SET', tags[i], '', 'EX', MARK_SECONDS)", "",
+        without.test_where_the_answer_is_lost_it_happens_once, {"end": without.recorded_letter, "times": 1},
+    ),
+    Mutant(
+        "outcome: a mark is for one commit",
+        "fence == NO_CLAIM then return tags[i] == '' or", "fence == NO_CLAIM then return",
+        without.test_what_has_a_record_looks_at_no_mark,
     ),
     Mutant(
         "outcome: the record",
@@ -414,11 +430,6 @@ LEASES = [
         "restore: the registration ends",
         "raw)\n    redis.call('HDEL', KEYS[1], tag)", "raw)",
         leasing.test_what_is_over_goes_back_to_the_list_of_its_priority_and_is_taken_next, {"priority": 0},
-    ),
-    Mutant(
-        "restore: what a direct commit left behind is no message",
-        "if queue == '' then", "if false then",
-        leasing.test_what_a_direct_commit_left_behind_is_cleared_away,
     ),
     Mutant(
         "restore: a write that frees comes first",

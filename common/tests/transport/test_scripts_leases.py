@@ -281,14 +281,6 @@ def test_a_full_redis_gives_back(redis_to_break: Any) -> None:
         assert (1, 0, 1) == (client.llen("orders"), client.zcard(keys.LEASES), client.hlen(keys.STARTS))
 
 
-def test_what_a_direct_commit_left_behind_is_cleared_away(client: redis.Redis) -> None:
-    """Its process died between its two steps; the message itself is with a stock worker's claims."""
-    client.zadd(keys.LEASES, {"direct-1": 1})
-    client.hset(keys.UNACKED, "direct-1", b'[%b,"",""]' % message())
-    assert 0 == back(client)
-    assert {} == everything(client)
-
-
 # Replay
 
 

@@ -129,7 +129,7 @@ class Claims:
         self.state, self.asked, self._arm_next, self._tracked = "idle", 0, False, None
 
     def _arm(self, connection: Any, lists: Sequence[str]) -> None:
-        """Tracking (Redis 6): a read of the lists, and from then on one push when any of them changes."""
+        """Tracking: a read of the lists, and from then on one push when any of them changes."""
         watched = [one for one in lists if one not in self._full]
         if not watched:  # there is something, and it is not to be taken
             self._wait(LONGEST_WAIT_SECONDS, [])

@@ -1,13 +1,26 @@
-"""Where no claim is ours (Celery's prefork pool, kombu's own transport): what a body wants is one step, its result and
-its acknowledgement follow. A worker that dies between them runs the body again, and the record makes that harmless."""
+"""Where no claim is ours (Celery's prefork and solo pools, kombu's own transport): what a body wants is one step, its
+result and its acknowledgement follow. A worker that dies between them runs the body again, and the record makes that
+harmless."""
 
+import logging
+import math
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import redis
+from celery.exceptions import SoftTimeLimitExceeded
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as Silent
+from redis.retry import Retry
 
 from common_tasks.errors import PermanentError
+from common_tasks.events import emit
+from common_tasks.redaction import redact
 from common_tasks.redis_url import redis_py_url
+from common_tasks.retries import refused_for_now
 from common_tasks.transport import keys
 from common_tasks.transport.commit import Commit
 from common_tasks.transport.scripts import Script
@@ -16,47 +29,109 @@ if TYPE_CHECKING:
     from celery import Celery
 
 OUTCOME = Script("outcome")
-CLAIM_SECONDS = 60  # only the script that follows looks at it
+NO_CLAIM = "none"  # in place of a fence
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 2.0  # between attempts to reach a Redis that takes nothing
+FEW = 5  # attempts of what is not kept
+TELL_SECONDS = 30.0  # between two lines in the log about it
+UNANSWERED = (Lost, Silent, OSError)  # it may have been done
 
 
-def commit_directly(app: "Celery", commit: Commit, raw: bytes = b"") -> bool:
-    """False: its record was there, and nothing happened. Raises PermanentError where it can never be committed. `raw`
-    is the message, for a dead letter."""
+def commit_directly(app: "Celery", commit: Commit, raw: bytes = b"", *, kept: bool = True) -> bool:
+    """False: its record was there, and nothing happened. `raw` is the message, for a dead letter. It is `kept` until
+    Redis takes it: the body has ended, and must not run again for that, nor for a soft time limit that comes now. Not
+    kept, it is tried for a second, then what redis-py says is raised. Raises PermanentError where it can never be
+    committed."""
     if not (commit.record_key or commit.effects or commit.children or commit.dead_key or commit.due):
         return True
-    client = _client(app)
-    # The script wants a lease. This one is nobody's but ours, for as long as the two steps take.
-    commit.tag = f"direct-{uuid4()}"
-    seconds, microseconds = client.time()
-    fence = seconds * 1_000_000 + microseconds + CLAIM_SECONDS * 1_000_000
-    with client.pipeline() as pipe:
-        pipe.zadd(keys.LEASES, {commit.tag: fence})
-        if raw:
-            pipe.hset(keys.UNACKED, commit.tag, b'[%b,"",""]' % raw)
-        pipe.execute()
-    names = [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE]
-    _, repeated, left = OUTCOME(client, names, [1, *commit.arguments(fence)])
+    if commit.dead_key:
+        commit.effects = [("XADD", commit.dead_key, "*", "raw", raw, "about", commit.dead_about)]
+        commit.dead_key = ""
+    # Repeated after a lost answer, it must not be done twice. Its record shows that, or a mark that is made for it.
+    commit.tag = "" if commit.record else f"{keys.DIRECT}{uuid4()}"
+    attempts = _Attempts(_client(app), commit, math.inf if kept else FEW)
+    answer = None
+    while answer is None:
+        try:
+            answer = attempts.next()
+        except SoftTimeLimitExceeded:
+            attempts.interrupted()
+            if not kept:
+                raise
+    _, repeated, left = answer
     if left:
-        client.zrem(keys.LEASES, commit.tag)
         commit.record_key = ""  # what stands there is another's: its letter is not kept back by it
         raise PermanentError(left[1].decode())
+    attempts.forget()
     return not repeated
 
 
 def publish_ahead(app: "Celery", commit: Commit) -> None:
     """What a body has sent so far, ahead of its outcome: it is going to wait for what comes of it. As with stock Celery
     it is sent again if the body runs again."""
-    ahead = Commit("")
+    ahead = Commit("", commit.task_id)
     ahead.children, ahead.due = commit.children, commit.due
-    commit_directly(app, ahead)
+    commit_directly(app, ahead, kept=False)
     commit.children, commit.due, commit.of_the_work = (), (), 0
 
 
+class _Attempts:
+    """To commit this one, until Redis answers."""
+
+    def __init__(self, client: redis.Redis, commit: Commit, most: float) -> None:
+        self._client, self._commit, self._most = client, commit, most
+        self._words = [1, *commit.arguments(NO_CLAIM)]
+        self._failed = 0
+        self._told_at = monotonic() - TELL_SECONDS + LONGEST_PAUSE_SECONDS  # a connection that was cut is no news
+        self._in_doubt = False
+
+    def next(self) -> Any:
+        """The answer; None, after a pause, if there was none or Redis takes nothing now. Raises the last one's error,
+        and PermanentError where Redis never will."""
+        try:
+            return OUTCOME(self._client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], self._words)
+        except (RedisError, OSError, ValueError, TypeError) as exc:
+            unanswered = isinstance(exc, UNANSWERED)
+            if not unanswered and not refused_for_now(exc):
+                raise PermanentError(redact(str(exc))) from exc
+            self._in_doubt = self._in_doubt or unanswered
+            self._failed += 1
+            if self._failed >= self._most:
+                raise
+            self._tell(exc)
+        sleep(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(self._failed - 1, 10)))
+        return None
+
+    def interrupted(self) -> None:
+        """In the middle of whatever it was. An answer may still come on that connection."""
+        self._in_doubt = True
+        self._client.connection_pool.disconnect(inuse_connections=False)
+
+    def forget(self) -> None:
+        """The mark is not needed any more, unless one of the attempts is still on its way. Then it expires."""
+        if not self._commit.tag or self._in_doubt:
+            return
+        try:
+            self._client.unlink(self._commit.tag)
+        except (RedisError, OSError):
+            return
+        except SoftTimeLimitExceeded:
+            self.interrupted()
+
+    def _tell(self, error: Exception) -> None:
+        if monotonic() - self._told_at >= TELL_SECONDS:
+            self._told_at = monotonic()
+            emit("outcome.waits", level=logging.WARNING, task_id=self._commit.task_id, error=redact(str(error)))
+
+
 def _client(app: Any) -> redis.Redis:
-    """One for each process: a forked child must not speak on its parent's connection (redis-py sees to that)."""
+    """One for each process: a forked child must not speak on its parent's connection (redis-py sees to that). It
+    repeats nothing by itself: an answer that was lost is to be known."""
     client: redis.Redis | None = getattr(app, "direct_client", None)
     if client is None:
         client = app.direct_client = redis.Redis.from_url(
-            redis_py_url(app.conf.broker_url), socket_timeout=5.0, socket_connect_timeout=2.0
+            redis_py_url(app.conf.broker_url),
+            socket_timeout=5.0,
+            socket_connect_timeout=2.0,
+            retry=Retry(NoBackoff(), 0),
         )
     return client

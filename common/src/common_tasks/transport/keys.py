@@ -7,6 +7,7 @@ LEASES = (
 DUE = "celery-due"  # "<list>\n<message>" -> when it is due, in microseconds of Redis's clock
 STARTS = "celery-starts"  # delivery tag -> starts, of messages that were taken back from a worker that died
 ONCE = "celery-once-"  # + task id -> "queued:<fingerprint>" or "done:<fingerprint>"; the second one is the record
+DIRECT = "celery-direct-"  # + random id: a commit without a claim and without a record was done
 DEAD = "celery-dead-"  # + queue: the stream of its dead letters
 
 

@@ -1,5 +1,6 @@
 -- Outcome: for each finished message, in one step: record, effects, result, messages it publishes, retry or dead letter,
--- acknowledgement. Only while its lease is still ours: the deadline that we were given is the proof.
+-- acknowledgement. Only while its lease is still ours: the deadline that we were given is the proof. What has no claim
+-- says "none" for a fence. Its tag is the key of a mark that is set when it is done ("": it has a record that shows it).
 --
 -- KEYS  1 unacked  2 leases  3 starts  4 due
 -- ARGV  1 how many messages, then of each: tag, fence, how many arguments follow (0: only the acknowledgement):
@@ -15,6 +16,7 @@
 -- another payload stands there ("conflict"), or an effect does not fit what is there}
 local unacked, leases, starts, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ALONE, PLAIN = 0, 6  -- how many arguments follow
+local NO_CLAIM, MARK_SECONDS = 'none', 86400
 
 local KIND = {INCRBY = 'string', SET = 'string', HINCRBY = 'hash', HSET = 'hash', HDEL = 'hash', SADD = 'set',
               SREM = 'set', RPUSH = 'list', LPUSH = 'list', ZADD = 'zset', XADD = 'stream'}
@@ -167,9 +169,23 @@ redis.call('HDEL', starts, '')  -- a write that frees: after it, a full Redis le
 local deadlines = redis.call('ZMSCORE', leases, unpack(tags))
 local mine, refused, repeated, left = {}, {}, {}, {}
 
+local function may(i)
+  local fence = ARGV[first[i] - 1]
+  if fence == NO_CLAIM then return tags[i] == '' or redis.call('EXISTS', tags[i]) == 0 end
+  return deadlines[i] and tonumber(deadlines[i]) == tonumber(fence)
+end
+
+local function finish(i)
+  if ARGV[first[i] - 1] ~= NO_CLAIM then
+    mine[#mine + 1] = tags[i]
+  elseif tags[i] ~= '' then
+    redis.call('SET', tags[i], '', 'EX', MARK_SECONDS)
+  end
+end
+
 local function commit(i)
   local p, tag = first[i], tags[i]
-  if not deadlines[i] or tonumber(deadlines[i]) ~= tonumber(ARGV[p - 1]) then
+  if not may(i) then
     refused[#refused + 1] = tag
   else
     local follow = tonumber(ARGV[p])
@@ -203,7 +219,7 @@ local function commit(i)
           publish(rest + 1, p + follow)
         end
       end
-      mine[#mine + 1] = tag
+      finish(i)
     end
   end
 end

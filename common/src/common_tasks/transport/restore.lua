@@ -21,9 +21,7 @@ local back = 0
 for _, tag in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', over, 'LIMIT', 0, ARGV[1])) do
   local entry = redis.call('HGET', KEYS[1], tag)
   local raw, queue = string.match(entry or '', '^%[(.*),"","(.*)"%]$')
-  if queue == '' then  -- of a commit without a claim: the message itself is somebody else's
-    redis.call('HDEL', KEYS[1], tag)
-  elseif raw then
+  if raw then
     redis.call('HSETNX', KEYS[3], tag, 0)
     redis.call('RPUSH', list_of(queue, raw), raw)
     redis.call('HDEL', KEYS[1], tag)
