@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any
@@ -53,3 +54,10 @@ def stamp(headers: dict[str, Any]) -> None:
     """Complete the headers of a message that is about to be sent."""
     headers[HEADER] = current() or headers.get(HEADER) or new()
     headers[PUBLISHED_AT] = time.time()
+
+
+def named(headers: Mapping[str, Any] | None, task_id: str) -> dict[str, Any]:
+    """What a line about a message says besides: it may be written while another task runs in this thread."""
+    told = headers or {}
+    correlation_id = told.get(HEADER) or told.get("root_id") or task_id
+    return {"task": told.get("task"), "task_id": task_id, "correlation_id": correlation_id}

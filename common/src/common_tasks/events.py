@@ -1,6 +1,7 @@
 """Events of the life of a task, through the standard logging: silent until a service configures its logs."""
 
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 logger = logging.getLogger("common_tasks")
@@ -18,3 +19,35 @@ def told_at(level: int = logging.INFO) -> bool:
 def emit(event: str, *, level: int = logging.INFO, exc_info: BaseException | None = None, **fields: Any) -> None:
     if logger.isEnabledFor(level):
         logger.log(level, event, exc_info=exc_info, extra={"fields": fields})
+
+
+Listener = Callable[[str, Mapping[str, Any]], None]
+_listeners: list[Listener] = []
+
+
+def listen(listener: Listener) -> Listener:
+    """Call `listener(event, fields)` for every transition of a message, once Redis has it: `task.succeeded`,
+    `task.failed`, `task.retrying`, `task.dead`, `task.published`, `outcome.refused`, `outcome.repeated`. It is called
+    in the thread that read Redis's answer, so it must be short; what it raises is logged."""
+    _listeners.append(listener)
+    return listener
+
+
+def ignore(listener: Listener) -> None:
+    """Call it no more."""
+    _listeners.remove(listener)
+
+
+def heard(level: int = logging.INFO) -> bool:
+    """Whether anybody would hear of a transition."""
+    return bool(_listeners) or logger.isEnabledFor(level)
+
+
+def transition(event: str, *, level: int = logging.INFO, exc_info: BaseException | None = None, **fields: Any) -> None:
+    """A message has gone from one state to another: to the log, and to every listener."""
+    emit(event, level=level, exc_info=exc_info, **fields)
+    for listener in _listeners:
+        try:
+            listener(event, fields)
+        except Exception as exc:
+            emit("listener.failed", level=logging.ERROR, exc_info=exc, error=str(exc))

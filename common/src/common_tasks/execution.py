@@ -15,14 +15,14 @@ from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded, TaskPredicat
 from common_tasks import correlation, eager, ledger
 from common_tasks.contract import Contract, Implementation, describe
 from common_tasks.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
-from common_tasks.events import emit, told, told_at
+from common_tasks.events import emit, heard, told, told_at, transition
 from common_tasks.outcome import Child, Outcome
 from common_tasks.redaction import redact
 from common_tasks.retries import Again, Dead, Kind, RetryPolicy, classify
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport import keys
 from common_tasks.transport.burial import about
-from common_tasks.transport.commit import OPEN, Commit
+from common_tasks.transport.commit import OPEN, Commit, Verdict
 from common_tasks.transport.direct import commit_directly
 from common_tasks.transport.fingerprint import fingerprint
 from common_tasks.transport.lists import list_of
@@ -146,8 +146,9 @@ class Work:
                 eager.RUNNING.children += outcome.children
             else:
                 self._put_together(outcome, mark, request, commit, bench_run)
-                if opened is None:
-                    commit_directly(self.app, commit, kept=not request.is_eager)
+            self._tell_done(request, commit, started, bench_run)
+            if opened is None and (in_place or commit_directly(self.app, commit, kept=not request.is_eager)):
+                _tell(commit)
         except (Exception, SystemExit) as exc:
             # Retry, Ignore and Reject are Celery's words, not failures; WorkerShutdown is a SystemExit of Celery's own.
             # A plain one came from the body, and would take the worker along.
@@ -156,20 +157,33 @@ class Work:
             if isinstance(exc, SystemExit) and ends_a_child and isinstance(exc.code, int) and exc.code < 0:
                 raise  # the prefork pool ends its child
             ended = self._failed(exc, started, request, commit, opened)
-            if opened is None and commit.dead_key and not in_place:
-                self._leave_letter(commit, self._message(args, kwargs, request, request.retries), request)
+            if opened is None:
+                self._leave(commit, in_place, args, kwargs, request)
             raise ended from None
         if bench_run:
             self.book.record(bench_run, request.id, started, time.time(), request.hostname)
-        else:
-            emit("task.succeeded", run_seconds=round(time.time() - started, 6))
         return written
 
-    def _leave_letter(self, commit: Commit, message: bytes, request: Any) -> None:
-        try:
-            commit_directly(self.app, commit, message, kept=not request.is_eager)
-        except PermanentError as exc:  # Redis will never take it: the caller is told all the same
-            emit("outcome.impossible", level=logging.ERROR, task_id=commit.task_id, error=str(exc))
+    def _leave(self, commit: Commit, in_place: bool, args: list[Any], kwargs: dict[str, Any], request: Any) -> None:
+        """A failure where no commit is open: its dead letter, and who listens."""
+        if commit.dead_key and not in_place:
+            raw = self._message(args, kwargs, request, request.retries)
+            try:
+                commit_directly(self.app, commit, raw, kept=not request.is_eager)
+            except PermanentError as exc:  # Redis will never take it: the caller is told all the same
+                emit("outcome.impossible", level=logging.ERROR, task_id=commit.task_id, error=str(exc))
+        _tell(commit)
+
+    def _tell_done(self, request: Any, commit: Commit, started: float, bench_run: str | None) -> None:
+        if bench_run or not heard():
+            return
+        fields, run_seconds = self._fields(request), round(time.time() - started, 6)
+        commit.then(lambda: transition("task.succeeded", run_seconds=run_seconds, **fields))
+
+    def _fields(self, request: Any) -> dict[str, Any]:
+        """What a line says of the message, also when it is written while another task runs in this thread."""
+        correlation_id = request.get(correlation.HEADER) or request.root_id or request.id
+        return {"task": self.contract.name, "task_id": request.id, "correlation_id": correlation_id}
 
     def _payload(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
         given = [*args, *kwargs.values()]
@@ -241,14 +255,9 @@ class Work:
             ignore_result=contract.ignore_result,
         )
         commit.add_child(queue, raw)
-        if not bench_run:
-            emit(
-                "task.published",
-                task=contract.name,
-                task_id=task_id,
-                queue=queue,
-                correlation_id=headers[correlation.HEADER],
-            )
+        if not bench_run and heard():
+            fields = {"task": contract.name, "task_id": task_id, "correlation_id": headers[correlation.HEADER]}
+            commit.then(lambda: transition("task.published", queue=queue, **fields))
 
     def _failed(
         self, error: BaseException, started: float, request: Any, commit: Commit, opened: Commit | None
@@ -256,6 +265,7 @@ class Work:
         """Raises Celery's Retry; or returns the error that the caller shall see, with a dead letter in the commit."""
         ended = portable(error)
         fields: dict[str, Any] = {
+            **self._fields(request),
             "error_type": type(error).__name__,
             "error": str(ended),
             "run_seconds": round(time.time() - started, 6),
@@ -264,26 +274,32 @@ class Work:
         if request.is_eager and request.retries >= self.retries.limit and isinstance(decision, Again):
             decision = Dead("retries-exhausted")  # behind an open breaker: in place, nobody waits for it to close
         if isinstance(decision, Again):
-            emit(
-                "task.retrying",
-                level=logging.WARNING,
-                delay_seconds=round(decision.delay_seconds, 3),
-                retries=request.retries,
-                **fields,
-            )
+            fields |= {"delay_seconds": round(decision.delay_seconds, 3), "retries": request.retries}
             if opened is not None and _simple(request):
                 self._come_back(decision, request, opened)
+                commit.then(lambda: transition("task.retrying", level=logging.WARNING, **fields))
                 when: Any = decision.delay_seconds
                 raise Retry(exc=ended, when=when) from None
             commit.discard()
-            _retry(self.task, ended, decision)
-        expected = isinstance(
-            error, TaskError
-        )  # the text says it all; of others one wants to know where they came from
-        emit("task.failed", level=logging.ERROR, exc_info=None if expected else error, **fields)
-        if request.get(ledger.HEADER) is None:
-            reason = decision.reason if not isinstance(decision, Again) else "retries-exhausted"
+            if opened is not None:
+                commit.then(lambda: transition("task.retrying", level=logging.WARNING, **fields))
+            try:
+                _retry(self.task, ended, decision)
+            except Retry:
+                if opened is None:  # it is published
+                    transition("task.retrying", level=logging.WARNING, **fields)
+                raise
+            commit.discard()
+        shown = None if isinstance(error, TaskError) else error  # of others one wants to know where they came from
+        dead = request.get(ledger.HEADER) is None
+        reason = decision.reason if not isinstance(decision, Again) else "retries-exhausted"
+        if dead:
             self._bury(reason, f"{type(error).__name__}: {ended}", request, commit)
+        commit.then(lambda: transition("task.failed", level=logging.ERROR, exc_info=shown, **fields))
+        if dead:
+            died = {**self._fields(request), "queue": self._queue(request)}
+            text = fields["error"][:500]
+            commit.then(lambda: transition("task.dead", level=logging.ERROR, reason=reason, error=text, **died))
         return ended
 
     def _come_back(self, decision: Again, request: Any, commit: Commit) -> None:
@@ -348,6 +364,13 @@ def register(implementation: Implementation[Any, Any], app: "Celery", retries: R
     )(run)
     work.task = task
     task.work = work.lane
+
+
+def _tell(commit: Commit) -> None:
+    """Who listens hears what is committed."""
+    commit.verdict = Verdict.COMMITTED
+    for callback in commit.after:
+        callback()
 
 
 def _simple(request: Any) -> bool:

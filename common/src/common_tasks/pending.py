@@ -37,9 +37,6 @@ class Pending(Generic[R]):
 
     def get(self, timeout: float | None = None) -> R:
         """The result; raises what the task raised, or TimeoutError."""
-        send_ahead = None if self.done is not None else getattr(self.app.backend, "send_ahead", None)
-        if send_ahead is not None:
-            send_ahead()  # in a body: what it waits for may be a task of its own
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_LOOK_SECONDS
         while (meta := self._meta())["status"] not in READY_STATES:

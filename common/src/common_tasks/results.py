@@ -3,12 +3,15 @@
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from celery import states
+from celery import signals, states
+from celery._state import get_current_task
 from celery.backends.redis import RedisBackend
 from celery.exceptions import SoftTimeLimitExceeded
 from kombu.exceptions import EncodeError
@@ -16,8 +19,9 @@ from redis.exceptions import RedisError
 
 from common_tasks.events import emit
 from common_tasks.retries import refused_for_now
-from common_tasks.transport.commit import OPEN, closed
+from common_tasks.transport.commit import HOME, OPEN, STATING, NotCommitted, closed
 from common_tasks.transport.direct import publish_ahead
+from common_tasks.transport.hooks import commit_before
 from common_tasks.transport.message import dumps, encode
 
 if TYPE_CHECKING:
@@ -27,7 +31,18 @@ if TYPE_CHECKING:
 # and for a while nobody waits again.
 PATIENCE_SECONDS = 3.0
 DOWN_SECONDS = 5.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0  # between attempts to tell a chord
 ENDS = states.READY_STATES | {states.RETRY}
+
+
+@contextmanager
+def unread() -> Iterator[None]:
+    """Inside, Celery looks before it stores; no task reads."""
+    own, OPEN.own = OPEN.own, None
+    try:
+        yield
+    finally:
+        OPEN.own = own
 
 
 class _Clock:
@@ -54,6 +69,7 @@ class Results(RedisBackend):
         app: Any
         expires: Any
         serializer: str
+        always_retry: bool
         compression: str | None
         _get_result_meta: Any
 
@@ -95,11 +111,15 @@ class Results(RedisBackend):
     ) -> Any:
         commit = OPEN.commit
         if commit is None or task_id != commit.task_id or state not in ENDS:  # PROGRESS is to be seen while it runs
-            if commit is not None and state == states.STARTED:
-                return result  # the guard shows it, if it runs for long
-            return super()._store_result(  # type: ignore[misc]  # the same
-                task_id, result, state, traceback=traceback, request=request, **kwargs
-            )
+            if commit is not None and task_id == commit.task_id:
+                if state == states.STARTED:
+                    return result  # the guard shows it, if it runs for long
+                with STATING:
+                    commit.stated = True
+            with unread():
+                return super()._store_result(  # type: ignore[misc]  # the same
+                    task_id, result, state, traceback=traceback, request=request, **kwargs
+                )
         if not self.shared:
             return self._store_elsewhere(task_id, result, state, traceback, request)
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
@@ -143,22 +163,85 @@ class Results(RedisBackend):
         """0: results are kept for ever."""
         return int(self.expires or 0)
 
-    def wait_for_pending(self, *args: Any, **kwargs: Any) -> Any:
-        self.send_ahead()
-        return super().wait_for_pending(*args, **kwargs)
+    # What a task reads
 
-    def iter_native(self, *args: Any, **kwargs: Any) -> Any:
-        self.send_ahead()
-        return super().iter_native(*args, **kwargs)
+    def get(self, key: Any) -> Any:
+        own = OPEN.own
+        return super().get(key) if own is None else self._seen(own, key, super().get(key))
 
-    def send_ahead(self) -> None:
-        """A body that waits for a task which it has sent would wait for ever: it would be sent with the outcome."""
-        if OPEN.commit is not None and (OPEN.commit.children or OPEN.commit.due):
-            publish_ahead(self.app, OPEN.commit)
+    def mget(self, keys: Any) -> Any:
+        own = OPEN.own
+        if own is None:
+            return super().mget(keys)
+        names = list(keys)
+        return [self._seen(own, key, value) for key, value in zip(names, super().mget(names), strict=True)]
+
+    def _seen(self, own: "Commit", key: Any, value: Any) -> Any:
+        """What stock Celery would show inside a task. Its own result is what it has come to so far. And a task that is
+        not done may be one that it has sent itself, or wait for one: these are sent ahead of the outcome."""
+        if key == self.get_key_for_task(own.task_id):
+            if own.result_key == key:
+                return own.result
+            return value if own.stated else self._started(own) or value
+        if (own.children or own.due) and not self._ended(value):
+            publish_ahead(HOME.app or self.app, own)
+        return value
+
+    def _started(self, own: "Commit") -> bytes | None:
+        """STARTED, which the guard stores only if it runs for long; None where Celery would not show it."""
+        task = get_current_task()
+        if task is None or task.request.id != own.task_id or not task.track_started:
+            return None
+        ignored = task.request.ignore_result
+        if task.ignore_result if ignored is None else ignored:
+            return None
+        return self.started_meta(own.task_id, str(task.request.hostname))[1]
+
+    def _ended(self, value: Any) -> bool:
+        return bool(value) and self.decode_result(value).get("status") in states.READY_STATES
+
+    # What follows an end
+
+    def mark_as_done(self, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any) -> None:
+        super().mark_as_done(task_id, result, request, *args, **kwargs)
+        commit_before(task_id, signals.task_success, "on_success", "after_return")
+
+    def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:
+        super().mark_as_failure(task_id, exc, *args, **kwargs)
+        commit_before(task_id, signals.task_failure, "on_failure", "after_return")
+
+    def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
+        stored = super().mark_as_retry(task_id, exc, *args, **kwargs)
+        commit_before(task_id, signals.task_retry, "on_retry")
+        return stored
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> None:
+        """At once, and after the result is stored: who completes the chord reads the results of all its parts. Only a
+        run that counts does this."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                self._tell_chord(request, state, result, *args, **kwargs)
+            except Exception as exc:
+                if not (self.always_retry and self.exception_safe_to_retry(exc)):
+                    raise
+                emit("chord.not_told", level=logging.WARNING, task_id=request.id, error=str(exc))
+            else:
+                return
+            sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _tell_chord(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        commit, committer = OPEN.commit, HOME.committer
+        if (
+            commit is not None
+            and committer is not None
+            and (request.id, True) == (commit.task_id, bool(commit.tag))
+            and not committer.store(commit)
+        ):
+            raise NotCommitted("its message is somebody else's")
         with closed():
-            super().on_chord_part_return(request, state, result, *args, **kwargs)
+            super().on_chord_part_return(request, *args, **kwargs)
 
     @property
     def success_meta(self) -> Any:

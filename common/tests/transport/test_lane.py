@@ -42,13 +42,22 @@ class Intake:
         self.buried: list[tuple[str, int | None]] = []
         self.rejected: list[tuple[str, bool]] = []
 
-    def bury(self, commit: Commit, reason: str, error: str, list_key: str, headers: Any, starts: Any = None) -> None:
+    def bury(
+        self,
+        commit: Commit,
+        reason: str,
+        error: str,
+        list_key: str,
+        headers: Any,
+        starts: Any = None,
+        links: Any = None,
+    ) -> None:
         self.buried.append((reason, starts))
         commit.discard()
         commit.bury(keys.dead("orders"), "{}")
         self.committer.finish(commit)
 
-    def reject(self, tag: str, *, requeue: bool) -> None:
+    def reject(self, tag: str, *, requeue: bool, commit: Commit, error: Any) -> None:
         self.rejected.append((tag, requeue))
 
 

@@ -4,11 +4,13 @@ import json
 from typing import Any, NamedTuple
 
 import redis
+from celery import Celery
 
 from common_tasks.transport import keys
 from common_tasks.transport.claiming import CLAIM
 from common_tasks.transport.commit import Commit
 from common_tasks.transport.committer import OUTCOME, Committer, Held
+from common_tasks.transport.ends import Ends
 from common_tasks.transport.intake import Intake
 from common_tasks.transport.lists import SEPARATOR
 from common_tasks.transport.message import frame
@@ -160,6 +162,7 @@ def holding(client: redis.Redis, *raws: bytes, lease_seconds: float = 60.0) -> t
 def committer_of(client: redis.Redis, lease_seconds: float = 60.0) -> Committer:
     """What cannot be committed becomes a dead letter, as an intake makes it."""
     intake = Intake.__new__(Intake)
-    intake.hostname = "worker@a"
     intake.committer = Committer(lambda: client, lease_seconds=lease_seconds, bury=intake._impossible)
+    app = Celery("x", broker="memory://", backend="cache+memory://", set_as_current=False)
+    intake.ends = Ends(app, "worker@a", intake.committer.finish)
     return intake.committer

@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from common_tasks.retries import refused_for_now
 from common_tasks.transport import keys
 from common_tasks.transport.commit import HOME, OPEN, Commit
-from common_tasks.transport.intake import queue_of
+from common_tasks.transport.lists import queue_of
 
 if TYPE_CHECKING:
     from common_tasks.transport.intake import Intake

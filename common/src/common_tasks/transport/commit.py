@@ -1,11 +1,29 @@
 """What one finished message commits, and the one that is being built in this thread."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from common_tasks.transport.committer import Committer
 
 PLAIN = 6  # arguments of a message that has a record and a result, and no more
+
+
+class Verdict(StrEnum):
+    """What Redis answered to a commit."""
+
+    COMMITTED = "committed"
+    REFUSED = "refused"  # its lease is somebody else's: nothing of it happened
+    REPEATED = "repeated"  # its record was there: it was done before, and only acknowledged now
+    IMPOSSIBLE = "impossible"  # Redis will never take it as it is: it becomes a dead letter
+
+
+class NotCommitted(BaseException):
+    """The run of a body was not the one that counts, so what follows a commit must not happen. No Exception: nobody but
+    who runs the body may catch it."""
 
 
 class Commit:
@@ -26,6 +44,9 @@ class Commit:
     children: list[Any] | tuple[()] = ()  # list, message, list, message, …
     of_the_work = 0  # how many of the children, from the first on; the others hang on the message (callbacks, a chain)
     apart = False  # the message has another id than the work
+    verdict: Verdict | None = None  # None: Redis was not asked yet
+    after: list[Callable[[], None]] | tuple[()] = ()  # called once it is committed
+    stated = False  # a state of this run is stored: the body's own, or STARTED
 
     def __init__(self, tag: str, task_id: str = "") -> None:
         self.tag = tag
@@ -41,10 +62,17 @@ class Commit:
         """The same, for a message that has to wait: a retry, a countdown."""
         self.due = [*self.due, list_key, raw, wait_us]
 
+    def then(self, callback: Callable[[], None]) -> None:
+        """Called after the commit, by the thread that reads the answer; never where it is refused or repeated."""
+        if self.verdict is None:
+            self.after = [*self.after, callback]
+        elif self.verdict is Verdict.COMMITTED:
+            callback()
+
     def discard(self) -> None:
         """What a body wanted that did not succeed: nothing of it happens."""
         self.record = ""  # its key stays: of a task that was done before, the first outcome holds
-        self.effects = self.children = self.due = ()
+        self.effects = self.children = self.due = self.after = ()
         self.of_the_work = 0
 
     def bury(self, dead_key: str, about: str | bytes) -> None:
@@ -73,17 +101,23 @@ class Commit:
 
 
 class _Open(threading.local):
-    commit: Commit | None = None
+    commit: Commit | None = None  # what this thread publishes and stores becomes part of it
+    own: Commit | None = None  # of the message that this thread works on: also while nothing is added to it
 
 
 OPEN = _Open()
+STATING = threading.Lock()
+"""Held while `stated` of a commit is looked at or changed: what the guard stores late and what a body stores itself
+must not cross."""
 
 
 class _Home:
-    """The broker of this process's worker."""
+    """The worker of this process: its app, its broker, and who commits."""
 
+    app: Any = None
     broker_url = ""
     address: Any = None
+    committer: "Committer | None" = None
 
 
 HOME = _Home()
@@ -94,6 +128,29 @@ def current(broker_url: str) -> Commit | None:
     messages cannot: they go out at once."""
     commit = OPEN.commit
     return commit if commit is not None and broker_url == HOME.broker_url else None
+
+
+@contextmanager
+def opened(commit: Commit | None) -> Iterator[None]:
+    """Inside, what this thread publishes and stores becomes part of this commit."""
+    was = OPEN.commit, OPEN.own
+    OPEN.commit = OPEN.own = commit
+    try:
+        yield
+    finally:
+        OPEN.commit, OPEN.own = was
+
+
+def commit_now() -> None:
+    """Commit what is open in this thread, and wait for it: hooks of success and failure see the world as it is after.
+    What they publish goes out at once. Raises NotCommitted where this run is not the one that counts."""
+    commit, committer = OPEN.commit, HOME.committer
+    if commit is None or committer is None:
+        return
+    verdict = committer.commit(commit)
+    OPEN.commit = OPEN.own = None
+    if verdict is not Verdict.COMMITTED:
+        raise NotCommitted(verdict.value)
 
 
 @contextmanager

@@ -14,10 +14,11 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as Silent
 
-from common_tasks.events import emit
+from common_tasks.correlation import named
+from common_tasks.events import emit, transition
 from common_tasks.retries import refused_for_now
 from common_tasks.transport import keys
-from common_tasks.transport.commit import Commit
+from common_tasks.transport.commit import Commit, Verdict
 from common_tasks.transport.scripts import Script
 
 FLUSH_SECONDS = 0.005  # that a finished task may wait for others to be committed with
@@ -44,6 +45,33 @@ class Counters:
         self.lost = 0  # leases that could not be renewed
 
 
+class _Lock:
+    """Reentrant. `left` is called each time that its outermost holder has let it go: what may take long, or may come
+    back here, is done then."""
+
+    def __init__(self, left: Callable[[], None]) -> None:
+        self._lock, self._depth, self._left = threading.RLock(), 0, left
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        if not self._lock.acquire(blocking=blocking):
+            return False
+        self._depth += 1
+        return True
+
+    def release(self) -> None:
+        self._depth -= 1
+        outermost = self._depth == 0
+        self._lock.release()
+        if outermost:
+            self._left()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
 class Committer:
     def __init__(
         self,
@@ -60,7 +88,11 @@ class Committer:
         self.held: dict[str, Held] = {}
         self.counters = Counters()
         self._done: deque[Commit] = deque()
-        self._lock = threading.RLock()
+        self._ended: deque[Commit] = deque()  # their answer is read, and nobody was told yet
+        self._why: dict[str, str] = {}  # of those that are impossible, by tag
+        self._telling = threading.RLock()
+        self._is_telling = False
+        self._lock = _Lock(self._tell)
         self._client: redis.Redis | None = None
         self._connection: Any = None
         self._sent: list[tuple[Commit, Held]] = []  # its answer is not read yet
@@ -76,6 +108,17 @@ class Committer:
         self._done.append(commit)
         if monotonic() - self._flushed_at > FLUSH_SECONDS:
             self.flush(wait=False)
+
+    def commit(self, commit: Commit) -> Verdict:
+        """Commit this message and wait for the answer, however long Redis is away."""
+        self._done.append(commit)
+        while True:
+            with self._lock:
+                self.flush()
+                self._settle()
+            if commit.verdict is not None:
+                return commit.verdict
+            sleep(0.02)
 
     def flush(self, *, wait: bool = True) -> None:
         """Send what is finished. The answer is read before the next command, at the latest before an idle wait."""
@@ -102,8 +145,8 @@ class Committer:
 
     @property
     def settled(self) -> bool:
-        """Everything that is finished is committed."""
-        return not (self._done or self._sent or self._unknown)
+        """Everything that is finished is committed, and told."""
+        return not (self._done or self._sent or self._unknown or self._ended or self._is_telling)
 
     def drain(self, seconds: float) -> bool:
         """Commit all that is finished; whether that worked in time."""
@@ -112,8 +155,8 @@ class Committer:
             with self._lock:
                 self.flush()
                 self._settle()
-                if self.settled:
-                    return True
+            if self.settled:
+                return True
             if monotonic() > deadline:
                 return False
             sleep(0.02)
@@ -168,11 +211,31 @@ class Committer:
         return True
 
     def show(self, tag: str, task_id: str, result_key: str | bytes, state: bytes, seconds: int) -> None:
-        """Store the state of a task that runs, unless its message is not ours any more."""
+        """Store STARTED for a task that runs, unless its message is not ours any more, or the body stored a state."""
         with self._lock:
-            held = self.held.get(tag)
-            if held is not None and self._reachable():
-                self._ask(STATE, [keys.LEASES, result_key, keys.once(task_id)], [tag, held.fence, state, seconds])
+            if self._reachable():
+                self._state(tag, task_id, result_key, state, seconds, 0)
+
+    def store(self, commit: Commit) -> bool:
+        """Store the result of this commit ahead of it, for who looks at once. False: its message is not ours any more,
+        and the commit has ended."""
+        with self._lock:
+            result = commit.result_key, commit.result, commit.result_seconds
+            if self._state(commit.tag, commit.task_id, *result, 1):
+                return True
+            self.held.pop(commit.tag, None)
+            self.counters.refused += 1
+            self._end(commit, Verdict.REFUSED)
+            return False
+
+    def _state(
+        self, tag: str, task_id: str, result_key: str | bytes, state: str | bytes, seconds: int, end: int
+    ) -> bool:
+        held = self.held.get(tag)
+        if held is None:
+            return False
+        names = [keys.LEASES, result_key, keys.once(task_id)]
+        return bool(self._ask(STATE, names, [tag, held.fence, state, seconds, end]))
 
     def reset(self) -> None:
         """After a fork: the connection and what is held are the parent's."""
@@ -263,6 +326,7 @@ class Committer:
             one = held.pop(commit.tag, None)
             if one is None:
                 self.counters.refused += 1  # its lease was lost at a renewal
+                self._end(commit, Verdict.REFUSED)
                 continue
             size += len(commit.result) + sum(map(len, commit.children))
             batch.append((commit, one))
@@ -289,9 +353,17 @@ class Committer:
         self.counters.committed += len(batch) - len(refused) - len(repeated) - len(left) // 2
         self.counters.refused += len(refused)
         self.counters.repeated += len(repeated)
-        if left:
-            why = {tag.decode(): text.decode() for tag, text in zip(left[::2], left[1::2], strict=True)}
-            self._give_up([(commit, held, why[commit.tag]) for commit, held in batch if commit.tag in why])
+        if not (refused or repeated or left):
+            for commit, _ in batch:
+                self._end(commit, Verdict.COMMITTED)
+            return
+        answers = {tag.decode(): Verdict.REFUSED for tag in refused}
+        answers |= {tag.decode(): Verdict.REPEATED for tag in repeated}
+        why = {tag.decode(): text.decode() for tag, text in zip(left[::2], left[1::2], strict=True)}
+        for commit, _ in batch:
+            if commit.tag not in why:
+                self._end(commit, answers.get(commit.tag, Verdict.COMMITTED))
+        self._give_up([(commit, held, why[commit.tag]) for commit, held in batch if commit.tag in why])
 
     def _not_taken(self, batch: list[tuple[Commit, Held]], error: ResponseError) -> None:
         """Redis refused the script as a whole."""
@@ -325,8 +397,40 @@ class Committer:
         for commit, held, why in commits:
             if commit.dead_key:  # not even that: it comes back, and its starts are counted
                 emit("outcome.impossible", level=logging.ERROR, task_id=commit.task_id, error=why)
+                commit.verdict = Verdict.IMPOSSIBLE
                 continue
             self.held[commit.tag] = held
-            commit.record_key = ""  # what stands there is another's, or will never be ours
-            self._bury(commit, why)
-            self._done.append(commit)
+            self._why[commit.tag] = why
+            self._end(commit, Verdict.IMPOSSIBLE)
+
+    def _end(self, commit: Commit, verdict: Verdict) -> None:
+        commit.verdict = verdict
+        if commit.after or verdict is not Verdict.COMMITTED:
+            self._ended.append(commit)
+
+    def _tell(self) -> None:
+        """Without the lock: who is told may want to commit something. One thread at a time, in order."""
+        while self._ended and self._telling.acquire(blocking=False):
+            try:
+                self._tell_all()
+            finally:
+                self._telling.release()
+
+    def _tell_all(self) -> None:
+        was, self._is_telling = self._is_telling, True
+        while self._ended:
+            commit = self._ended.popleft()
+            try:
+                self._tell_of(commit)
+            except Exception as exc:  # of whoever listens: the message has ended
+                emit("listener.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
+        self._is_telling = was
+
+    def _tell_of(self, commit: Commit) -> None:
+        if commit.verdict is Verdict.IMPOSSIBLE:
+            self._bury(commit, self._why.pop(commit.tag, ""))
+        elif commit.verdict is Verdict.COMMITTED:
+            for callback in commit.after:
+                callback()
+        else:
+            transition(f"outcome.{commit.verdict}", level=logging.WARNING, **named(commit.headers, commit.task_id))

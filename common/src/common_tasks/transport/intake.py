@@ -2,21 +2,21 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
 import redis
 from celery.exceptions import ImproperlyConfigured
-from kombu.utils.encoding import bytes_to_str
 
 from common_tasks.events import emit
 from common_tasks.transport import keys
-from common_tasks.transport.burial import about
 from common_tasks.transport.claiming import BATCH, Batch, Claims
-from common_tasks.transport.commit import Commit
+from common_tasks.transport.commit import STATING, Commit
 from common_tasks.transport.committer import Committer, Held
+from common_tasks.transport.ends import Ends, links_of
 from common_tasks.transport.guard import Guard
+from common_tasks.transport.lists import queue_of
 from common_tasks.transport.options import Options
 from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import loads
@@ -48,6 +48,7 @@ class Intake:
         self.client = client
         _refuse_cluster(client)
         self.committer = Committer(lambda: client, lease_seconds=options.lease_seconds, bury=self._impossible)
+        self.ends = Ends(app, hostname, self.committer.finish)
         self.pool = pool if isinstance(pool, TaskPool) else None
         self.foreign = None if self.pool is not None else pool
         self._told_full: dict[str, float] = {}
@@ -132,7 +133,7 @@ class Intake:
                     lane = lanes.get(headers["task"])
             except (ValueError, KeyError, TypeError, RecursionError) as exc:
                 known = message.get("headers") if isinstance(message, dict) else None
-                self.bury(Commit(tag), "undecodable", str(exc), list_key, known)
+                self.bury(Commit(tag), "undecodable", str(exc), list_key, known, links=links_of(message))
                 continue
             jobs.append(new(Job, (lane, message, raw, tag, list_key)))
         for list_key in batch.full:
@@ -158,7 +159,8 @@ class Intake:
             except Exception as exc:  # whatever a message does to Celery, it must not end the consumer
                 self.celerys.pop(job.tag, None)
                 refused = "undecodable", f"{type(exc).__name__}: {exc}"
-            self.bury(Commit(job.tag), *refused, job.list_key, job.message.get("headers"))
+            links = links_of(job.message)
+            self.bury(Commit(job.tag), *refused, job.list_key, job.message.get("headers"), links=links)
 
     def _deliver(self, job: Job) -> None:
         headers = job.message["headers"]
@@ -168,7 +170,8 @@ class Intake:
             if counted < 0:
                 return
             if counted >= self.options.max_starts:
-                self.bury(Commit(job.tag), "poison", POISON.format(counted), job.list_key, headers, starts=counted)
+                why, links = POISON.format(counted), links_of(job.message)
+                self.bury(Commit(job.tag), "poison", why, job.list_key, headers, starts=counted, links=links)
                 return
         if headers.get("eta"):
             # The claim found it due by Redis's clock; this machine's may differ.
@@ -179,43 +182,53 @@ class Intake:
     # Ends
 
     def bury(
-        self, commit: Commit, reason: str, error: str, list_key: str, headers: Any, starts: int | None = None
+        self,
+        commit: Commit,
+        reason: str,
+        error: str,
+        list_key: str,
+        headers: Any,
+        *,
+        starts: int | None = None,
+        links: Mapping[str, Any] | None = None,
+        failure: Exception | None = None,
     ) -> None:
-        """This message ends as a dead letter."""
-        queue = queue_of(list_key)
-        known = headers if isinstance(headers, dict) else {}
+        """This message ends as a dead letter; see `Ends.dead`."""
         counted = self.starts.pop(commit.tag, 0) if starts is None else starts
-        commit.discard()
-        commit.bury(
-            keys.dead(queue),
-            about(reason, error, queue=queue, headers=known, starts=counted, worker=self.hostname),
+        self.ends.dead(
+            commit, reason, error, list_key=list_key, headers=headers, links=links, starts=counted, failure=failure
         )
-        emit("task.dead", level=logging.ERROR, reason=reason, error=error[:500], queue=queue, task_id=known.get("id"))
-        self.committer.finish(commit)
 
     def acknowledge(self, tag: str) -> None:
         """Celery's own way ends here; what its tracer left open is committed with it."""
         self.celerys.pop(tag, None)
         opened = self.opened.pop(tag) if tag in self.opened else Commit(tag)
-        self.committer.finish(opened)
+        if opened.verdict is None:  # else it was committed before its hooks ran
+            self.committer.finish(opened)
 
-    def open(self, tag: str, task_id: str) -> Commit | None:
+    def open(self, tag: str, request: dict[str, Any]) -> Commit | None:
         """The commit for a task that starts on Celery's own way; none where its message is not held any more."""
         if tag not in self.committer.held:
             return None
-        commit = self.opened[tag] = Commit(tag, task_id)
+        commit = self.opened[tag] = Commit(tag, request["id"])
+        commit.headers = request
         return commit
 
-    def reject(self, tag: str, *, requeue: bool) -> None:
-        """Celery's reject: back into its queue, or a dead letter."""
+    def reject(self, tag: str, *, requeue: bool, commit: Commit | None = None, error: Exception | None = None) -> None:
+        """Celery's reject: back into its queue, or a dead letter. `commit` and `error` are those of a body that ran in
+        a lane."""
         self.celerys.pop(tag, None)
-        self.opened.pop(tag, None)
+        commit = self.opened.pop(tag, None) or commit or Commit(tag)
+        if commit.verdict is not None:
+            return
         if requeue:
             # Of another pool it may be the message whose process died: its next start counts.
             self.committer.release([tag], started=self.foreign is not None)
             return
         held = self.committer.held.get(tag)
-        self.bury(Commit(tag), "permanent", "rejected", held.list_key if held else "", {})
+        headers = commit.headers or {}
+        text = f"rejected: {error}" if error is not None and str(error) else "rejected"
+        self.bury(commit, "permanent", text, held.list_key if held else "", headers, links=headers, failure=error)
 
     def give_back(self, batch: Batch) -> None:
         """Of a stop: messages of a claim whose answer came when nothing is started any more."""
@@ -243,15 +256,8 @@ class Intake:
         return [*(seat.running for seat in seats if seat.running is not None), *state.active_requests]
 
     def _impossible(self, commit: Commit, why: str) -> None:
-        held = self.committer.held[commit.tag]
-        reason = "conflict" if why == "conflict" else "permanent"
-        text = "this id was done before, with another payload" if why == "conflict" else why
-        commit.discard()
-        commit.result_key = ""
-        queue = queue_of(held.list_key)
-        headers = commit.headers or {"id": commit.task_id}
-        commit.bury(keys.dead(queue), about(reason, text, queue=queue, headers=headers, worker=self.hostname))
-        emit("task.dead", level=logging.ERROR, reason=reason, error=text[:500], queue=queue, task_id=commit.task_id)
+        held = self.committer.held.get(commit.tag)
+        self.ends.impossible(commit, why, held.list_key if held else "")
 
     def restore(self) -> int:
         """Give back what dead workers held; how many messages."""
@@ -261,11 +267,15 @@ class Intake:
         ignored = running.headers.get("ignore_result")
         if not running.task.track_started or (running.task.ignore_result if ignored is None else ignored):
             return
-        backend = self.app.backend
-        if not hasattr(backend, "started_meta"):
+        backend, commit = self.app.backend, running.commit
+        if commit is None or not hasattr(backend, "started_meta"):
             return
         key, meta, seconds = backend.started_meta(running.id, self.hostname)
-        self.committer.show(running.tag, running.id, key, meta, seconds)
+        with STATING:
+            if commit.stated:
+                return
+            self.committer.show(running.tag, running.id, key, meta, seconds)
+            commit.stated = True
 
     def _tell_full(self, list_key: str) -> None:
         now = monotonic()
@@ -288,11 +298,6 @@ def _refuse_cluster(client: redis.Redis) -> None:
         raise ImproperlyConfigured(
             "Redis Cluster: a claim and an outcome need all keys on one server; use a plain Redis"
         )
-
-
-def queue_of(list_key: Any) -> str:
-    """The queue that a priority list belongs to."""
-    return str(bytes_to_str(list_key)).partition("\x06\x16")[0]
 
 
 def restore(client: redis.Redis, separator: str, steps: Any, over_seconds: float = 0.0) -> int:

@@ -4,6 +4,7 @@ It keeps what Celery promises: the request, signals that somebody listens to, ev
 results. What is unusual (revoked, rate limited, compressed, not acknowledged late, …) is declined, and goes through
 Celery's own request and tracer; callbacks, chains and chords go through the tracer here. Both inside an open commit."""
 
+import logging
 from datetime import datetime
 from functools import cached_property
 from importlib import import_module
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from celery import signals
-from celery.app.task import Context, Task
+from celery.app.task import Context
 from celery.app.trace import TraceInfo
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.states import FAILURE, IGNORED, REJECTED, RETRY, SUCCESS
@@ -20,8 +21,9 @@ from celery.utils.saferepr import saferepr
 from celery.worker import state
 from kombu.utils.encoding import safe_repr, safe_str
 
-from common_tasks.errors import PermanentError
-from common_tasks.transport.commit import OPEN, Commit
+from common_tasks.events import emit
+from common_tasks.transport.commit import OPEN, Commit, NotCommitted
+from common_tasks.transport.hooks import commit_before, overrides
 from common_tasks.transport.intake import POISON, Intake
 from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import body, loads
@@ -84,12 +86,6 @@ class _Nobody:
         return False
 
 
-def overrides(task: Any, name: str) -> bool:
-    """Whether a class of the task has its own. (Celery's task_has_custom says so of every task's __call__ in a worker:
-    there, its own stack protection stands in Task's place.)"""
-    return next(one for one in type(task).__mro__ if name in one.__dict__) is not Task
-
-
 def lane(task: Any, app: Any, consumer: Any, intake: Intake) -> "Lane | None":
     """None: all messages of this task go Celery's own way."""
     if not task.acks_late or overrides(task, "__call__") or overrides(task, "before_start"):
@@ -137,7 +133,9 @@ class Lane:
             self.pool.wait_for(seat)
         if self.starts and job.tag in self.starts:
             with self.pool.alone_with(seat):
-                return not self._begin(job, commit, headers) or self._go(job, seat, commit, args, kwargs, embed, linked)
+                if not self._begin(job, commit, headers, embed):
+                    return True
+                return self._go(job, seat, commit, args, kwargs, embed, linked)
         return self._go(job, seat, commit, args, kwargs, embed, linked)
 
     def _go(
@@ -153,8 +151,10 @@ class Lane:
         hard, soft = headers.get("timelimit") or NO_LIMITS
         task, pool = self.task, self.pool  # remote control may have changed the limits
         hard, soft = hard or task.time_limit or pool.hard_limit, soft or task.soft_time_limit or pool.soft_limit
-        running = seat.running = Running(task, job.tag, headers, hard, soft)
-        OPEN.commit = commit
+        running = Running(task, job.tag, headers, hard, soft)
+        running.commit = commit
+        seat.running = running
+        OPEN.commit = OPEN.own = commit
         ours = True  # whether the message ends with this commit
         try:
             if self.hooks or linked:
@@ -162,11 +162,13 @@ class Lane:
                 ours = self._trace(request, commit, events)
             else:
                 ours = self._run(request, commit, running, seat, events)
+        except NotCommitted:  # its message is finished, or somebody else's
+            ours = False
         finally:
-            OPEN.commit = seat.running = None
+            OPEN.commit = OPEN.own = seat.running = None
             if running.shown:
                 running.hide()
-            if ours:
+            if ours and commit.verdict is None:  # else it was committed before its hooks
                 self.finish(commit)
         return True
 
@@ -183,7 +185,7 @@ class Lane:
 
     # A start that counts
 
-    def _begin(self, job: Job, commit: Commit, headers: dict[str, Any]) -> bool:
+    def _begin(self, job: Job, commit: Commit, headers: dict[str, Any], links: dict[str, Any]) -> bool:
         """The start of a message whose worker died is counted, and it runs with nothing uncommitted before it. False:
         it does not run."""
         committer = self.intake.committer
@@ -196,20 +198,11 @@ class Lane:
         # The first start was not counted.
         if counted >= self.intake.options.max_starts:
             why = POISON.format(counted)
-            self._store_failure(commit, PermanentError(why))
-            self.intake.bury(commit, "poison", why, job.list_key, headers, starts=counted)
+            self.intake.bury(commit, "poison", why, job.list_key, headers, starts=counted, links=links)
             return False
         headers["_starts"] = counted + 1
         job.message["properties"]["delivery_info"]["redelivered"] = True
         return True
-
-    def _store_failure(self, commit: Commit, error: Exception) -> None:
-        OPEN.commit = commit
-        try:
-            if not self.ignores:
-                self.backend.mark_as_failure(commit.task_id, error, call_errbacks=False)
-        finally:
-            OPEN.commit = None
 
     # The body
 
@@ -235,11 +228,14 @@ class Lane:
                 value = self.body(*args, **kwargs) if work is None else work(args, kwargs, request, commit)
                 self._store(request, commit, value)
                 if signals.task_success.receivers:
+                    commit_before(task_id, signals.task_success)
                     runtime = monotonic() - running.since
                     signals.task_success.send(sender=task, result=self._plain(value), runtime=runtime)
                 if events:
                     runtime = monotonic() - running.since
-                    self._tell_succeeded(task_id, saferepr(self._plain(value)), runtime)
+                    self._tell_succeeded(commit, saferepr(self._plain(value)), runtime)
+            except NotCommitted:
+                raise
             except BaseException as exc:  # SystemExit and MemoryError too: a body must not take its neighbours along
                 status, value, ours = self._failed(exc, request, commit, events)
         finally:
@@ -274,6 +270,8 @@ class Lane:
         task_id = commit.task_id
         try:
             value, info, runtime, shown = self.task.__trace__(task_id, request.args, request.kwargs, request.__dict__)
+        except NotCommitted:
+            raise
         except BaseException as exc:  # Reject, MemoryError, SystemExit: the tracer lets them through
             TASKS.push(self.task)
             self.requests.push(request)
@@ -285,13 +283,16 @@ class Lane:
         if info is not None and info.state == REJECTED:
             return self._reject(info.retval, commit, events)
         if events and info is None:
-            self._tell_succeeded(task_id, shown, runtime)
+            self._tell_succeeded(commit, shown, runtime)
         elif events and info.state in (FAILURE, RETRY):
-            self._tell_failed(task_id, info.state, value)
+            self._tell_failed(commit, info.state, value)
         return True
 
     def _failed(self, error: BaseException, request: Request, commit: Commit, events: bool) -> tuple[str, Any, bool]:
         """Celery's state for it, the error, and whether the message ends with this commit."""
+        if commit.verdict is not None:  # a hook failed, behind the commit: what is done is done
+            emit("hook.failed", level=logging.ERROR, exc_info=error, error=str(error), task_id=commit.task_id)
+            return SUCCESS, None, False
         commit.record = ""  # not done
         commit.effects = ()
         if isinstance(error, Reject):
@@ -307,12 +308,12 @@ class Lane:
             error = RuntimeError(f"{type(error).__name__}: {error}")
         told = TraceInfo(status, error).handle_error_state(self.task, request)
         if events:
-            self._tell_failed(commit.task_id, status, told)
+            self._tell_failed(commit, status, told)
         return status, error, True
 
     def _reject(self, error: Any, commit: Commit, events: bool) -> bool:
         requeue = bool(getattr(error, "requeue", False))
-        self.intake.reject(commit.tag, requeue=requeue)
+        self.intake.reject(commit.tag, requeue=requeue, commit=commit, error=error)
         if events:
             self.eventer.send("task-rejected", uuid=commit.task_id, requeue=requeue)
         return False
@@ -334,15 +335,17 @@ class Lane:
         )
         self.eventer.send("task-started", uuid=task_id)
 
-    def _tell_succeeded(self, task_id: str, shown: str, runtime: float) -> None:
-        self.eventer.send("task-succeeded", uuid=task_id, result=shown, runtime=runtime)
+    def _tell_succeeded(self, commit: Commit, shown: str, runtime: float) -> None:
+        send = self.eventer.send
+        commit.then(lambda: send("task-succeeded", uuid=commit.task_id, result=shown, runtime=runtime))
 
-    def _tell_failed(self, task_id: str, status: str, told: Any) -> None:
+    def _tell_failed(self, commit: Commit, status: str, told: Any) -> None:
         """`told` is an ExceptionInfo."""
-        error, kind = told.exception, "task-failed"
+        send, error, kind = self.eventer.send, told.exception, "task-failed"
         if status == RETRY:
             error, kind = getattr(error, "exc", error), "task-retried"
-        self.eventer.send(kind, uuid=task_id, exception=safe_repr(error), traceback=safe_str(told.traceback))
+        text, trace = safe_repr(error), safe_str(told.traceback)
+        commit.then(lambda: send(kind, uuid=commit.task_id, exception=text, traceback=trace))
 
 
 def _may_be_expired(text: Any) -> bool:

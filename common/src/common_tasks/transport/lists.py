@@ -2,6 +2,9 @@
 
 from bisect import bisect
 from functools import lru_cache
+from typing import Any
+
+from kombu.utils.encoding import bytes_to_str
 
 STEPS = (0, 3, 6, 9)  # kombu's default: 0 is first; the others have a list of their own
 SEPARATOR = "\x06\x16"
@@ -11,6 +14,11 @@ SEPARATOR = "\x06\x16"
 def lists(queue: str) -> tuple[str, ...]:
     """All of them, the first to be served first."""
     return (queue, *(f"{queue}{SEPARATOR}{step}" for step in STEPS[1:]))
+
+
+def queue_of(list_key: Any) -> str:
+    """The queue that a priority list belongs to."""
+    return str(bytes_to_str(list_key)).partition(SEPARATOR)[0]
 
 
 def list_of(queue: str, priority: int) -> str:

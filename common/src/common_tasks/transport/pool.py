@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded, WorkerTerminate
 from celery.worker import state
 
 from common_tasks.events import emit
-from common_tasks.transport.commit import OPEN, Commit
+from common_tasks.transport.commit import OPEN, Commit, NotCommitted
 
 if TYPE_CHECKING:
     from common_tasks.transport.guard import Guard
@@ -56,6 +57,7 @@ class Running:
     """A body that runs. Shown to Celery in place of a Request, so it has what Celery asks of one."""
 
     shown = False  # as STARTED, and in `inspect active`
+    celerys = False  # Celery's own request shows it in `inspect active`
     interrupted = False
     acknowledged = False
 
@@ -64,6 +66,7 @@ class Running:
     ) -> None:
         self.task, self.tag, self.headers = task, tag, headers
         self.hard, self.soft = hard, soft  # seconds
+        self.commit: Commit | None = None  # that it runs in
         self.since = monotonic()
 
     def info(self, safe: bool = False) -> dict[str, Any]:
@@ -89,10 +92,14 @@ class Running:
     def show(self) -> None:
         """To remote control."""
         self.shown = True
+        if self.celerys:
+            return
         state.requests[self.id] = self
         state.active_requests.add(self)
 
     def hide(self) -> None:
+        if self.celerys:
+            return
         state.active_requests.discard(self)
         state.requests.pop(self.id, None)
 
@@ -123,7 +130,7 @@ class TaskPool(BasePool):
         self.flush: Callable[[], None] = lambda: None  # an intake's, when there is one
         self.decline: Callable[[Job], None] = lambda job: None
         self.release: Callable[..., Any] = lambda tags, started=False: None
-        self.open: Callable[[str, str], Commit | None] = lambda tag, task_id: None
+        self.open: Callable[[str, dict[str, Any]], Commit | None] = lambda tag, request: None
         self._local = threading.local()
         self._put = 0  # jobs handed over: by the consumer's thread alone
         self._returned = 0  # and taken back: under the lock
@@ -244,7 +251,7 @@ class TaskPool(BasePool):
                     self.ring()
             except BaseException as exc:  # a soft limit that came when the body had just ended, or a bug of ours
                 emit("lane.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
-                OPEN.commit = seat.running = None
+                OPEN.commit = OPEN.own = seat.running = None
                 self.release([job.tag], started=True)
                 sleep(FAILED_PAUSE_SECONDS)
             if self.hungry and len(chunk) == 0:
@@ -254,47 +261,48 @@ class TaskPool(BasePool):
 
     def _celery(self, args: Any, kwargs: Any) -> None:
         began = monotonic()
-        commit = OPEN.commit = self._opened(args)
+        commit = OPEN.commit = OPEN.own = self._opened(args)
         seat = self.seat
         if seat is not None:
-            seat.running = self._limited(args, kwargs, commit.tag if commit else "")
+            seat.running = self._limited(args, kwargs, commit)
         try:
-            apply_target(*args, **kwargs)
+            apply_target(partial(_counting, args[0]), *args[1:], **kwargs)
         except SoftTimeLimitExceeded:  # its body had just ended, its message may have not
             if commit is not None:
                 self.release([commit.tag], started=True)
         except BaseException as exc:
             self.obey(exc)
         finally:
-            OPEN.commit = None
+            OPEN.commit = OPEN.own = None
             if seat is not None:
                 seat.running = None
         if seat is not None:
             seat.seconds += WEIGHT * ((monotonic() - began) - seat.seconds)
         self.ring()
 
-    def _task(self, args: tuple[Any, ...]) -> tuple[Any, dict[str, Any]] | None:
-        """The task and its request; None where something else is to be called."""
+    def _task(self, args: tuple[Any, ...]) -> tuple[Any, dict[str, Any], str] | None:
+        """The task, its request and its tag; None where something else is to be called."""
         given: tuple[Any, ...] = args[1] if len(args) > 1 else ()
         if len(given) < 3 or not isinstance(given[1], str):  # not a task: name, id, request, …
             return None
         task = self.app.tasks.get(given[0]) if self.app is not None else None
-        tag = (given[2].get("properties") or {}).get("delivery_tag") if isinstance(given[2], dict) else None
-        return None if task is None else (task, {"id": given[1], "tag": str(tag)})
+        request: dict[str, Any] = given[2] if isinstance(given[2], dict) else {"id": given[1]}
+        tag = (request.get("properties") or {}).get("delivery_tag")
+        return None if task is None else (task, request, str(tag))
 
     def _opened(self, args: tuple[Any, ...]) -> Commit | None:
         """Its results and publishes become part of its acknowledgement, unless it was acknowledged already."""
         found = self._task(args)
-        return self.open(found[1]["tag"], found[1]["id"]) if found and found[0].acks_late else None
+        return self.open(found[2], found[1]) if found and found[0].acks_late else None
 
-    def _limited(self, args: tuple[Any, ...], kwargs: dict[str, Any], tag: str) -> Running | None:
+    def _limited(self, args: tuple[Any, ...], kwargs: dict[str, Any], commit: Commit | None) -> Running | None:
         """For the guard, which enforces limits; Celery shows its requests by itself."""
         found = self._task(args)
         if found is None:
             return None
         hard, soft = kwargs.get("timeout") or self.hard_limit, kwargs.get("soft_timeout") or self.soft_limit
-        running = Running(found[0], tag, found[1], hard, soft)
-        running.shown = True
+        running = Running(found[0], commit.tag if commit else "", found[1], hard, soft)
+        running.commit, running.celerys = commit, True
         return running
 
     def obey(self, error: BaseException) -> None:
@@ -413,6 +421,14 @@ class TaskPool(BasePool):
         for _ in range(n):
             self.limit += 1
             self._grow(self.limit - 1)
+
+
+def _counting(target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Celery's tracer. A run that is not the one that counts ends here: its message is finished or somebody else's."""
+    try:
+        return target(*args, **kwargs)
+    except NotCommitted as exc:
+        return 0, str(exc), 0.0  # as the tracer: no failure, what is told of the result, seconds
 
 
 def _is_celerys(given: Any) -> bool:

@@ -20,7 +20,9 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
         if intake is None:
             options = Options.of(consumer.connection.transport_options)
             intake = app.intake = Intake(app, channel, consumer.pool, consumer.hostname, options)
+        HOME.app, HOME.committer = app, intake.committer
         HOME.broker_url, HOME.address = app.conf.broker_url, address(channel)
+        intake.ends.eventer = consumer.event_dispatcher
         intake.attach(channel, consumer.hub)
         if isinstance(consumer.pool, TaskPool):
             intake.lanes[task.name] = lane(task, app, consumer, intake)

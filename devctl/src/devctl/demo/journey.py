@@ -76,8 +76,15 @@ def read(records: Iterable[Mapping[str, Any]], correlation_id: str, sent_at: flo
             span["published"] = at
         elif event == STARTED:
             span |= {"started": at, "service": service, "state": "running"}
+            waited = record.get("queue_seconds")
+            span["put"] = at - waited if isinstance(waited, int | float) else at
         else:
             span |= {"ended": at, "service": service, "state": ENDED[event]}
+    for span in spans.values():
+        # A publication is told when it is committed: by then another service may have started what was published.
+        put = span.pop("put", None)
+        if put is not None and span.get("published", put) > span["started"]:
+            span["published"] = put
     ordered = sorted(spans.values(), key=lambda s: s.get("published", s.get("started", s.get("ended", 0.0))))
     return Journey(tuple(Span(**span) for span in ordered), tuple(sorted(notes, key=lambda note: note.at)))
 
