@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +21,7 @@ class RunningWorker:
     process: subprocess.Popen[bytes]
     log: Path
     health_file: Path
+    environment: dict[str, str] = field(default_factory=dict)
 
     def output(self) -> str:
         return self.log.read_text()
@@ -43,7 +44,7 @@ def start_worker(command: list[str], broker_url: str, folder: Path, **environmen
     env |= {"CELERY_BROKER_URL": broker_url, "WORKER_HEALTH_FILE": str(health_file), "LOG_FORMAT": "json"}
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, *command], env=env | environment, stdout=out, stderr=out)
-    return RunningWorker(process, log, health_file)
+    return RunningWorker(process, log, health_file, environment)
 
 
 @pytest.fixture(scope="session")

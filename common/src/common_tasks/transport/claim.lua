@@ -5,7 +5,8 @@
 -- ARGV  1 n  2 how many messages at most  3 lease in us  4 dead letters at which a queue is no longer claimed from
 -- Returns {fence, ms until something is due or -1, {list number, message, …}, {tag, starts, …} of messages that
 -- were taken back before, {number of a list that is not claimed from, …}, {number of a message, tag, …} of messages
--- whose tag is not in its usual place}. The fence is the deadline of the leases.
+-- whose tag is not in its usual place, {list number, reason, problem, message, …} of new dead letters: the message is
+-- "" where nobody is to be told}. The fence is the deadline of the leases.
 local unacked, leases, due, starts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lists, want = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
@@ -56,10 +57,17 @@ local function look(raw)
   return tag, eta > now and eta, true
 end
 
-local function bury(stream, list, raw, reason, problem)
-  local queue = string.gsub(list, '\6\22%d$', '')
+local MOST_BYTES = 1000000  -- of a message that is shown to the worker beside its letter
+local buried = {}
+
+-- `other`: the message that keeps the tag, where there is one. A caller of both is told by that one.
+local function bury(stream, i, raw, reason, problem, other)
+  local queue = string.gsub(KEYS[4 + i], '\6\22%d$', '')
   local about = cjson.encode({reason = reason, error = problem, queue = queue})
   redis.call('XADD', stream, '*', 'raw', raw, 'about', about)
+  local id = string.match(raw, '"id": ?"([^"]*)"')
+  local told = #raw <= MOST_BYTES and (not other or id and not string.find(other, id, 1, true))
+  for _, word in ipairs({i - 1, reason, problem, told and raw or ''}) do buried[#buried + 1] = word end
 end
 
 redis.call('HDEL', starts, '')  -- a write that frees: after it, a full Redis lets a script finish what it has begun
@@ -85,14 +93,14 @@ for i = 1, lists do
       local raw = got[j]
       local tag, later, moved = look(raw)
       if not tag then
-        bury(stream, list, raw, 'undecodable', 'not a message that Celery could have sent')
+        bury(stream, i, raw, 'undecodable', 'not a message that Celery could have sent')
       elseif later then
         ahead[#ahead + 1] = string.format('%.0f', later)
         ahead[#ahead + 1] = list .. '\n' .. raw
       elseif new[tag] then
-        bury(stream, list, raw, 'conflict', 'its delivery tag belongs to another message')
+        bury(stream, i, raw, 'conflict', 'its delivery tag belongs to another message', new[tag])
       else
-        new[tag] = true
+        new[tag] = raw
         strange[tag] = moved
         deadlines[#deadlines + 1] = fence
         deadlines[#deadlines + 1] = tag
@@ -106,8 +114,8 @@ for i = 1, lists do
     if #entries > 0 then
       -- Somebody, a stock worker too, may hold a message with the same tag. Registered over it, one of the two would be
       -- lost. (A lease alone: a stock worker that had the message before acknowledged it when it was ours.)
-      local function drop(m)
-        bury(stream, list, messages[m], 'conflict', 'its delivery tag belongs to another message')
+      local function drop(m, holder)
+        bury(stream, i, messages[m], 'conflict', 'its delivery tag belongs to another message', holder or messages[m])
         table.remove(messages, m)
         for _, words in ipairs({deadlines, entries}) do
           table.remove(words, 2 * m)
@@ -116,7 +124,7 @@ for i = 1, lists do
       end
       local holders = redis.call('HMGET', unacked, unpack(tags))
       for m = #tags, 1, -1 do
-        if holders[m] then drop(m) end
+        if holders[m] then drop(m, holders[m]) end
       end
       if #messages > 0 and redis.call('ZADD', leases, 'NX', unpack(deadlines)) < #messages then
         for m = #messages, 1, -1 do
@@ -146,4 +154,4 @@ for i = 1, lists do
 end
 local soonest = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 local wait = soonest and math.max(0, math.ceil((soonest - now) / 1000)) or -1
-return {fence, wait, taken, before, full, odd}
+return {fence, wait, taken, before, full, odd, buried}

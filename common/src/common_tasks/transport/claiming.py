@@ -34,6 +34,7 @@ class Batch(NamedTuple):
     starts: dict[str, int]  # by tag, of messages that were taken back before
     full: list[str]  # lists that are not claimed from: too many dead letters
     tags: dict[int, str]  # of messages that do not have theirs in the usual place
+    letters: list[tuple[str, str, str, bytes]]  # list, reason, problem, message (b"": nobody is to be told)
 
     def tag(self, number: int) -> str:
         """The delivery tag of a message, also of one that nobody can read."""
@@ -90,7 +91,7 @@ class Claims:
             return None
         asked, self.state, self.asked = self.asked, "idle", 0
         try:
-            fence, _, taken, before, full, odd = client.parse_response(connection, "EVALSHA")
+            fence, _, taken, before, full, odd, buried = client.parse_response(connection, "EVALSHA")
         except NoScriptError:
             connection.send_command("SCRIPT", "LOAD", CLAIM.text)
             client.parse_response(connection, "SCRIPT")
@@ -105,7 +106,7 @@ class Claims:
         self._now = (float(fence) - self._lease_us, monotonic())
         self._full = [lists[number] for number in full]
         self._arm_next = len(taken) < 2 * asked  # all that was there: the bell is next
-        if not taken and not full:
+        if not taken and not full and not buried:
             return None
         return Batch(
             fence,
@@ -113,6 +114,10 @@ class Claims:
             {before[i].decode(): before[i + 1] for i in range(0, len(before), 2)},
             self._full,
             {odd[i]: odd[i + 1].decode(errors="replace") for i in range(0, len(odd), 2)},
+            [
+                (lists[number], reason.decode(), problem.decode(), raw)
+                for number, reason, problem, raw in zip(*(buried[i::4] for i in range(4)), strict=True)
+            ],
         )
 
     def wake(self) -> None:

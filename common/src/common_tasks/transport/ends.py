@@ -27,7 +27,7 @@ from common_tasks.transport import keys
 from common_tasks.transport.burial import about
 from common_tasks.transport.commit import Commit, NotCommitted, commit_now, opened
 from common_tasks.transport.lists import queue_of
-from common_tasks.transport.reading import body, whole_body
+from common_tasks.transport.reading import body, loads, whole_body
 from common_tasks.transport.shape import check_links
 
 CONFLICT = "this id was done before, with another payload"
@@ -81,13 +81,15 @@ class Ends:
             letter, "conflict" if conflict else "permanent", text, list_key=list_key, headers=headers, links=headers
         )
 
-    def told(self, list_key: Any, reason: str, error: str, raw_headers: Any, links: Mapping[str, Any]) -> None:
-        """The claim itself has left a dead letter: who waits for it is told now."""
-        known: Mapping[str, Any] = raw_headers if isinstance(raw_headers, dict) else {}
-        fields = {**named(known, str(known.get("id") or "")), "queue": queue_of(list_key)}
+    def told(self, list_key: str, reason: str, error: str, raw: bytes) -> None:
+        """The claim itself has left a dead letter: who waits for it is told now, as far as the message can be read."""
+        message = _object(raw)
+        known = message.get("headers")
+        headers: dict[str, Any] = known if isinstance(known, dict) else {}
+        fields = {**named(headers, str(headers.get("id") or "")), "queue": queue_of(list_key)}
         transition("task.dead", level=logging.ERROR, reason=reason, error=error[:500], **fields)
         try:
-            self._mark(None, reason, _failure(reason, error, known), known, links)
+            self._mark(None, reason, _failure(reason, error, headers), headers, links_of(message))
         except Exception as exc:
             emit("end.not_told", level=logging.ERROR, exc_info=exc, error=str(exc), **fields)
 
@@ -147,6 +149,14 @@ def links_of(message: Any) -> Mapping[str, Any]:
     except Exception:
         return {}
     return found
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        found = loads(raw)
+    except Exception:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _failure(reason: str, error: str, headers: Mapping[str, Any]) -> Exception:

@@ -138,6 +138,8 @@ class Intake:
             jobs.append(new(Job, (lane, message, raw, tag, list_key)))
         for list_key in batch.full:
             self._tell_full(list_key)
+        for letter in batch.letters:
+            self.ends.told(*letter)
         if self.pool is not None:
             self.pool.take(jobs)
         else:

@@ -1,0 +1,201 @@
+"""A service of plain Celery tasks, no contracts; run as a script it is its worker."""
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import redis
+from celery import Task, chord, group, signals
+from celery.exceptions import Reject
+from celery.result import AsyncResult, GroupResult, allow_join_result
+
+from common_tasks import environment, logs
+from common_tasks.celery_app import make_worker, run_worker
+from common_tasks.settings import CelerySettings, LogSettings, WorkerSettings
+
+PATIENCE_SECONDS = 5.0
+
+app = make_worker("plain", [], environment.load(CelerySettings))
+app.conf.update(task_default_queue="plain", result_chord_join_timeout=3.0)
+
+
+def redis_client() -> Any:
+    return redis.Redis.from_url(app.conf.broker_url)
+
+
+def note(name: str, value: Any) -> None:
+    with redis_client() as client:
+        client.rpush(f"notes-{name}", json.dumps(value, default=str))
+
+
+def until(condition: Any) -> bool:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@app.task(name="plain.add", shared=False)
+def add(x: Any, y: Any) -> Any:
+    return x + y
+
+
+@app.task(name="plain.same", shared=False)
+def same(value: Any) -> Any:
+    return value
+
+
+@app.task(name="plain.fail", shared=False)
+def fail(text: str = "no") -> None:
+    raise ValueError(text)
+
+
+@app.task(name="plain.told", shared=False)
+def told(task_id: str) -> None:
+    """An errback of the old kind: a task."""
+    note("errback", task_id)
+
+
+@app.task(name="plain.polls", shared=False, bind=True)
+def polls(self: Any, how: str) -> Any:
+    """Sends a child, and asks for it in one of many ways until it is done."""
+    if how == "group":
+        several = group(add.s(1, 2), add.s(3, 4)).apply_async()
+        return until(lambda: several.completed_count() == 2)
+    if how == "group ready":
+        several = group(add.s(1, 2), add.s(3, 4)).apply_async()
+        return until(several.ready)
+    if how == "join":
+        with allow_join_result():
+            return group(add.s(1, 2), add.s(3, 4)).apply_async().join(timeout=PATIENCE_SECONDS)
+    if how == "chain":
+        last = (add.s(1, 2) | add.s(3)).apply_async()
+        return until(last.ready)
+    if how == "chord":
+        return until(chord([add.s(1, 2), add.s(3, 4)], same.s()).apply_async().ready)
+    if how == "countdown":
+        return until(add.apply_async((1, 2), countdown=0.2).ready)
+    child = add.delay(1, 2)
+    ways = {
+        "ready": child.ready,
+        "successful": child.successful,
+        "state": lambda: child.state == "SUCCESS",
+        "status": lambda: child.status == "SUCCESS",
+        "result": lambda: child.result == 3,
+        "info": lambda: child.info == 3,
+        "date_done": lambda: child.date_done is not None,
+        "another object": lambda: AsyncResult(child.id, app=app).ready(),
+        "backend": lambda: app.backend.get_state(child.id) == "SUCCESS",
+        "get_many": lambda: bool(list(app.backend.get_many([child.id], timeout=PATIENCE_SECONDS))),
+        "result set": lambda: GroupResult("g", [child], app=app).ready(),
+    }
+    return until(ways[how])
+
+
+@app.task(name="plain.own", shared=False, bind=True)
+def own(self: Any) -> list[str]:
+    """What a body sees of itself."""
+    mine = AsyncResult(self.request.id, app=app)
+    before = mine.state
+    self.update_state(state="PROGRESS", meta={"done": 1})
+    return [before, mine.state]
+
+
+@app.task(name="plain.progress", shared=False, bind=True)
+def progress(self: Any) -> str:
+    """It tells a state of its own, and then runs on for long."""
+    self.update_state(state="PROGRESS", meta={"done": 1})
+    time.sleep(0.6)
+    return str(AsyncResult(self.request.id, app=app).state)
+
+
+@app.task(name="plain.long", shared=False, bind=True)
+def long(self: Any) -> str:
+    time.sleep(0.6)
+    with redis_client() as client:
+        return str(json.loads(client.get(f"celery-task-meta-{self.request.id}"))["status"])
+
+
+class Hooked(Task):
+    """Its hooks look up what the world knows of it: with a client of their own, as anybody could."""
+
+    def look(self, hook: str, task_id: str) -> None:
+        with redis_client() as client:
+            stored = client.get(f"celery-task-meta-{task_id}")
+            state = json.loads(stored)["status"] if stored else None
+            note(
+                hook,
+                [task_id, state, client.hlen("unacked"), client.llen("elsewhere") + client.zcard("celery-due")],
+            )
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        self.look("on_success", task_id)
+        if kwargs.get("breaks"):
+            raise RuntimeError("a hook that fails")
+
+    def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        self.look("on_failure", task_id)
+
+    def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        self.look("on_retry", task_id)
+
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        self.look("after_return", task_id)
+
+
+@app.task(name="plain.hooked", shared=False, bind=True, base=Hooked)
+def hooked(self: Any, how: str = "well", breaks: bool = False) -> str:
+    same.apply_async((1,), queue="elsewhere")
+    if how == "fails":
+        raise ValueError("no")
+    if how == "retries" and not self.request.retries:
+        raise self.retry(countdown=0.1, exc=ValueError("again"))
+    return how
+
+
+class Deadly(Task):
+    """Ends its process before Celery's tracer has seen the body."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        os._exit(9)
+
+
+@app.task(name="plain.deadly", shared=False, base=Deadly)
+def deadly() -> None:
+    return None
+
+
+@app.task(name="plain.kills", shared=False)
+def kills() -> None:
+    os._exit(9)
+
+
+@app.task(name="plain.rejects", shared=False)
+def rejects() -> None:
+    raise Reject("not mine", requeue=False)
+
+
+def listen(name: str) -> None:
+    """A listener of this signal notes what it finds."""
+
+    def look(**given: Any) -> None:
+        sender = given.get("sender")
+        request = given.get("request") or getattr(sender, "request", None)
+        with redis.Redis.from_url(app.conf.broker_url) as client:
+            stored = client.get(f"celery-task-meta-{request.id}")
+            state = json.loads(stored)["status"] if stored else None
+            client.rpush(f"notes-{name}", json.dumps([request.id, state, client.hlen("unacked")]))
+
+    getattr(signals, name).connect(look, weak=False)
+
+
+if __name__ == "__main__":
+    log = environment.load(LogSettings)
+    logs.configure("plain", log.level, log.format)
+    for signal in filter(None, os.environ.get("PLAIN_SIGNALS", "").split(",")):
+        listen(signal)
+    sys.exit(run_worker(app, environment.load(WorkerSettings)))

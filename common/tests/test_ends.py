@@ -1,0 +1,160 @@
+"""However a message ends, its caller hears of it as from stock Celery: a failure, errbacks, its chord."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery, chord
+from celery.exceptions import ChordError
+from common.tests.conftest import RunningWorker, start_worker
+
+from common_tasks.celery_app import make_app
+from common_tasks.dead_letters import read
+from common_tasks.settings import CelerySettings
+
+pytestmark = pytest.mark.integration
+
+PLAIN = Path(__file__).parent / "plain.py"
+MAX_STARTS = 2
+THREADS, PREFORK = {"WORKER_POOL": "threads"}, {"WORKER_POOL": "prefork"}
+
+
+class Workers:
+    """One worker at a time, with what its runtime would do: when it died, there is another."""
+
+    def __init__(self, url: str, folder: Path, environment: dict[str, str]) -> None:
+        self.url, self.folder, self.environment = url, folder, environment
+        self.worker = self._start()
+
+    def _start(self) -> RunningWorker:
+        (self.folder / "health").unlink(missing_ok=True)
+        limits = {"CELERY_LEASE_SECONDS": "1", "CELERY_MAX_STARTS": str(MAX_STARTS), "WORKER_QUEUES": "plain"}
+        worker = start_worker([str(PLAIN)], self.url, self.folder, **limits, **self.environment)
+        worker.wait_until_ready()
+        return worker
+
+    def until(self, condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, self.worker.output()[-3000:]
+            if self.worker.process.poll() is not None:
+                self.worker = self._start()
+            time.sleep(0.02)
+        return found
+
+
+@pytest.fixture(scope="module", params=[THREADS, PREFORK], ids=["threads", "prefork"])
+def workers(
+    request: pytest.FixtureRequest, redis_server: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workers]:
+    url = f"redis://127.0.0.1:{redis_server.port}/7"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    workers = Workers(url, tmp_path_factory.mktemp("ends"), request.param)
+    yield workers
+    workers.worker.stop()
+
+
+@pytest.fixture
+def app(workers: Workers) -> Iterator[Celery]:
+    app = make_app("test", CelerySettings(broker_url=workers.url))
+    app.conf.task_default_queue = "plain"
+    yield app
+    app.close()
+    app.backend.result_consumer._pubsub = None
+
+
+@pytest.fixture
+def client(workers: Workers) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(workers.url) as client:
+        yield client
+
+
+def message(app: Celery, client: redis.Redis, name: str, task_id: str, **options: Any) -> dict[str, Any]:
+    """A message as stock Celery lays it out, with its errback."""
+    told = app.signature("plain.told", queue="plain")
+    app.send_task(name, task_id=task_id, queue="aside", link_error=told, **options)
+    raw: Any = client.rpop("aside")
+    frame: dict[str, Any] = json.loads(raw)
+    return frame
+
+
+def sent(app: Celery, client: redis.Redis, name: str, spoil: Callable[[dict[str, Any]], Any] = lambda _: None) -> str:
+    task_id = str(uuid.uuid4())
+    frame = message(app, client, name, task_id)
+    spoil(frame)
+    client.lpush("plain", json.dumps(frame))
+    return task_id
+
+
+def letter(client: redis.Redis, task_id: str) -> Any:
+    return next((one for one in read(client) if one.task_id == task_id), None)
+
+
+def wrong_retries(frame: dict[str, Any]) -> None:
+    frame["headers"]["retries"] = "many"
+
+
+ENDS = {
+    "poison": ("plain.kills", lambda _: None, "poison", "PermanentError"),
+    "poison in __call__": ("plain.deadly", lambda _: None, "poison", "PermanentError"),
+    "unknown": ("plain.nobody_has_it", lambda _: None, "unknown-task", "NotRegistered"),
+    "undecodable": ("plain.add", wrong_retries, "undecodable", "InvalidTaskError"),
+    "rejected": ("plain.rejects", lambda _: None, "permanent", "Reject"),
+}
+
+
+@pytest.mark.parametrize(("name", "spoil", "reason", "kind"), ENDS.values(), ids=ENDS.keys())
+def test_its_caller_gets_a_failure_and_its_errback_is_called(
+    name: str, spoil: Any, reason: str, kind: str, app: Celery, client: redis.Redis, workers: Workers
+) -> None:
+    task_id = sent(app, client, name, spoil)
+    result = app.AsyncResult(task_id)
+    workers.until(lambda: result.state == "FAILURE")
+    assert kind == type(result.result).__name__
+    found = workers.until(lambda: letter(client, task_id))
+    assert reason == found.reason
+    workers.until(lambda: json.dumps(task_id).encode() in client.lrange("notes-errback", 0, -1))
+
+
+@pytest.mark.parametrize("name", ["plain.kills", "plain.deadly", "plain.nobody_has_it", "plain.rejects"])
+def test_its_chord_is_told(name: str, app: Celery, workers: Workers) -> None:
+    bad, good = app.signature(name), app.signature("plain.add", args=(1, 2))
+    body = chord([bad, good], app.signature("plain.same"), app=app).apply_async()
+    workers.until(lambda: body.state == "FAILURE")
+    assert isinstance(body.result, ChordError)
+
+
+def test_a_body_that_cannot_be_read_is_a_failure_of_its_caller(
+    app: Celery, client: redis.Redis, workers: Workers
+) -> None:
+    task_id = sent(app, client, "plain.add", lambda frame: frame.update(body="?"))
+    workers.until(lambda: app.AsyncResult(task_id).state == "FAILURE")
+    assert "undecodable" == workers.until(lambda: letter(client, task_id)).reason
+
+
+def test_a_due_time_that_cannot_be_read_is_a_failure_of_its_caller(
+    app: Celery, client: redis.Redis, workers: Workers
+) -> None:
+    """The claim itself leaves this letter."""
+    task_id = sent(app, client, "plain.add", lambda frame: frame["headers"].update(eta="tomorrow"))
+    workers.until(lambda: app.AsyncResult(task_id).state == "FAILURE")
+    workers.until(lambda: json.dumps(task_id).encode() in client.lrange("notes-errback", 0, -1))
+
+
+def test_a_success_is_not_replaced_by_the_failure_of_a_copy(app: Celery, client: redis.Redis, workers: Workers) -> None:
+    """As with stock Celery: a success stays."""
+    task_id = str(uuid.uuid4())
+    frame = message(app, client, "plain.add", task_id, args=(1, 2))
+    client.lpush("plain", json.dumps(frame))
+    assert 3 == app.AsyncResult(task_id).get(timeout=10)
+    wrong_retries(frame)
+    frame["properties"]["delivery_tag"] = str(uuid.uuid4())
+    client.lpush("plain", json.dumps(frame))
+    workers.until(lambda: letter(client, task_id))
+    assert "SUCCESS" == app.AsyncResult(task_id).state
