@@ -157,6 +157,16 @@ def hooked(self: Any, how: str = "well", breaks: bool = False) -> str:
     return how
 
 
+@app.task(name="plain.echo", shared=False, bind=True)
+def echo(self: Any, how: str = "well") -> str:
+    """As plain.hooked, without its hooks."""
+    if how == "fails":
+        raise ValueError("no")
+    if how == "retries" and not self.request.retries:
+        raise self.retry(countdown=0.1, exc=ValueError("again"))
+    return how
+
+
 class Deadly(Task):
     """Ends its process before Celery's tracer has seen the body."""
 

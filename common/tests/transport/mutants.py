@@ -40,7 +40,7 @@ CLAIM = [
     ),
     Mutant(
         "claim: what cannot be read is kept",
-        "bury(stream, list, raw, 'undecodable', 'not a message that Celery could have sent')", "",
+        "bury(stream, i, raw, 'undecodable', 'not a message that Celery could have sent')", "",
         claiming.test_it_becomes_a_dead_letter_alone_and_its_neighbours_are_taken, {"raw": b"hello"},
     ),
     Mutant(
@@ -71,7 +71,7 @@ CLAIM = [
     ),
     Mutant(
         "claim: a tag that is held is not taken over",
-        "if holders[m] then drop(m) end", "",
+        "if holders[m] then drop(m, holders[m]) end", "",
         claiming.test_a_message_with_the_tag_of_one_in_another_list_does_not_take_its_place,
     ),
     Mutant(
@@ -86,7 +86,7 @@ CLAIM = [
     ),
     Mutant(
         "claim: nor over what a stock worker holds",
-        "if holders[m] then drop(m) end", "",
+        "if holders[m] then drop(m, holders[m]) end", "",
         claiming.test_a_message_with_the_tag_of_one_that_a_stock_worker_holds_does_not_take_its_place,
     ),
     Mutant(
@@ -387,6 +387,21 @@ LEASES = [
         leasing.test_a_state_of_what_was_done_before_does_not_hide_its_result,
     ),
     Mutant(
+        "state: STARTED does not hide what the body said of itself",
+        "(was and ARGV[5] ~= '1' and not REPLACED[was])", "false",
+        leasing.test_a_state_replaces_what_is_older_than_it, {"was": "PROGRESS", "end": 0, "stays": True},
+    ),
+    Mutant(
+        "state: a success stays",
+        "was == 'SUCCESS'", "false",
+        leasing.test_a_state_replaces_what_is_older_than_it, {"was": "SUCCESS", "end": 1, "stays": True},
+    ),
+    Mutant(
+        "outcome: a success stays",
+        "if not succeeded(result) and succeeded(redis.call('GET', key)) then return end", "",
+        ending.test_a_failure_does_not_replace_a_success,
+    ),
+    Mutant(
         "release: the registration ends",
         "redis.call('HDEL', KEYS[1], tag)", "",
         leasing.test_what_is_given_back_is_taken_next_and_nothing_of_the_claim_remains,
@@ -601,8 +616,8 @@ WORKER = [
         committing.test_only_what_had_started_counts_when_it_starts_again, {"started": True, "expected": {"0"}},
     ),
     Mutant(
-        "committer.show: only of what is held",
-        "held is not None and", "",
+        "committer._state: only of what is held",
+        "held is None", "False",
         committing.test_a_state_is_shown_only_of_what_is_held,
     ),
     Mutant(
@@ -627,8 +642,8 @@ WORKER = [
         committing.test_a_conflict_becomes_a_letter,
     ),
     Mutant(
-        "committer._give_up: the record that stands against it does not swallow its letter",
-        'commit.record_key = ""', "pass",
+        "ends.impossible: the record that stands against it does not swallow its letter",
+        "letter = Commit(commit.tag, commit.task_id)", "letter = commit",
         committing.test_a_conflict_becomes_a_letter,
     ),
     Mutant(

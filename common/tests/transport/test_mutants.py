@@ -14,7 +14,7 @@ from common.tests.transport import test_publish_script as publishing
 from common.tests.transport.mutants import MUTANTS, Mutant
 
 from common_tasks.transport import claiming as claims
-from common_tasks.transport import committer, direct, guard, intake, lane, pool, replaying
+from common_tasks.transport import committer, direct, ends, guard, intake, lane, pool, replaying
 from common_tasks.transport.scripts import Script
 
 pytestmark = pytest.mark.integration
@@ -30,7 +30,13 @@ SCRIPTS: dict[str, list[Script]] = {
     "publish": [publishing.SCRIPT],
     "replay": [replaying._REPLAY],
 }
-CLASSES = {"committer": committer.Committer, "guard": guard.Guard, "lane": lane.Lane, "pool": pool.TaskPool}
+CLASSES = {
+    "committer": committer.Committer,
+    "ends": ends.Ends,
+    "guard": guard.Guard,
+    "lane": lane.Lane,
+    "pool": pool.TaskPool,
+}
 
 
 class Stage:

@@ -175,18 +175,42 @@ def test_a_state_is_stored_and_told_while_the_message_is_ours(client: redis.Redi
 
 def test_a_state_of_what_was_done_before_does_not_hide_its_result(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
-    client.set("meta", "SUCCESS")
     client.set(keys.once("a"), "done:1")
-    assert 0 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"STARTED", 60])
-    assert b"SUCCESS" == client.get("meta")
+    assert 1 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"STARTED", 60, 0])
+    assert not client.exists("meta")
 
 
 def test_a_state_of_what_is_not_ours_any_more_does_not_hide_what_became_of_it(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
     overdue(client)
-    client.set("meta", "SUCCESS")
-    assert 0 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"STARTED", 60])
-    assert b"SUCCESS" == client.get("meta")
+    assert 0 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"STARTED", 60, 0])
+    assert not client.exists("meta")
+
+
+@pytest.mark.parametrize(
+    ("was", "end", "stays"),
+    [
+        ("PENDING", 0, False),
+        ("RETRY", 0, False),
+        ("PROGRESS", 0, True),  # of the body itself
+        ("SUCCESS", 0, True),
+        ("SUCCESS", 1, True),
+        ("PROGRESS", 1, False),
+        ("FAILURE", 1, False),
+    ],
+)
+def test_a_state_replaces_what_is_older_than_it(client: redis.Redis, was: str, end: int, stays: bool) -> None:
+    tag, fence = claim_one(client)
+    before = f'{{"status": "{was}", "result": null}}'.encode()
+    client.set("meta", before)
+    assert 1 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"new", 60, end])
+    assert (before if stays else b"new") == client.get("meta")
+
+
+def test_who_only_looks_stores_nothing(client: redis.Redis) -> None:
+    tag, fence = claim_one(client)
+    assert 1 == STATE(client, [keys.LEASES, "", keys.once("a")], [tag, fence, b"", 60, 1])
+    assert not client.exists("")
 
 
 # Restore

@@ -56,6 +56,28 @@ def taken_over(client: redis.Redis, tag: str) -> int:
 # What a success leaves
 
 
+def result(tag: str, status: str, value: int) -> Commit:
+    commit = Commit(tag, "a")
+    commit.result_key, commit.result = "celery-task-meta-a", f'{{"status": "{status}", "result": {value}}}'
+    return commit
+
+
+def test_a_failure_does_not_replace_a_success(client: redis.Redis) -> None:
+    for status in ("SUCCESS", "FAILURE", "RETRY"):
+        tag, fence = claim_one(client)
+        assert ALL_WELL == outcome(client, (result(tag, status, 1), fence))
+    stored: Any = client.get("celery-task-meta-a")
+    assert "SUCCESS" == json.loads(stored)["status"]
+
+
+def test_a_success_replaces_what_is_there(client: redis.Redis) -> None:
+    for number, status in enumerate(("FAILURE", "RETRY", "SUCCESS")):
+        tag, fence = claim_one(client)
+        assert ALL_WELL == outcome(client, (result(tag, status, number), fence))
+    stored: Any = client.get("celery-task-meta-a")
+    assert {"status": "SUCCESS", "result": 2} == json.loads(stored)
+
+
 def test_a_plain_acknowledgement_leaves_nothing(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
     assert ALL_WELL == outcome(client, (Commit(tag), fence))

@@ -214,28 +214,27 @@ class Committer:
         """Store STARTED for a task that runs, unless its message is not ours any more, or the body stored a state."""
         with self._lock:
             if self._reachable():
-                self._state(tag, task_id, result_key, state, seconds, 0)
+                self._state(tag, keys.once(task_id), (result_key, state, seconds), end=0)
 
     def store(self, commit: Commit) -> bool:
         """Store the result of this commit ahead of it, for who looks at once. False: its message is not ours any more,
         and the commit has ended."""
         with self._lock:
             result = commit.result_key, commit.result, commit.result_seconds
-            if self._state(commit.tag, commit.task_id, *result, 1):
+            if self._state(commit.tag, commit.record_key or keys.once(commit.task_id), result, end=1):
                 return True
             self.held.pop(commit.tag, None)
             self.counters.refused += 1
             self._end(commit, Verdict.REFUSED)
             return False
 
-    def _state(
-        self, tag: str, task_id: str, result_key: str | bytes, state: str | bytes, seconds: int, end: int
-    ) -> bool:
+    def _state(self, tag: str, record_key: str | bytes, state: tuple[Any, Any, int], *, end: int) -> bool:
+        """`state` is its key, itself, and its life in s. False: the message is not ours."""
         held = self.held.get(tag)
         if held is None:
             return False
-        names = [keys.LEASES, result_key, keys.once(task_id)]
-        return bool(self._ask(STATE, names, [tag, held.fence, state, seconds, end]))
+        result_key, value, seconds = state
+        return bool(self._ask(STATE, [keys.LEASES, result_key, record_key], [tag, held.fence, value, seconds, end]))
 
     def reset(self) -> None:
         """After a fork: the connection and what is held are the parent's."""

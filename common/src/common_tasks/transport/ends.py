@@ -51,19 +51,21 @@ class Ends:
         links: Mapping[str, Any] | None = None,
         starts: int = 0,
         failure: Exception | None = None,
+        told: bool = False,
     ) -> None:
         """This message ends as a dead letter. `links` is the last part of its body: callbacks, errbacks, chain, chord;
-        `failure` is what its caller gets, where that is not what the table says."""
+        `failure` is what its caller gets, where that is not what the table says; `told`: its caller knows already."""
         known: Mapping[str, Any] = headers if isinstance(headers, dict) else {}
         queue = queue_of(list_key)
         commit.headers = commit.headers or dict(known)
         commit.discard()
-        told = about(reason, error, queue=queue, headers=dict(known), starts=starts, worker=self.hostname)
-        commit.bury(keys.dead(queue), told)
+        written = about(reason, error, queue=queue, headers=dict(known), starts=starts, worker=self.hostname)
+        commit.bury(keys.dead(queue), written)
         fields = {**named(known, str(known.get("id") or commit.task_id)), "queue": queue}
         commit.then(lambda: transition("task.dead", level=logging.ERROR, reason=reason, error=error[:500], **fields))
         try:
-            self._fail(commit, reason, failure or _failure(reason, error, known), known, links or {})
+            if not told:
+                self._fail(commit, reason, failure or _failure(reason, error, known), known, links or {})
         except NotCommitted:
             return
         except Exception as exc:  # of an errback, or of the store: the letter is written all the same

@@ -42,7 +42,7 @@ class Intake:
         self.lanes: dict[str, Lane | None] = {}
         self.starts: dict[str, int] = {}  # of messages that came back: tag -> starts counted
         self.declined: deque[Job] = deque()
-        self.celerys: dict[str, str] = {}  # tag -> task id, of messages that went Celery's own way
+        self.celerys: dict[str, dict[str, Any]] = {}  # tag -> headers, of messages that went Celery's own way
         self.opened: dict[str, Commit] = {}  # of those that run
         client = redis.Redis(connection_pool=channel._get_pool())  # noqa: SLF001  a pool of our own, not the channel's
         self.client = client
@@ -178,7 +178,7 @@ class Intake:
         if headers.get("eta"):
             # The claim found it due by Redis's clock; this machine's may differ.
             headers["due_at"], headers["eta"] = headers["eta"], None
-        self.celerys[job.tag] = str(headers.get("id"))
+        self.celerys[job.tag] = headers
         self.channel.connection._deliver(job.message, queue_of(job.list_key))  # noqa: SLF001  kombu's own way in
 
     # Ends
@@ -194,11 +194,20 @@ class Intake:
         starts: int | None = None,
         links: Mapping[str, Any] | None = None,
         failure: Exception | None = None,
+        told: bool = False,
     ) -> None:
         """This message ends as a dead letter; see `Ends.dead`."""
         counted = self.starts.pop(commit.tag, 0) if starts is None else starts
         self.ends.dead(
-            commit, reason, error, list_key=list_key, headers=headers, links=links, starts=counted, failure=failure
+            commit,
+            reason,
+            error,
+            list_key=list_key,
+            headers=headers,
+            links=links,
+            starts=counted,
+            failure=failure,
+            told=told,
         )
 
     def acknowledge(self, tag: str) -> None:
@@ -219,7 +228,7 @@ class Intake:
     def reject(self, tag: str, *, requeue: bool, commit: Commit | None = None, error: Exception | None = None) -> None:
         """Celery's reject: back into its queue, or a dead letter. `commit` and `error` are those of a body that ran in
         a lane."""
-        self.celerys.pop(tag, None)
+        headers = self.celerys.pop(tag, None)
         commit = self.opened.pop(tag, None) or commit or Commit(tag)
         if commit.verdict is not None:
             return
@@ -228,9 +237,10 @@ class Intake:
             self.committer.release([tag], started=self.foreign is not None)
             return
         held = self.committer.held.get(tag)
-        headers = commit.headers or {}
-        text = f"rejected: {error}" if error is not None and str(error) else "rejected"
-        self.bury(commit, "permanent", text, held.list_key if held else "", headers, links=headers, failure=error)
+        list_key = held.list_key if held else ""
+        known, text = commit.headers or headers or {}, f"rejected: {error}" if error is not None else "rejected"
+        told = headers is not None  # by Celery itself
+        self.bury(commit, "permanent", text, list_key, known, links=known, failure=error, told=told)
 
     def give_back(self, batch: Batch) -> None:
         """Of a stop: messages of a claim whose answer came when nothing is started any more."""
@@ -243,7 +253,7 @@ class Intake:
     def lost_channel(self) -> None:
         """The consumer's connection ended. Celery forgets what it had not started: others get it."""
         running = {one.id for one in self.running()}
-        waiting = [tag for tag, task_id in self.celerys.items() if task_id not in running]
+        waiting = [tag for tag, headers in self.celerys.items() if headers.get("id") not in running]
         for tag in waiting:
             self.celerys.pop(tag, None)
         if self.pool is not None and not self.pool.stopping:

@@ -121,7 +121,15 @@ end
 -- nobody, message by message.
 local waited_for = redis.call('PUBSUB', 'NUMPAT') > 0 or #redis.call('PUBSUB', 'CHANNELS', '*celery-task-meta-*') > 0
 
+local SUCCESS = '{"status": "SUCCESS"'
+local function succeeded(result)
+  return string.sub(result or '', 1, #SUCCESS) == SUCCESS
+end
+
+-- As stock Celery: what failed does not replace a success. (Of two successes the second stays: looking would cost as
+-- much as storing.)
 local function store(key, seconds, result)
+  if not succeeded(result) and succeeded(redis.call('GET', key)) then return end
   if seconds == '0' then redis.call('SET', key, result) else redis.call('SET', key, result, 'EX', seconds) end
   if waited_for then redis.call('PUBLISH', key, result) end
 end
