@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
-from common_tasks.transport import keys
+from common_tasks.transport import keys, removing
 from common_tasks.transport.scripts import Script
 
 if TYPE_CHECKING:
@@ -98,16 +98,12 @@ def find(client: "redis.Redis", letter_id: str) -> Letter | None:
 
 
 def drop(client: "redis.Redis", letter_ids: Iterable[str]) -> int:
-    """Remove letters, for ever; returns how many were there."""
+    """Remove letters, for ever; returns how many were there. The same work can be published again then."""
     streams: dict[str, list[str]] = {}
     for letter_id in letter_ids:
         stream, stream_id = key_and_id(letter_id)
         streams.setdefault(stream, []).append(stream_id)
-    dropped = 0
-    for stream, ids in streams.items():
-        for start in range(0, len(ids), 1_000):
-            dropped += client.xdel(stream, *ids[start : start + 1_000])
-    return dropped
+    return sum(removing.drop(client, stream, ids) for stream, ids in streams.items())
 
 
 def key_and_id(letter_id: str) -> tuple[str, str]:

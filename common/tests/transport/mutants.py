@@ -9,6 +9,7 @@ from common.tests.transport import test_direct as without
 from common.tests.transport import test_guard as guarding
 from common.tests.transport import test_lane as running
 from common.tests.transport import test_publish_script as publishing
+from common.tests.transport import test_removing as removals
 from common.tests.transport import test_replaying as replays
 from common.tests.transport import test_scripts_claim as claiming
 from common.tests.transport import test_scripts_leases as leasing
@@ -753,6 +754,59 @@ WORKER = [
         running.test_whatever_a_body_raises_ends_its_message_and_not_the_thread, {"error": ValueError("no")},
     ),
 ]
+
+REMOVE = [
+    Mutant(
+        "remove: the note goes with a message that waits",
+        "    forget(raw)\n    redis.call('RPOP', key)", "    redis.call('RPOP', key)",
+        removals.test_the_note_goes_with_the_message,
+    ),
+    Mutant(
+        "remove: and with one that is not yet due",
+        "      forget(raw)\n      removed = removed + redis.call('ZREM'", "      removed = removed + redis.call('ZREM'",
+        removals.test_what_is_due_is_purged_with_its_note,
+    ),
+    Mutant(
+        "remove: and with a letter",
+        "then forget(fields.raw or '') end", "then end",
+        removals.test_work_whose_letter_is_dropped_can_be_published_again,
+    ),
+    Mutant(
+        "remove: but not with the letter of a second message",
+        """if not string.find(fields.about or '', '"reason": ?"conflict"') then""", "if true then",
+        removals.test_the_letter_of_a_second_message_takes_no_note_of_the_first_along,
+    ),
+    Mutant(
+        "remove: of other queues nothing goes",
+        "if wanted[list] then", "if true then",
+        removals.test_what_is_due_is_purged_with_its_note,
+    ),
+    Mutant(
+        "remove: what is done stays noted",
+        "if text(once) ~= 'queued:' .. print then return end", "",
+        removals.test_what_is_done_stays_noted,
+    ),
+    Mutant(
+        "remove: and so does other work",
+        "if text(once) ~= 'queued:' .. print then return end", "if text(once) == 'done:' .. print then return end",
+        removals.test_the_note_of_other_work_under_its_id_stays,
+    ),
+    Mutant(
+        "remove: a result that a worker stored stays",
+        """if string.find(text(result), '^{"status": ?"PENDING"') then""", "if true then",
+        removals.test_a_result_that_a_worker_stored_stays, {"result": b'{"status": "STARTED"}'},
+    ),
+    Mutant(
+        "remove: what cannot be read holds nothing up",
+        "local good, message = pcall(cjson.decode, raw)", "local good, message = true, cjson.decode(raw)",
+        removals.test_what_nobody_can_read_is_purged_all_the_same, {"raw": b"hello"},
+    ),
+    Mutant(
+        "remove: in steps",
+        "while removed < most and seen < bytes do", "while removed < most do",
+        removals.test_large_ones_are_purged_a_few_at_a_time,
+    ),
+]
 # fmt: on
 
-MUTANTS = [*CLAIM, *OUTCOME, *LEASES, *PUBLISH, *WORKER]
+MUTANTS = [*CLAIM, *OUTCOME, *LEASES, *PUBLISH, *REMOVE, *WORKER]

@@ -17,6 +17,7 @@ from common_tasks.retries import refused_for_now
 from common_tasks.transport import keys
 from common_tasks.transport.commit import HOME, OPEN, Commit
 from common_tasks.transport.lists import queue_of
+from common_tasks.transport.removing import purge
 
 if TYPE_CHECKING:
     from common_tasks.transport.intake import Intake
@@ -83,6 +84,8 @@ class ChannelMixin:
         closed: bool
         connection_errors: Any
         global_keyprefix: str
+        conn_or_acquire: Any
+        auto_delete_queues: set[str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -195,6 +198,20 @@ class ChannelMixin:
 
     def _publish(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         super()._put(queue, message, **kwargs)  # type: ignore[misc]
+
+    # Purging
+
+    def _purge(self, queue: str) -> int:
+        """Also what waits for its time; and what publish once has noted of these messages, so that the same work can be
+        published again."""
+        lists = [self._q_for_pri(queue, step) for step in self.priority_steps]  # type: ignore[attr-defined]
+        with self.conn_or_acquire() as client:
+            return purge(client, lists)
+
+    def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
+        if queue not in self.auto_delete_queues:  # those hold answers and commands, and are deleted all the time
+            self._purge(queue)
+        super()._delete(queue, *args, **kwargs)  # type: ignore[misc]
 
 
 def address(channel: Any) -> tuple[Any, ...]:

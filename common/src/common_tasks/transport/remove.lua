@@ -1,0 +1,69 @@
+-- Remove: messages that nobody is to run any more. With each goes what publish once has noted of it, in one step, so that
+-- the same work can be published again. What is done stays noted.
+--
+-- KEYS  1 where they are: a list, celery-due, or a stream of dead letters
+-- ARGV  1 "list": 2 how many messages at most  3 bytes after which it ends
+--         "due": 2 cursor of ZSCAN  3… the lists that the messages wait for
+--         "letters": 2… their ids
+-- Returns {how many were removed, the next cursor ("due") or "0"}
+local key, kind = KEYS[1], ARGV[1]
+
+local function read(raw)
+  local good, message = pcall(cjson.decode, raw)
+  if not good then  -- half a surrogate pair: Python writes and reads it
+    good, message = pcall(cjson.decode, (string.gsub(raw, '\\u[dD][89a-fA-F]%x%x', '\\ufffd')))
+  end
+  return good and type(message) == 'table' and type(message.headers) == 'table' and message.headers or {}
+end
+
+local function text(key)
+  local value = redis.pcall('GET', key)
+  return type(value) == 'string' and value or ''
+end
+
+-- Its marker, and the first result that was stored with the push. Those of other work under its id stay.
+local function forget(raw)
+  local headers = read(raw)
+  local id, print = headers.id, headers.fingerprint
+  if type(id) ~= 'string' or type(print) ~= 'string' then return end
+  local once, result = 'celery-once-' .. id, 'celery-task-meta-' .. id
+  if text(once) ~= 'queued:' .. print then return end
+  redis.call('DEL', once)
+  if string.find(text(result), '^{"status": ?"PENDING"') then redis.call('DEL', result) end
+end
+
+local removed, cursor = 0, '0'
+if kind == 'list' then
+  local most, bytes, seen = tonumber(ARGV[2]), tonumber(ARGV[3]), 0
+  while removed < most and seen < bytes do
+    local raw = redis.call('LINDEX', key, -1)
+    if not raw then break end
+    forget(raw)
+    redis.call('RPOP', key)
+    removed, seen = removed + 1, seen + #raw
+  end
+elseif kind == 'due' then
+  local wanted = {}
+  for i = 3, #ARGV do wanted[ARGV[i]] = true end
+  local page = redis.call('ZSCAN', key, ARGV[2], 'COUNT', 100)
+  cursor = page[1]
+  for i = 1, #page[2], 2 do
+    local list, raw = string.match(page[2][i], '^([^\n]*)\n(.*)$')
+    if wanted[list] then
+      forget(raw)
+      removed = removed + redis.call('ZREM', key, page[2][i])
+    end
+  end
+else
+  for i = 2, #ARGV do
+    local entry = redis.call('XRANGE', key, ARGV[i], ARGV[i])[1]
+    if entry then
+      local fields = {}
+      for f = 1, #entry[2], 2 do fields[entry[2][f]] = entry[2][f + 1] end
+      -- A conflict is a second message: the marker is the first one's.
+      if not string.find(fields.about or '', '"reason": ?"conflict"') then forget(fields.raw or '') end
+      removed = removed + redis.call('XDEL', key, ARGV[i])
+    end
+  end
+end
+return {removed, cursor}
