@@ -150,6 +150,43 @@ def test_a_repeat_is_not_queued_again_and_gets_the_same_pending(
     assert ["task.published", "task.published_before"] == [record.message for record in caplog.records]
 
 
+def told(caplog: Any) -> list[tuple[str, Any]]:
+    """Level and `found` of each repeat."""
+    return [(one.levelname, one.fields["found"]) for one in caplog.records if one.message == "task.published_before"]
+
+
+def test_a_repeat_says_whether_its_message_is_still_there(
+    orders: Contract[Any, Any], client: redis.Redis, caplog: Any
+) -> None:
+    caplog.set_level(logging.INFO, "common_tasks")
+    payload = order()
+    orders.delay(payload)
+    orders.delay(payload)
+    client.delete("orders")
+    orders.delay(payload)
+    client.lpush("orders", *range(60))
+    orders.delay(payload)
+    note = f"celery-once-{payload.task_id}"
+    client.set(note, client.get(note).replace(b"queued", b"done"))
+    orders.delay(payload)
+    assert [("INFO", True), ("WARNING", False), ("INFO", None), ("INFO", True)] == told(caplog)
+    [hint] = [one.fields["hint"] for one in caplog.records if one.levelname == "WARNING"]
+    assert f"DEL {note}" in hint
+
+
+def test_that_its_message_is_not_there_is_told_where_only_warnings_are(
+    orders: Contract[Any, Any], client: redis.Redis, caplog: Any
+) -> None:
+    caplog.set_level(logging.WARNING, "common_tasks")
+    payloads = [order(), order()]
+    orders.publish_many(payloads)
+    client.rpop("orders")
+    became = orders.publish_many(payloads)
+    assert [("WARNING", False)] == told(caplog)
+    ids = tuple(str(one.task_id) for one in payloads)
+    assert Published(duplicates=ids, missing=ids[:1]) == became
+
+
 def test_other_work_under_its_id_is_refused(orders: Contract[Any, Any], client: redis.Redis) -> None:
     payload = order()
     orders.delay(payload)

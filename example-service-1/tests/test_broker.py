@@ -300,13 +300,13 @@ def test_an_answer_that_gets_lost_once_is_asked_for_again(redis_server, redis_ur
 def test_while_as_many_are_published_as_may_be_others_hear_that_it_is_busy(redis_server, redis_url, tell, monkeypatch):
     async def story(shop):
         await shop.place()
-        publish, gate = shop.orders._publisher.publish, asyncio.Event()
+        place, gate = shop.orders._publisher.place, asyncio.Event()
 
         async def slow(message):
             await gate.wait()
-            return await publish(message)
+            return await place(message)
 
-        monkeypatch.setattr(shop.orders._publisher, "publish", slow)
+        monkeypatch.setattr(shop.orders._publisher, "place", slow)
         stuck = [asyncio.create_task(shop.timed()) for _ in range(handlers.PUBLISHING)]
         await asyncio.sleep(0.1)
         answer, seconds = await shop.timed()

@@ -13,17 +13,21 @@ from kombu.utils.json import dumps
 
 from common_tasks import correlation, ledger
 from common_tasks.events import emit, logger
+from common_tasks.transport import keys
 from common_tasks.transport.outgoing import Outgoing, Published
 
 if TYPE_CHECKING:
     from celery import Celery
 
 
-def tell(message: Outgoing, *, new: bool) -> None:
-    """To the log, and to whoever listens: it is published, or was before."""
-    if not new:
-        _log("task.published_before", message.task, message.task_id, message.queue, message.correlation_id)
-        return
+MISSING = (
+    "its message is not there any more: it was removed by hand, a stock worker took it, or its contract keeps no "
+    "record; to publish it again: DEL {}"
+)
+
+
+def tell(message: Outgoing) -> None:
+    """To the log, and to whoever listens: it is published."""
     if not listening():
         _log("task.published", message.task, message.task_id, message.queue, message.correlation_id)
         return
@@ -35,12 +39,27 @@ def tell(message: Outgoing, *, new: bool) -> None:
 
 
 def tell_all(chunk: list[Outgoing], published: Published) -> None:
-    """The same of what came into a queue, or was there."""
-    if logger.isEnabledFor(logging.INFO) or listening():
+    """The same of what came into a queue; and what was published before."""
+    if logger.isEnabledFor(logging.INFO) or listening() or published.missing:
         accepted, before = set(published.accepted), set(published.duplicates)
         for message in chunk:
-            if message.task_id in accepted or message.task_id in before:
-                tell(message, new=message.task_id in accepted)
+            if message.task_id in accepted:
+                tell(message)
+            elif message.task_id in before:
+                _tell_before(message, published)
+
+
+def _tell_before(message: Outgoing, published: Published) -> None:
+    if not message.correlation_id:
+        return
+    level = logging.INFO
+    more: dict[str, Any] = {"found": True}
+    if message.task_id in published.missing:
+        level, more = logging.WARNING, {"found": False, "hint": MISSING.format(keys.once(message.task_id))}
+    elif message.task_id in published.unchecked:
+        more = {"found": None}
+    more |= {"task": message.task, "task_id": message.task_id, "queue": message.queue}
+    emit("task.published_before", level=level, correlation_id=message.correlation_id, **more)
 
 
 @signals.before_task_publish.connect

@@ -13,7 +13,7 @@ from kombu.exceptions import EncodeError
 from pydantic import TypeAdapter
 
 from common_tasks import eager
-from common_tasks.announcing import tell
+from common_tasks.announcing import tell, tell_all
 from common_tasks.errors import ValidationError
 from common_tasks.many import publish_many
 from common_tasks.messages import Messages, named, usual
@@ -117,9 +117,9 @@ class Contract(Generic[P, R]):
         message = Messages(self, options, publisher.now_us).make(checked)
         if (commit := open_commit(self.app.conf.broker_url)) is not None:
             commit.add_child(message.list, message.raw)
-            tell(message, new=True)
+            tell(message)
         else:
-            tell(message, new=publisher.publish(message))
+            tell_all([message], publisher.place(message))
         if (parent := self.app.current_worker_task) is not None:
             parent.add_trail(self.app.AsyncResult(message.task_id))
         return self.pending(message.task_id)

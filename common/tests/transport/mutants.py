@@ -481,6 +481,41 @@ PUBLISH = [
         publishing.test_other_work_under_the_same_id_is_a_conflict,
     ),
     Mutant(
+        "publish: what has no message any more is told so",
+        "return ids[id] and 0 or 2", "return 0",
+        publishing.test_what_was_removed_by_hand_is_missing_and_not_published_again,
+    ),
+    Mutant(
+        "publish: what is claimed is there",
+        "{'HVALS', 'unacked'}, ", "",
+        publishing.test_what_somebody_holds_is_found, {"spell": bytes.decode},
+    ),
+    Mutant(
+        "publish: what is due is there",
+        "{'ZRANGE', due, 0, -1}, ", "",
+        publishing.test_what_is_due_later_is_found,
+    ),
+    Mutant(
+        "publish: what is dead is there",
+        ", {'XRANGE', dead, '-', '+'}}", "}",
+        publishing.test_what_died_is_found,
+    ),
+    Mutant(
+        "publish: too much is not looked at",
+        "if total > LOOKED_AT then return nil end", "",
+        publishing.test_where_too_much_lies_around_it_is_not_looked_for,
+    ),
+    Mutant(
+        "publish: nobody looks for an id that is spelt in several ways",
+        "if not ids or string.find(id, '[^%w_.:-]') then", "if not ids then",
+        publishing.test_an_id_that_may_be_spelt_in_several_ways_is_not_looked_for, {"task_id": "\u00e9"},
+    ),
+    Mutant(
+        "publish: what may not be read is not taken for empty",
+        "if entries.err then return nil end", "",
+        publishing.test_who_may_not_look_is_not_refused, {"denied": "hvals"},
+    ),
+    Mutant(
         "publish: the bound",
         "bound > 0 and taken + #new >= bound", "false",
         publishing.test_the_bound_counts_the_lists_of_all_priorities,

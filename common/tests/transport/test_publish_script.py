@@ -1,13 +1,15 @@
 """publish.lua against a real Redis: what it writes, and that it writes all or nothing."""
 
+import json
 import time
 from typing import Any
 
 import pytest
 import redis
+from kombu.utils.json import dumps as kombu_dumps
 
 from common_tasks.transport.message import frame
-from common_tasks.transport.outgoing import Outgoing, words
+from common_tasks.transport.outgoing import MISSING, THERE, UNCHECKED, Outgoing, words
 from common_tasks.transport.scripts import Script
 
 pytestmark = pytest.mark.integration
@@ -15,8 +17,12 @@ pytestmark = pytest.mark.integration
 SCRIPT = Script("publish")
 
 
+def raw(task_id: str, text: str = "") -> str:
+    return f'{{"headers": {{"id": "{task_id}", "text": "{text}"}}}}'
+
+
 def message(task_id: str, text: str = "", **changes: Any) -> Outgoing:
-    made = Outgoing("tasks.x", task_id, "orders", "orders", f"print-{text}", 60_000, f"raw {task_id} {text}".encode())
+    made = Outgoing("tasks.x", task_id, "orders", "orders", f"print-{text}", 60_000, raw(task_id, text).encode())
     return made._replace(**changes)
 
 
@@ -31,13 +37,13 @@ def everything(client: redis.Redis) -> dict[str, Any]:
 def test_a_message_is_pushed_once_and_a_repeat_is_told_so(client: redis.Redis) -> None:
     assert [1, 1] == publish(client, message("a"))
     assert [1, 0] == publish(client, message("a", raw=b"another raw of the same work"))
-    assert ["raw a "] == client.lrange("orders", 0, -1)
+    assert [raw("a")] == client.lrange("orders", 0, -1)
 
 
 def test_other_work_under_the_same_id_is_a_conflict(client: redis.Redis) -> None:
     publish(client, message("a", "one"))
     assert [1, -2] == publish(client, message("a", "two"))
-    assert ["raw a one"] == client.lrange("orders", 0, -1)
+    assert [raw("a", "one")] == client.lrange("orders", 0, -1)
 
 
 @pytest.mark.parametrize(("record", "answer"), [("done:print-", 0), ("done:other", -2)])
@@ -67,7 +73,7 @@ def test_twins_within_a_chunk_are_one(client: redis.Redis) -> None:
 
 def test_a_chunk_arrives_in_its_order(client: redis.Redis) -> None:
     publish(client, *[message(str(n)) for n in range(500)])
-    assert [f"raw {n} " for n in range(500)] == client.lrange("orders", 0, -1)[::-1]
+    assert [raw(str(n)) for n in range(500)] == client.lrange("orders", 0, -1)[::-1]
 
 
 def test_the_bound_counts_the_lists_of_all_priorities(client: redis.Redis) -> None:
@@ -75,7 +81,7 @@ def test_the_bound_counts_the_lists_of_all_priorities(client: redis.Redis) -> No
     publish(client, message("b", list="orders\x06\x169"), bound=3)
     assert [3, 1, -1] == publish(client, message("c"), message("d"), bound=3)
     assert [3, -1] == publish(client, message("e", list="orders\x06\x166"), bound=3)
-    assert ["raw c "] == client.lrange("orders", 0, -1)
+    assert [raw("c")] == client.lrange("orders", 0, -1)
     assert not client.exists("celery-once-d", "celery-once-e")
 
 
@@ -93,7 +99,8 @@ def test_other_queues_do_not_count(client: redis.Redis) -> None:
 def test_what_is_due_later_waits_with_its_due_time(client: redis.Redis) -> None:
     due = int(time.time() * 1_000_000) + 3_600_000_123
     assert [0, 1, 1] == publish(client, message("a", due_us=due), message("b", due_us=due))
-    assert [("orders\nraw a ", due), ("orders\nraw b ", due)] == client.zrange("celery-due", 0, -1, withscores=True)
+    entries = [(f"orders\n{raw('a')}", due), (f"orders\n{raw('b')}", due)]
+    assert entries == client.zrange("celery-due", 0, -1, withscores=True)
     assert not client.exists("orders")
     assert [0, 0] == publish(client, message("a", due_us=due + 5))
 
@@ -115,7 +122,7 @@ def test_a_marker_is_stored_with_the_push_unless_something_is_there(client: redi
     publish(client, message("c"))
     assert ["new", "kept", None] == client.mget([f"celery-task-meta-{one}" for one in "abc"])
     assert client.pttl("celery-task-meta-a") > 6 * 24 * 3600 * 1000
-    assert ["raw a ", "raw b ", "raw c "] == client.lrange("orders", 0, -1)[::-1]
+    assert [raw("a"), raw("b"), raw("c")] == client.lrange("orders", 0, -1)[::-1]
 
 
 def test_no_marker_without_a_push(client: redis.Redis) -> None:
@@ -175,8 +182,8 @@ def test_who_may_not_write_everything_writes_nothing(redis_to_break: Any, denied
 
 
 def test_with_hardly_any_room_it_is_all_or_nothing(redis_to_break: Any) -> None:
-    raw = b"x" * 1_900
-    messages = [message(str(n), raw=raw, marker=raw) for n in range(500)]
+    much = b"x" * 1_900
+    messages = [message(str(n), raw=much, marker=much) for n in range(500)]
     with redis.Redis(port=redis_to_break.port) as client:
         publish(client, message("before"))
         refusals = 0
@@ -194,6 +201,103 @@ def test_with_hardly_any_room_it_is_all_or_nothing(redis_to_break: Any) -> None:
 
 
 def test_a_message_as_it_is_really_sent_fits(client: redis.Redis) -> None:
-    raw = frame("tasks.x", "orders", [{"n": 1}], task_id="a")
-    publish(client, message("a", raw=raw))
-    assert raw.decode() == client.lindex("orders", 0)
+    real = frame("tasks.x", "orders", [{"n": 1}], task_id="a")
+    publish(client, message("a", raw=real))
+    assert real.decode() == client.lindex("orders", 0)
+
+
+# Published before, and not done: is its message still there?
+
+REAL = frame("tasks.x", "orders", [{"id": "b"}], task_id="a", root_id="r", parent_id="p")
+
+
+def again(client: redis.Redis, task_id: str = "a") -> int:
+    """What a repeat is told."""
+    return int(publish(client, message(task_id))[1])
+
+
+@pytest.mark.parametrize("list_", ["orders", "orders\x06\x163", "orders\x06\x169"])
+def test_what_waits_is_found(client: redis.Redis, list_: str) -> None:
+    publish(client, message("a", raw=REAL, list=list_))
+    assert THERE == again(client)
+
+
+def test_what_is_due_later_is_found(client: redis.Redis) -> None:
+    publish(client, message("a", raw=REAL, due_us=4_000_000_000_000_000))
+    assert THERE == again(client)
+
+
+@pytest.mark.parametrize("spell", [bytes.decode, lambda raw: kombu_dumps([json.loads(raw), "", "orders"])])
+def test_what_somebody_holds_is_found(client: redis.Redis, spell: Any) -> None:
+    publish(client, message("a", raw=REAL))
+    client.delete("orders")
+    client.hset("unacked", "tag", f'[{spell(REAL)},"","orders"]')
+    assert THERE == again(client)
+
+
+def test_what_died_is_found(client: redis.Redis) -> None:
+    publish(client, message("a", raw=REAL))
+    client.delete("orders")
+    client.xadd("celery-dead-orders", {"raw": REAL, "about": "{}"})
+    assert THERE == again(client)
+
+
+def test_what_was_removed_by_hand_is_missing_and_not_published_again(client: redis.Redis) -> None:
+    publish(client, message("a", raw=REAL))
+    client.delete("orders")
+    assert MISSING == again(client)
+    assert not client.exists("orders")
+    client.set("celery-once-a", "done:print-")
+    assert THERE == again(client)
+
+
+def test_others_are_not_taken_for_it(client: redis.Redis) -> None:
+    for task_id in ("a", "b", "r", "p", "aa"):
+        publish(client, message(task_id, raw=REAL.replace(b'"id": "a"', b'"id": "aa"')))
+    assert [MISSING, MISSING, MISSING, MISSING, THERE] == [again(client, one) for one in ("a", "b", "r", "p", "aa")]
+
+
+def test_where_too_much_lies_around_it_is_not_looked_for(client: redis.Redis) -> None:
+    publish(client, *[message(str(n)) for n in range(51)])
+    assert UNCHECKED == again(client, "0")
+    client.lpop("orders")
+    assert THERE == again(client, "0")
+    assert MISSING == again(client, "50")
+    client.hset("unacked", "tag", "x")
+    assert UNCHECKED == again(client, "0")
+
+
+@pytest.mark.parametrize("task_id", ["\u00e9", 'a"b', "a b", "a\\u0062"])
+def test_an_id_that_may_be_spelt_in_several_ways_is_not_looked_for(client: redis.Redis, task_id: str) -> None:
+    publish(client, message(task_id, raw=REAL))
+    client.delete("orders")
+    assert UNCHECKED == again(client, task_id)
+
+
+@pytest.mark.parametrize("key", ["unacked", "celery-dead-orders"])
+def test_a_key_of_another_type_is_no_reason_to_refuse_a_repeat(client: redis.Redis, key: str) -> None:
+    publish(client, message("a", raw=REAL))
+    client.set(key, "text")
+    assert UNCHECKED == again(client)
+
+
+@pytest.mark.parametrize("denied", ["hlen", "hvals", "xlen", "xrange", "lrange", "zrange"])
+def test_who_may_not_look_is_not_refused(redis_to_break: Any, denied: str) -> None:
+    with redis.Redis(port=redis_to_break.port) as client:
+        publish(client, message("a", raw=REAL))
+        client.execute_command("ACL", "SETUSER", "default", f"-{denied}")
+        assert UNCHECKED == again(client)
+
+
+def test_a_chunk_of_repeats_looks_once(client: redis.Redis) -> None:
+    publish(client, *[message(str(n)) for n in range(50)])
+    client.config_resetstat()
+    assert [THERE] * 50 == publish(client, *[message(str(n)) for n in range(50)])[1:]
+    assert 1 == client.info("commandstats")["cmdstat_hvals"]["calls"]
+
+
+def test_what_is_new_or_done_is_published_without_a_look(client: redis.Redis) -> None:
+    client.set("celery-once-b", "done:print-")
+    client.config_resetstat()
+    publish(client, message("a"), message("b"), message("a"))
+    assert {"cmdstat_hlen", "cmdstat_xlen", "cmdstat_lrange"}.isdisjoint(client.info("commandstats"))

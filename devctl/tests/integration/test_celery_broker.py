@@ -299,6 +299,7 @@ def test_once_published_it_is_the_message_that_a_contract_publishes(redis_url: s
     with redis.Redis.from_url(redis_url) as client:
         assert f"queued:{frame['headers']['fingerprint']}".encode() == client.get(f"celery-once-{task_id}")
         assert not client.exists("orders")
+    assert frozenset([task_id]) == broker.publish_once([message]).missing
 
 
 def test_a_full_queue_is_named_with_what_was_accepted(redis_url: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from devctl.__main__ import main
 from devctl.broker.memory import MemoryBroker
+from devctl.broker.port import Acceptance
 from devctl.cli import options
 from devctl.contracts.catalog import Catalog
 from devctl.settings import Settings
@@ -266,6 +267,21 @@ def test_how_many_of_many_were_repeats_is_said(
     payloads.append({name: value for name, value in payloads[0].items() if name not in {"task_id", "order_id"}})
     typed(monkeypatch, "\n".join(json.dumps(one) for one in payloads))
     assert "· 3 already published" in Shown(capsys, "--json-file", "-").out
+
+
+def test_a_repeat_whose_message_is_gone_is_said_to_be_one(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(messages: Any) -> Acceptance:
+        ids = frozenset(one.task_id for one in messages)
+        return Acceptance(0.0, ids, ids)
+
+    monkeypatch.setattr(bench.broker, "publish_once", gone)
+    named = ["process_order", "--set", f"task_id={ID}", "--set", f"order_id={ID}", "--seed", "1"]
+    text = f"  already published, but its message is gone: DEL celery-once-{ID} in Redis, and send it again"
+    assert text == Shown(capsys, *named).out.splitlines()[1]
+    assert Shown(capsys, *named, "--json").json["tasks"][0]["gone"]
+    assert "· 3 of them gone (DEL celery-once-<task_id>)" in Shown(capsys, "--count", "3").out
 
 
 def test_other_work_under_an_id_is_one_clear_error(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,13 +8,13 @@ import structlog
 from redis.asyncio import Redis
 
 from common_tasks import errors as publishing
-from common_tasks.announcing import tell
+from common_tasks.announcing import tell_all
 from common_tasks.celery_app import make_app
 from common_tasks.contract import Contract
 from common_tasks.schemas import OrderPayload, OrderResult
 from common_tasks.settings import CelerySettings
 from common_tasks.tasks import process_order
-from common_tasks.transport.outgoing import Outgoing
+from common_tasks.transport.outgoing import Outgoing, Published
 from common_tasks.transport.publishing import AsyncPublisher
 from common_tasks.transport.settling import Patience
 from service1 import faults, results
@@ -67,15 +67,15 @@ class BrokerOrders:
         message = self._contract.message(order, b"" if self._apart else results.marker(order.task_id))
         marked = self._apart and await self._mark(order.task_id)
         try:
-            new = await self._hand_over(message)
+            became = await self._hand_over(message)
         except OutcomeUnknown:
             raise  # the order may be in the queue: its marker stays
         except Exception:
             if marked:
                 await self._store.unmark(order.task_id)
             raise
-        tell(message, new=new)
-        return new
+        tell_all([message], became)
+        return bool(became.accepted)
 
     async def find(self, order_id: UUID) -> OrderStatus | None:
         self._availability.check()
@@ -102,14 +102,14 @@ class BrokerOrders:
         except FAILURES as exc:
             raise self._lost(exc) from exc
 
-    async def _hand_over(self, message: Outgoing) -> bool:
+    async def _hand_over(self, message: Outgoing) -> Published:
         try:
             await within(TURN_SECONDS, self._free.acquire())
         except TimeoutError:
             raise BrokerUnavailable("is too busy to take it in time") from None
         try:
             self._availability.check()  # it may have got lost while this order waited
-            return await self._publisher.publish(message)
+            return await self._publisher.place(message)
         except publishing.QueueFull as exc:
             raise QueueFull(exc.retry_after_seconds) from exc
         except publishing.Conflict as exc:

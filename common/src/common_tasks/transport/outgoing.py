@@ -16,7 +16,8 @@ MARKER_MS = (
 )  # longer than any backlog should take; the first state that a worker stores replaces it
 
 pack = msgspec.msgpack.Encoder().encode
-PUSHED, THERE, FULL, CONFLICT = 1, 0, -1, -2  # what publish.lua answers for a message
+# What publish.lua answers for a message.
+PUSHED, THERE, FULL, CONFLICT, MISSING, UNCHECKED = 1, 0, -1, -2, 2, 3
 
 
 class Outgoing(NamedTuple):
@@ -47,6 +48,9 @@ class Published:
     duplicates: tuple[str, ...] = ()  # published before: nothing happened
     refused: tuple[str, ...] = ()  # certainly not in the queue by this call
     unknown: tuple[str, ...] = ()  # sent, and no answer came: publish them again to know
+    # Of the duplicates, those that are not done:
+    missing: tuple[str, ...] = ()  # no message of theirs is in Redis: removed by hand, or a stock worker took it
+    unchecked: tuple[str, ...] = ()  # too much lies in Redis to look for their messages
 
     def __add__(self, other: "Published") -> "Published":
         return Published(
@@ -54,6 +58,8 @@ class Published:
             self.duplicates + other.duplicates,
             self.refused + other.refused,
             self.unknown + other.unknown,
+            self.missing + other.missing,
+            self.unchecked + other.unchecked,
         )
 
 

@@ -5,8 +5,10 @@
 -- ARGV  1 bound of the queue (0: none)  2 for how many ms an id is remembered (0: not at all)
 --       3 due time in us of Redis's clock (0: now)  4 life of markers in ms
 --       5 the messages, in MessagePack: of each its id, fingerprint, bytes, marker (its first result; "" none)
--- Returns {how many wait in the queue now, then of each: 1 pushed, 0 was there, -1 queue full, -2 the id is other work's}
+-- Returns {how many wait in the queue now, then of each: 1 pushed, -1 queue full, -2 the id is other work's; published
+-- before: 0 it is done, or its message is there, 2 neither, 3 it is not done, and was not looked for}
 local list, due, queue = KEYS[1], KEYS[2], KEYS[3]
+local LOOKED_AT = 50  -- messages; to look at more takes too long
 local bound, life, when = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 if when > 0 then
@@ -17,12 +19,51 @@ local waiting = 0
 for k = 3, #KEYS do waiting = waiting + redis.call('LLEN', KEYS[k]) end
 local taken = when > 0 and math.max(waiting, redis.call('ZCARD', due)) or waiting
 
+-- The ids of all that is not finished: waiting, due, claimed, dead. Nil: it is too much, or we may not look.
+local function unfinished()
+  local dead, total = 'celery-dead-' .. queue, waiting
+  for _, counts in ipairs({{'ZCARD', due}, {'HLEN', 'unacked'}, {'XLEN', dead}}) do
+    local count = redis.pcall(unpack(counts))
+    if type(count) ~= 'number' then return nil end
+    total = total + count
+  end
+  if total > LOOKED_AT then return nil end
+  local reads = {{'ZRANGE', due, 0, -1}, {'HVALS', 'unacked'}, {'XRANGE', dead, '-', '+'}}
+  for k = 3, #KEYS do reads[#reads + 1] = {'LRANGE', KEYS[k], 0, -1} end
+  local ids = {}
+  local function note(text)  -- a pattern would take ten times as long
+    local _, at = string.find(text, '"id": "', 1, true)
+    while at do
+      ids[string.sub(text, at + 1, (string.find(text, '"', at + 1, true) or 0) - 1)] = true
+      _, at = string.find(text, '"id": "', at + 1, true)
+    end
+  end
+  for _, words in ipairs(reads) do
+    local entries = redis.pcall(unpack(words))
+    if entries.err then return nil end
+    for _, entry in ipairs(entries) do
+      for _, text in ipairs(words[1] == 'XRANGE' and entry[2] or {entry}) do note(text) end
+    end
+  end
+  return ids
+end
+
+-- Of an id that is noted as published: whether its message is still there.
+local ids, looked = nil, false
+local function found(id)
+  if not looked then ids, looked = unfinished(), true end
+  if not ids or string.find(id, '[^%w_.:-]') then return 3 end  -- JSON has several ways to write such an id
+  return ids[id] and 0 or 2
+end
+
 local answers, seen, new = {waiting}, {}, {}
 for _, message in ipairs(cmsgpack.unpack(ARGV[5])) do
   local id, print = message[1], message[2]
   local was = life > 0 and (seen[id] or redis.call('GET', 'celery-once-' .. id))
-  if was then
-    answers[#answers + 1] = (was == 'queued:' .. print or was == 'done:' .. print) and 0 or -2
+  if was == 'queued:' .. print then
+    answers[#answers + 1] = seen[id] and 0 or found(id)
+  elseif was then
+    answers[#answers + 1] = was == 'done:' .. print and 0 or -2
   elseif bound > 0 and taken + #new >= bound then
     answers[#answers + 1] = -1
   else

@@ -34,7 +34,11 @@ class Publisher:
 
     def publish(self, message: Outgoing) -> bool:
         """Returns once it is in its queue; False: it was published before. PublishError or Conflict if it is not."""
-        return bool(self._landed(_Flight(self._client, self._calls([message]))).accepted)
+        return bool(self.place(message).accepted)
+
+    def place(self, message: Outgoing) -> Published:
+        """The same, and what is known where it was published before."""
+        return self._landed(_Flight(self._client, self._calls([message])))
 
     def publish_all(self, messages: Iterable[Outgoing], tell: Tell = untold) -> Published:
         """In chunks; the next one is made while Redis works on the last. The first chunk that is not wholly in its
@@ -145,13 +149,17 @@ class AsyncPublisher:
 
     async def publish(self, message: Outgoing) -> bool:
         """As Publisher's."""
+        return bool((await self.place(message)).accepted)
+
+    async def place(self, message: Outgoing) -> Published:
+        """As Publisher's."""
         call = self._calls([message])
         while True:
             flight = _AsyncFlight(self._client, call)
             try:
                 async with asyncio.timeout(self._attempt_seconds):
                     answers = await flight.answers()
-                return bool(call.answered(answers).accepted)
+                return call.answered(answers)
             except FAILURES as exc:
                 pause = call.failed(exc, sent=flight.sent)
             await asyncio.sleep(pause)

@@ -8,7 +8,7 @@ import redis.exceptions as refusals
 from common_tasks.errors import Conflict, NotPublished, OutcomeUnknown, QueueFull
 from common_tasks.redaction import redact
 from common_tasks.transport.drain import Drain
-from common_tasks.transport.outgoing import CONFLICT, FULL, PUSHED, Outgoing, Published, words
+from common_tasks.transport.outgoing import CONFLICT, FULL, MISSING, PUSHED, UNCHECKED, Outgoing, Published, words
 
 FAILURES = (refusals.RedisError, OSError)
 # Redis is there and said no: another attempt would hear the same.
@@ -75,7 +75,8 @@ class Call:
             ):  # what is there when we repeat was our own first attempt, or a twin
                 published += Published(accepted=ids)
             else:
-                published += Published(duplicates=ids)
+                missing, unchecked = ids if answer == MISSING else (), ids if answer == UNCHECKED else ()
+                published += Published(duplicates=ids, missing=missing, unchecked=unchecked)
         if CONFLICT in each:
             other = self._chunk[each.index(CONFLICT)]
             raise Conflict(f"{other.task} {other.task_id} was published before, as other work", published)

@@ -124,7 +124,8 @@ class CeleryBroker:
             published = self._publisher.publish_all(map(frames.once, messages))
         except (PublishError, Conflict) as exc:
             raise self._unpublished(exc, len(messages)) from exc
-        return Acceptance(time.perf_counter() - started, frozenset(published.duplicates))
+        seconds = time.perf_counter() - started
+        return Acceptance(seconds, frozenset(published.duplicates), frozenset(published.missing))
 
     def _unpublished(self, error: PublishError | Conflict, total: int) -> DevctlError:
         became = error.published or Published()

@@ -35,6 +35,8 @@ class Acceptance:
     """From the first push to the last acceptance: without connecting."""
     repeated: frozenset[str] = frozenset()
     """Task ids that had been published before: of those, nothing happened."""
+    missing: frozenset[str] = frozenset()
+    """Of these, those that are not done and whose messages are not there any more."""
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ class Sent:
     timed_out: bool = False
     repeated: frozenset[str] = frozenset()
     """Task ids that had been published before: nothing was done about them."""
+    missing: frozenset[str] = frozenset()
+    """Of these, those that are not done and whose messages are not there any more."""
 
     @property
     def failed(self) -> bool:
@@ -82,7 +84,15 @@ def send(
         consumers = broker.consumers(timeout=ANSWER_SECONDS)
         doomed = _warn(messages, consumers, emit, nobody_could)
         pending = tuple(TaskResult(message.task_id, "pending") for message in messages)
-        sent = Sent(tuple(messages), pending, seconds, tuple(consumers), in_vain=doomed, repeated=repeated)
+        sent = Sent(
+            tuple(messages),
+            pending,
+            seconds,
+            tuple(consumers),
+            in_vain=doomed,
+            repeated=repeated,
+            missing=accepted.missing,
+        )
         if wait_seconds is None or doomed:
             return sent
         results = _wait(broker, messages, started + wait_seconds, clock, sleep)

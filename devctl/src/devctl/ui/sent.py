@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import IO, Any
 
+from common_tasks.transport.keys import once
 from devctl.broker.port import Message, TaskResult
 from devctl.broker.sending import Event, NobodyConsumes, NobodyKnows, Sent
 from devctl.logs.ran import Ran
@@ -75,6 +76,8 @@ def _one(sent: Sent, ran: Ran | None, waited: bool, stream: IO[str]) -> None:
     gap = "\n  " if stream.isatty() and len(plain) > shutil.get_terminal_size().columns else "  "
     stream.write(f"{paint(sign(symbol, stream), colour)} {parts[0]}  {parts[1]}{gap}{parts[2]}\n")
     times = ["already published: nothing was done"] if before else [f"published {_milliseconds(sent.publish_seconds)}"]
+    if message.task_id in sent.missing:
+        times = [f"already published, but its message is gone: DEL {once(message.task_id)} in Redis, and send it again"]
     if ran:
         times += [f"waited {_milliseconds(ran.queue_seconds)}"] if ran.queue_seconds is not None else []
         where = f" on {ran.replica}"
@@ -100,6 +103,7 @@ def _many(sent: Sent, waited: bool, stream: IO[str]) -> None:
     rate = f"{len(sent.messages) / sent.publish_seconds:,.0f}/s" if sent.publish_seconds else ""
     summary = [f"published in {_milliseconds(sent.publish_seconds)}, {rate}"]
     summary += [f"{len(sent.repeated):,} already published"] if sent.repeated else []
+    summary += [f"{len(sent.missing):,} of them gone (DEL {once('<task_id>')})"] if sent.missing else []
     summary += [f"{count:,} {state}" for state, count in states.items()] if waited else []
     stream.write("  " + paint(f" {sign('·', stream)} ".join(summary), "dim") + "\n")
     failures = Counter(_error(one) for one in sent.results if one.state == "failed")
@@ -120,7 +124,9 @@ def document(sent: Sent) -> dict[str, Any]:
     return {
         "schema": "devctl.send-task/1",
         "tasks": [
-            _task(message, result) | ({"already_published": True} if message.task_id in sent.repeated else {})
+            _task(message, result)
+            | ({"already_published": True} if message.task_id in sent.repeated else {})
+            | ({"gone": True} if message.task_id in sent.missing else {})
             for message, result in zip(sent.messages, sent.results, strict=True)
         ],
     }
