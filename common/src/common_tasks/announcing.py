@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 MISSING = (
-    "its message is not there any more: it was removed by hand, a stock worker took it, or its contract keeps no "
-    "record; to publish it again: DEL {}"
+    "its message is not in this queue any more, nor held, due or dead: it was removed by hand, a stock worker took it, "
+    "or its contract keeps no record; to publish it again: DEL {}"
 )
 
 

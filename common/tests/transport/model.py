@@ -3,11 +3,12 @@
 A message is a Copy, known by its delivery tag. Fences are given to the model, not guessed: only who may use them is."""
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from common_tasks.transport.lists import list_of
 
+LOOKED_AT = 50
 READABLE, GARBAGE, AHEAD = "readable", "garbage", "ahead"
 
 
@@ -22,6 +23,14 @@ class Copy:
     queue: str
     priority: int = 0
     kind: str = READABLE
+    noted: bool = False
+    """Published once: its headers have the fingerprint."""
+    work: str = ""
+    """The id of the work that it carries, where that is not its own."""
+
+    @property
+    def work_id(self) -> str:
+        return self.work or self.id
 
     @property
     def list(self) -> str:
@@ -30,7 +39,7 @@ class Copy:
     @property
     def recorded(self) -> bool:
         """Whether its task keeps a record; the ids of those that do not begin with n."""
-        return self.id[0] != "n"
+        return self.work_id[0] != "n"
 
 
 @dataclass(frozen=True)
@@ -77,8 +86,10 @@ class Model:
 
     def publish(self, copy: Copy, *, waits: bool) -> int:
         known = self.once.get(copy.id)
+        if known is not None and known.partition(":")[2] != copy.print:
+            return -2
         if known is not None:
-            return 0 if known.partition(":")[2] == copy.print else -2
+            return 0 if known.startswith("done:") else self.looked_for(copy)
         waiting = sum(len(copies) for copies in self.lists.values() if copies and copies[0].queue == copy.queue)
         if (max(waiting, len(self.due)) if waits else waiting) >= self.queue_bound:
             return -1
@@ -88,6 +99,30 @@ class Model:
         else:
             self.push(copy)
         return 1
+
+    def looked_for(self, copy: Copy) -> int:
+        """0: a message with this id is there; 2: none is; 3: there is too much to look at."""
+        there = [one for ones in self.lists.values() for one in ones if one.queue == copy.queue]
+        there += [*self.due, *self.unacked.values()]
+        there += [letter if raw else replace(letter, kind=GARBAGE) for raw, _, letter in self.letters[copy.queue]]
+        if len(there) > LOOKED_AT:
+            return 3
+        return 0 if any(one.id == copy.id and one.kind != GARBAGE for one in there) else 2
+
+    def purge(self, queue: str) -> list[Copy]:
+        """What was removed."""
+        gone = [copy for copy in self.due if copy.queue == queue]
+        self.due = {copy: ripe for copy, ripe in self.due.items() if copy not in gone}
+        for copies in self.lists.values():
+            gone += [copy for copy in copies if copy.queue == queue]
+            copies[:] = [copy for copy in copies if copy.queue != queue]
+        for copy in gone:
+            self.forget(copy)
+        return gone
+
+    def forget(self, copy: Copy) -> None:
+        if copy.noted and self.once.get(copy.id) == f"queued:{copy.print}":
+            del self.once[copy.id]
 
     def push(self, copy: Copy) -> None:
         self.lists[copy.list].append(copy)
@@ -154,10 +189,10 @@ class Model:
                 continue
             if before == "done":
                 repeated.append(tag)
-            elif end.how == "retry":
+            if end.how == "retry" and (before != "done" or end.copy.work):
                 assert end.again is not None
                 self.due[end.again] = end.ripe
-            elif end.how == "letter":
+            elif end.how == "letter" and before != "done":
                 raw = self.unacked[tag].raw if tag in self.unacked else b""
                 self.letters[end.copy.queue].append((raw, end.reason, end.copy))
             del self.leases[tag]
@@ -168,16 +203,18 @@ class Model:
     def applied(self, end: End) -> str | None:
         """A success: once. "done", "conflict": by the record. A failure of what was done before is none."""
         copy = end.copy
+        known = self.once.get(copy.work_id, "")
         if end.how != "success":
-            return "done" if copy.recorded and end.ran and self.once.get(copy.id, "").startswith("done:") else None
+            return "done" if copy.recorded and end.ran and known.startswith("done:") else None
         if copy.recorded:
-            known = self.once.get(copy.id, "")
             if known.startswith("done:"):
+                if known == f"done:{copy.print}" and copy.work:
+                    self.results[copy.id] = copy.print
                 return "done" if known == f"done:{copy.print}" else "conflict"
-            self.once[copy.id] = f"done:{copy.print}"
+            self.once[copy.work_id] = f"done:{copy.print}"
             self.results[copy.id] = copy.print
         if end.effect:
-            self.effects[copy.id] += 1
+            self.effects[copy.work_id] += 1
         if end.child is not None:
             self.push(end.child)
         return None
@@ -231,7 +268,7 @@ class Model:
         self.index.discard(tag)
         copy = self.unacked.pop(tag, None)
         if copy is not None:
-            self.put_first(Copy(tag, raw, copy.id, copy.print, copy.queue, copy.priority))
+            self.put_first(replace(copy, raw=raw, kind=READABLE))
 
     # Dead letters
 
@@ -239,6 +276,12 @@ class Model:
         _, _, old = self.letters[queue].pop(number)
         self.starts.pop(old.tag, None)
         self.push(copy)
+
+    def drop(self, queue: str, number: int) -> Copy:
+        raw, reason, copy = self.letters[queue].pop(number)
+        if raw and reason != "conflict":
+            self.forget(copy)
+        return copy
 
     def redis(self) -> dict[str, Any]:
         """What there should be, as `seen` of the workers' tests shows it."""

@@ -11,6 +11,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -22,13 +23,14 @@ from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from common_tasks.dead_letters import find, read
+from common_tasks.dead_letters import drop, find, read
 from common_tasks.transport import committer, intake, keys, replaying
 from common_tasks.transport import message as messages
-from common_tasks.transport.lists import SEPARATOR, STEPS, list_of
+from common_tasks.transport.lists import SEPARATOR, STEPS, list_of, lists
 from common_tasks.transport.message import frame
 from common_tasks.transport.outgoing import Outgoing, words
 from common_tasks.transport.publishing import SCRIPT as PUBLISH
+from common_tasks.transport.removing import purge
 from common_tasks.transport.replaying import replay
 
 HISTORIES = int(os.environ.get("HISTORIES", "0"))
@@ -40,8 +42,10 @@ MAX_STARTS, LETTERS_BOUND, QUEUE_BOUND = 3, 3, 12
 LATER = "2099-01-01T00:00:00+00:00"
 
 any_one = st.integers(0, 30)
-IDS = [*"abcdefghijkl", "n1", "n2", "n3"]  # those with n have no record
-ids = st.sampled_from(IDS)
+WORKS = [*"abcdefghijkl", "n1", "n2", "n3"]  # those with n have no record
+OTHERS = ["q1", "q2", "q3"]  # of messages that carry the work of another id
+IDS = [*WORKS, *OTHERS]
+ids = st.sampled_from(WORKS)
 prints = st.sampled_from(["x", "x", "x", "y"])  # y: other work under the same id
 queues = st.sampled_from(QUEUES)
 priorities = st.sampled_from([0, 0, 3])
@@ -62,9 +66,19 @@ Step = tuple[str, Callable[[], object]]
 choices = st.builds(Choice, any_one, any_one, hows, st.booleans())
 
 
-def new(id_: str, print_: str, queue: str, priority: int = 0, eta: str | None = None) -> Copy:
-    raw = frame("tasks.x", queue, [print_], task_id=id_, priority=priority, eta=eta)
-    return Copy(tag_of(raw), raw, id_, print_, queue, priority, AHEAD if eta else "readable")
+def new(
+    id_: str,
+    print_: str,
+    queue: str,
+    priority: int = 0,
+    *,
+    eta: str | None = None,
+    noted: bool = False,
+    work: str = "",
+) -> Copy:
+    headers = {"fingerprint": print_} if noted else {}
+    raw = frame("tasks.x", queue, [print_], task_id=id_, priority=priority, eta=eta, headers=headers)
+    return Copy(tag_of(raw), raw, id_, print_, queue, priority, AHEAD if eta else "readable", noted, work)
 
 
 class Life(RuleBasedStateMachine):
@@ -154,6 +168,8 @@ class Life(RuleBasedStateMachine):
             steps += 2 * [("leases are restored", self.restore)]
         if any(self.model.letters.values()):
             steps += 2 * [("a letter is replayed", lambda: self.replay(choice.which))]
+            steps.append(("a letter is dropped", lambda: self.drop(choice.which)))
+        steps.append(("a queue is purged", lambda: self.purge(QUEUES[choice.then])))
         self.take("", steps, choice)
 
     def take(self, who: str, steps: list[Step], choice: Choice) -> None:
@@ -169,7 +185,7 @@ class Life(RuleBasedStateMachine):
     @rule(several=messages_, waits=st.booleans())
     def publish_once(self, several: list[tuple[str, str, str, int]], waits: bool) -> None:
         for what in several:
-            copy = new(*what)
+            copy = new(*what, noted=True)
             due_us = self.now_us() + HOUR_US if waits else 0
             message = Outgoing("tasks.x", copy.id, copy.queue, copy.list, copy.print, 3_600_000, copy.raw, due_us)
             answer = PUBLISH(self.client, *words([message], QUEUE_BOUND))[1]
@@ -183,6 +199,11 @@ class Life(RuleBasedStateMachine):
     def publish_as_stock_celery_does(self, several: list[tuple[str, str, str, int]]) -> None:
         for what in several:
             self.push(new(*what))
+
+    @rule(several=messages_, id_=st.sampled_from(OTHERS))
+    def a_stock_client_sends_work_under_another_id(self, several: list[tuple[str, str, str, int]], id_: str) -> None:
+        for work, *rest in several:
+            self.push(new(id_, *rest, work=work))
 
     @rule(queue=queues, garbage=st.booleans())
     def publish_what_nobody_can_read_or_what_says_itself_that_it_waits(self, queue: str, garbage: bool) -> None:
@@ -258,14 +279,14 @@ class Life(RuleBasedStateMachine):
 
     def end_of(self, copy: Copy, how: str) -> End:
         if how in ("retry", "retry later"):
-            again = new(copy.id, copy.print, copy.queue, copy.priority)
+            again = new(copy.id, copy.print, copy.queue, copy.priority, noted=copy.noted, work=copy.work)
             return End(copy, "retry", again=again, ripe=how == "retry")
         if how == "letter":
             return End(copy, how)
         return self.success(copy, how)
 
     def success(self, copy: Copy, how: str) -> End:
-        child = new(f"n-of-{copy.id}", "x", "mail") if "child" in how and copy.recorded else None
+        child = new(f"n-of-{copy.work_id}", "x", "mail") if "child" in how and copy.recorded else None
         return End(copy, "success", "effect" in how, child)
 
     def finish(self, number: int, end: End) -> None:
@@ -312,7 +333,7 @@ class Life(RuleBasedStateMachine):
                 continue
             if end.how != "letter" or tag in repeated:
                 self.ended[tag] += 1
-            if tag not in repeated:
+            if tag not in repeated or (end.how == "retry" and end.copy.work):
                 self.born(end)
         return answer
 
@@ -471,12 +492,25 @@ class Life(RuleBasedStateMachine):
             return  # a stock worker had erased it: see `place`
         assert replay(self.client, found)
         raw: Any = self.client.lindex(old.list, 0)
-        copy = Copy(tag_of(raw), raw, old.id, old.print, old.queue, old.priority)
+        copy = replace(old, tag=tag_of(raw), raw=raw, kind="readable")
         assert json.loads(raw)["headers"]["id"] == old.id
         assert not replay(self.client, found)
         self.ended[old.tag] += 1
         COUNTED["replayed"] += 1
         self.model.replay(chosen.queue, number, self.accept(copy))
+
+    def drop(self, which: int) -> None:
+        letters = list(read(self.client))
+        chosen = letters[which % len(letters)]
+        number = [one.id for one in read(self.client, queue=chosen.queue)].index(chosen.id)
+        assert 1 == drop(self.client, [chosen.id])
+        self.ended[self.model.drop(chosen.queue, number).tag] += 1
+
+    def purge(self, queue: str) -> None:
+        gone = self.model.purge(queue)
+        assert len(gone) == purge(self.client, lists(queue))
+        self.ended.update(copy.tag for copy in gone)
+        COUNTED["purged"] += len(gone)
 
     # What holds at every step
 

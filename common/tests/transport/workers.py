@@ -28,7 +28,8 @@ def commit_of(end: End, tag: str) -> Commit:
     copy = end.copy
     commit = Commit(tag, copy.id)
     if copy.recorded and end.ran:
-        commit.record_key = keys.once(copy.id)
+        commit.record_key = keys.once(copy.work_id)
+        commit.apart = bool(copy.work)
     if end.how == "retry":
         assert end.again is not None
         commit.add_due(end.again.list, end.again.raw, 0 if end.ripe else HOUR_US)
@@ -39,9 +40,10 @@ def commit_of(end: End, tag: str) -> Commit:
             commit.record, commit.record_ms = f"done:{copy.print}", 3_600_000
             commit.result_key, commit.result = f"celery-task-meta-{copy.id}", copy.print
         if end.effect:
-            commit.effects = [("HINCRBY", "effects", copy.id, 1)]
+            commit.effects = [("HINCRBY", "effects", copy.work_id, 1)]
         if end.child is not None:
             commit.add_child(end.child.list, end.child.raw)
+            commit.of_the_work = 1
     return commit
 
 

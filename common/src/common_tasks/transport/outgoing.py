@@ -49,7 +49,7 @@ class Published:
     refused: tuple[str, ...] = ()  # certainly not in the queue by this call
     unknown: tuple[str, ...] = ()  # sent, and no answer came: publish them again to know
     # Of the duplicates, those that are not done:
-    missing: tuple[str, ...] = ()  # no message of theirs is in Redis: removed by hand, or a stock worker took it
+    missing: tuple[str, ...] = ()  # no message of theirs is in this queue, held, due or dead: see README
     unchecked: tuple[str, ...] = ()  # too much lies in Redis to look for their messages
 
     def __add__(self, other: "Published") -> "Published":

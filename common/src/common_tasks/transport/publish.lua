@@ -19,7 +19,7 @@ local waiting = 0
 for k = 3, #KEYS do waiting = waiting + redis.call('LLEN', KEYS[k]) end
 local taken = when > 0 and math.max(waiting, redis.call('ZCARD', due)) or waiting
 
--- The ids of all that is not finished: waiting, due, claimed, dead. Nil: it is too much, or we may not look.
+-- The ids of all that is not finished: waiting or dead in this queue, due, claimed. Nil: it is too much, or we may not look.
 local function unfinished()
   local dead, total = 'celery-dead-' .. queue, waiting
   for _, counts in ipairs({{'ZCARD', due}, {'HLEN', 'unacked'}, {'XLEN', dead}}) do
