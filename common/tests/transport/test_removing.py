@@ -100,9 +100,7 @@ def test_thousands_are_purged_in_steps_that_hold_nobody_up(client: redis.Redis) 
     publisher.publish_all(message(str(number), due_us=when) for number in range(1_500, 2_300))
     client.config_resetstat()
     assert 2_300 == purge(client)
-    stats = client.info("commandstats")["cmdstat_evalsha"]
-    assert stats["calls"] >= 5
-    assert stats["usec_per_call"] < 20_000
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] >= 1_500 / removing.MESSAGES + 800 / 200
     assert [] == client.keys("celery-*") == client.keys("orders*")
 
 
