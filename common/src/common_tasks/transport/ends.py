@@ -6,7 +6,9 @@
 | unknown-task | no task has this name here                       | FAILURE NotRegistered   | are told               |
 | poison       | its workers died as often as it may be started   | FAILURE PermanentError  | are told               |
 | permanent    | its body rejects it; Redis cannot apply an effect | FAILURE, the error     | are told               |
-| conflict     | its id was done before, with another payload     | the first result stays  | are told               |
+| conflict     | its id was done before, with another payload     | the first result stays* | are told               |
+
+* The id of the work. A message with another id has a caller of its own, who gets FAILURE Conflict.
 
 Each leaves a dead letter. Letter, failure, errbacks and acknowledgement are one step. What a body decides (done,
 failed, retried, revoked) Celery's own code tells, inside the open commit of the lane or of Celery's own way."""
@@ -79,6 +81,7 @@ class Ends:
         text = CONFLICT if conflict else why
         headers = {**(commit.headers or {"id": commit.task_id}), "chord": None}
         letter = Commit(commit.tag, commit.task_id)
+        letter.apart = commit.apart
         self.dead(
             letter, "conflict" if conflict else "permanent", text, list_key=list_key, headers=headers, links=headers
         )
@@ -136,8 +139,9 @@ class Ends:
         if commit is not None and eventer is not None and eventer.enabled:
             commit.then(lambda: eventer.send("task-failed", uuid=task_id, exception=safe_repr(failure), traceback=""))
         backend = self.app.backend if task is None else task.backend
+        first = reason == "conflict" and not (commit is not None and commit.apart)  # its result is there
         backend.mark_as_failure(
-            task_id, failure, request=request, store_result=reason != "conflict" and _stores_errors(task, headers)
+            task_id, failure, request=request, store_result=not first and _stores_errors(task, headers)
         )
         return request, task
 
