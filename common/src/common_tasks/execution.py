@@ -13,6 +13,7 @@ import pydantic
 from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded, TaskPredicate
 
 from common_tasks import correlation, eager, ledger
+from common_tasks.announcing import after, listening, shown
 from common_tasks.contract import Contract, Implementation, describe
 from common_tasks.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
 from common_tasks.events import emit, heard, told, told_at, transition
@@ -254,7 +255,12 @@ class Work:
             headers=headers,
             ignore_result=contract.ignore_result,
         )
-        commit.add_child(queue, raw)
+        list_key = queue
+        if listening():
+            raw, priority, _ = shown(self.app, contract.name, queue, raw)
+            list_key = list_of(queue, priority)
+        commit.add_child(list_key, raw)
+        after(contract.name, queue, raw)
         if not bench_run and heard():
             fields = {"task": contract.name, "task_id": task_id, "correlation_id": headers[correlation.HEADER]}
             commit.then(lambda: transition("task.published", queue=queue, **fields))
@@ -306,9 +312,16 @@ class Work:
         """A retry as part of the outcome: the same message once more, due by Redis's clock."""
         retries = request.retries + (1 if decision.counts else 0)
         raw = self._message(request.args, request.kwargs, request, retries)
-        priority = (request.delivery_info or {}).get("priority") or 0
+        priority, name, queue = (
+            (request.delivery_info or {}).get("priority") or 0,
+            self.contract.name,
+            self._queue(request),
+        )
+        if listening():  # as Celery's retry, which is a publish
+            raw, priority, _ = shown(self.app, name, queue, raw)
         commit.discard()
-        commit.add_due(list_of(self._queue(request), priority), raw, int(decision.delay_seconds * 1e6))
+        commit.add_due(list_of(queue, priority), raw, int(decision.delay_seconds * 1e6))
+        after(name, queue, raw)
 
     def _queue(self, request: Any) -> str:
         return str((request.delivery_info or {}).get("routing_key") or self.contract.queue)
@@ -363,7 +376,7 @@ def register(implementation: Implementation[Any, Any], app: "Celery", retries: R
         apply=eager.apply,
     )(run)
     work.task = task
-    task.work = work.lane
+    task.work, task.own_run = work.lane, run
 
 
 def _tell(commit: Commit) -> None:

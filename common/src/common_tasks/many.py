@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from common_tasks.announcing import tell_all
+from common_tasks.announcing import listening, tell_all
 from common_tasks.messages import Messages, usual
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport.commit import current as open_commit
 from common_tasks.transport.opening import publisher_of
-from common_tasks.transport.outgoing import Published
+from common_tasks.transport.outgoing import Outgoing, Published
+from common_tasks.transport.publishing import Publisher
 
 if TYPE_CHECKING:
     from common_tasks.contract import Contract
@@ -37,8 +38,8 @@ def publish_many(contract: "Contract[Any, Any]", payloads: Iterable[Any], option
         if publisher is None or open_commit(app.conf.broker_url) is not None or app.current_worker_task is not None:
             became = _one_by_one(contract, each(_itself), options)
         else:
-            make = Messages(contract, options, publisher.now_us).make
-            became = publisher.publish_all(each(make), tell_all)
+            messages = each(Messages(contract, options, publisher.now_us).make)
+            became = _in_turn(publisher, messages) if listening() else publisher.publish_all(messages, tell_all)
         for _, problem in wrong:
             raise problem
     except Exception as exc:
@@ -59,6 +60,18 @@ def _one_by_one(contract: "Contract[Any, Any]", payloads: Iterable[Any], options
             exc.published = Published(accepted=tuple(accepted)) + became  # type: ignore[attr-defined]
             raise
     return Published(accepted=tuple(accepted))
+
+
+def _in_turn(publisher: Publisher, messages: Iterable[Outgoing]) -> Published:
+    """Somebody listens: one message is published, and that told, before the next is made (see `announcing.after`)."""
+    became = Published()
+    for message in messages:
+        try:
+            became += publisher.publish_all([message], tell_all)
+        except Exception as exc:
+            exc.published = became + (getattr(exc, "published", None) or Published())  # type: ignore[attr-defined]
+            raise
+    return became
 
 
 def _itself(payload: Any) -> Any:

@@ -15,7 +15,7 @@ from common_tasks.announcing import listening, shown
 from common_tasks.schemas import TaskPayload
 from common_tasks.transport.fingerprint import fingerprint
 from common_tasks.transport.lists import list_of
-from common_tasks.transport.message import CELERYS, Mould, body_of, dumps, further
+from common_tasks.transport.message import CELERYS, Mould, body_of, dumps
 from common_tasks.transport.outgoing import Outgoing
 
 if TYPE_CHECKING:
@@ -115,15 +115,14 @@ class Messages:
             if isinstance(data, dict):  # not that of a RootModel
                 data.pop("timestamp", None)  # it does not count, and is spared a copy without it
             mark = fingerprint(name, (data,), {})
+        correlation_id, list_key = self._correlation_id or correlation.new(), self._list
+        stamps = f', "{FINGERPRINT}": "{mark}", "{correlation.HEADER}": {quoted(correlation_id)}'
+        raw = self._mould.message(body, task_id, f'{stamps}, "{correlation.PUBLISHED_AT}": {time.time()!r}')
         if self._shown:
-            unseen = self._mould.message(body, task_id, further({FINGERPRINT: mark}))
-            raw, correlation_id = shown(self._app, name, queue, unseen)
-        else:
-            correlation_id = self._correlation_id or correlation.new()
-            stamps = f', "{FINGERPRINT}": "{mark}", "{correlation.HEADER}": {quoted(correlation_id)}'
-            raw = self._mould.message(body, task_id, f'{stamps}, "{correlation.PUBLISHED_AT}": {time.time()!r}')
+            raw, priority, correlation_id = shown(self._app, name, queue, raw)
+            list_key = list_of(queue, priority)
         told = "" if self._measured else correlation_id
-        return Outgoing(name, task_id, queue, self._list, mark, self._life_ms, raw, self._due_us, marker, told)
+        return Outgoing(name, task_id, queue, list_key, mark, self._life_ms, raw, self._due_us, marker, told)
 
 
 def _due_us(app: "Celery", options: Mapping[str, Any], now_us: Callable[[], int]) -> int:

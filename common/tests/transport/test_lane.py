@@ -57,6 +57,9 @@ class Intake:
         commit.bury(keys.dead("orders"), "{}")
         self.committer.finish(commit)
 
+    def not_taken(self, message: Any, reason: str, error: Exception) -> None:
+        return None
+
     def reject(self, tag: str, *, requeue: bool, commit: Commit, error: Any) -> None:
         self.rejected.append((tag, requeue))
 
@@ -75,7 +78,7 @@ class Stage:
             return b"null"
 
         task: Any = app.task(name="tasks.x", shared=False, lazy=False, acks_late=True)(work)
-        task.work = work
+        task.work = task.own_run = work
         pool = TaskPool(1, app=app)
         pool.obey = lambda error: None
         self.intake = Intake(self.committer, pool)

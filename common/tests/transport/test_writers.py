@@ -243,6 +243,8 @@ def a_name_of_a_header(value: Any) -> Any:
 def app(redis_server: Any) -> Iterator[Celery]:
     with make_app("test", CelerySettings(broker_url=redis_server.url)) as app:
         yield app
+        backend: Any = app.backend
+        backend.result_consumer.stop()  # a GroupResult subscribes
 
 
 def result(app: Celery) -> Callable[[Any], Any]:

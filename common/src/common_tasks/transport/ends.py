@@ -6,15 +6,14 @@
 | unknown-task | no task has this name here                       | FAILURE NotRegistered   | are told               |
 | poison       | its workers died as often as it may be started   | FAILURE PermanentError  | are told               |
 | permanent    | its body rejects it; Redis cannot apply an effect | FAILURE, the error     | are told               |
-| conflict     | its id was done before, with another payload     | the first result stays* | are told               |
-
-* The id of the work. A message with another id has a caller of its own, who gets FAILURE Conflict.
+| conflict     | its id was done before, with another payload     | the first result stays  | are told               |
 
 Each leaves a dead letter. Letter, failure, errbacks and acknowledgement are one step. What a body decides (done,
 failed, retried, revoked) Celery's own code tells, inside the open commit of the lane or of Celery's own way."""
 
 import logging
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from celery import signals
@@ -32,6 +31,7 @@ from common_tasks.transport.lists import queue_of
 from common_tasks.transport.reading import body, loads, whole_body
 from common_tasks.transport.shape import check_links
 
+EXCEPTION_INFO: Any = import_module("celery.app.trace").ExceptionInfo
 CONFLICT = "this id was done before, with another payload"
 
 
@@ -81,7 +81,6 @@ class Ends:
         text = CONFLICT if conflict else why
         headers = {**(commit.headers or {"id": commit.task_id}), "chord": None}
         letter = Commit(commit.tag, commit.task_id)
-        letter.apart = commit.apart
         self.dead(
             letter, "conflict" if conflict else "permanent", text, list_key=list_key, headers=headers, links=headers
         )
@@ -111,14 +110,18 @@ class Ends:
                 return
             if commit.verdict is None:
                 commit_now()
+            try:
+                raise failure
+            except Exception:  # listeners rely on a traceback
+                einfo = EXCEPTION_INFO()
             signals.task_failure.send(
                 sender=task,
                 task_id=task_id,
                 exception=failure,
                 args=request.args,
                 kwargs=request.kwargs,
-                traceback=failure.__traceback__,
-                einfo=None,
+                traceback=einfo.traceback,
+                einfo=einfo,
             )
 
     def _mark(
@@ -139,9 +142,8 @@ class Ends:
         if commit is not None and eventer is not None and eventer.enabled:
             commit.then(lambda: eventer.send("task-failed", uuid=task_id, exception=safe_repr(failure), traceback=""))
         backend = self.app.backend if task is None else task.backend
-        first = reason == "conflict" and not (commit is not None and commit.apart)  # its result is there
         backend.mark_as_failure(
-            task_id, failure, request=request, store_result=not first and _stores_errors(task, headers)
+            task_id, failure, request=request, store_result=reason != "conflict" and _stores_errors(task, headers)
         )
         return request, task
 

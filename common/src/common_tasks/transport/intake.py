@@ -20,6 +20,7 @@ from common_tasks.transport.lists import queue_of
 from common_tasks.transport.options import Options
 from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import loads
+from common_tasks.transport.refusals import not_taken
 from common_tasks.transport.scripts import Script
 from common_tasks.transport.shape import check, refusal
 
@@ -76,9 +77,9 @@ class Intake:
         self.guard = guard
         guard.start()
 
-    def attach(self, channel: Any, hub: Any) -> None:
+    def attach(self, channel: Any, consumer: Any) -> None:
         """A new connection of the consumer, and its event loop."""
-        self.hub = hub
+        self.hub, self.consumer = consumer.hub, consumer
         if channel is not self.channel:
             self.channel = channel
             self.claims = self._claims()
@@ -134,6 +135,7 @@ class Intake:
             except (ValueError, KeyError, TypeError, RecursionError) as exc:
                 known = message.get("headers") if isinstance(message, dict) else None
                 self.bury(Commit(tag), "undecodable", str(exc), list_key, known, links=links_of(message))
+                self.not_taken(message, "undecodable", exc)
                 continue
             jobs.append(new(Job, (lane, message, raw, tag, list_key)))
         for list_key in batch.full:
@@ -153,6 +155,7 @@ class Intake:
         """In the consumer's thread: start what goes Celery's own way."""
         while self.declined:
             job = self.declined.popleft()
+            error: Exception | None = None
             try:
                 refused = refusal(job.message, self.app.tasks, self.app.conf.accept_content)
                 if refused is None:
@@ -160,9 +163,10 @@ class Intake:
                     continue
             except Exception as exc:  # whatever a message does to Celery, it must not end the consumer
                 self.celerys.pop(job.tag, None)
-                refused = "undecodable", f"{type(exc).__name__}: {exc}"
+                error, refused = exc, ("undecodable", f"{type(exc).__name__}: {exc}")
             links = links_of(job.message)
             self.bury(Commit(job.tag), *refused, job.list_key, job.message.get("headers"), links=links)
+            self.not_taken(job.message, refused[0], error)
 
     def _deliver(self, job: Job) -> None:
         headers = job.message["headers"]
@@ -209,6 +213,10 @@ class Intake:
             failure=failure,
             told=told,
         )
+
+    def not_taken(self, message: Any, reason: str, error: Exception | None) -> None:
+        """Celery's signal of it."""
+        not_taken(self.consumer, self.channel, message, reason, error)
 
     def acknowledge(self, tag: str) -> None:
         """Celery's own way ends here; what its tracer left open is committed with it."""

@@ -9,11 +9,11 @@ from datetime import datetime
 from functools import cached_property
 from importlib import import_module
 from time import monotonic, time
-from types import SimpleNamespace
+from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 from celery import signals
-from celery.app.task import Context
+from celery.app.task import Context, Task
 from celery.app.trace import TraceInfo
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.states import FAILURE, IGNORED, REJECTED, RETRY, SUCCESS
@@ -33,6 +33,7 @@ TASKS: Any = import_module("celery._state")._task_stack  # noqa: SLF001  what `c
 
 CELERYS = {*Context.__dict__, "lang", "task", "argsrepr", "kwargsrepr", "compression", "soft_time_limit", "time_limit"}
 NO_LIMITS = (None, None)
+CELERYS_FILES = {Task.apply.__code__.co_filename, TraceInfo.handle_reject.__code__.co_filename}
 LINKED = ("callbacks", "errbacks", "chain", "chord")  # parts of a body for which Celery's tracer is needed
 
 
@@ -86,9 +87,20 @@ class _Nobody:
         return False
 
 
+def celerys(function: Any) -> bool:
+    """Whether this is a function of Celery's task or tracer, and not what a library has put around it: such a wrapper
+    has the name and the module of what it wraps, but not its code."""
+    return isinstance(function, FunctionType) and function.__code__.co_filename in CELERYS_FILES
+
+
+def bare(method: Any) -> Any:
+    """The function of a bound method. A wrapper is never one, whatever it says of itself."""
+    return method.__func__ if type(method) is MethodType else method
+
+
 def lane(task: Any, app: Any, consumer: Any, intake: Intake) -> "Lane | None":
     """None: all messages of this task go Celery's own way."""
-    if not task.acks_late or overrides(task, "__call__") or overrides(task, "before_start"):
+    if not task.acks_late or not celerys(type(task).__call__) or overrides(task, "before_start"):
         return None
     return Lane(task, consumer, intake)
 
@@ -101,8 +113,11 @@ class Lane:
         assert isinstance(pool, TaskPool)
         self.task, self.name, self.pool, self.intake = task, task.name, pool, intake
         self.hostname = consumer.hostname
-        self.work = getattr(task, "work", None)  # a contract's: (args, kwargs, request, commit) -> the result as JSON
-        self.body = task.run
+        self.work: Any = getattr(
+            task, "work", None
+        )  # a contract's: (args, kwargs, request, commit) -> the result as JSON
+        self.own_run = getattr(task, "own_run", None)  # a contract's `run`, which `work` stands for
+        self.call, self.tracer, self.traced = type(task).__call__, None, False
         self.hooks = overrides(task, "on_success") or overrides(task, "after_return")
         self.ignores = task.ignore_result
         self.backend = task.backend
@@ -128,6 +143,7 @@ class Lane:
                 check_links(embed)
         except (ValueError, KeyError, TypeError, RecursionError) as exc:
             self.intake.bury(commit, "undecodable", f"its body: {exc}", job.list_key, headers)
+            self.intake.not_taken(message, "undecodable", exc)
             return True
         if self.pool.alone is not None:
             self.pool.wait_for(seat)
@@ -157,7 +173,7 @@ class Lane:
         OPEN.commit = OPEN.own = commit
         ours = True  # whether the message ends with this commit
         try:
-            if self.hooks or linked:
+            if self.hooks or linked or self._is_traced():
                 headers.update(embed)
                 ours = self._trace(request, commit, events)
             else:
@@ -174,7 +190,8 @@ class Lane:
 
     def _unusual(self, message: dict[str, Any], headers: dict[str, Any]) -> bool:
         return bool(
-            headers["id"] in state.revoked
+            (type(self.task).__call__ is not self.call and not celerys(type(self.task).__call__))
+            or headers["id"] in state.revoked
             or state.revoked_stamps
             or signals.task_received.receivers
             or self.buckets[self.name]
@@ -182,6 +199,13 @@ class Lane:
             or headers.get("compression")
             or (headers.get("expires") and _may_be_expired(headers["expires"]))
         )
+
+    def _is_traced(self) -> bool:
+        """Whether a library has put something around Celery's tracer, which Celery makes after the lanes."""
+        tracer = self.task.__trace__
+        if tracer is not self.tracer:
+            self.tracer, self.traced = tracer, tracer is not None and not celerys(tracer)
+        return self.traced
 
     # A start that counts
 
@@ -224,16 +248,19 @@ class Lane:
             if signals.task_prerun.receivers:
                 signals.task_prerun.send(sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs)
             try:
-                work = self.work
-                value = self.body(*args, **kwargs) if work is None else work(args, kwargs, request, commit)
-                self._store(request, commit, value)
+                run = task.run  # it may have been wrapped since; then nothing stands for it
+                as_json = self.work is not None and bare(run) is self.own_run
+                value = self.work(args, kwargs, request, commit) if as_json else run(*args, **kwargs)
+                self._store(request, commit, value, as_json)
+                if as_json and (events or signals.task_success.receivers or signals.task_postrun.receivers):
+                    value = loads(value)
                 if signals.task_success.receivers:
                     commit_before(task_id, signals.task_success)
                     runtime = monotonic() - running.since
-                    signals.task_success.send(sender=task, result=self._plain(value), runtime=runtime)
+                    signals.task_success.send(sender=task, result=value, runtime=runtime)
                 if events:
                     runtime = monotonic() - running.since
-                    self._tell_succeeded(commit, saferepr(self._plain(value)), runtime)
+                    self._tell_succeeded(commit, saferepr(value), runtime)
             except NotCommitted:
                 raise
             except BaseException as exc:  # SystemExit and MemoryError too: a body must not take its neighbours along
@@ -252,18 +279,15 @@ class Lane:
         """One for all tasks of a thread."""
         return next((tasks for tasks, _ in seat.stacks.values()), None) or stack_of_thread(TASKS, _Nobody())
 
-    def _store(self, request: Request, commit: Commit, value: Any) -> None:
+    def _store(self, request: Request, commit: Commit, value: Any, as_json: bool) -> None:
         headers = request.__dict__
         ignore = headers.get("ignore_result")
         if self.ignores if ignore is None else ignore:
             return
         if self.write_success is not None and "_children" not in headers:
-            self.write_success(commit, headers, value, self.work is not None)
+            self.write_success(commit, headers, value, as_json)
         else:
-            self.backend.store_result(commit.task_id, self._plain(value), SUCCESS, request=request)
-
-    def _plain(self, value: Any) -> Any:
-        return loads(value) if self.work is not None else value
+            self.backend.store_result(commit.task_id, loads(value) if as_json else value, SUCCESS, request=request)
 
     def _trace(self, request: Request, commit: Commit, events: bool) -> bool:
         """Through Celery's own tracer; whether the message ends with this commit."""

@@ -141,6 +141,11 @@ def frame_of_json(task: str, queue: str, payload: bytes | None, *, task_id: str,
     return Mould(task, queue, **parts).message(body_of(payload), task_id)
 
 
+def packed(body: bytes) -> str:
+    """A body as it stands in a message."""
+    return b64encode(body).decode()
+
+
 def body_of(payload: bytes | None) -> bytes:
     """The body of a message with this one argument, JSON in UTF-8, or with none."""
     return b"[[%b], {}%b" % (payload or b"", EMBED_BYTES)

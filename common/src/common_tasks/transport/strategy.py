@@ -23,7 +23,7 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
         HOME.app, HOME.committer = app, intake.committer
         HOME.broker_url, HOME.address = app.conf.broker_url, address(channel)
         intake.ends.eventer = consumer.event_dispatcher
-        intake.attach(channel, consumer.hub)
+        intake.attach(channel, consumer)
         if isinstance(consumer.pool, TaskPool):
             intake.lanes[task.name] = lane(task, app, consumer, intake)
     return default(task, app, consumer, **kwargs)
