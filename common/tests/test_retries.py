@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from common_tasks import environment
 from common_tasks.celery_app import make_worker
 from common_tasks.contract import implements
 from common_tasks.errors import (
@@ -170,21 +171,24 @@ def test_a_wrong_value_is_one_line_with_the_variable_and_without_the_value(text:
     assert "\n" not in said
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["RETRY_TASKS_PROCESS_ORDERS", "RETRY_PROCESS_ORDER", "retry_tasks_process_order", "RETRY_TASKS.PROCESS_ORDER"],
-)
-def test_a_variable_of_no_task_is_named_and_the_right_one_offered(name: str) -> None:
-    with pytest.raises(SettingsError, match=f"{name} is of no task; did you mean {NAME}") as caught:
-        from_environment(CONTRACTS, {name: "hunter2"})
-    assert "hunter2" not in str(caught.value)
+@pytest.mark.parametrize("name", ["RETRY_TASKS_PROCESS_ORDERS", "RETRY_PROCESS_ORDER", "RETRY_TASKS.PROCESS_ORDER"])
+def test_a_likely_typing_error_is_one_warning_that_offers_the_right_name(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(environment, "_warned", set())
+    from_environment(CONTRACTS, {name: "hunter2"})
+    assert [f"{name} is no setting and is not used; did you mean {NAME}?"] == caplog.messages
+
+
+def test_upper_and_lower_case_are_the_same_as_for_every_setting() -> None:
+    assert 7 == from_environment(CONTRACTS, {NAME.lower(): "limit=7"})["tasks.process_order"].limit
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
-        from_environment(CONTRACTS, {NAME: "x", "RETRY_TASKS_SEND_NOTIFICATION": "cap=x", "RETRY_X": "x"})
+        from_environment(CONTRACTS, {NAME: "x", "RETRY_TASKS_SEND_NOTIFICATION": "cap=x"})
     names = [one.split()[0] for one in str(caught.value).split("; ") if one.startswith("RETRY_")]
-    assert [NAME, "RETRY_TASKS_SEND_NOTIFICATION", "RETRY_X"] == names
+    assert [NAME, "RETRY_TASKS_SEND_NOTIFICATION"] == names
 
 
 def test_a_policy_is_written_as_it_is_read() -> None:

@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 from redis import exceptions
 
-from common_tasks import environment
+from common_tasks import environment, retries
 from common_tasks.celery_app import make_app, make_worker
 from common_tasks.errors import SettingsError
 from common_tasks.settings import CelerySettings, LogSettings, Pool, WorkerSettings, celery_settings, transport_settings
@@ -12,8 +13,6 @@ from common_tasks.tasks import CONTRACTS
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for name in list(os.environ):
         if name.startswith(("CELERY_", "WORKER_", "LOG_")):
             monkeypatch.delenv(name)
@@ -36,10 +35,15 @@ def test_the_environment_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://h", "redis://:p@h:1/15", "rediss://h/0", "redis+socket:///run/r.sock", "sentinel://h:1"]
+    "url",
+    [
+        *("redis://h", "redis://:p@h:1/15", "redis://h/99", "redis://[::1]:1/0", "rediss://h/0?ssl_cert_reqs=required"),
+        *("redis+socket:///run/r.sock", "sentinel://h:1", "sentinel://u:p@h:1/2;sentinel://u:p@i:2/2"),
+    ],
 )
 def test_an_address_of_a_redis_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELERY_BROKER_URL", url)
+    monkeypatch.setenv("CELERY_SENTINEL_MASTER", "orders")
     assert url == environment.load(CelerySettings).broker_url
 
 
@@ -59,6 +63,20 @@ def test_an_empty_variable_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> No
         ("CELERY_BROKER_URL", "redis://:hunter2@/0", "names no host"),
         ("CELERY_BROKER_URL", "redis://:hunter2@h/name", "number of a database"),
         ("CELERY_RESULT_BACKEND", "http://hunter2@h", "must begin with redis://"),
+        ("CELERY_RESULT_BACKEND", "db+sqlite:///hunter2", "must begin with redis://"),
+        ("CELERY_RESULT_BACKEND", "rpc://", "must begin with redis://"),
+        ("CELERY_BROKER_URL", "rediss://h?ssl_cert_reqs=none&ssl_ca_certs=/hunter2", "ssl_ca_certs names no file"),
+        ("CELERY_LEASE_SECONDS", "nan", "less than or equal to 3600"),
+        ("CELERY_LEASE_SECONDS", "inf", "less than or equal to 3600"),
+        ("CELERY_QUEUE_BOUND", "99999999999999999999999", "less than or equal to 1000000000"),
+        ("CELERY_DEAD_LETTER_BOUND", "1e9", "valid integer"),
+        ("CELERY_VISIBILITY_TIMEOUT", "99999999999999999999999", "less than or equal to"),
+        ("CELERY_TRANSPORT", "hunter2", "'atomic' or 'stock'"),
+        ("WORKER_MAX_RUN_SECONDS", "nan", "less than or equal to 86400"),
+        ("WORKER_CONCURRENCY", "1.5", "valid integer"),
+        ("WORKER_MAX_RUN_SECONDS", "1e-9", "greater than or equal to 0.01"),
+        ("WORKER_HEALTH_FILE", "/tmp", "no file that this process can write"),
+        ("WORKER_HEALTH_FILE", "/dev/null/x", "no file that this process can write"),
         ("CELERY_VISIBILITY_TIMEOUT", "30", "greater than or equal to 120"),
         ("CELERY_VISIBILITY_TIMEOUT", "hunter2", "valid integer"),
         ("WORKER_CONCURRENCY", "0", "greater than or equal to 1"),
@@ -83,28 +101,104 @@ def test_a_wrong_value_is_one_line_with_the_variable_and_without_the_value(
 
 
 @pytest.mark.parametrize(
-    "name", ["CELERY_BROKER_URI", "CELERY_BROKERURL", "celery_brokr_url", "CELERY_BROKER_READ_URL"]
+    ("name", "meant"),
+    [
+        ("CELERY_BROKER_URI", "CELERY_BROKER_URL"),
+        ("CELERY_BROKERURL", "CELERY_BROKER_URL"),
+        ("celery_brokr_url", "CELERY_BROKER_URL"),
+        ("CELERY_LEASE_SECOND", "CELERY_LEASE_SECONDS"),
+        ("CELERY_SENTINEL_MASTERS", "CELERY_SENTINEL_MASTER"),
+    ],
 )
-def test_a_misspelt_variable_is_named_and_the_right_one_offered(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_likely_typing_error_is_one_warning_that_offers_the_right_name(
+    name: str, meant: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(environment, "_warned", set())
     monkeypatch.setenv(name, "redis://:hunter2@h")
-    with pytest.raises(
-        SettingsError, match=f"{name} is not a setting of this stack; did you mean CELERY_BROKER_URL"
-    ) as caught:
+    environment.load(CelerySettings)
+    environment.load(CelerySettings)
+    assert [f"{name} is no setting and is not used; did you mean {meant}?"] == caplog.messages
+
+
+OF_KUBERNETES = [
+    f"{service}_{rest}"
+    for service in (
+        "CELERY",
+        "CELERY_FLOWER",
+        "CELERY_BROKER",
+        "CELERY_RESULT",
+        "CELERY_TRANSPORT",
+        "WORKER",
+        "HTTP",
+        "LOG",
+    )
+    for rest in (
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_HTTP",
+        "PORT_80_TCP",
+        "PORT_80_TCP_ADDR",
+        "PORT_80_TCP_PROTO",
+    )
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *OF_KUBERNETES,
+        *("CELERY_PORT", "CELERY_FLOWER_PORT", "CELERY_BROKER_PORT", "CELERY_RESULT_PORT", "CELERY_TRANSPORT_PORT"),
+        *("CELERY_LOG_LEVEL", "CELERY_TRACE_APP", "CELERY_BENCH", "CELERY_LOADER", "CELERY_APP", "WORKER_PORT"),
+        *("HTTP_PROXY", "LOG_DIR", "RETRY_TASKS_SEND_MAIL", "RETRY_SERVICE_HOST"),
+    ],
+)
+def test_what_is_somebody_else_s_is_left_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(environment, "_warned", set())
+    monkeypatch.setenv(name, "tcp://10.0.0.1:80")
+    for kind in (CelerySettings, WorkerSettings, LogSettings):
+        environment.load(kind)
+    retries.from_environment(CONTRACTS, os.environ)
+    assert make_worker("test", [], CelerySettings()).loader.override_backends
+    assert [] == caplog.messages
+
+
+@pytest.mark.parametrize("name", ["CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"])
+def test_what_would_part_worker_and_client_is_refused_by_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "redis://:hunter2@h")
+    with pytest.raises(SettingsError, match=rf"^{name} would part worker and client; set CELERY_BROKER_URL alone$"):
         environment.load(CelerySettings)
-    assert "hunter2" not in str(caught.value)
 
 
 def test_all_wrong_variables_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "CELERY_TYPO"):
+    wrong = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "CELERY_LEASE_SECONDS")
+    for name in wrong:
         monkeypatch.setenv(name, "x")
     with pytest.raises(SettingsError) as caught:
         environment.load(CelerySettings)
-    assert all(name in str(caught.value) for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "CELERY_TYPO"))
+    assert all(name in str(caught.value) for name in wrong)
 
 
-def test_what_celery_sets_itself_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CELERY_LOG_LEVEL", "10")
-    environment.load(CelerySettings)
+def test_sentinel_needs_the_name_of_its_master(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "sentinel://h:1")
+            with pytest.raises(SettingsError, match=r"^CELERY_SENTINEL_MASTER is not set: sentinel://"):
+                environment.load(CelerySettings)
+
+
+def test_broker_results_and_sentinels_get_what_celery_calls_it() -> None:
+    url = "sentinel://:p@a:1/3;sentinel://:p@b:2/3"
+    settings = CelerySettings(broker_url=url, sentinel_master="orders", sentinel_password="secret")
+    given = celery_settings(settings)
+    for options in (given["broker_transport_options"], given["result_backend_transport_options"]):
+        assert "orders" == options["master_name"]
+        assert "secret" == options["sentinel_kwargs"]["password"]
+    assert given["result_backend"] == given["broker_url"] == url
+    plain = celery_settings(CelerySettings(result_backend=url, sentinel_master="orders"))
+    assert "master_name" not in plain["broker_transport_options"]
+    assert "password" not in plain["result_backend_transport_options"]["sentinel_kwargs"]
 
 
 def test_the_visibility_timeout_outlasts_the_longest_wait_before_a_retry() -> None:

@@ -185,7 +185,12 @@ def test_when_it_is_killed_its_children_do_not_keep_the_port(redis_url):
         ({"HTTP_PORT": "70000"}, "HTTP_PORT is wrong"),
         ({"WORKER_CONCURRENCY": "hunter2"}, "WORKER_CONCURRENCY is wrong"),
         ({"CELERY_BROKER_URL": "http://hunter2@x/"}, "CELERY_BROKER_URL is wrong"),
-        ({"CELERY_BROKER_ULR": "redis://:hunter2@x/"}, "did you mean CELERY_BROKER_URL"),
+        (
+            {"CELERY_BROKER_URL": "redis://x/0?socket_timeout=hunter2"},
+            "parameter socket_timeout would not mean the same",
+        ),
+        ({"CELERY_RESULT_BACKEND": "db+sqlite:///hunter2"}, "CELERY_RESULT_BACKEND is wrong"),
+        ({"CELERY_BROKER_READ_URL": "redis://:hunter2@x/"}, "CELERY_BROKER_READ_URL would part worker and client"),
         ({"HTTP_HOST": "203.0.113.1"}, "HTTP_HOST=203.0.113.1"),
     ],
 )

@@ -209,7 +209,9 @@ def test_a_worker_without_a_broker_waits_for_it_and_is_not_healthy_meanwhile(red
     ("name", "value"),
     [
         ("CELERY_BROKER_URL", "redis://:hunter2@h:70000"),
-        ("CELERY_BROKER_ULR", "redis://:hunter2@h"),
+        ("CELERY_BROKER_URL", "redis://:hunter2@h/0?socket_timeout=abc"),
+        ("CELERY_RESULT_BACKEND", "rediss://:hunter2@h/0"),
+        ("WORKER_HEALTH_FILE", "/dev/null/hunter2"),
     ],
 )
 def test_a_wrong_environment_is_one_line_and_exit_1(name: str, value: str, start: Any) -> None:
@@ -218,6 +220,15 @@ def test_a_wrong_environment_is_one_line_and_exit_1(name: str, value: str, start
     (line,) = worker.output().splitlines()
     assert line.startswith(f"worker: {name} is ")
     assert "hunter2" not in line
+
+
+def test_a_likely_typing_error_is_one_line_and_what_kubernetes_sets_is_none(redis_url: str, start: Any) -> None:
+    worker = start(redis_url, CELERY_LEASE_SECOND="3", CELERY_FLOWER_PORT="tcp://10.0.0.1:80", CELERY_LOADER="x")
+    worker.wait_until_ready()
+    first = worker.output().splitlines()[0]
+    assert "CELERY_LEASE_SECOND is no setting and is not used; did you mean CELERY_LEASE_SECONDS?" == first
+    assert not any(name in worker.output() for name in ("FLOWER", "LOADER"))
+    assert 0 == worker.stop()
 
 
 def test_no_log_line_shows_the_password_of_the_broker(start: Any) -> None:

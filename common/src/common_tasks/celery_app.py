@@ -21,10 +21,14 @@ def make_app(
     """An app with the settings of this stack; without `settings`, the environment is read at the first use.
 
     `patience_seconds` is for callers that somebody waits for: no retries, no network wait that is longer."""
-    made = Celery(name, set_as_current=False)
+    # CELERY_LOADER is in the environment of many, and not meant for us.
+    made = Celery(name, loader="celery.loaders.app:AppLoader", set_as_current=False)
     made.add_defaults(lambda: celery_settings(settings or environment.load(CelerySettings), patience_seconds))
     # Under their own names, so that URLs stay what stock Celery understands.
-    made.loader.override_backends = dict.fromkeys(("redis", "rediss"), "common_tasks.results:Results")
+    made.loader.override_backends = {
+        **dict.fromkeys(("redis", "rediss"), "common_tasks.results:Results"),
+        "sentinel": "common_tasks.results:SentinelResults",
+    }
     if settings is not None:
         made.backend_cls = settings.results_url  # else CELERY_RESULT_BACKEND would win over what was given
     return made

@@ -1,7 +1,8 @@
 """Settings from the environment, or one line for each variable that is wrong."""
 
+import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -12,30 +13,55 @@ from common_tasks.errors import SettingsError
 
 S = TypeVar("S", bound=BaseSettings)
 
-CELERY = "CELERY_"
-# Celery itself reads these, or sets them in its own process.
-OF_CELERY = {"CELERY_TRACE_APP", "CELERY_LOG_LEVEL", "CELERY_LOG_FILE", "CELERY_BENCH", "CELERY_BENCH_EVERY"}
+logger = logging.getLogger("settings")  # our own are silent until a service configures its logs
+
+ALIKE = 0.8  # LEASE_SECOND and LEASE_SECONDS are 0.96; TRANSPORT and PORT, of a Kubernetes Service "celery", 0.62
+# Celery itself reads these, before all that it is configured with: a worker would listen where no client publishes.
+PARTING = {"CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"}
+
+_warned: set[str] = set()
 
 
 def load(kind: type[S]) -> S:
-    """The settings of this kind. Values are never shown: an URL holds a password."""
+    """The settings of this kind; values are never shown: an URL holds a password. Raises SettingsError. A variable that
+    looks like a misspelt one is one warning in the log; what belongs to somebody else is left alone."""
     prefix = kind.model_config["env_prefix"].upper()
     known = {prefix + name.upper() for name in kind.model_fields}
-    problems = list(_misspelt(known, os.environ)) if prefix == CELERY else []
+    warn_of_typos(prefix, known, os.environ)
+    problems = [
+        f"{name} would part worker and client; set CELERY_BROKER_URL alone"
+        for name in sorted(PARTING.intersection(os.environ) if prefix == "CELERY_" else ())
+    ]
     try:
         settings = kind()
+        problems += getattr(settings, "wrong_here", list)()
     except pydantic.ValidationError as exc:
         for one in exc.errors(include_url=False, include_input=False, include_context=False):
-            name = "_".join(str(part) for part in one["loc"]).upper()
             said = one["msg"].removeprefix("Value error, ")
-            problems.append(f"{prefix}{name} is wrong: {said} (its value is not shown)")
+            if name := "_".join(str(part) for part in one["loc"]).upper():
+                said = f"{prefix}{name} is wrong: {said} (its value is not shown)"
+            problems.append(said)
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
 
 
-def _misspelt(known: set[str], environ: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted(environ):
-        if name.upper().startswith(CELERY) and name not in known | OF_CELERY:
-            close = get_close_matches(name.upper(), known, n=1, cutoff=0.0)
-            yield f"{name} is not a setting of this stack; did you mean {close[0]}? (all: {', '.join(sorted(known))})"
+def warn_of_typos(prefix: str, known: Iterable[str], environ: Mapping[str, str]) -> None:
+    """Once for each variable in a process."""
+    for name, meant in typos(prefix, known, environ).items():
+        if name not in _warned:
+            _warned.add(name)
+            logger.warning("%s is no setting and is not used; did you mean %s?", name, meant)
+
+
+def typos(prefix: str, known: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+    """Variable -> the setting that is probably meant. Kubernetes sets variables for each Service, so most that merely
+    begin like a setting are nobody's mistake."""
+    rests = {name.removeprefix(prefix): name for name in known}
+    found = {}
+    for name in sorted(names):
+        rest = name.upper().removeprefix(prefix)
+        if name.upper().startswith(prefix) and rest not in rests:
+            for alike in get_close_matches(rest, rests, n=1, cutoff=ALIKE):
+                found[name] = rests[alike]
+    return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals, states
 from celery._state import get_current_task
-from celery.backends.redis import RedisBackend
+from celery.backends.redis import RedisBackend, SentinelBackend
 from celery.exceptions import SoftTimeLimitExceeded
 from kombu.exceptions import EncodeError
 from redis.exceptions import RedisError
@@ -284,3 +284,7 @@ class Results(RedisBackend):
             "task_id": task_id,
         }
         return self.get_key_for_task(task_id), dumps(meta), self.expires_seconds
+
+
+class SentinelResults(Results, SentinelBackend):
+    """The same over Sentinel: sentinel://."""

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, Literal, Protocol
 
 from common_tasks.classification import (
@@ -17,6 +16,7 @@ from common_tasks.classification import (
     refused_for_now,
     retry_after_seconds,
 )
+from common_tasks.environment import warn_of_typos
 from common_tasks.errors import CircuitOpen, SettingsError, WrongPayload
 
 __all__ = [
@@ -119,19 +119,15 @@ def variable(task: str) -> str:
 
 def from_environment(contracts: Iterable[HasRetries], environ: Mapping[str, str]) -> dict[str, RetryPolicy]:
     """Task -> its policy: the contract's, with what its variable says instead. Raises SettingsError for values that
-    are wrong, and for RETRY_* variables of tasks that do not exist. Values are never shown."""
+    are wrong; one that looks like a misspelt one is a warning. Values are never shown."""
     policies = {one.name: one.retries for one in contracts}
     tasks = {variable(task): task for task in policies}
     problems = []
-    for name in sorted(environ):
-        if not name.upper().startswith(PREFIX):
-            continue
-        if name not in tasks:
-            close = get_close_matches(name.upper(), tasks, n=1, cutoff=0.0)
-            problems.append(f"{name} is of no task; did you mean {close[0]}? (all: {', '.join(sorted(tasks))})")
-        elif environ[name].strip():
+    warn_of_typos(PREFIX, tasks, environ)
+    for name, value in sorted((name.upper(), value) for name, value in environ.items()):
+        if name in tasks and value.strip():
             try:
-                policies[tasks[name]] = _changed(policies[tasks[name]], environ[name])
+                policies[tasks[name]] = _changed(policies[tasks[name]], value)
             except ValueError as exc:
                 problems.append(f"{name} is wrong: {exc} (its value is not shown)")
     if problems:

@@ -1,45 +1,40 @@
 """Every Celery setting of this stack, in one place."""
 
+import os
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from common_tasks.bench import bench
 from common_tasks.logs import LogFormat
+from common_tasks.redis_url import missing_file, parse
 from common_tasks.tasks import CONTRACTS
-
-SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
-BAD_PORT = "its port must be a number from 1 to 65535"
 
 # Of kombu's own transport, and of stock workers beside ours. It renews nothing: a message goes to somebody else when it
 # was not acknowledged in this time, whether it runs or waits for its due time. So it is longer than the longest
 # countdown of ours (a retry waits 60 s at most) plus the longest run (14 minutes are left for it); and it is how long a
 # killed stock worker's messages stay away.
 VISIBILITY_TIMEOUT_SECONDS = 900
-SHORTEST_VISIBILITY_SECONDS = 120
+SHORTEST_VISIBILITY_SECONDS, LONGEST_VISIBILITY_SECONDS = 120, 30 * 24 * 3600
+MOST_MESSAGES = 1_000_000_000  # of any bound: more fit into no Redis
 
 
 def _check_redis_url(value: str) -> str:
-    try:
-        url = urlsplit(value)
-        port = url.port
-    except ValueError:
-        raise ValueError(BAD_PORT) from None
-    if url.scheme not in SCHEMES:
-        raise ValueError(f"it must begin with {', '.join(scheme + '://' for scheme in SCHEMES)}")
-    if port == 0:
-        raise ValueError(BAD_PORT)
-    if url.scheme in {"redis", "rediss"}:
-        database = url.path.strip("/")
-        if not url.hostname:
-            raise ValueError("it names no host")
-        if database and not database.isdigit():
-            raise ValueError("after the host comes the number of a database, such as /0")
+    parse(value)
     return value
+
+
+def _check_file_to_write(path: Path) -> Path:
+    folder = next(one for one in path.absolute().parents if one.exists())  # the others are made
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError("it names no file that this process can write")
+    return path
 
 
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda text: str(text).upper())]
@@ -58,16 +53,39 @@ class CelerySettings(BaseSettings):
 
     broker_url: RedisUrl = "redis://localhost:6379/0"
     result_backend: RedisUrl | None = None  # none: the broker, so that an outcome can be one step
-    visibility_timeout: int = Field(default=VISIBILITY_TIMEOUT_SECONDS, ge=SHORTEST_VISIBILITY_SECONDS)
+    sentinel_master: str | None = None  # the master's name at the sentinels, for sentinel://
+    sentinel_password: str | None = None  # of the sentinels; that of Redis is in the URL
+    visibility_timeout: int = Field(
+        default=VISIBILITY_TIMEOUT_SECONDS, ge=SHORTEST_VISIBILITY_SECONDS, le=LONGEST_VISIBILITY_SECONDS
+    )
     transport: TransportKind = TransportKind.ATOMIC
     lease_seconds: float = Field(default=60.0, ge=1, le=3_600)  # a dead worker's messages are back after it, and 5 s
-    queue_bound: int = Field(default=100_000, ge=1)  # messages of a queue; a publish beyond it is refused
-    dead_letter_bound: int = Field(default=10_000, ge=1)  # of a queue; at it, the queue is no longer claimed from
+    queue_bound: int = Field(
+        default=100_000, ge=1, le=MOST_MESSAGES
+    )  # messages of a queue; a publish beyond it is refused
+    # Of a queue; at it, the queue is no longer claimed from.
+    dead_letter_bound: int = Field(default=10_000, ge=1, le=MOST_MESSAGES)
     max_starts: int = Field(default=5, ge=1, le=100)  # of a message whose workers die; then it is a dead letter
+
+    @model_validator(mode="after")
+    def _master_is_named(self) -> Self:
+        if not self.sentinel_master and any(map(behind_sentinel, (self.broker_url, self.results_url))):
+            raise ValueError("CELERY_SENTINEL_MASTER is not set: sentinel:// needs the name of the master")
+        return self
+
+    def wrong_here(self) -> Iterator[str]:
+        """What is right, but not on this machine."""
+        for variable, url in (("BROKER_URL", self.broker_url), ("RESULT_BACKEND", self.results_url)):
+            if name := missing_file(url):
+                yield f"CELERY_{variable} is wrong: {name} names no file that this process can read"
 
     @property
     def results_url(self) -> str:
         return self.result_backend or self.broker_url
+
+
+def behind_sentinel(url: str) -> bool:
+    return url.startswith("sentinel://")
 
 
 class Pool(StrEnum):
@@ -83,8 +101,8 @@ class WorkerSettings(BaseSettings):
 
     concurrency: int = Field(default=1, ge=1, le=1_000)
     pool: Pool = Pool.THREADS
-    max_run_seconds: float = Field(default=300.0, gt=0, le=86_400)  # of a task without a time limit of its own
-    health_file: Path | None = None
+    max_run_seconds: float = Field(default=300.0, ge=0.01, le=86_400)  # of a task without a time limit of its own
+    health_file: Annotated[Path, AfterValidator(_check_file_to_write)] | None = None
     queues: str = ""  # comma separated; empty: the queues of the contracts it owns
 
 
@@ -160,11 +178,15 @@ def transport_settings(settings: CelerySettings, patience_seconds: float | None 
             "socket_keepalive": True,
             "health_check_interval": 10,
             **patience,
+            **sentinel_options(settings, settings.broker_url, connect_timeout),
         },
         "task_publish_retry": retries > 0,
         "task_publish_retry_policy": patience,
         "result_backend": settings.results_url,
-        "result_backend_transport_options": {"retry_policy": {**patience, "timeout": socket_timeout}},
+        "result_backend_transport_options": {
+            "retry_policy": {**patience, "timeout": socket_timeout},
+            **sentinel_options(settings, settings.results_url, connect_timeout),
+        },
         "result_expires": 24 * 3600,
         "redis_socket_timeout": socket_timeout,
         "redis_socket_connect_timeout": connect_timeout,
@@ -177,8 +199,18 @@ def atomic_settings(settings: CelerySettings) -> dict[str, Any]:
     """The transport is a class that reads the same URLs; kombu's own is what the URL says."""
     if settings.transport is TransportKind.STOCK:
         return {}
-    sentinel = settings.broker_url.startswith("sentinel")
+    sentinel = behind_sentinel(settings.broker_url)
     return {"broker_transport": f"common_tasks.transport.channel:{'SentinelTransport' if sentinel else 'Transport'}"}
+
+
+def sentinel_options(settings: CelerySettings, url: str, timeout: float) -> dict[str, Any]:
+    """Celery's options for a Redis that Sentinel names. A sentinel that is away is not asked twice."""
+    if not behind_sentinel(url):
+        return {}
+    asked = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
+    if settings.sentinel_password:
+        asked["password"] = settings.sentinel_password
+    return {"master_name": settings.sentinel_master, "sentinel_kwargs": asked}
 
 
 def storing_settings() -> dict[str, Any]:

@@ -262,11 +262,28 @@ def test_our_own_environment_does_not_mix_with_a_services(root: Path, monkeypatc
     assert ["ok"] == statuses(delivery.service_settings, Patient(root))
 
 
-def test_a_misspelt_celery_variable_is_a_problem_and_names_the_right_one(root: Path) -> None:
+def test_a_misspelt_celery_variable_is_a_warning_and_names_the_right_one(root: Path) -> None:
     (root / ".env").write_text("CELERY_BROKR_URL=redis://redis:6379/0\n")
     (check,) = examined(environment.environment, Patient(root))
-    assert "problem" == check.status
+    assert "warning" == check.status
     assert "did you mean CELERY_BROKER_URL?" == check.fix
+
+
+def test_what_kubernetes_sets_for_a_service_is_no_mistake(root: Path) -> None:
+    given = {"CELERY_FLOWER_PORT": "tcp://10.0.0.1:80", "CELERY_FLOWER_SERVICE_HOST": "10.0.0.1", "CELERY_PORT": "x"}
+    assert ["ok"] == statuses(environment.environment, Patient(root, environ=given))
+
+
+@pytest.mark.parametrize(
+    ("name", "fixes"),
+    [("CELERY_LEASE_SECOND", ["did you mean CELERY_LEASE_SECONDS?"]), ("CELERY_FLOWER_PORT", [])],
+)
+def test_a_misspelt_setting_of_a_service_is_found_as_the_service_itself_finds_it(
+    name: str, fixes: list[str], root: Path
+) -> None:
+    compose = COMPOSE.replace("    environment:\n", f"    environment:\n      {name}: x\n")
+    checks = examined(delivery.service_settings, Patient(root, compose))
+    assert fixes == [check.fix for check in checks if check.status == "warning"]
 
 
 def test_a_misspelt_variable_of_the_shell_is_found_too(root: Path) -> None:

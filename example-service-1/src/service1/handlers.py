@@ -136,10 +136,15 @@ class BrokerOrders:
 
 def broker_orders(settings: CelerySettings) -> BrokerOrders:
     """Orders for this environment; connects with the first use."""
-    contract = process_order.bind(make_app(SERVICE, settings))
+    app = make_app(SERVICE, settings, patience_seconds=PATIENCE_SECONDS)
+    contract = process_order.bind(app)
     assert contract.payload_adapter is not None  # made now: the first order should not have to wait for it
-    broker = connect(settings.broker_url, PATIENCE_SECONDS)
+    broker = connect(settings.broker_url, PATIENCE_SECONDS, app.conf.broker_transport_options)
     one_redis = settings.results_url == settings.broker_url
-    results_client = broker if one_redis else connect(settings.results_url, PATIENCE_SECONDS)
+    results_client = (
+        broker
+        if one_redis
+        else connect(settings.results_url, PATIENCE_SECONDS, app.conf.result_backend_transport_options)
+    )
     publisher = AsyncPublisher(broker, settings.queue_bound, TWICE, attempt_seconds=ATTEMPT_SECONDS)
     return BrokerOrders(broker, Store(results_client), publisher, contract)

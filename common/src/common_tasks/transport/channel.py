@@ -215,8 +215,10 @@ class ChannelMixin:
 
 
 def address(channel: Any) -> tuple[Any, ...]:
-    """Where a channel's broker is."""
+    """Where a channel's broker is. Of several sentinels, Celery goes from one to the next; they name one master."""
     told = channel.connection.client
+    if told.alt:
+        return *told.alt, getattr(channel, "master_name", None)
     return told.hostname, told.port, told.virtual_host
 
 

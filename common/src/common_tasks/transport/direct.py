@@ -19,7 +19,7 @@ from redis.retry import Retry
 from common_tasks.errors import PermanentError
 from common_tasks.events import emit
 from common_tasks.redaction import redact
-from common_tasks.redis_url import redis_py_url
+from common_tasks.redis_client import connect
 from common_tasks.retries import refused_for_now
 from common_tasks.transport import keys
 from common_tasks.transport.commit import Commit
@@ -128,8 +128,9 @@ def _client(app: Any) -> redis.Redis:
     repeats nothing by itself: an answer that was lost is to be known."""
     client: redis.Redis | None = getattr(app, "direct_client", None)
     if client is None:
-        client = app.direct_client = redis.Redis.from_url(
-            redis_py_url(app.conf.broker_url),
+        client = app.direct_client = connect(
+            app.conf.broker_url,
+            app.conf.broker_transport_options,
             socket_timeout=5.0,
             socket_connect_timeout=2.0,
             retry=Retry(NoBackoff(), 0),

@@ -1,13 +1,11 @@
 """The publisher of an app, from what the app is configured with."""
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from common_tasks.redis_url import redis_py_url
+from common_tasks.redis_client import connect
 from common_tasks.transport.options import Options
 from common_tasks.transport.publishing import Publisher
 from common_tasks.transport.settling import Patience
@@ -34,18 +32,18 @@ def _made(conf: Any) -> Publisher | None:
     if not (
         _is_ours(conf.broker_transport)
         and isinstance(url, str)
-        and ";" not in url  # several brokers, tried in turn
-        and urlsplit(url).scheme in {"redis", "rediss", "redis+socket"}  # not sentinel: kombu asks it for the primary
+        and _one_broker(url, options)
         and OTHER_LAYOUT.isdisjoint(options)
         and not conf.broker_use_ssl  # certificates that the URL does not name
         and (conf.task_serializer, conf.task_protocol, conf.task_compression) == ("json", 2, None)
         and not conf.task_send_sent_event
     ):
         return None
-    address = redis_py_url(url)
-    kept_alive = {} if address.startswith("unix:") else {"socket_keepalive": options.get("socket_keepalive")}
-    client = redis.Redis.from_url(
-        address,
+    socket = url.startswith("redis+socket:")
+    kept_alive = {} if socket else {"socket_keepalive": options.get("socket_keepalive")}
+    client = connect(
+        url,
+        options,
         socket_timeout=options.get("socket_timeout"),
         socket_connect_timeout=options.get("socket_connect_timeout"),
         retry=Retry(NoBackoff(), 0),
@@ -59,6 +57,14 @@ def _made(conf: Any) -> Publisher | None:
         longest_seconds=policy.get("interval_max") or 0.0,
     )
     return Publisher(client, Options.of(options).queue_bound, patience)
+
+
+def _one_broker(url: str, options: Any) -> bool:
+    """Not several, tried in turn; but one master, whose name several sentinels know."""
+    scheme = url.partition("://")[0]
+    if scheme == "sentinel":
+        return bool(options.get("master_name"))
+    return ";" not in url and scheme in {"redis", "rediss", "redis+socket"}
 
 
 def _is_ours(transport: Any) -> bool:

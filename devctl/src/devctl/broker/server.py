@@ -10,7 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from common_tasks.redis_url import redis_py_url
+from common_tasks.redis_url import parse, redis_py_url
 from devctl.broker.port import ServerInfo
 from devctl.errors import DevctlError
 
@@ -21,6 +21,18 @@ TIMEOUT_SECONDS = 2.0
 
 def connect(url: str) -> redis.Redis:
     """A client that gives up instead of waiting or repeating: a repeated LPUSH would be a second message."""
+    if url.startswith("sentinel://"):
+        raise DevctlError(
+            "the broker is behind Sentinel, and devctl speaks to one Redis",
+            hint="say which is master now: CELERY_BROKER_URL=redis://HOST:PORT/DATABASE devctl queues",
+        )
+    try:
+        parse(url)
+    except ValueError as exc:
+        raise DevctlError(
+            f"not the address of a Redis, {url.partition('://')[0][:20]}://…: {exc}",
+            hint="CELERY_BROKER_URL and CELERY_RESULT_BACKEND are written as redis://HOST:PORT/DATABASE",
+        ) from exc
     try:
         client = redis.Redis.from_url(
             redis_py_url(url),
@@ -29,17 +41,12 @@ def connect(url: str) -> redis.Redis:
             retry=Retry(NoBackoff(), 0),
         )
         pool = client.connection_pool
-        pool.connection_class(**pool.connection_kwargs)  # connects nothing; here it shows what redis-py does not know
+        pool.connection_class(**pool.connection_kwargs)  # connects nothing; here it shows what redis-py does not take
         return client
-    except (TypeError, redis.RedisError) as exc:
+    except (TypeError, ValueError, redis.RedisError) as exc:
         raise DevctlError(
-            f"the address of the broker has an option that does not work: {exc}",
+            f"the address of the broker does not work: {exc}",
             hint="look at what follows the ? in CELERY_BROKER_URL and CELERY_RESULT_BACKEND",
-        ) from exc
-    except ValueError as exc:
-        raise DevctlError(
-            f"not the address of a Redis: {url.partition('://')[0]}://…",
-            hint="devctl speaks to Redis: CELERY_BROKER_URL and CELERY_RESULT_BACKEND as redis://HOST:PORT/DATABASE",
         ) from exc
 
 

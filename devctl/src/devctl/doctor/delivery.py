@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from common_tasks.environment import typos
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.doctor.rules import RULES, claims, transport
@@ -103,6 +104,11 @@ def service_settings(facts: Facts) -> Iterator[Check]:
                 f"{name} will not start: {problem}",
                 f"look at {name} in the Compose file, and at .env",
             )
+        for typo, meant in typos(_CELERY, _known(module), given).items():
+            wrong = True
+            yield Check(
+                "settings", "warning", f"{typo} of {name} is no setting and is not used", f"did you mean {meant}?"
+            )
     if not wrong:
         yield Check("settings", "ok", "every service accepts its settings")
 
@@ -145,8 +151,13 @@ def _module(facts: Facts) -> ModuleType:
     return module
 
 
+def _known(module: ModuleType) -> set[str]:
+    return {_CELERY + name.upper() for name in getattr(module.CelerySettings, "model_fields", ())}
+
+
 def _read(module: ModuleType, given: Mapping[str, str]) -> Any:
-    fields = {key.removeprefix(_CELERY).lower(): value for key, value in given.items()}
+    known = _known(module)
+    fields = {key.removeprefix(_CELERY).lower(): value for key, value in given.items() if key in known}
     return module.CelerySettings(_env_prefix=_UNSET, **fields)
 
 
@@ -158,11 +169,8 @@ def _refused(module: ModuleType, given: Mapping[str, str]) -> Iterator[str]:
         _read(module, given)
     except pydantic.ValidationError as wrong:
         for one in wrong.errors(include_url=False, include_input=False, include_context=False):
-            name = _CELERY + "_".join(str(part) for part in one["loc"]).upper()
-            if one["type"] == "extra_forbidden":
-                yield f"{name} is no setting of it"
-            else:
-                yield f"{name}: {one['msg'].removeprefix('Value error, ')}"
+            name = "_".join(str(part) for part in one["loc"]).upper()
+            yield (f"{_CELERY}{name}: " if name else "") + one["msg"].removeprefix("Value error, ")
 
 
 def _way(by_service: Mapping[str, Mapping[str, Any]]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from common_tasks.environment import typos
 from devctl import dotenv
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
@@ -32,12 +33,14 @@ def environment(facts: Facts) -> Iterator[Check]:
     found = bool(wrong)
     for name, where in lost:
         alike = difflib.get_close_matches(name, used, n=1, cutoff=_ALIKE)
-        if not alike and not name.startswith(_CELERY):
+        if name.startswith(_CELERY):
+            alike = list(typos(_CELERY, [one for one in used if one.startswith(_CELERY)], [name]).values())
+        if not alike and not (name.startswith(_CELERY) and where == ".env"):
             continue  # for somebody else
         found = True
         yield Check(
             "environment",
-            "problem" if alike and name.startswith(_CELERY) else "warning",
+            "warning",
             f"{name} in {where} reaches no service: {facts.settings.compose_file.name} does not use it",
             f"did you mean {alike[0]}?" if alike else f"pass it on there, {name}: ${{{name}:-}}, or remove it",
         )

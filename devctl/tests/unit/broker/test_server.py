@@ -31,9 +31,15 @@ def test_over_tls_a_server_that_is_not_there_is_a_problem_with_a_name() -> None:
 
 @pytest.mark.parametrize("option", ["ssl_cert_reqs=perhaps", "no_such_option=1"])
 def test_an_option_that_redis_does_not_know_is_a_problem_with_a_name(option: str) -> None:
-    with pytest.raises(DevctlError, match="an option that does not work") as raised:
+    with pytest.raises(DevctlError, match=r"ssl_cert_reqs must be|parameter no_such_option") as raised:
         server.connect(f"rediss://:hunter2@h:1/0?{option}")
     assert "hunter2" not in raised.value.problem
+
+
+def test_a_broker_behind_sentinel_is_told_with_what_to_do() -> None:
+    with pytest.raises(DevctlError, match="behind Sentinel") as raised:
+        server.connect("sentinel://:hunter2@a:1/0;sentinel://:hunter2@b:2/0")
+    assert "CELERY_BROKER_URL=redis://" in raised.value.hint
 
 
 def test_whatever_a_client_raises_has_a_name() -> None:

@@ -1,0 +1,146 @@
+"""Behind Sentinel: its master is found, and followed when another one takes its place."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from uuid import uuid4
+
+import pytest
+from tests.interop.watched import MASTER, Watched, until
+
+from common_tasks.celery_app import make_app
+from common_tasks.errors import PublishError
+from common_tasks.schemas import OrderItem, OrderPayload
+from common_tasks.settings import CelerySettings
+from common_tasks.tasks import health_check, process_order
+from common_tasks.transport import keys
+from common_tasks.transport.commit import Commit
+from common_tasks.transport.direct import publish_ahead
+from common_tasks.transport.opening import publisher_of
+from service1.handlers import broker_orders
+
+
+def order() -> OrderPayload:
+    return OrderPayload(
+        task_id=uuid4(),
+        source_service="test",
+        customer_id="c-1",
+        items=(OrderItem(product_id="p-1", quantity=2),),
+        total_amount="12.50",
+    )
+
+
+@pytest.fixture
+def watched(redis_server, tmp_path, request):
+    made = Watched(redis_server.binary, tmp_path, **getattr(request, "param", {}))
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def worker(watched, tmp_path):
+    health = tmp_path / "health"
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("CELERY_", "WORKER_", "LOG_"))}
+    given = {"WORKER_HEALTH_FILE": str(health), "LOG_FORMAT": "json", "CELERY_LEASE_SECONDS": "2"}
+    with (tmp_path / "worker.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker.main"], env={**plain, **watched.environment, **given}, stdout=log, stderr=log
+        )
+    until(health.exists)
+    yield process
+    process.terminate()
+    process.wait(20)
+    assert "Traceback" not in (tmp_path / "worker.log").read_text()
+
+
+@pytest.fixture
+def settings(watched):
+    return CelerySettings(
+        broker_url=watched.url, sentinel_master=MASTER, sentinel_password=watched.asked or None, lease_seconds=2
+    )
+
+
+@pytest.fixture
+def app(settings):
+    made = make_app("test", settings)
+    yield made
+    for pool in (publisher_of(made)._client.connection_pool, made.backend.client.connection_pool):
+        pool.disconnect()
+        pool.sentinel_manager.close()
+
+
+@pytest.mark.parametrize("watched", [{"password": "p@:/;%", "asked": "of the sentinels"}], indirect=True)
+def test_orders_go_through_and_results_come_back_with_passwords_of_both_kinds(app, settings, watched, worker):
+    contract = process_order.bind(app)
+    payload = order()
+    assert contract.delay(payload).get(10).order_id == payload.task_id
+    assert health_check.bind(app).delay().get(10).status == "healthy"
+    with watched.master.connect() as client:
+        assert client.get(keys.once(str(payload.task_id))).startswith("done:")
+        assert contract.publish_many([payload]).duplicates == (str(payload.task_id),)
+        ahead = Commit("")  # as a body that waits for a task of its own sends it
+        ahead.add_child("elsewhere", b"message")
+        publish_ahead(app, ahead)
+        assert client.lrange("elsewhere", 0, -1) == ["message"]
+    app.direct_client.connection_pool.disconnect()
+    app.direct_client.connection_pool.sentinel_manager.close()
+    asyncio.run(placed_and_found(settings))
+
+
+async def placed_and_found(settings):
+    """By the example's API."""
+    orders = broker_orders(settings)
+    try:
+        await orders.check()
+        payload = order()
+        assert (await orders.place(payload), await orders.place(payload)) == (True, False)
+        deadline = time.monotonic() + 10
+        while (await orders.find(payload.task_id)).status != "succeeded":
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+    finally:
+        await orders.close()
+
+
+def test_after_a_failover_workers_go_on_and_nothing_is_lost_that_the_replica_had_got(app, watched, worker):
+    contract = process_order.bind(app)
+    accepted, refused, stop = [], [], threading.Event()
+
+    def publish():
+        while not stop.is_set():
+            payload = order()
+            try:
+                contract.delay(payload)
+            except PublishError:
+                refused.append(payload)
+            else:
+                accepted.append(str(payload.task_id))
+            time.sleep(0.01)
+
+    load = threading.Thread(target=publish)
+    load.start()
+    try:
+        time.sleep(1.5)
+        with watched.master.connect() as client:
+            assert client.wait(1, 1000) == 1
+            sure = list(accepted)
+            watched.kill_master()
+        watched.wait_for_failover()
+        seen = len(accepted)
+        until(lambda: len(accepted) > seen + 20)
+    finally:
+        stop.set()
+        load.join()
+    with watched.replica.connect() as client:
+        until(lambda: client.llen("orders") == client.hlen("unacked") == 0)
+        done = {one for one in accepted if str(client.get(keys.once(one)) or "").startswith("done:")}
+        again = [one for one in refused if client.get(keys.once(str(one.task_id))) is None]
+    assert set(sure) <= done
+    assert len(accepted) - len(done) < 20  # what the replica had not got in the moment of the kill
+    assert len(contract.publish_many(again).accepted) == len(again)
+    assert worker.poll() is None
