@@ -523,6 +523,14 @@ def test_what_could_not_be_given_back_comes_back_when_its_lease_is_over(client: 
     assert 1 == intake.restore(client, SEPARATOR, STEPS)
 
 
+def test_claims_are_given_back_though_the_connection_died_while_nobody_looked(client: redis.Redis, line: Any) -> None:
+    committer, (tag,) = over(line, client, message())
+    committer.renew()
+    line.lose_requests(1)
+    assert 1 == committer.release([tag])
+    assert (0, 1) == (client.zcard(keys.LEASES), client.llen("orders"))
+
+
 def test_a_start_of_what_is_not_held_is_no_start(client: redis.Redis) -> None:
     committer, _ = holding(client)
     assert (-1, None) == committer.started("unknown", "")

@@ -182,8 +182,12 @@ class Committer:
             return sum(self._release(arguments[at : at + size]) for at in range(0, len(arguments), size))
 
     def _release(self, arguments: list[Any]) -> int:
+        names = [keys.UNACKED, keys.LEASES, keys.STARTS]
         try:
-            return int(self._ask(RELEASE, [keys.UNACKED, keys.LEASES, keys.STARTS], arguments))
+            try:
+                return int(self._ask(RELEASE, names, arguments))
+            except Lost:  # a connection that died while nobody looked; what was done is refused
+                return int(self._ask(RELEASE, names, arguments))
         except RedisError as exc:
             emit("claims.not_released", level=logging.WARNING, error=str(exc), claims=len(arguments) // 4)
             return 0  # they come back when their lease is over

@@ -15,6 +15,7 @@ from common_tasks.transport.claiming import BATCH, Batch, Claims
 from common_tasks.transport.commit import STATING, Commit
 from common_tasks.transport.committer import Committer, Held
 from common_tasks.transport.ends import Ends, links_of
+from common_tasks.transport.foreign import Foreign
 from common_tasks.transport.guard import Guard
 from common_tasks.transport.lists import queue_of
 from common_tasks.transport.options import Options
@@ -27,6 +28,7 @@ from common_tasks.transport.shape import check, refusal
 AHEAD_SECONDS = 0.02  # of work that a worker claims before it starts it: nobody else can start it meanwhile
 TELL_FULL_SECONDS = 60.0
 POISON = "started {} times, and each time its worker died or was ended for it"
+END_SECONDS = 5.0  # for the last acknowledgements, once Celery's pool has stopped
 RESTORE = Script("restore")
 RESTORE_AT_ONCE = 100
 
@@ -51,7 +53,7 @@ class Intake:
         self.committer = Committer(lambda: client, lease_seconds=options.lease_seconds, bury=self._impossible)
         self.ends = Ends(app, hostname, self.committer.finish)
         self.pool = pool if isinstance(pool, TaskPool) else None
-        self.foreign = None if self.pool is not None else pool
+        self.foreign = None if self.pool is not None else Foreign(pool)
         self._told_full: dict[str, float] = {}
         self.claims = self._claims()
         self._guard()
@@ -103,7 +105,7 @@ class Intake:
         pool = self.pool
         if pool is None:
             assert self.foreign is not None
-            return int(prefetch or self.foreign.num_processes) - held
+            return int(prefetch or self.foreign.processes) - held
         if pool.stopping:
             return 0
         seconds = pool.seconds
@@ -261,12 +263,22 @@ class Intake:
     def lost_channel(self) -> None:
         """The consumer's connection ended. Celery forgets what it had not started: others get it."""
         running = {one.id for one in self.running()}
-        waiting = [tag for tag, headers in self.celerys.items() if headers.get("id") not in running]
+        if self.foreign is not None:
+            running |= self.foreign.forget({str(headers.get("id")) for headers in self.celerys.values()})
+        waiting = [tag for tag, headers in self.celerys.items() if str(headers.get("id")) not in running]
         for tag in waiting:
             self.celerys.pop(tag, None)
-        if self.pool is not None and not self.pool.stopping:
+        if self.pool is None or not self.pool.stopping:
             self.committer.release(waiting)
         self.claims.forget()
+        if self.foreign is not None and self.foreign.stopped:
+            self._stopped()
+
+    def _stopped(self) -> None:
+        """Celery's pool has ended, and this is the last that it says to us. (A pool of ours does this itself.)"""
+        self.committer.drain(END_SECONDS)
+        self.committer.release(list(self.celerys), started=True)  # a cold stop ended them
+        self.guard.finish(0)
 
     def running(self) -> list[Any]:
         """What runs: bodies in lanes, and requests of Celery's own way."""
