@@ -99,6 +99,8 @@ class Field:
 
     def end(self) -> None:
         self.app.close()
+        self.app.backend.client.close()
+        self.broker.close()
         self.worker.process.kill()
         self.worker.process.wait()
 

@@ -39,7 +39,18 @@ def far(line: Any) -> Any:
 
 def worker_at(port: int, seconds: float = 0.3) -> Any:
     """An app that gives up soon."""
-    return SimpleNamespace(direct_client=impatient(port, seconds))
+    OPENED.append(impatient(port, seconds))
+    return SimpleNamespace(direct_client=OPENED[-1])
+
+
+OPENED: list[redis.Redis] = []
+
+
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 def plain(task_id: str = "a") -> Commit:
@@ -162,7 +173,7 @@ def test_a_full_redis_takes_it(redis_to_break: Any, end: Callable[[], Commit]) -
 def busy(client: redis.Redis) -> Callable[[], Any]:
     """A script of somebody else's that does not end."""
     client.config_set("busy-reply-threshold", 1)
-    endless = impatient(client.connection_pool.connection_kwargs["port"], 30)
+    endless = worker_at(client.connection_pool.connection_kwargs["port"], 30).direct_client
     threading.Thread(target=lambda: swallow(lambda: endless.eval("while true do end", 0)), daemon=True).start()
     time.sleep(0.2)
     return lambda: client.execute_command("SCRIPT", "KILL")
