@@ -60,6 +60,11 @@ class End:
         return self.reason == "permanent" and self.how != "acknowledgement"
 
 
+def result_of(end: End) -> str:
+    """As Celery's JSON begins."""
+    return f'{{"status": "{"SUCCESS" if end.how == "success" else "FAILURE"}", "result": "{end.copy.print}"}}'
+
+
 @dataclass
 class Lease:
     fence: int
@@ -195,6 +200,8 @@ class Model:
             elif end.how == "letter" and before != "done":
                 raw = self.unacked[tag].raw if tag in self.unacked else b""
                 self.letters[end.copy.queue].append((raw, end.reason, end.copy))
+                if end.reason != "conflict":
+                    self.fails(end)
             del self.leases[tag]
             self.unacked.pop(tag, None)
             self.starts.pop(tag, None)
@@ -205,19 +212,44 @@ class Model:
         copy = end.copy
         known = self.once.get(copy.work_id, "")
         if end.how != "success":
-            return "done" if copy.recorded and end.ran and known.startswith("done:") else None
+            before = copy.recorded and end.ran and known.startswith("done:")
+            if before and copy.work and end.how == "letter":
+                self.answers(end)
+                if end.child is not None:  # it hangs on the message, not on the work
+                    self.push(end.child)
+            return "done" if before else None
         if copy.recorded:
             if known.startswith("done:"):
                 if known == f"done:{copy.print}" and copy.work:
-                    self.results[copy.id] = copy.print
+                    self.answers(end)
                 return "done" if known == f"done:{copy.print}" else "conflict"
             self.once[copy.work_id] = f"done:{copy.print}"
-            self.results[copy.id] = copy.print
+            self.results[copy.id] = result_of(end)
         if end.effect:
             self.effects[copy.work_id] += 1
         if end.child is not None:
             self.push(end.child)
         return None
+
+    def answers(self, end: End) -> None:
+        """The caller of a message that has another id than its work, which was done before."""
+        self.results.setdefault(end.copy.id, result_of(end))
+
+    def fails(self, end: End) -> None:
+        """Its caller hears of it, unless it succeeded before; an errback is called."""
+        if '"SUCCESS"' not in self.results.get(end.copy.id, ""):
+            self.results[end.copy.id] = result_of(end)
+        if end.child is not None:
+            self.push(end.child)
+
+    def store(self, end: End, fence: int | None) -> bool:
+        """Its end, ahead of its outcome: a chord looks at once."""
+        if not self.ours(end.copy.tag, fence):
+            return False
+        work_id = end.copy.work_id if end.copy.recorded and end.ran else end.copy.id
+        if not self.once.get(work_id, "").startswith("done:") and '"SUCCESS"' not in self.results.get(end.copy.id, ""):
+            self.results[end.copy.id] = result_of(end)
+        return True
 
     def renew(self, held: dict[str, int], fence: int, *, over: bool) -> list[str]:
         lost = [tag for tag, old in held.items() if not self.ours(tag, old)]

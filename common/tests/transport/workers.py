@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import redis
-from common.tests.transport.model import End
+from common.tests.transport.model import End, result_of
 from common.tests.transport.world import Claimed, claim, committer_of, queue_of, tag_of
 
 from common_tasks.errors import PermanentError
@@ -35,10 +35,13 @@ def commit_of(end: End, tag: str) -> Commit:
         commit.add_due(end.again.list, end.again.raw, 0 if end.ripe else HOUR_US)
     elif end.how == "letter":
         commit.bury(keys.dead(copy.queue), json.dumps({"reason": end.reason}))
+        commit.result_key, commit.result = f"celery-task-meta-{copy.id}", result_of(end)
+        if end.child is not None:  # an errback
+            commit.add_child(end.child.list, end.child.raw)
     elif end.how == "success":
         if copy.recorded:
             commit.record, commit.record_ms = f"done:{copy.print}", 3_600_000
-            commit.result_key, commit.result = f"celery-task-meta-{copy.id}", copy.print
+            commit.result_key, commit.result = f"celery-task-meta-{copy.id}", result_of(end)
         if end.effect:
             commit.effects = [("HINCRBY", "effects", copy.work_id, 1)]
         if end.child is not None:
@@ -89,6 +92,11 @@ class OurWorker:
     def finish(self, tag: str, commit: Commit) -> None:
         self.running.discard(tag)
         self.committer.finish(commit)
+
+    def commit(self, tag: str, commit: Commit) -> str:
+        """This one at once, as before hooks that look at what it has done."""
+        self.running.discard(tag)
+        return self.committer.commit(commit).value
 
     def deliver(self) -> None:
         """Send what is finished until nothing is left to say."""
