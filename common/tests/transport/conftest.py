@@ -1,6 +1,6 @@
 """Clients of a Redis."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -8,12 +8,27 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from common_tasks import events
+
 
 @pytest.fixture
 def client(redis_server: Any, redis_url: str) -> Iterator[redis.Redis]:
     """Of an empty Redis; answers are text."""
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         yield client
+
+
+@pytest.fixture
+def told() -> Iterator[list[tuple[str, Mapping[str, Any]]]]:
+    """What is told of messages from here on: event, fields."""
+    heard: list[tuple[str, Mapping[str, Any]]] = []
+
+    @events.listen
+    def listener(event: str, fields: Mapping[str, Any]) -> None:
+        heard.append((event, fields))
+
+    yield heard
+    events.ignore(listener)
 
 
 def impatient(port: int, seconds: float = 0.3) -> redis.Redis:

@@ -14,6 +14,7 @@ from common.tests.transport import test_replaying as replays
 from common.tests.transport import test_scripts_claim as claiming
 from common.tests.transport import test_scripts_leases as leasing
 from common.tests.transport import test_scripts_outcome as ending
+from common.tests.transport import test_told as telling
 
 from common_tasks.transport.commit import Commit
 
@@ -650,6 +651,21 @@ WORKER = [
         "committer.release: it says whether the body had started",
         "int(started)", "0",
         committing.test_only_what_had_started_counts_when_it_starts_again, {"started": True, "expected": {"0"}},
+    ),
+    Mutant(
+        "committer.store: what is somebody else's has ended here",
+        "self.held.pop(commit.tag, None)", "pass",
+        telling.test_a_chord_is_told_only_by_who_holds_its_part,
+    ),
+    Mutant(
+        "committer._tell_of: nothing follows what did not happen",
+        "commit.verdict is Verdict.COMMITTED", "True",
+        telling.test_nothing_follows_what_is_refused_and_whoever_listens_hears_of_that,
+    ),
+    Mutant(
+        "committer._tell: without the lock",
+        "self._ended and", "False and",
+        telling.test_what_follows_a_commit_follows_it,
     ),
     Mutant(
         "committer._state: only of what is held",
