@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pydantic
 import redis
-from celery import Celery
+from celery import Celery, Task
 
 from common_tasks import environment, logs
 from common_tasks.celery_app import make_worker, run_worker
@@ -118,11 +118,22 @@ def handle_join(payload: Texts) -> Text:
     return Text(text=" ".join(one.text for one in payload.root))
 
 
+class Celerys(Task):
+    """Its messages go Celery's own way."""
+
+    def before_start(self, *_: Any) -> None:
+        pass
+
+
 def worker() -> Celery:
     app = make_worker("misbehaving", [handle, handle_fill, handle_upper, handle_join], environment.load(CelerySettings))
 
     @app.task(name="test.plain")
     def plain(text: str) -> str:
+        return text
+
+    @app.task(name="test.celerys", base=Celerys)
+    def celerys(text: str) -> str:
         return text
 
     return app

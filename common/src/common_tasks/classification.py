@@ -50,11 +50,12 @@ REFUSALS = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
     redis.exceptions.BusyLoadingError,
 )
-REFUSING_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "TRYAGAIN", "UNBLOCKED")
+REFUSING_WORDS = {"MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "TRYAGAIN", "UNBLOCKED"}  # not BUSYGROUP
 # Redis 6.2 puts what a script was told into a sentence of its own. Then redis-py has no class for it.
-IN_A_SCRIPT = re.compile(rf": -(?:OOM|READONLY|CLUSTERDOWN|{'|'.join(REFUSING_WORDS)}) ")
+IN_A_SCRIPT = re.compile(rf": -(?:OOM|READONLY|CLUSTERDOWN|{'|'.join(sorted(REFUSING_WORDS))}) ")
 
 # Plain OSErrors that speak of the way to a peer, not of a file.
 UNREACHABLE = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
@@ -68,7 +69,13 @@ def refused_for_now(error: BaseException) -> bool:
     if not isinstance(error, redis.exceptions.ResponseError):
         return False
     text = str(error).rpartition("caused error: ")[2]  # a pipeline puts its command in front
-    return text.startswith(REFUSING_WORDS) or IN_A_SCRIPT.search(text) is not None
+    return text.partition(" ")[0] in REFUSING_WORDS or IN_A_SCRIPT.search(text) is not None
+
+
+def of_the_broker(error: BaseException) -> bool:
+    """Whether an error beside a message is the broker's, or of the way to it, and not the message's: the same message
+    may go well later. Do not ask about an error of reading: decompressing a bad body may raise an OSError, too."""
+    return isinstance(error, (*TRANSIENT, OSError)) or refused_for_now(error)
 
 
 def by_status(error: Exception) -> Kind | None:

@@ -142,6 +142,8 @@ def celery_settings(settings: CelerySettings, patience_seconds: float | None = N
         "task_track_started": True,  # GET /api/orders/{id} tells "started"
         # When the broker goes, running tasks finish; their ack fails, and they run again.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # A Redis that is busy, full or read-only as a worker connects is one to wait for.
+        "worker_consumer": "common_tasks.transport.consumer:Consumer",
         "worker_send_task_events": False,
         "task_send_sent_event": False,
         "worker_redirect_stdouts": False,

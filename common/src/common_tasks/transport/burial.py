@@ -7,6 +7,7 @@ from common_tasks import correlation
 from common_tasks.redaction import redact
 
 LONGEST_ERROR = 8_000  # characters
+LARGEST = 1e12
 
 
 def about(
@@ -22,14 +23,18 @@ def about(
             "task_id": _text(told.get("id")),
             "queue": queue,
             "starts": starts,
-            "retries": told.get("retries") if isinstance(told.get("retries"), int) else None,
-            "replays": told.get("replays") if isinstance(told.get("replays"), int) else 0,
+            "retries": _number(told.get("retries")),
+            "replays": _number(told.get("replays")) or 0,
             "worker": worker,
-            "published_at": told.get(correlation.PUBLISHED_AT),
+            "published_at": _number(told.get(correlation.PUBLISHED_AT)),
             "correlation_id": _text(told.get(correlation.HEADER)),
-        },
-        default=str,
+        }
     )
+
+
+def _number(value: Any) -> int | float | None:
+    """None for what is none, and for what nobody could count: a message may say anything."""
+    return value if isinstance(value, int | float) and -LARGEST <= value <= LARGEST else None
 
 
 def _text(value: Any) -> str | None:

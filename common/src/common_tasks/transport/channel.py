@@ -11,6 +11,7 @@ from kombu.exceptions import ChannelError
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.json import dumps
+from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import ResponseError
 
 from common_tasks.retries import refused_for_now
@@ -88,7 +89,12 @@ class ChannelMixin:
         auto_delete_queues: set[str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except ResponseError as exc:
+            if not refused_for_now(exc):
+                raise
+            raise Lost(str(exc)) from exc  # who connects tries again, as for a Redis that is away
         if self.global_keyprefix:
             raise ChannelError(
                 "global_keyprefix: claims and outcomes do not know it; "

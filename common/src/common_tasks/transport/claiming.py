@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, ResponseError
 
+from common_tasks.classification import refused_for_now
 from common_tasks.events import emit
 from common_tasks.transport import keys
 from common_tasks.transport.scripts import Script
@@ -93,14 +94,10 @@ class Claims:
         try:
             fence, _, taken, before, full, odd, buried = client.parse_response(connection, "EVALSHA")
         except NoScriptError:
-            connection.send_command("SCRIPT", "LOAD", CLAIM.text)
-            client.parse_response(connection, "SCRIPT")
+            self._load(client, connection)
             return None
         except ResponseError as exc:  # it takes no writes now: asked again in a while, and nothing is lost meanwhile
-            if monotonic() - self._told_at > TELL_REFUSED_SECONDS:
-                emit("claim.refused", level=logging.WARNING, error=str(exc))
-                self._told_at = monotonic()
-            self._wait(LONGEST_WAIT_SECONDS, [])
+            self._refused(exc)
             return None
         lists = self._lists
         self._now = (float(fence) - self._lease_us, monotonic())
@@ -119,6 +116,19 @@ class Claims:
                 for number, reason, problem, raw in zip(*(buried[i::4] for i in range(4)), strict=True)
             ],
         )
+
+    def _load(self, client: Any, connection: Any) -> None:
+        connection.send_command("SCRIPT", "LOAD", CLAIM.text)
+        try:
+            client.parse_response(connection, "SCRIPT")
+        except ResponseError as exc:
+            self._refused(exc)
+
+    def _refused(self, error: ResponseError) -> None:
+        if monotonic() - self._told_at > TELL_REFUSED_SECONDS:
+            emit("claim.refused", level=logging.WARNING, error=str(error))
+            self._told_at = monotonic()
+        self._wait(LONGEST_WAIT_SECONDS, [])
 
     def wake(self) -> None:
         """Look again now."""
@@ -145,7 +155,10 @@ class Claims:
             try:
                 connection.read_response()
                 self._tracked = connection._sock  # noqa: SLF001  the same
-            except ResponseError:
+            except ResponseError as exc:
+                if refused_for_now(exc):
+                    self._refused(exc)
+                    return
                 self._rings = False
         reads: list[tuple[Any, ...]] = [("EXISTS", *watched), ("ZRANGE", keys.DUE, 0, 0, "WITHSCORES")]
         if self._rings:  # each of the two is tracked from now on
@@ -155,13 +168,19 @@ class Claims:
 
     def _armed(self, client: Any, connection: Any) -> None:
         answers: list[Any] = []
-        rung = False
+        rung, refused = False, None
         while len(answers) < (4 if self._rings else 2):
-            answer = connection.read_response(push_request=True)
+            try:
+                answer = connection.read_response(push_request=True)
+            except ResponseError as exc:  # the answers to the others follow
+                answer, refused = exc, exc
             if answer is None or (isinstance(answer, list) and answer[:1] == [b"invalidate"]):
                 rung = True  # something came between two of the answers; redis-py makes nothing of a bell: None
             else:
                 answers.append(answer)
+        if refused is not None:
+            self._refused(refused)
+            return
         there, soonest = (answers[1], answers[3]) if self._rings else answers
         self.state = "idle"
         if there or rung or connection.can_read(timeout=0):

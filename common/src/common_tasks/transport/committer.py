@@ -188,7 +188,7 @@ class Committer:
                 return int(self._ask(RELEASE, names, arguments))
             except Lost:  # a connection that died while nobody looked; what was done is refused
                 return int(self._ask(RELEASE, names, arguments))
-        except RedisError as exc:
+        except (RedisError, OSError) as exc:
             emit("claims.not_released", level=logging.WARNING, error=str(exc), claims=len(arguments) // 4)
             return 0  # they come back when their lease is over
 
@@ -311,6 +311,11 @@ class Committer:
             arguments += commit.arguments(held.fence)
         try:
             connection = self._connected()
+        except (RedisError, OSError) as exc:  # -BUSY too, which it says to whoever signs in: no fault of the messages
+            self._gone()
+            emit("outcomes.unsent", level=logging.WARNING, error=str(exc), outcomes=len(batch))
+            return
+        try:
             names = (keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE)
             connection.send_command("EVALSHA", OUTCOME.sha, len(names), *names, *arguments)
         except (Lost, Silent, OSError) as exc:
@@ -343,13 +348,13 @@ class Committer:
         try:
             client: Any = self._client
             refused, repeated, left = client.parse_response(self._connection, "EVALSHA")
-        except (Lost, Silent, OSError) as exc:
-            self._gone()
-            emit("outcomes.unknown", level=logging.WARNING, error=str(exc), outcomes=len(batch))
-            return
         except ResponseError as exc:
             self._sent = []
             self._not_taken(batch, exc)
+            return
+        except (RedisError, OSError) as exc:  # lost, silent, or no protocol that we know
+            self._gone()
+            emit("outcomes.unknown", level=logging.WARNING, error=str(exc), outcomes=len(batch))
             return
         self._sent = []
         self._failures = 0
@@ -390,10 +395,10 @@ class Committer:
     def _load(self) -> None:
         try:
             self._call(self._connected(), "SCRIPT", "LOAD", OUTCOME.text)
-        except (Lost, Silent, OSError):
-            self._gone()
         except ResponseError:
             self._pause()
+        except (RedisError, OSError):
+            self._gone()
 
     def _give_up(self, commits: list[tuple[Commit, Held, str]]) -> None:
         """These will never be committed as they are: they become dead letters."""

@@ -29,7 +29,7 @@ from common_tasks.transport.burial import about
 from common_tasks.transport.commit import Commit, NotCommitted, commit_now, opened
 from common_tasks.transport.lists import queue_of
 from common_tasks.transport.reading import body, loads, whole_body
-from common_tasks.transport.shape import check_links
+from common_tasks.transport.shape import check_links, legible
 
 EXCEPTION_INFO: Any = import_module("celery.app.trace").ExceptionInfo
 CONFLICT = "this id was done before, with another payload"
@@ -88,8 +88,7 @@ class Ends:
     def told(self, list_key: str, reason: str, error: str, raw: bytes) -> None:
         """The claim itself has left a dead letter: who waits for it is told now, as far as the message can be read."""
         message = _object(raw)
-        known = message.get("headers")
-        headers: dict[str, Any] = known if isinstance(known, dict) else {}
+        headers = legible(message)
         fields = {**named(headers, str(headers.get("id") or "")), "queue": queue_of(list_key)}
         transition("task.dead", level=logging.ERROR, reason=reason, error=error[:500], **fields)
         try:

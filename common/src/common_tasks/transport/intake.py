@@ -3,12 +3,15 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
 import redis
 from celery.exceptions import ImproperlyConfigured
+from kombu.utils.json import dumps
 
+from common_tasks.classification import of_the_broker
 from common_tasks.events import emit
 from common_tasks.transport import keys
 from common_tasks.transport.claiming import BATCH, Batch, Claims
@@ -23,10 +26,11 @@ from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import loads
 from common_tasks.transport.refusals import not_taken
 from common_tasks.transport.scripts import Script
-from common_tasks.transport.shape import check, refusal
+from common_tasks.transport.shape import OLD_ETA, check, legible, refusal
 
 AHEAD_SECONDS = 0.02  # of work that a worker claims before it starts it: nobody else can start it meanwhile
 TELL_FULL_SECONDS = 60.0
+DELIVER_AGAIN_SECONDS = 0.2  # between two attempts to hand over a message while the broker is away
 POISON = "started {} times, and each time its worker died or was ended for it"
 END_SECONDS = 5.0  # for the last acknowledgements, once Celery's pool has stopped
 RESTORE = Script("restore")
@@ -55,6 +59,7 @@ class Intake:
         self.pool = pool if isinstance(pool, TaskPool) else None
         self.foreign = None if self.pool is not None else Foreign(pool)
         self._told_full: dict[str, float] = {}
+        self._pump_at = 0.0
         self.claims = self._claims()
         self._guard()
 
@@ -67,7 +72,7 @@ class Intake:
     def _guard(self) -> None:
         pool = self.pool or TaskPool(0)  # a foreign pool: no seats, but leases to renew
         pool.flush, pool.decline, pool.release = self.committer.flush, self._decline, self.committer.release
-        pool.open = self.open
+        pool.open, pool.come_back, pool.fail = self.open, self._come_back, self._fail
         guard = Guard(
             pool,
             self.committer,
@@ -130,13 +135,11 @@ class Intake:
             message, lane = None, None
             try:
                 message = loads(raw)
-                headers = message["headers"]
-                if "task" in headers:
-                    check(message)
-                    lane = lanes.get(headers["task"])
-            except (ValueError, KeyError, TypeError, RecursionError) as exc:
-                known = message.get("headers") if isinstance(message, dict) else None
-                self.bury(Commit(tag), "undecodable", str(exc), list_key, known, links=links_of(message))
+                check(message)
+                lane = lanes.get(message["headers"].get("task"))
+            except Exception as exc:  # whatever reading it raises: the others of its batch go on
+                known, why = legible(message), f"{type(exc).__name__}: {exc}"
+                self.bury(Commit(tag), "undecodable", why, list_key, known, links=links_of(message))
                 self.not_taken(message, "undecodable", exc)
                 continue
             jobs.append(new(Job, (lane, message, raw, tag, list_key)))
@@ -155,23 +158,37 @@ class Intake:
 
     def pump(self) -> None:
         """In the consumer's thread: start what goes Celery's own way."""
-        while self.declined:
+        while self.declined and monotonic() >= self._pump_at:
             job = self.declined.popleft()
+            if job.tag not in self.committer.held:  # its lease was lost, or it was given back
+                continue
             error: Exception | None = None
-            try:
-                refused = refusal(job.message, self.app.tasks, self.app.conf.accept_content)
-                if refused is None:
+            refused = refusal(job.message, self.app.tasks, self.app.conf.accept_content)
+            if refused is None:
+                try:
                     self._deliver(job)
                     continue
-            except Exception as exc:  # whatever a message does to Celery, it must not end the consumer
-                self.celerys.pop(job.tag, None)
-                error, refused = exc, ("undecodable", f"{type(exc).__name__}: {exc}")
-            links = links_of(job.message)
-            self.bury(Commit(job.tag), *refused, job.list_key, job.message.get("headers"), links=links)
+                except Exception as exc:  # whatever a message does to Celery, it must not end the consumer
+                    self.celerys.pop(job.tag, None)
+                    if of_the_broker(exc):
+                        self._try_again(job, exc)
+                        return
+                    error, refused = exc, ("undecodable", f"{type(exc).__name__}: {exc}")
+            known, links = legible(job.message), links_of(job.message)
+            self.bury(Commit(job.tag), *refused, job.list_key, known, links=links)
             self.not_taken(job.message, refused[0], error)
+
+    def _try_again(self, job: Job, error: Exception) -> None:
+        """The broker is at fault, or the way to it: the message stays ours, first in line, and its lease is renewed."""
+        emit("message.not_delivered", level=logging.WARNING, error=str(error), tag=job.tag)
+        self.declined.appendleft(job)
+        self._pump_at = monotonic() + DELIVER_AGAIN_SECONDS
 
     def _deliver(self, job: Job) -> None:
         headers = job.message["headers"]
+        if "task" not in headers and (eta := job.message.pop(OLD_ETA)):
+            self._put_off(job, eta)
+            return
         if job.tag in self.starts:
             del self.starts[job.tag]
             counted, _ = self.committer.started(job.tag)
@@ -184,8 +201,19 @@ class Intake:
         if headers.get("eta"):
             # The claim found it due by Redis's clock; this machine's may differ.
             headers["due_at"], headers["eta"] = headers["eta"], None
+        address(job.message["properties"]["delivery_info"], job.list_key)
+        job.message["properties"]["delivery_tag"] = job.tag  # under which Redis knows it
         self.celerys[job.tag] = headers
         self.channel.connection._deliver(job.message, queue_of(job.list_key))  # noqa: SLF001  kombu's own way in
+
+    def _put_off(self, job: Job, eta: str) -> None:
+        """A message of protocol 1 waits in Redis, as the others do: its ETA becomes a header, where a claim looks."""
+        due = datetime.fromisoformat(eta)
+        due = (due if due.tzinfo else due.replace(tzinfo=UTC)).astimezone(UTC)
+        message = {**job.message, "headers": {**job.message["headers"], "eta": due.isoformat()}}
+        commit = Commit(job.tag)
+        commit.add_due(job.list_key, dumps(message), 0)
+        self.committer.finish(commit)
 
     # Ends
 
@@ -218,7 +246,10 @@ class Intake:
 
     def not_taken(self, message: Any, reason: str, error: Exception | None) -> None:
         """Celery's signal of it."""
-        not_taken(self.consumer, self.channel, message, reason, error)
+        try:
+            not_taken(self.consumer, self.channel, message, reason, error)
+        except Exception as exc:  # the message says something that the signal cannot say
+            emit("signal.not_sent", level=logging.WARNING, error=str(exc))
 
     def acknowledge(self, tag: str) -> None:
         """Celery's own way ends here; what its tracer left open is committed with it."""
@@ -251,6 +282,21 @@ class Intake:
         known, text = commit.headers or headers or {}, f"rejected: {error}" if error is not None else "rejected"
         told = headers is not None  # by Celery itself
         self.bury(commit, "permanent", text, list_key, known, links=known, failure=error, told=told)
+
+    def _come_back(self, tag: str) -> None:
+        """Of Celery's own way: its body had begun, and its end is not known. The next start counts."""
+        self.celerys.pop(tag, None)
+        self.opened.pop(tag, None)
+        self.committer.release([tag], started=True)
+
+    def _fail(self, commit: Commit, headers: Any, error: Exception) -> None:
+        """Of Celery's own way: its body has ended, and Celery could not say so."""
+        held = self.committer.held.get(commit.tag)
+        self.celerys.pop(commit.tag, None)
+        self.opened.pop(commit.tag, None)
+        if held is not None:
+            why, known = f"{type(error).__name__}: {error}", legible({"headers": headers})
+            self.bury(commit, "permanent", why, held.list_key, known)
 
     def give_back(self, batch: Batch) -> None:
         """Of a stop: messages of a claim whose answer came when nothing is started any more."""
@@ -330,6 +376,12 @@ def _refuse_cluster(client: redis.Redis) -> None:
         raise ImproperlyConfigured(
             "Redis Cluster: a claim and an outcome need all keys on one server; use a plain Redis"
         )
+
+
+def address(delivery_info: dict[str, Any], list_key: str) -> None:
+    """A retry and a dead letter go where the message came from. What it says of its way may be wrong, or an exchange
+    that is not known here."""
+    delivery_info["exchange"], delivery_info["routing_key"] = "", queue_of(list_key)
 
 
 def restore(client: redis.Redis, separator: str, steps: Any, over_seconds: float = 0.0) -> int:

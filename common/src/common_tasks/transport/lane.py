@@ -21,10 +21,11 @@ from celery.utils.saferepr import saferepr
 from celery.worker import state
 from kombu.utils.encoding import safe_repr, safe_str
 
+from common_tasks.classification import of_the_broker
 from common_tasks.events import emit
 from common_tasks.transport.commit import OPEN, Commit, NotCommitted
 from common_tasks.transport.hooks import commit_before, overrides
-from common_tasks.transport.intake import POISON, Intake
+from common_tasks.transport.intake import POISON, Intake, address
 from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import body, loads
 from common_tasks.transport.shape import check_links
@@ -60,7 +61,7 @@ class Request(Context):
     @cached_property
     def headers(self) -> dict[str, Any] | None:  # type: ignore[override]  # a field there; made when a retry asks for it
         """The headers that are not Celery's own: a retry passes them on."""
-        own = {name: value for name, value in self.__dict__.items() if name not in CELERYS and name[0] != "_"}
+        own = {name: value for name, value in self.__dict__.items() if name not in CELERYS and name[:1] != "_"}
         return own or None
 
 
@@ -133,7 +134,10 @@ class Lane:
         headers, properties = message["headers"], message["properties"]
         if self._unusual(message, headers):
             return False
-        properties["delivery_info"]["priority"] = properties.get("priority")
+        delivery_info = properties["delivery_info"]
+        delivery_info["priority"] = properties.get("priority")
+        if delivery_info.get("exchange") or delivery_info["routing_key"] != job.list_key:
+            address(delivery_info, job.list_key)
         commit = Commit(job.tag, headers["id"])
         commit.headers = headers
         try:
@@ -141,8 +145,8 @@ class Lane:
             linked = any(map(embed.get, LINKED))
             if linked:
                 check_links(embed)
-        except (ValueError, KeyError, TypeError, RecursionError) as exc:
-            self.intake.bury(commit, "undecodable", f"its body: {exc}", job.list_key, headers)
+        except Exception as exc:
+            self.intake.bury(commit, "undecodable", f"its body: {type(exc).__name__}: {exc}", job.list_key, headers)
             self.intake.not_taken(message, "undecodable", exc)
             return True
         if self.pool.alone is not None:
@@ -171,10 +175,10 @@ class Lane:
         running.commit = commit
         seat.running = running
         OPEN.commit = OPEN.own = commit
-        ours = True  # whether the message ends with this commit
+        ours = False  # whether the message ends with this commit; what fails half way comes back, and is counted
         try:
             if self.hooks or linked or self._is_traced():
-                headers.update(embed)
+                headers.update((name, embed.get(name)) for name in LINKED)
                 ours = self._trace(request, commit, events)
             else:
                 ours = self._run(request, commit, running, seat, events)
@@ -330,10 +334,25 @@ class Lane:
         status = RETRY if isinstance(error, Retry) else FAILURE
         if not isinstance(error, Exception):
             error = RuntimeError(f"{type(error).__name__}: {error}")
-        told = TraceInfo(status, error).handle_error_state(self.task, request)
+        try:
+            told = TraceInfo(status, error).handle_error_state(self.task, request)
+        except Exception as exc:  # an errback that is none, a hook
+            if of_the_broker(exc):
+                raise
+            return status, error, self._failed_twice(error, exc, request, commit)
         if events:
             self._tell_failed(commit, status, told)
         return status, error, True
+
+    def _failed_twice(self, first: Exception, second: Exception, request: Request, commit: Commit) -> bool:
+        """It failed, and Celery could not say so. It ends here all the same, with a dead letter."""
+        emit("task.not_ended", level=logging.ERROR, exc_info=second, error=str(second), task_id=commit.task_id)
+        held = self.intake.committer.held.get(commit.tag)
+        if commit.dead_key or held is None:
+            return True
+        why = f"{type(first).__name__}: {first}; and then {type(second).__name__}: {second}"
+        self.intake.bury(commit, "permanent", why, held.list_key, request.__dict__)
+        return False
 
     def _reject(self, error: Any, commit: Commit, events: bool) -> bool:
         requeue = bool(getattr(error, "requeue", False))
@@ -376,5 +395,5 @@ def _may_be_expired(text: Any) -> bool:
     """Celery decides; what cannot be read is for it too."""
     try:
         return datetime.fromisoformat(text).timestamp() < time() + 1
-    except (TypeError, ValueError):
+    except Exception:
         return True

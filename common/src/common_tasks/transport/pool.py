@@ -12,10 +12,12 @@ from queue import Empty, SimpleQueue
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from billiard.einfo import ExceptionInfo
 from celery.concurrency.base import BasePool, apply_target
-from celery.exceptions import SoftTimeLimitExceeded, WorkerTerminate
+from celery.exceptions import Reject, SoftTimeLimitExceeded, WorkerTerminate
 from celery.worker import state
 
+from common_tasks.classification import of_the_broker
 from common_tasks.events import emit
 from common_tasks.transport.commit import OPEN, Commit, NotCommitted
 
@@ -130,6 +132,8 @@ class TaskPool(BasePool):
         self.flush: Callable[[], None] = lambda: None  # an intake's, when there is one
         self.decline: Callable[[Job], None] = lambda job: None
         self.release: Callable[..., Any] = lambda tags, started=False: None
+        self.come_back: Callable[[str], None] = lambda tag: None
+        self.fail: Callable[[Commit, Any, Exception], None] = lambda commit, headers, error: None
         self.open: Callable[[str, dict[str, Any]], Commit | None] = lambda tag, request: None
         self._local = threading.local()
         self._put = 0  # jobs handed over: by the consumer's thread alone
@@ -269,7 +273,9 @@ class TaskPool(BasePool):
             apply_target(partial(_counting, args[0]), *args[1:], **kwargs)
         except SoftTimeLimitExceeded:  # its body had just ended, its message may have not
             if commit is not None:
-                self.release([commit.tag], started=True)
+                self.come_back(commit.tag)
+        except Exception as exc:
+            self._tracer_failed(exc, args, kwargs, commit)
         except BaseException as exc:
             self.obey(exc)
         finally:
@@ -279,6 +285,22 @@ class TaskPool(BasePool):
         if seat is not None:
             seat.seconds += WEIGHT * ((monotonic() - began) - seat.seconds)
         self.ring()
+
+    def _tracer_failed(self, error: Exception, args: Any, kwargs: Any, commit: Commit | None) -> None:
+        """Not the body, which Celery's tracer sees to, but something beside it: an errback that is none, a hook."""
+        if isinstance(error, Reject):
+            kwargs["error_callback"](ExceptionInfo())
+            return
+        emit("task.not_ended", level=logging.ERROR, exc_info=error, error=str(error))
+        request = getattr(kwargs.get("callback"), "__self__", None)
+        if request is not None:
+            state.task_ready(request)
+        if commit is None:
+            return
+        if of_the_broker(error):
+            self.come_back(commit.tag)
+        else:
+            self.fail(commit, args[1][2], error)
 
     def _task(self, args: tuple[Any, ...]) -> tuple[Any, dict[str, Any], str] | None:
         """The task, its request and its tag; None where something else is to be called."""

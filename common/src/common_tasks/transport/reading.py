@@ -9,34 +9,54 @@ from kombu.utils.json import loads as kombu_loads
 _decode = msgspec.json.Decoder().decode
 
 
+class Undecodable(ValueError):
+    """Nobody can read this; the text says why."""
+
+
 def loads(raw: bytes | str) -> Any:
-    """JSON, with kombu's marks for dates, decimals and the like. msgspec reads integers of any size exactly; what it
-    refuses (NaN, half a surrogate pair) is left to kombu's own reader. Raises ValueError or RecursionError."""
-    data = raw.encode() if isinstance(raw, str) else raw
-    if b'"__type__"' not in data:
-        try:
-            return _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            pass
-    return kombu_loads(data)
+    """JSON, with kombu's marks for dates, decimals and the like. msgspec reads large integers exactly; what it refuses
+    (NaN, half a surrogate pair) is left to kombu's own reader. Raises Undecodable, and nothing else: a mark calls a
+    function of somebody else (Decimal, UUID, a registered type), and that may raise anything."""
+    try:
+        data = raw.encode() if isinstance(raw, str) else raw
+        if b'"__type__"' not in data:
+            try:
+                return _decode(data)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass
+        return kombu_loads(data)
+    except Exception as exc:
+        raise Undecodable(f"{type(exc).__name__}: {exc}") from exc
 
 
 def body(message: dict[str, Any]) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    """args, kwargs and what else a body of protocol 2 holds (callbacks, chain, …). Raises ValueError if it is none."""
-    parts = whole_body(message)
-    if not isinstance(parts, list) or len(parts) != 3:
-        raise ValueError("the body has not three parts: args, kwargs, the rest")
-    args, kwargs, embed = parts
-    if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(embed, dict | None):
-        raise ValueError("the body is not a list, an object and an object")
-    return args, kwargs, embed or {}
+    """args, kwargs and what else a body of protocol 2 holds (callbacks, chain, …). Raises Undecodable if it is none."""
+    return parts_of(whole_body(message))
+
+
+def parts_of(whole: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+    """The same of a body that is read already."""
+    if not isinstance(whole, list | tuple) or len(whole) != 3:
+        raise Undecodable("the body has not three parts: args, kwargs, the rest")
+    args, kwargs, embed = whole
+    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not isinstance(embed, dict | None):
+        raise Undecodable("the body is not a list, an object and an object")
+    return args, kwargs, embed or {}  # type: ignore[return-value]
 
 
 def whole_body(message: dict[str, Any]) -> Any:
-    """What stands in the body, of either protocol. Raises ValueError."""
+    """What stands in the body, of either protocol. Raises Undecodable."""
+    return loads(raw_body(message))
+
+
+def raw_body(message: dict[str, Any]) -> bytes | str:
+    """The body as its sender encoded it. Raises Undecodable."""
     encoding, text = message["properties"].get("body_encoding"), message["body"]
-    if encoding == "base64":
-        return loads(b64decode(text))
-    if encoding:
-        raise ValueError(f"body_encoding is {encoding!r}, not base64")
-    return loads(text)
+    if not encoding:
+        return str(text)
+    if encoding != "base64":
+        raise Undecodable(f"body_encoding is {encoding!r}, not base64")
+    try:
+        return b64decode(text)
+    except ValueError as exc:
+        raise Undecodable(f"the body is not base64: {exc}") from exc

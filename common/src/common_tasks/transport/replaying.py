@@ -113,7 +113,7 @@ def replay(client: "redis.Redis", letter: Letter) -> bool:
 def _json(text: bytes, what: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):
+    except Exception:
         raise Unreadable(f"{what} is not JSON") from None
 
 

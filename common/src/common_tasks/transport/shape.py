@@ -1,21 +1,30 @@
-"""The shape of a message of Celery's protocol 2, checked before anybody relies on it: one wrong type in a header, and
-Celery would throw the message away, or its worker would die of it."""
+"""The shape of a task message, checked before anybody relies on it: one wrong type in a header, and Celery would throw
+the message away, or its worker would die of it."""
 
 from collections.abc import Collection, Container
 from datetime import datetime
+from math import isfinite
 from typing import Annotated, Any
 
 import msgspec
+from kombu.compression import decompress
+from kombu.serialization import loads as deserialize
+from kombu.serialization import prepare_accept_content
+from msgspec import UNSET, UnsetType
 
-from common_tasks.transport.reading import body, whole_body
+from common_tasks.transport.reading import parts_of, raw_body, whole_body
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Seconds = float | None
+# Nobody means more, and what is written with more digits than Python writes could not be published again.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+Number = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)]
+OLD_ETA = "eta"  # beside the headers of a message of protocol 1: the ETA that only its body tells
+Seconds = Annotated[float, msgspec.Meta(ge=0)] | None
+Id = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Headers(msgspec.Struct):
     task: str
-    id: Annotated[str, msgspec.Meta(min_length=1)]
+    id: Id
     retries: Count = 0
     eta: str | None = None
     expires: str | None = None
@@ -23,13 +32,25 @@ class Headers(msgspec.Struct):
     root_id: str | None = None
     parent_id: str | None = None
     group: str | None = None
-    group_index: int | None = None
+    group_index: Number | None = None
+    shadow: str | None = None
+    origin: str | None = None
     ignore_result: bool | None = None
-    replaced_task_nesting: int | None = None
+    replaced_task_nesting: Number | None = None
     argsrepr: str | None = None
     kwargsrepr: str | None = None
     stamped_headers: list[str] | None = None
     stamps: dict[str, Any] | None = None
+    compression: str | None = None
+    # Celery's request makes its attributes of the headers. These are its methods and its state: no header may replace
+    # them.
+    get: UnsetType = UNSET
+    as_execution_options: UnsetType = UNSET
+    own_children: UnsetType = msgspec.field(default=UNSET, name="_children")
+    get_custom_headers: UnsetType = msgspec.field(default=UNSET, name="_get_custom_headers")
+    filter_x_death_headers: UnsetType = msgspec.field(default=UNSET, name="_filter_x_death_headers")
+    called_directly: UnsetType = UNSET
+    is_eager: UnsetType = UNSET
 
 
 class DeliveryInfo(msgspec.Struct):
@@ -40,7 +61,7 @@ class DeliveryInfo(msgspec.Struct):
 class Properties(msgspec.Struct):
     delivery_tag: str
     delivery_info: DeliveryInfo
-    priority: int | None = None
+    priority: Number | None = None
     body_encoding: str | None = None
     reply_to: str | None = None
     correlation_id: str | None = None
@@ -51,47 +72,114 @@ class Envelope(msgspec.Struct):
     headers: Headers
     properties: Properties
     content_type: str = msgspec.field(name="content-type")
+    content_encoding: str | None = msgspec.field(default=None, name="content-encoding")
+
+
+class OldHeaders(msgspec.Struct):
+    compression: str | None = None
+
+
+class OldEnvelope(msgspec.Struct):
+    """Of protocol 1: what is in the headers there is in the body."""
+
+    body: str
+    headers: OldHeaders
+    properties: Properties
+    content_type: str = msgspec.field(name="content-type")
+    content_encoding: str | None = msgspec.field(default=None, name="content-encoding")
+
+
+class Signature(msgspec.Struct):
+    """A task that is to be called later."""
+
+    task: str
+    args: list[Any] | None = None
+    kwargs: dict[str, Any] | None = None
+    options: dict[str, Any] | None = None
+    subtask_type: str | None = None
 
 
 class Links(msgspec.Struct):
     """What else a body holds: what Celery's tracer does when the task is done."""
 
-    callbacks: list[dict[str, Any]] | None = None
-    errbacks: list[dict[str, Any]] | None = None
-    chain: list[dict[str, Any]] | None = None
-    chord: dict[str, Any] | None = None
+    callbacks: list[Signature] | None = None
+    errbacks: list[Signature] | None = None
+    chain: list[Signature] | None = None
+    chord: Signature | None = None
+
+
+class OldBody(Headers):
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    utc: bool | None = None
+    taskset: str | None = None
+    callbacks: list[Signature] | None = None
+    errbacks: list[Signature] | None = None
+    chord: Signature | None = None
 
 
 def check(message: Any) -> None:
-    """Raises ValueError that names the place."""
-    envelope = msgspec.convert(message, Envelope)
-    headers = envelope.headers
+    """Raises an exception that names the place."""
+    if "task" not in message["headers"]:
+        msgspec.convert(message, OldEnvelope)
+        return
+    _check_words(msgspec.convert(message, Envelope).headers)
+
+
+def _check_words(headers: Headers) -> None:
     if headers.eta is not None or headers.expires is not None:
         for text in (headers.eta, headers.expires):
             if text is not None:
                 datetime.fromisoformat(text)
+    if not headers.id.isascii():
+        headers.id.encode()  # half a surrogate pair can be the name of no key
+
+
+def legible(message: Any) -> dict[str, Any]:
+    """Those headers of a message that can be told about it: text, and numbers of a usual size. The others may be of any
+    depth, size and type."""
+    headers = message.get("headers") if isinstance(message, dict) else None
+    found = {}
+    for name, value in headers.items() if isinstance(headers, dict) else ():
+        kind = type(value)
+        if kind is bool or (kind is int and abs(value) <= 2**31) or (kind is float and isfinite(value)):
+            found[name] = value
+        elif kind is str:
+            found[name] = value.encode(errors="replace").decode()
+    return found
 
 
 def check_links(embed: dict[str, Any]) -> None:
-    """Raises ValueError that names the place."""
+    """Raises an exception that names the place."""
     msgspec.convert(embed, Links)
 
 
 def refusal(message: dict[str, Any], tasks: Container[str], accepted: Collection[str]) -> tuple[str, str] | None:
     """Reason and text, if Celery could not take this message: it would throw it away. `accepted` are serializers."""
-    kind = message.get("content-type")
-    if kind not in accepted and not (kind == "application/json" and "json" in accepted):
+    headers, kind = message["headers"], message["content-type"]
+    types: Any = prepare_accept_content(accepted)
+    if kind not in types:
         return "undecodable", f"its content type is {kind!r}; accepted is {', '.join(sorted(accepted))}"
-    headers = message["headers"]
     try:
+        plain = kind == "application/json" and not headers.get("compression")
+        whole = whole_body(message) if plain else _as_kombu(message, types)
         if "task" in headers:
+            check_links(parts_of(whole)[2])
             task = headers["task"]
-            if kind == "application/json" and not headers.get("compression"):
-                check_links(body(message)[2])
-        else:  # protocol 1: it is all in the body
-            told = whole_body(message)
-            task = told["task"]
-            headers.setdefault("id", told["id"])
-    except (ValueError, KeyError, TypeError, RecursionError) as exc:
+        else:
+            headers.setdefault("id", whole["id"])
+            old = msgspec.convert({**whole, **headers}, OldBody)
+            _check_words(old)
+            task = old.task
+            message[OLD_ETA] = None if "eta" in headers else old.eta
+    except Exception as exc:
         return "undecodable", f"its body: {type(exc).__name__}: {exc}"
-    return None if isinstance(task, str) and task in tasks else ("unknown-task", f"no task {str(task)[:200]!r} here")
+    return None if task in tasks else ("unknown-task", f"no task {task[:200]!r} here")
+
+
+def _as_kombu(message: dict[str, Any], types: Any) -> Any:
+    """The body as kombu reads it for Celery, which throws away what kombu cannot read."""
+    text: Any = raw_body(message)
+    if compression := message["headers"].get("compression"):
+        text = decompress(text, compression)
+    return deserialize(text, message["content-type"], message.get("content-encoding") or "utf-8", accept=types)

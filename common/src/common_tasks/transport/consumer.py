@@ -1,0 +1,26 @@
+"""Celery's consumer, for a Redis that refuses for a while."""
+
+from importlib import import_module
+from typing import Any
+
+from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import ResponseError
+
+from common_tasks.classification import refused_for_now
+
+_celerys: Any = import_module("celery.worker.consumer.consumer").Consumer  # celery-types knows half of it
+
+
+class Consumer(_celerys):  # type: ignore[misc]
+    """`worker_consumer`. Redis may answer -BUSY, -OOM or -READONLY to any of a consumer's commands: to those with which
+    it connects, declares, subscribes. Celery ends its worker for that; this one connects again, as for a broker that is
+    away."""
+
+    class Blueprint(_celerys.Blueprint):  # type: ignore[misc]
+        def start(self, parent: Any) -> None:
+            try:
+                super().start(parent)
+            except ResponseError as exc:
+                if not refused_for_now(exc):
+                    raise
+                raise Lost(str(exc)) from exc

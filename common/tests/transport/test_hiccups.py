@@ -1,0 +1,203 @@
+"""A broker that refuses, or is away, for a moment: no message is blamed for it, and no worker ends of it."""
+
+import json
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import redis
+from common.tests.conftest import RunningWorker, start_worker
+from common.tests.transport.spoiled import protocol_2, upper, written
+from common.tests.transport.world import dead, done, full, holding, message
+from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, ResponseError
+
+from common_tasks.transport import keys
+from common_tasks.transport.intake import Intake
+from common_tasks.transport.pool import Job
+
+pytestmark = pytest.mark.integration
+
+SERVICE = Path(__file__).parents[1] / "misbehaving.py"
+BUSY = ResponseError("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")
+
+
+class Busy:
+    """A Redis that answers -BUSY to everybody, as one whose script runs for too long; while it is a context."""
+
+    def __init__(self, port: int) -> None:
+        self._client = redis.Redis(port=port, socket_timeout=60)
+        self._client.config_set("lua-time-limit", 1)
+
+    def __enter__(self) -> None:
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        time.sleep(0.05)
+
+    def _run(self) -> None:
+        with pytest.raises(ResponseError, match="killed"):
+            self._client.eval("while true do end", 0)
+
+    def __exit__(self, *_: object) -> None:
+        self._client.script_kill()
+        self._thread.join()
+
+
+@pytest.fixture
+def worker(redis_to_break: Any, tmp_path: Path) -> Iterator[Callable[..., RunningWorker]]:
+    started: list[RunningWorker] = []
+
+    def start(port: int = redis_to_break.port) -> RunningWorker:
+        url = f"redis://127.0.0.1:{port}/0"
+        worker = start_worker([str(SERVICE)], url, tmp_path, WORKER_CONCURRENCY="2", LOG_LEVEL="info")
+        started.append(worker)
+        return worker
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+
+
+def push(client: redis.Redis, task: str = "test.upper", *, came_back: bool = False) -> str:
+    task_id, tag = str(uuid.uuid4()), str(uuid.uuid4())
+    args = [upper(task_id)] if task == "test.upper" else ["a"]
+    if came_back:
+        client.hset(keys.STARTS, tag, 0)
+    client.lpush("test", written(protocol_2(task, args, task_id, tag), ()))
+    return task_id
+
+
+def wait_for(client: redis.Redis, ids: list[str], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while missing := [one for one in ids if client.get(f"celery-task-meta-{one}") is None]:
+        assert time.monotonic() < deadline, f"{len(missing)} of {len(ids)} are not done"
+        time.sleep(0.02)
+    states = {json.loads(client.get(f"celery-task-meta-{one}"))["status"] for one in ids}  # type: ignore[arg-type]
+    assert {"SUCCESS"} == states
+    assert [] == dead(client, "test")
+
+
+@pytest.mark.parametrize("word", ["PING", "SADD", "SUBSCRIBE", "EVALSHA", "SCRIPT", "TRACKING", "EXISTS"])
+def test_a_worker_waits_for_a_redis_that_is_busy_when_it_sends_this_for_the_first_time(
+    word: str, redis_to_break: Any, worker: Callable[..., RunningWorker], line: Any
+) -> None:
+    line = type(line)(redis_to_break.port)
+    ends: list[threading.Timer] = []
+
+    def requests(piece: bytes) -> bytes:
+        if word.encode() in piece and not ends:
+            busy = Busy(redis_to_break.port)
+            busy.__enter__()
+            ends.append(threading.Timer(0.6, busy.__exit__))
+            ends[0].start()
+        return piece
+
+    line.requests = requests
+    with redis.Redis(port=redis_to_break.port) as client:
+        started = worker(line.port)
+        started.wait_until_ready()
+        deadline = time.monotonic() + 10
+        while not ends:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        ends[0].join()
+        wait_for(client, [push(client)])
+        assert started.process.poll() is None, started.output()
+    line.close()
+
+
+def test_a_worker_waits_for_a_redis_that_is_full_as_it_starts(redis_to_break: Any, worker: Any) -> None:
+    with redis.Redis.from_url(redis_to_break.url) as client:
+        full(client)
+        started = worker()
+        time.sleep(3.0)
+        assert started.process.poll() is None, started.output()
+        client.config_set("maxmemory", 0)
+        started.wait_until_ready()
+        wait_for(client, [push(client)])
+
+
+def test_a_redis_that_is_busy_again_and_again_makes_no_dead_letter(redis_to_break: Any, worker: Any) -> None:
+    """Of all ways that a message takes: a lane, Celery's own, and each of them after a worker that died."""
+    with redis.Redis.from_url(redis_to_break.url) as client:
+        started = worker()
+        started.wait_until_ready()
+        ids = []
+        for round_ in range(4):
+            for task in ("test.upper", "test.plain", "test.celerys"):
+                for came_back in (False, True):
+                    ids += [push(client, task, came_back=came_back) for _ in range(5)]
+            time.sleep(0.01 * round_)
+            if round_ % 2:
+                client.script_flush()
+                client.client_kill_filter(_type="normal", skipme=True)
+            with Busy(redis_to_break.port):
+                time.sleep(0.4)
+        wait_for(client, ids)
+        assert started.process.poll() is None
+        assert 0 == client.hlen(keys.UNACKED)
+
+
+@pytest.mark.parametrize("error", [BUSY, redis.ConnectionError("refused"), redis.InvalidResponse("no protocol")])
+def test_an_outcome_is_kept_while_redis_refuses_a_new_connection(
+    error: Exception, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis 6.2 says -BUSY to the SELECT of who connects."""
+    with redis.Redis.from_url(redis_url) as client:
+        committer, tags = holding(client, message())
+        with monkeypatch.context() as refusing:
+            refusing.setattr(client.connection_pool, "get_connection", Mock(side_effect=error))
+            committer.finish(done(tags[0]))
+            committer.flush()
+        assert committer.drain(5.0)
+        assert b'"fine"' == client.get("celery-task-meta-a")
+        assert [] == dead(client)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BUSY,
+        redis.ConnectionError("Connection closed by server."),
+        redis.TimeoutError("Timeout reading from socket"),
+        BusyLoadingError("Redis is loading the dataset in memory"),
+        OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        ReadOnlyError("You can't write against a read only replica."),
+        ResponseError("MISCONF Redis is configured to save RDB snapshots"),
+        BrokenPipeError(32, "Broken pipe"),
+    ],
+    ids=lambda error: str(error)[:20],
+)
+def test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messages(
+    error: Exception, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common_tasks.transport.intake.DELIVER_AGAIN_SECONDS", 0.0)
+    client = redis.Redis.from_url(redis_url)
+    raw = message()
+    committer, (tag,) = holding(client, raw)
+    delivered: list[Any] = []
+    failing = [error]
+
+    def deliver(message: Any, queue: str) -> None:
+        if failing:
+            raise failing.pop()
+        delivered.append(message)
+
+    intake = Intake.__new__(Intake)
+    intake.committer, intake.hostname, intake.starts, intake._pump_at = committer, "worker", {}, 0.0
+    intake.declined, intake.celerys = deque([Job(None, json.loads(raw), raw, tag, "orders")]), {}
+    intake.app = SimpleNamespace(tasks=["tasks.x"], conf=SimpleNamespace(accept_content=["json"]))
+    intake.channel = SimpleNamespace(connection=SimpleNamespace(_deliver=deliver))
+    intake.pump()
+    assert ([], [tag], {}) == (delivered, list(committer.held), intake.celerys)
+    intake.pump()
+    assert [tag] == [one["properties"]["delivery_tag"] for one in delivered]
+    assert [] == dead(client)
+    client.close()
