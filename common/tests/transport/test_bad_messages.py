@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import redis
 from common.tests.conftest import RunningWorker, start_worker
-from common.tests.transport.spoiled import QUEUE, SPOILED, Spoiled, protocol_2, upper, written
+from common.tests.transport.spoiled import QUEUE, SPOILED, Change, Spoiled, marked, protocol_2, upper, written
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -212,3 +212,76 @@ def test_a_bad_message_harms_nobody_but_itself(bench: Bench) -> None:
 
     run()
     print("; ".join(f"{number:,} {what}" for what, number in COUNTED.items()))
+
+
+def one_change(kind: str, path: tuple[str | int, ...], fragment: str) -> Spoiled:
+    return Spoiled(kind, (Change(path, fragment),))
+
+
+@pytest.mark.parametrize(
+    ("one", "text"),
+    [
+        (one_change("contract", ("body", 0, 0), marked("decimal", '"abc"')), "InvalidOperation"),
+        (one_change("contract", ("body", 0, 0, "text"), marked("uuid", '{"no": 1}')), "unexpected keyword"),
+        (one_change("contract", ("body", 1), "[" * 5_000 + "]" * 5_000), "recursion"),
+        (one_change("on Celery's own way", ("body", 0, 0), marked("bytes", "5")), "no attribute 'encode'"),
+        (one_change("plain", ("body", 2, "callbacks"), '[{"a": 1}]'), "missing required field `task`"),
+        (one_change("plain", ("headers", "retries"), "1" + "0" * 30), "$.headers.retries"),
+        (one_change("plain", ("headers", "timelimit"), "[-5, null]"), "$.headers.timelimit"),
+        (one_change("plain", ("headers", "get"), "1"), "$.headers.get"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_read_is_a_dead_letter_and_its_caller_is_told(one: Spoiled, text: str, bench: Bench) -> None:
+    put(bench, [one])
+    ((raw, about),) = bench.letters()
+    assert ("undecodable", True) == (about["reason"], text in about["error"]), about["error"]
+    stored = bench.stored(about["task_id"])
+    assert stored is not None
+    assert ("FAILURE", "InvalidTaskError") == (stored["status"], stored["result"]["exc_type"])
+    assert json.loads(raw)["headers"]["id"] == about["task_id"]
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        one_change("contract", ("headers", "id"), marked("bytes", "5")),
+        one_change("contract", ("headers", "abc"), marked("bytes", "5")),
+        one_change("plain", ("properties", "delivery_info"), marked("decimal", "[]")),
+        one_change("protocol 1", ("body", "kwargs"), "7"),
+        one_change("plain", ("headers", "x_correlation_id"), "[" * 900 + "]" * 900),
+    ],
+    ids=str,
+)
+def test_a_header_that_cannot_be_read_ends_no_worker(one: Spoiled, bench: Bench) -> None:
+    put(bench, [one])
+
+
+def test_an_errback_that_cannot_be_called_is_a_failure_with_a_letter_and_no_loop(bench: Bench) -> None:
+    """Its arguments do not fit: Celery finds that after the body, in the middle of telling that it failed."""
+    for kind in ("plain that fails", "on Celery's own way, that fails"):
+        errback = json.dumps(
+            [{"task": "test.plain", "args": [1, 2, 3], "kwargs": {}, "options": {}, "immutable": True}]
+        )
+        put(bench, [one_change(kind, ("body", 2, "errbacks"), errback)])
+        ((_, about),) = bench.letters()
+        assert "permanent" == about["reason"]
+        assert "FAILURE" == (bench.stored(about["task_id"]) or {}).get("status")
+
+
+def test_a_countdown_of_protocol_1_waits_in_redis(bench: Bench) -> None:
+    put(bench, [one_change("protocol 1", ("body", "eta"), '"2099-01-01T00:00:00"')])
+    ((member, score),) = bench.client.zrange(keys.DUE, 0, -1, withscores=True)  # type: ignore[misc]
+    assert 4070908800 * 1e6 == score
+    bench.client.zadd(keys.DUE, {member: 1})
+    bench.settle()
+    task_id = json.loads(member.partition(b"\n")[2])["headers"]["id"]
+    assert "SUCCESS" == (bench.stored(task_id) or {}).get("status")
+
+
+def test_a_retry_goes_where_its_message_came_from_whatever_that_says(bench: Bench) -> None:
+    for path, fragment in [(("exchange",), '"x"'), (("routing_key",), '"nowhere"'), (("routing_key",), '"\\ud800"')]:
+        one = one_change("contract that is retried", ("properties", "delivery_info", *path), fragment)
+        put(bench, [one])
+        assert [] == bench.letters()
+        assert not bench.client.exists("nowhere", "x")

@@ -20,6 +20,6 @@ def commit_before(task_id: str, signal: Any, *hooks: str) -> None:
     commit = OPEN.commit
     if commit is None or commit.task_id != task_id:
         return
-    task = get_current_task()
-    if signal.receivers or (task is not None and any(overrides(task, hook) for hook in hooks)):
+    task = get_current_task()  # or what lies below all tasks of a thread, which is false
+    if signal.receivers or (task and any(overrides(task, hook) for hook in hooks)):
         commit_now()
