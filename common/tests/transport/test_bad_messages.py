@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -273,10 +274,11 @@ def test_a_countdown_of_protocol_1_waits_in_redis(bench: Bench) -> None:
     put(bench, [one_change("protocol 1", ("body", "eta"), '"2099-01-01T00:00:00"')])
     ((member, score),) = bench.client.zrange(keys.DUE, 0, -1, withscores=True)  # type: ignore[misc]
     assert 4070908800 * 1e6 == score
-    bench.client.zadd(keys.DUE, {member: 1})
-    bench.settle()
-    task_id = json.loads(member.partition(b"\n")[2])["headers"]["id"]
-    assert "SUCCESS" == (bench.stored(task_id) or {}).get("status")
+    assert b"test.plain" not in member.partition(b"\n")[2]  # it is what it was: all is in its body
+    soon = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
+    put(bench, [one_change("protocol 1", ("body", "eta"), json.dumps(soon))])
+    assert datetime.now(UTC).isoformat() >= soon
+    assert ([], 0) == (bench.letters(), bench.client.zcard(keys.DUE))
 
 
 def test_a_retry_goes_where_its_message_came_from_whatever_that_says(bench: Bench) -> None:
