@@ -1,9 +1,9 @@
-"""How many accepted tasks a failover loses: published and acknowledged on the master, unknown to the replica that follows it.
+"""How many accepted tasks a failover loses: acknowledged by the master, unknown to the replica that takes its place.
 
 python tools/failover_loss.py            a table, in two minutes: each way to publish against each state of the link
 
 A master is killed with -9 under load, and its replica is made master, as Sentinel does it. The link between them goes
-through a proxy, which delays it or drops what it carries. A task counts as accepted when `delay()` has returned; with
+through a proxy, which delays it or drops what it carries. A task counts as accepted when its publisher has returned; with
 WAIT, when a replica has confirmed it, too. It is lost when the new master has neither its message nor its marker.
 """
 
@@ -15,17 +15,16 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from uuid import uuid4
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from common_tasks.celery_app import make_app
 from common_tasks.errors import PublishError
 from common_tasks.schemas import OrderItem, OrderPayload
-from common_tasks.settings import CelerySettings
 from common_tasks.tasks import process_order
 from common_tasks.transport import keys
-from common_tasks.transport.opening import publisher_of
+from common_tasks.transport.publishing import Publisher
 
 PAUSE_SECONDS = 0.002  # of each of the two publishers between two tasks
 LOAD_SECONDS = 5.0
@@ -105,14 +104,16 @@ def until(condition) -> None:
 
 
 def publish(url: str, waits: bool, stop: threading.Event, accepted: list[str], refused: list[str]) -> None:
-    app = make_app("load", CelerySettings(broker_url=url, queue_bound=1_000_000), patience_seconds=0.5)
-    contract = process_order.bind(app)
-    client = publisher_of(app)._client  # one thread, so one connection: WAIT is about what it has written
+    once = Retry(NoBackoff(), 0)
+    client = redis.Redis.from_url(
+        url, socket_timeout=0.5, retry=once, max_connections=1
+    )  # WAIT is about its own writes
+    publisher = Publisher(client, bound=1_000_000)
     while not stop.is_set():
         item = OrderItem(product_id="p-1", quantity=2)
         order = OrderPayload(source_service="load", customer_id="c-1", items=(item,), total_amount="25.00")
         try:
-            contract.delay(order)
+            publisher.publish(process_order.message(order))
             (accepted if not waits or client.wait(1, 300) >= 1 else refused).append(str(order.task_id))
         except (PublishError, redis.RedisError):
             refused.append(str(order.task_id))
