@@ -47,14 +47,39 @@ CLAIM = [
     ),
     Mutant(
         "claim: messages leave their list last",
-        "local got = redis.call('LRANGE', list, -want, -1)",
-        "local got = redis.call('LRANGE', list, -want, -1); redis.call('LTRIM', list, 0, -(want + 1))",
+        "got, more = oldest(list)",
+        "got, more = oldest(list); redis.call('LTRIM', list, 0, -(want + 1))",
         claiming.test_an_error_in_the_middle_takes_no_message_away,
     ),
     Mutant(
         "claim: as many leave as were looked at",
         "redis.call('LTRIM', list, 0, -(#got + 1))", "redis.call('LTRIM', list, 0, -(#got + 2))",
         claiming.test_no_more_are_taken_than_were_asked_for_over_all_lists,
+    ),
+    Mutant(
+        "claim: it ends at a megabyte",
+        "bytes + #piece[j] > MOST_BYTES", "false",
+        claiming.test_a_claim_ends_at_a_megabyte_and_takes_one_message_at_least, {"sizes": [400_000] * 10, "taken": 2},
+    ),
+    Mutant(
+        "claim: but takes one message at least",
+        "if bytes > 0 and bytes +", "if bytes +",
+        claiming.test_a_claim_ends_at_a_megabyte_and_takes_one_message_at_least, {"sizes": [5_000_000, 10], "taken": 1},
+    ),
+    Mutant(
+        "claim: and says that there is more",
+        "> MOST_BYTES then return got, 1 end", "> MOST_BYTES then return got, 0 end",
+        claiming.test_a_claim_ends_at_a_megabyte_and_takes_one_message_at_least, {"sizes": [400_000] * 10, "taken": 2},
+    ),
+    Mutant(
+        "claim: of all lists together",
+        "if want <= 0 or more == 1 then break end", "if want <= 0 then break end; bytes = 0",
+        claiming.test_the_size_is_of_all_lists_together,
+    ),
+    Mutant(
+        "claim: all that is there, in steps",
+        "if #piece < step then break end", "do break end",
+        claiming.test_a_claim_ends_at_a_megabyte_and_takes_one_message_at_least, {"sizes": [10] * 100, "taken": 100},
     ),
     Mutant(
         "claim: no more than was asked for",

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -100,6 +100,39 @@ def test_no_batch_is_larger_than_a_script_may_be(client: redis.Redis) -> None:
     committer._done.clear()
     committer._done.extend(Commit(str(n)) for n in range(module.MOST_COMMITS + 1))
     assert module.MOST_COMMITS == len(committer._next_batch())
+
+
+def retry(tag: str) -> Commit:
+    commit = Commit(tag)
+    commit.add_due("orders", b"x" * 20_000, 1)
+    return commit
+
+
+def large_effect(tag: str) -> Commit:
+    commit = Commit(tag)
+    commit.effects = [("SET", "x", "y" * 20_000)]
+    return commit
+
+
+def small_effects(tag: str) -> Commit:
+    """Their number is what takes time."""
+    commit = Commit(tag)
+    commit.effects = [("INCRBY", "x", 1)] * 450
+    return commit
+
+
+def large_letter(tag: str) -> Commit:
+    commit = Commit(tag)
+    commit.bury("celery-dead-orders", "x" * 20_000)
+    return commit
+
+
+@pytest.mark.parametrize("end", [retry, large_effect, small_effects, large_letter])
+def test_the_size_of_a_batch_is_of_all_that_is_in_it(client: redis.Redis, end: Callable[[str], Commit]) -> None:
+    committer, tags = holding(client, *[message(str(n)) for n in range(100)])
+    for tag in tags:
+        committer.finish(end(tag))
+    assert 40 < len(committer._next_batch()) < 60
 
 
 def test_what_came_from_nowhere_is_refused_and_not_sent(client: redis.Redis) -> None:

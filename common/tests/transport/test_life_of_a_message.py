@@ -238,7 +238,7 @@ class Life(RuleBasedStateMachine):
         order = [by_member[member] for member in members]
         claimed = worker.claim(want, LETTERS_BOUND)
         taken, starts, full = self.model.claim(NAMES, want, claimed.fence, number, order)
-        assert ([(copy.list, copy.raw) for copy in taken], starts, full) == claimed[2:]
+        assert ([(copy.list, copy.raw) for copy in taken], starts, full, False) == claimed[2:]
         COUNTED["queues not claimed from"] += len(full)
 
     def held(self, number: int, which: int, *, running: bool) -> Copy | None:

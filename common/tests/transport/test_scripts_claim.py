@@ -76,6 +76,64 @@ def test_nothing_is_taken_where_nothing_was_asked_for(client: redis.Redis) -> No
     assert 1 == client.llen("orders")
 
 
+# Large messages
+
+
+def large(name: str, size: int) -> bytes:
+    return message(name, argsrepr="x" * size)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "taken"),
+    [
+        ([400_000] * 10, 2),
+        ([5_000_000, 10, 10], 1),
+        ([10, 5_000_000, 10], 1),
+        ([10] * 30 + [900_000] * 3, 31),
+        ([999_000, 10], 1),
+        ([9_000] * 100, 100),
+        ([10] * 100, 100),
+    ],
+)
+def test_a_claim_ends_at_a_megabyte_and_takes_one_message_at_least(
+    client: redis.Redis, sizes: list[int], taken: int
+) -> None:
+    raws = [large(str(n), size) for n, size in enumerate(sizes)]
+    push(client, *raws)
+    claimed = claim(client)
+    assert (raws[:taken], taken < len(raws)) == (claimed.raws, claimed.more)
+    assert raws[taken:] == client.lrange("orders", 0, -1)[::-1]
+    while got := claim(client).raws:
+        claimed.raws.extend(got)
+    assert len(raws) == client.zcard(keys.LEASES) == client.hlen(keys.UNACKED)
+
+
+def test_the_size_is_of_all_lists_together(client: redis.Redis) -> None:
+    push(client, large("a", 600_000))
+    push(client, large("b", 600_000), to="mail")
+    claimed = claim(client, "orders", "mail")
+    assert (["orders"], True) == ([name for name, _ in claimed.messages], claimed.more)
+    claimed = claim(client, "orders", "mail")
+    assert (["mail"], False) == ([name for name, _ in claimed.messages], claimed.more)
+
+
+def test_large_messages_that_nobody_can_read_are_letters_one_after_the_other(client: redis.Redis) -> None:
+    push(client, *[b"x" * 900_000] * 3, message())
+    for taken, more, left in ((0, True, 3), (0, True, 2), (1, False, 0)):
+        claimed = claim(client)
+        assert (taken, more, left) == (len(claimed.raws), claimed.more, client.llen("orders"))
+    assert 3 == len(dead(client))
+
+
+def test_a_queue_that_is_not_claimed_from_ends_no_claim(client: redis.Redis) -> None:
+    push(client, b"bad")
+    claim(client)
+    push(client, *[large(str(n), 900_000) for n in range(3)])
+    push(client, message(), to="mail")
+    claimed = claim(client, "orders", "mail", bound=1)
+    assert (["orders"], 1, False) == (claimed.full, len(claimed.messages), claimed.more)
+
+
 # What a claim leaves behind
 
 
@@ -121,7 +179,7 @@ UNREADABLE = {
     "a number": b"7",
     "null": b"null",
     "deep": b"[" * 100_000,
-    "large": b"x" * 2_000_000,
+    "large": b"x" * 900_000,
     "cut off": message()[:-10],
     "an empty object": b"{}",
     "no body": message().replace(b'{"body"', b'{"soul"').replace(b'"}}', b'" }}'),

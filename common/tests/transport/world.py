@@ -25,6 +25,7 @@ class Claimed(NamedTuple):
     messages: list[tuple[str, bytes]]
     starts: dict[str, int]
     full: list[str]
+    more: bool = False
 
     @property
     def raws(self) -> list[bytes]:
@@ -64,13 +65,14 @@ def claim(
     names = lists or ("orders",)
     dead = [keys.dead(queue_of(one)) for one in names]
     words = [keys.UNACKED, keys.LEASES, keys.DUE, keys.STARTS, *names, *dead]
-    fence, wait, taken, before, full, *_ = CLAIM(client, words, [len(names), want, lease_us, bound])
+    fence, wait, taken, before, full, *_, more = CLAIM(client, words, [len(names), want, lease_us, bound])
     return Claimed(
         int(fence),
         wait,
         [(names[taken[i]], taken[i + 1]) for i in range(0, len(taken), 2)],
         {before[i].decode(): before[i + 1] for i in range(0, len(before), 2)},
         [names[i] for i in full],
+        bool(more),
     )
 
 

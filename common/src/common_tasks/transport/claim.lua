@@ -6,7 +6,8 @@
 -- Returns {fence, ms until something is due or -1, {list number, message, …}, {tag, starts, …} of messages that
 -- were taken back before, {number of a list that is not claimed from, …}, {number of a message, tag, …} of messages
 -- whose tag is not in its usual place, {list number, reason, problem, message, …} of new dead letters: the message is
--- "" where nobody is to be told}. The fence is the deadline of the leases.
+-- "" where nobody is to be told, 1: more was there, left to the next claim since these are large}. The fence is the
+-- deadline of the leases.
 local unacked, leases, due, starts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lists, want = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
@@ -57,7 +58,8 @@ local function look(raw)
   return tag, eta > now and eta, true
 end
 
-local MOST_BYTES = 1000000  -- of a message that is shown to the worker beside its letter
+local MOST_BYTES = 1000000  -- of a claim of several messages, and of a message that is shown beside its letter
+local FIRST_STEP = 4
 local buried = {}
 
 -- `other`: the message that keeps the tag, where there is one. A caller of both is told by that one.
@@ -70,6 +72,25 @@ local function bury(stream, i, raw, reason, problem, other)
   for _, word in ipairs({i - 1, reason, problem, told and raw or ''}) do buried[#buried + 1] = word end
 end
 
+-- The next messages of a list, the oldest first, and 1 if their size left others there. Read in steps that double: a
+-- hundred large ones would block everybody else for long, and a call for each small one costs time.
+local bytes = 0
+local function oldest(list)
+  local got, step = {}, FIRST_STEP
+  while #got < want do
+    step = math.min(step, want - #got)
+    local piece = redis.call('LRANGE', list, -(#got + step), -(#got + 1))
+    for j = #piece, 1, -1 do
+      if bytes > 0 and bytes + #piece[j] > MOST_BYTES then return got, 1 end
+      bytes = bytes + #piece[j]
+      got[#got + 1] = piece[j]
+    end
+    if #piece < step then break end
+    step = 2 * step
+  end
+  return got, 0
+end
+
 redis.call('HDEL', starts, '')  -- a write that frees: after it, a full Redis lets a script finish what it has begun
 
 local ripe = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 100)
@@ -78,18 +99,20 @@ for _, member in ipairs(ripe) do
   redis.call('RPUSH', list, raw)
   redis.call('ZREM', due, member)
 end
-local taken, before, full, odd = {}, {}, {}, {}
+local taken, before, full, odd, more = {}, {}, {}, {}, 0
 local came_back = redis.call('EXISTS', starts) == 1
 for i = 1, lists do
-  if want <= 0 then break end
+  if want <= 0 or more == 1 then break end
   local list, stream = KEYS[4 + i], KEYS[4 + lists + i]
-  local got = redis.call('LRANGE', list, -want, -1)
-  if #got > 0 and redis.call('XLEN', stream) >= tonumber(ARGV[4]) then
+  local there = redis.call('EXISTS', list) == 1
+  if there and redis.call('XLEN', stream) >= tonumber(ARGV[4]) then
     full[#full + 1] = i - 1
-  elseif #got > 0 then
+  elseif there then
+    local got
+    got, more = oldest(list)
     local deadlines, entries, messages, tags, new, ahead, strange = {}, {}, {}, {}, {}, {}, {}
     local ending = ',"","' .. string.gsub(list, '\6\22%d$', '') .. '"]'
-    for j = #got, 1, -1 do
+    for j = 1, #got do
       local raw = got[j]
       local tag, later, moved = look(raw)
       if not tag then
@@ -154,4 +177,4 @@ for i = 1, lists do
 end
 local soonest = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 local wait = soonest and math.max(0, math.ceil((soonest - now) / 1000)) or -1
-return {fence, wait, taken, before, full, odd, buried}
+return {fence, wait, taken, before, full, odd, buried, more}

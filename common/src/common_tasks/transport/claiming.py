@@ -92,7 +92,7 @@ class Claims:
             return None
         asked, self.state, self.asked = self.asked, "idle", 0
         try:
-            fence, _, taken, before, full, odd, buried = client.parse_response(connection, "EVALSHA")
+            fence, _, taken, before, full, odd, buried, more = client.parse_response(connection, "EVALSHA")
         except NoScriptError:
             self._load(client, connection)
             return None
@@ -102,7 +102,7 @@ class Claims:
         lists = self._lists
         self._now = (float(fence) - self._lease_us, monotonic())
         self._full = [lists[number] for number in full]
-        self._arm_next = len(taken) < 2 * asked  # all that was there: the bell is next
+        self._arm_next = len(taken) < 2 * asked and not more  # all that was there: the bell is next
         if not taken and not full and not buried:
             return None
         return Batch(

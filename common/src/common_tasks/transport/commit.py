@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from common_tasks.transport.committer import Committer
 
+WORD = 8  # bytes of a number, and of the frame of a word
 PLAIN = 6  # arguments of a message that has a record and a result, and no more
 
 
@@ -78,6 +79,18 @@ class Commit:
     def bury(self, dead_key: str, about: str | bytes) -> None:
         """A dead letter."""
         self.dead_key, self.dead_about = dead_key, about
+
+    @property
+    def size(self) -> int:
+        """Bytes of its arguments, about: a character of text counts as one."""
+        size = len(self.result) + len(self.dead_about)
+        if self.children:
+            size += sum(map(len, self.children))
+        if self.due:
+            size += sum(map(len, self.due[1::3]))
+        for effect in self.effects:
+            size += sum(len(word) if isinstance(word, str | bytes) else WORD for word in effect) + WORD * len(effect)
+        return size
 
     def arguments(self, fence: Any) -> list[Any]:
         """This message's part of ARGV."""

@@ -336,7 +336,7 @@ class Committer:
                 self.counters.refused += 1  # its lease was lost at a renewal
                 self._end(commit, Verdict.REFUSED)
                 continue
-            size += len(commit.result) + sum(map(len, commit.children))
+            size += commit.size
             batch.append((commit, one))
         return batch
 
