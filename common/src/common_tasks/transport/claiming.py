@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     starts: dict[str, int]  # by tag, of messages that were taken back before
     full: list[str]  # lists that are not claimed from: too many dead letters
     tags: dict[int, str]  # of messages that do not have theirs in the usual place
-    letters: list[tuple[str, str, str, bytes]]  # list, reason, problem, message (b"": nobody is to be told)
+    letters: Sequence[tuple[str, str, str, bytes]] = ()  # list, reason, problem, message (b"": nobody is to be told)
 
     def tag(self, number: int) -> str:
         """The delivery tag of a message, also of one that nobody can read."""
