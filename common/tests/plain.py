@@ -11,7 +11,7 @@ from celery import Task, chord, group, signals
 from celery.exceptions import Reject
 from celery.result import AsyncResult, GroupResult, allow_join_result
 
-from common_tasks import environment, logs
+from common_tasks import environment, events, logs
 from common_tasks.celery_app import make_worker, run_worker
 from common_tasks.settings import CelerySettings, LogSettings, WorkerSettings
 
@@ -208,4 +208,6 @@ if __name__ == "__main__":
     logs.configure("plain", log.level, log.format)
     for signal in filter(None, os.environ.get("PLAIN_SIGNALS", "").split(",")):
         listen(signal)
+    if "PLAIN_EVENTS" in os.environ:
+        events.listen(lambda event, fields: note("events", [fields["task_id"], event, fields["task"]]))
     sys.exit(run_worker(app, environment.load(WorkerSettings)))

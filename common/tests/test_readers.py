@@ -181,7 +181,8 @@ SIGNALS = {
 def listener(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
     """A worker in whose process somebody listens to Celery's signals."""
     folder = tmp_path_factory.mktemp("listener")
-    worker = start_worker([str(PLAIN)], url, folder, WORKER_QUEUES="heard", PLAIN_SIGNALS=",".join(SIGNALS))
+    listen = {"PLAIN_SIGNALS": ",".join(SIGNALS), "PLAIN_EVENTS": "1"}
+    worker = start_worker([str(PLAIN)], url, folder, WORKER_QUEUES="heard", **listen)
     worker.wait_until_ready()
     yield worker
     worker.stop()
@@ -197,3 +198,31 @@ def test_a_signal_is_sent_behind_the_commit(
         result = app.send_task(f"plain.{name}", args=(how,), queue="heard")
         assert [result.id, state, 0] == notes(client, signal, result.id)
         app.backend.result_consumer._pubsub = None
+
+
+@pytest.mark.parametrize("name", ["echo", "hooked"])
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("well", ["task.succeeded"]),
+        ("fails", ["task.failed"]),
+        ("retries", ["task.retrying", "task.succeeded"]),
+    ],
+)
+def test_a_listener_of_transitions_hears_each_once_behind_the_commit(
+    name: str, how: str, expected: list[str], url: str, client: redis.Redis, listener: RunningWorker
+) -> None:
+    with make_app("test", CelerySettings(broker_url=url)) as app:
+        task_id = app.send_task(f"plain.{name}", args=(how,), queue="heard").id
+        app.backend.result_consumer._pubsub = None
+
+    def heard() -> list[str]:
+        found = [json.loads(one) for one in client.lrange("notes-events", 0, -1)]
+        return [event for one, event, task in found if one == task_id and task == f"plain.{name}"]
+
+    deadline = time.monotonic() + 5
+    while len(heard()) < len(expected):
+        assert time.monotonic() < deadline, heard()
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert expected == heard()

@@ -27,8 +27,9 @@ _listeners: list[Listener] = []
 
 def listen(listener: Listener) -> Listener:
     """Call `listener(event, fields)` for every transition of a message, once Redis has it: `task.succeeded`,
-    `task.failed`, `task.retrying`, `task.dead`, `task.published`, `outcome.refused`, `outcome.repeated`. It is called
-    in the thread that read Redis's answer, so it must be short; what it raises is logged."""
+    `task.failed`, `task.retrying`, `task.revoked`, `task.dead`, `task.published`, `outcome.refused`,
+    `outcome.repeated`. `fields` has at least `task`, `task_id` and `correlation_id`. It is called in the thread that
+    read Redis's answer, so it must be short; what it raises is logged."""
     _listeners.append(listener)
     return listener
 
@@ -38,14 +39,22 @@ def ignore(listener: Listener) -> None:
     _listeners.remove(listener)
 
 
+def listening() -> bool:
+    """Whether there is a listener."""
+    return bool(_listeners)
+
+
 def heard(level: int = logging.INFO) -> bool:
     """Whether anybody would hear of a transition."""
     return bool(_listeners) or logger.isEnabledFor(level)
 
 
-def transition(event: str, *, level: int = logging.INFO, exc_info: BaseException | None = None, **fields: Any) -> None:
-    """A message has gone from one state to another: to the log, and to every listener."""
-    emit(event, level=level, exc_info=exc_info, **fields)
+def transition(
+    event: str, *, level: int = logging.INFO, exc_info: BaseException | None = None, logged: bool = True, **fields: Any
+) -> None:
+    """A message has gone from one state to another: to the log, unless Celery logs it, and to every listener."""
+    if logged:
+        emit(event, level=level, exc_info=exc_info, **fields)
     for listener in _listeners:
         try:
             listener(event, fields)

@@ -17,7 +17,8 @@ from celery.exceptions import SoftTimeLimitExceeded
 from kombu.exceptions import EncodeError
 from redis.exceptions import RedisError
 
-from common_tasks.events import emit
+from common_tasks.correlation import named
+from common_tasks.events import emit, listening, told, transition
 from common_tasks.retries import refused_for_now
 from common_tasks.transport.commit import HOME, OPEN, STATING, NotCommitted, closed
 from common_tasks.transport.direct import publish_ahead
@@ -43,6 +44,21 @@ def unread() -> Iterator[None]:
         yield
     finally:
         OPEN.own = own
+
+
+def _follow(task_id: str, event: str) -> None:
+    """Listeners hear of the end of a plain task once it is committed; Celery logs it. Contracts tell of theirs."""
+    commit = OPEN.commit
+    if not listening() or (commit is not None and commit.task_id != task_id):
+        return
+    headers = commit.headers if commit is not None else None
+    fields = named(headers, task_id)
+    if fields["task"] in told:
+        return
+    if commit is None:
+        transition(event, logged=False, **fields)
+    else:
+        commit.then(lambda: transition(event, logged=False, **fields))
 
 
 class _Clock:
@@ -204,16 +220,23 @@ class Results(RedisBackend):
 
     def mark_as_done(self, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any) -> None:
         super().mark_as_done(task_id, result, request, *args, **kwargs)
+        _follow(task_id, "task.succeeded")
         commit_before(task_id, signals.task_success, "on_success", "after_return")
 
     def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:
         super().mark_as_failure(task_id, exc, *args, **kwargs)
+        _follow(task_id, "task.failed")
         commit_before(task_id, signals.task_failure, "on_failure", "after_return")
 
     def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
         stored = super().mark_as_retry(task_id, exc, *args, **kwargs)
+        _follow(task_id, "task.retrying")
         commit_before(task_id, signals.task_retry, "on_retry")
         return stored
+
+    def mark_as_revoked(self, task_id: str, *args: Any, **kwargs: Any) -> None:
+        super().mark_as_revoked(task_id, *args, **kwargs)
+        _follow(task_id, "task.revoked")
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> None:
         """At once, and after the result is stored: who completes the chord reads the results of all its parts. Only a
