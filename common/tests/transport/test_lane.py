@@ -1,5 +1,6 @@
 """The lane of a task, alone: a message that came back, and how a body ends."""
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterator
@@ -158,6 +159,24 @@ def test_before_what_came_back_runs_everything_is_committed(
     stage.committer.finish(Commit(tag_of(other)))
     stage.run()
     assert [True] == settled
+
+
+def test_a_contract_goes_the_short_way_unless_its_run_is_wrapped(client: redis.Redis) -> None:
+    stage = Stage(client, nothing)
+    task, ways = stage.lane.task, []
+    stage.lane.work = lambda *_: ways.append("short") or b"null"  # type: ignore[func-returns-value]
+    stage.run()
+    original = task.run
+
+    @functools.wraps(original)  # it has the name, the module and the attributes of what it wraps
+    def wrapper(*args: Any) -> Any:
+        ways.append("wrapped")
+
+    task.run = wrapper
+    stage.run()
+    task.run = original
+    stage.run()
+    assert ["short", "wrapped", "short"] == ways
 
 
 @pytest.mark.parametrize(

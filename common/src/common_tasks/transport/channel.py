@@ -240,10 +240,8 @@ def _capture(commit: Commit, list_key: str, message: dict[str, Any]) -> None:
             due = 0.0
         wait = due - time.time()
         if wait > 0:
-            again = {
-                **message,
-                "headers": {**headers, "due_at": eta, "eta": None},
-            }  # listeners see the headers after us
+            # A copy: listeners of after_task_publish see the headers after us.
+            again = {**message, "headers": {**headers, "due_at": eta, "eta": None}}
             commit.add_due(list_key, dumps(again), int(wait * 1e6))
             return
     commit.add_child(list_key, dumps(message))
