@@ -21,6 +21,7 @@ from common_tasks.celery_app import make_app
 from common_tasks.errors import PermanentError, TransientError
 from common_tasks.settings import CelerySettings
 from common_tasks.transport.message import frame
+from common_tasks.transport.opening import publisher_of
 
 pytestmark = pytest.mark.integration
 
@@ -149,6 +150,8 @@ def client_of(urls: list[str]) -> Iterator[Callable[[str], Celery]]:
 
     yield app
     for one in apps:
+        publisher: Any = publisher_of(one)
+        publisher._client.close()
         one.close()
 
 

@@ -16,6 +16,7 @@ from common_tasks.celery_app import make_app
 from common_tasks.contract import Contract
 from common_tasks.errors import PermanentError, TransientError, ValidationError
 from common_tasks.settings import CelerySettings, celery_settings
+from common_tasks.transport.opening import publisher_of
 
 pytestmark = pytest.mark.integration
 
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.integration
 def app(worker_url: str, misbehaving_worker: Any) -> Iterator[Celery]:
     app = make_app("test", CelerySettings(broker_url=worker_url))
     yield app
+    publisher: Any = publisher_of(app)
+    publisher._client.close()
     app.close()
     app.backend.result_consumer._pubsub = None  # results of groups would unsubscribe when this Redis is long gone
 
@@ -261,3 +264,10 @@ def test_a_duplicate_leaves_the_first_result_as_it_is(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert ("SUCCESS", letters) == (pending.state, broker.xlen("celery-dead-test"))
+
+
+@pytest.mark.parametrize("text", ["a\ud800", "null", "\x00\u2028😀"], ids=ascii)
+def test_any_text_goes_there_and_back(misbehaving: ModuleType, app: Celery, text: str) -> None:
+    contract: Contract[Any, Any] = misbehaving.upper
+    pending = contract.bind(app).delay(misbehaving.Upper(source_service="test", text=text))
+    assert text.upper() == pending.get(timeout=10).text

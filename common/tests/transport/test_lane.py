@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
+from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Reject, WorkerShutdown
 from common.tests.transport.world import claim, holding, message, overdue, tag_of
 
 from common_tasks.transport import committer, keys
 from common_tasks.transport import intake as intakes
 from common_tasks.transport.commit import OPEN, Commit
-from common_tasks.transport.lane import Lane, lane
+from common_tasks.transport.lane import Lane, bare, celerys, lane
 from common_tasks.transport.lists import SEPARATOR, STEPS
 from common_tasks.transport.options import Options
 from common_tasks.transport.pool import Job, Seat, TaskPool
@@ -177,6 +178,39 @@ def test_a_contract_goes_the_short_way_unless_its_run_is_wrapped(client: redis.R
     task.run = original
     stage.run()
     assert ["short", "wrapped", "short"] == ways
+
+
+class Proxy:
+    """As libraries wrap: all but what `type` says is that of the wrapped one."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return self._wrapped.__class__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._wrapped == other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_a_wrapper_is_not_taken_for_what_it_wraps() -> None:
+    app = Celery("x", broker="memory://", set_as_current=False)
+
+    def body(task: Any) -> None:
+        return None
+
+    task: Any = app.task(name="tasks.x", bind=True, shared=False, lazy=False)(body)
+    tracer = build_tracer("tasks.x", task, app=app)
+    for function in (type(task).__call__, tracer):
+        assert (True, False) == (celerys(function), celerys(Proxy(function)))
+    own = bare(task.run)
+    assert (True, False) == (bare(task.run) is own, bare(Proxy(task.run)) is own)
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,8 @@ class _Nobody:
 
 def celerys(function: Any) -> bool:
     """Whether this is a function of Celery's task or tracer, and not what a library has put around it: such a wrapper
-    has the name and the module of what it wraps, but not its code."""
-    return isinstance(function, FunctionType) and function.__code__.co_filename in CELERYS_FILES
+    has the name and the module of what it wraps, and may even say that it is of its class."""
+    return type(function) is FunctionType and function.__code__.co_filename in CELERYS_FILES
 
 
 def bare(method: Any) -> Any:
