@@ -26,6 +26,7 @@ from common_tasks.transport.burial import about
 from common_tasks.transport.commit import OPEN, Commit, Verdict
 from common_tasks.transport.direct import commit_directly
 from common_tasks.transport.fingerprint import fingerprint
+from common_tasks.transport.interruption import limited
 from common_tasks.transport.lists import list_of
 from common_tasks.transport.message import dumps, frame, frame_of_json
 
@@ -141,7 +142,7 @@ class Work:
             if isinstance(payload, TaskPayload):
                 self._record(str(payload.task_id), commit)
                 commit.apart = str(payload.task_id) != request.id
-            result, outcome = perform(self.implementation, payload, request.id)
+            result, outcome = limited(perform, self.implementation, payload, request.id)
             written = write(result)
             if in_place:
                 eager.RUNNING.children += outcome.children

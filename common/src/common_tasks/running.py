@@ -61,6 +61,7 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
     if heartbeat:
         heartbeat.clear()
         consumption.on_ready(heartbeat.start)  # not before: no thread while the pool forks its first children
+    app.stop_seconds = settings.stop_seconds  # type: ignore[attr-defined]  # our pool looks there
     signals.setup_logging.connect(_keep_our_logging)
     worker = _program()(
         app=app,
@@ -77,6 +78,9 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
         without_heartbeat=False,
         heartbeat_interval=HEARTBEAT_SECONDS,
     )
+    if app.conf.broker_transport:
+        for task in app.tasks.values():  # of other classes than the app's own, too
+            task.Request = "common_tasks.transport.strategy:Request"
     # What is there by now stays: the collector need not look at it again. And messages, which are trees of small
     # objects without cycles, should not call it every few dozen.
     gc.collect()

@@ -102,6 +102,7 @@ class WorkerSettings(BaseSettings):
     concurrency: int = Field(default=1, ge=1, le=1_000)
     pool: Pool = Pool.THREADS
     max_run_seconds: float = Field(default=300.0, ge=0.01, le=86_400)  # of a task without a time limit of its own
+    stop_seconds: float = Field(default=25.0, ge=0, le=86_400)  # for what runs; less than the platform grants
     health_file: Annotated[Path, AfterValidator(_check_file_to_write)] | None = None
     queues: str = ""  # comma separated; empty: the queues of the contracts it owns
 

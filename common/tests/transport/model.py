@@ -9,6 +9,7 @@ from typing import Any
 from common_tasks.transport.lists import list_of
 
 LOOKED_AT = 50
+PROVEN = 1_000_000  # beside its starts: that the last one was a death of its own
 READABLE, GARBAGE, AHEAD = "readable", "garbage", "ahead"
 
 
@@ -174,11 +175,11 @@ class Model:
     def ours(self, tag: str, fence: int | None) -> bool:
         return tag in self.leases and self.leases[tag].fence == fence
 
-    def start(self, copy: Copy, fence: int | None) -> int:
+    def start(self, copy: Copy, fence: int | None, *, alone: bool) -> bool:
         if not self.ours(copy.tag, fence):
-            return -1
-        self.starts[copy.tag] = self.starts.get(copy.tag, 0) + 1
-        return self.starts[copy.tag]
+            return False
+        self.starts[copy.tag] = self.starts.get(copy.tag, 0) % PROVEN + 1 + (PROVEN if alone else 0)
+        return True
 
     def outcome(self, ends: list[tuple[End, int | None]]) -> tuple[list[str], list[str], list[str]]:
         """Tags that were refused, repeated, left."""
@@ -257,12 +258,15 @@ class Model:
             self.leases[tag].fence, self.leases[tag].over = fence, over
         return lost
 
-    def release(self, given: list[tuple[str, int, bool]]) -> int:
+    def release(self, given: list[tuple[str, int, str]]) -> int:
+        """`how`: "" not started, "counted" as started, or the "culprit" for which its worker ends."""
         back = 0
-        for tag, fence, started in given:
+        for tag, fence, how in given:
             if self.ours(tag, fence) and tag in self.unacked:
-                if started:
-                    self.starts.setdefault(tag, 0)
+                if how == "culprit":
+                    self.starts[tag] = self.starts.get(tag, 0) % PROVEN + PROVEN
+                elif how == "counted":
+                    self.starts[tag] = self.starts[tag] % PROVEN - 1
                 self.put_first(self.unacked.pop(tag))
                 del self.leases[tag]
                 back += 1

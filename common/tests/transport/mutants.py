@@ -385,7 +385,7 @@ LEASES = [
     ),
     Mutant(
         "start: it is counted",
-        "redis.call('HINCRBY', KEYS[1], ARGV[1], 1)", "1",
+        "redis.call('HINCRBY', KEYS[1], ARGV[1], ARGV[3])", "1",
         leasing.test_starts_are_counted_up_and_the_record_is_told,
     ),
     Mutant(
@@ -394,14 +394,26 @@ LEASES = [
         leasing.test_only_what_is_ours_can_be_given_back,
     ),
     Mutant(
-        "release: a body that had started makes the next start count",
+        "release: the next start counts of a message for which its worker ends",
         "if ARGV[i + 3] == '1' then", "if false then",
-        leasing.test_a_body_that_had_started_makes_the_next_start_count,
+        leasing.test_a_message_for_which_its_worker_ends_starts_next_as_one_whose_death_that_was,
     ),
     Mutant(
         "release: starts that were counted before are kept",
-        "redis.call('HSETNX', KEYS[3], tag, 0)", "redis.call('HSET', KEYS[3], tag, 0)",
-        leasing.test_starts_that_were_counted_before_are_kept, {"started": "1"},
+        "PROVEN + counted", "PROVEN",
+        leasing.test_starts_that_were_counted_before_are_kept_and_a_stop_takes_one_back,
+        {"how": "1", "before": "3", "after": 1_000_003},
+    ),
+    Mutant(
+        "release: a stop takes a start back",
+        "if ARGV[i + 3] == '2' and", "if false and",
+        leasing.test_starts_that_were_counted_before_are_kept_and_a_stop_takes_one_back,
+        {"how": "2", "before": "3", "after": 2},
+    ),
+    Mutant(
+        "release: but none that was not counted",
+        "counted > 0", "true",
+        leasing.test_a_stop_does_not_make_the_next_start_count,
     ),
     Mutant(
         "release: the lease ends",
@@ -674,8 +686,14 @@ WORKER = [
     ),
     Mutant(
         "committer.release: it says whether the body had started",
-        "int(started)", "0",
-        committing.test_only_what_had_started_counts_when_it_starts_again, {"started": True, "expected": {"0"}},
+        "1 if started else", "",
+        committing.test_only_what_its_worker_ended_for_counts_when_it_starts_again,
+        {"started": True, "expected": {"1000000"}},
+    ),
+    Mutant(
+        "committer.release: a start that was counted is taken back",
+        "2 if tag in self._counted else 0", "0",
+        committing.test_a_start_that_was_counted_is_taken_back_with_the_claim,
     ),
     Mutant(
         "committer.store: what is somebody else's has ended here",
@@ -760,17 +778,17 @@ WORKER = [
     ),
     Mutant(
         "guard._limits: a soft limit",
-        "self._pool.interrupt(seat)", "pass",
+        "self._pool.interrupt(seat, running)", "False",
         guarding.test_a_soft_limit_interrupts_once,
     ),
     Mutant(
         "guard._limits: a hard limit",
-        "self._end(running, now)", "pass",
+        "self._end(culprits, now)", "pass",
         guarding.test_a_hard_limit_ends_the_process_and_loses_nothing,
     ),
     Mutant(
         "guard._end: what is finished is committed, the rest goes back",
-        "self.finish(1.0)", "pass",
+        "self.finish(1.0, culprits)", "pass",
         guarding.test_a_hard_limit_ends_the_process_and_loses_nothing,
     ),
     Mutant(
@@ -779,9 +797,19 @@ WORKER = [
         guarding.test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back,
     ),
     Mutant(
-        "guard.finish: the next start of what runs counts",
+        "guard.finish: the next start of a culprit counts",
         "started=True", "started=False",
-        guarding.test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back,
+        guarding.test_a_hard_limit_ends_the_process_and_loses_nothing,
+    ),
+    Mutant(
+        "guard._end: its neighbours are no culprits",
+        "self.finish(1.0, culprits)", "self.finish(1.0, [s.running for s in self._pool.seats])",
+        guarding.test_a_hard_limit_ends_the_process_and_loses_nothing,
+    ),
+    Mutant(
+        "guard._alone: when others run beside it, its death proves nothing",
+        "self._committer.started(alone.tag, by=-PROVEN)", "pass",
+        guarding.test_when_its_time_alone_is_over_the_others_start_and_its_death_proves_nothing,
     ),
     Mutant(
         "guard.finish: what waits goes back",
@@ -805,8 +833,8 @@ WORKER = [
         guarding.test_at_a_stop_nothing_more_is_started,
     ),
     Mutant(
-        "lane._begin: a message starts as often as it may",
-        "counted >= self.intake.options.max_starts", "False",
+        "lane.__call__: a message starts as often as it may",
+        "start.poison", "False",
         running.test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter,
     ),
     Mutant(

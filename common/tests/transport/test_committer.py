@@ -31,6 +31,7 @@ from common_tasks.transport import intake, keys
 from common_tasks.transport.commit import Commit
 from common_tasks.transport.committer import OUTCOME, Committer, Held
 from common_tasks.transport.lists import SEPARATOR, STEPS
+from common_tasks.transport.starts import PROVEN
 
 pytestmark = pytest.mark.integration
 
@@ -538,13 +539,32 @@ def test_what_is_given_back_is_not_committed_any_more(client: redis.Redis) -> No
     assert 1 == client.llen("orders")
 
 
-@pytest.mark.parametrize(("started", "expected"), [(True, {"0"}), (False, set())])
-def test_only_what_had_started_counts_when_it_starts_again(
+@pytest.mark.parametrize(("started", "expected"), [(True, {f"{PROVEN}"}), (False, set())])
+def test_only_what_its_worker_ended_for_counts_when_it_starts_again(
     client: redis.Redis, started: bool, expected: set[str]
 ) -> None:
     committer, (tag,) = holding(client, message())
     committer.release([tag], started=started)
     assert expected == {value.decode() for value in client.hvals(keys.STARTS)}
+
+
+def test_a_start_that_was_counted_is_taken_back_with_the_claim(client: redis.Redis) -> None:
+    committer, (tag, other) = holding(client, message(), message("b"))
+    client.hset(keys.STARTS, mapping={tag: 2, other: 2})
+    committer.started(tag)
+    committer.renew()
+    assert 2 == committer.release([tag, other])
+    assert {tag: 2, other: 2} == claim(client).starts
+    assert not committer._counted
+
+
+def test_what_was_counted_and_is_held_no_more_is_forgotten(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    committer.started(tag)
+    committer.finish(done(tag))
+    assert committer.drain(5)
+    committer.renew()
+    assert not committer._counted
 
 
 def test_what_could_not_be_given_back_comes_back_when_its_lease_is_over(client: redis.Redis, line: Any) -> None:

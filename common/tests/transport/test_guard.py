@@ -20,7 +20,8 @@ from common_tasks.transport import intake, keys
 from common_tasks.transport.committer import Committer, Held
 from common_tasks.transport.guard import Guard
 from common_tasks.transport.lists import SEPARATOR, STEPS
-from common_tasks.transport.pool import Job, Running, Seat, TaskPool
+from common_tasks.transport.pool import Alone, Job, Running, Seat, TaskPool
+from common_tasks.transport.starts import PROVEN
 
 pytestmark = pytest.mark.integration
 
@@ -43,8 +44,11 @@ class Pool:
         self.interrupted: list[Seat] = []
         self.given_back = 0
 
-    def interrupt(self, seat: Seat) -> None:
+        self.alone: Any = None
+
+    def interrupt(self, seat: Seat, running: Running) -> bool:
         self.interrupted.append(seat)
+        return True
 
     def give_back(self) -> None:
         self.given_back += 1
@@ -159,9 +163,10 @@ def test_a_hard_limit_ends_the_process_and_loses_nothing(client: redis.Redis, mo
     exits: list[int] = []
     monkeypatch.setattr(module, "emit", lambda *_, **__: None)
     monkeypatch.setattr(module.os, "_exit", exits.append)
-    committer, (finished, running, waiting) = holding(client, *[message(name) for name in "abc"])
-    pool = Pool()
+    committer, (finished, running, waiting, beside) = holding(client, *[message(name) for name in "abcd"])
+    pool = Pool(2)
     pool.seats[0].running = body(running, 100.0, hard=3.0)
+    pool.seats[1].running = body(beside, 100.0, hard=30.0)
     guard = guard_of(pool, committer)
     guard._look(102.9)
     assert [] == exits
@@ -171,8 +176,8 @@ def test_a_hard_limit_ends_the_process_and_loses_nothing(client: redis.Redis, mo
     assert pool.stopping
     assert 1 == effects(client, "a")
     claimed = claim(client)
-    assert {running, waiting} == {tag_of(raw) for raw in claimed.raws}
-    assert {running: 0} == claimed.starts  # its next start counts: it must not hang for ever
+    assert {running, waiting, beside} == {tag_of(raw) for raw in claimed.raws}
+    assert {running: PROVEN} == claimed.starts  # its next start counts: it must not hang for ever
 
 
 def test_a_body_without_a_limit_runs_on(client: redis.Redis) -> None:
@@ -229,7 +234,34 @@ def test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back(
     assert not client.exists(keys.UNACKED, keys.LEASES)
     claimed = claim(client)
     assert {running, waiting} == {tag_of(raw) for raw in claimed.raws}
-    assert {running: 0} == claimed.starts
+    assert {} == claimed.starts  # a stop is no death
+
+
+def test_a_stop_takes_back_a_start_that_was_counted(client: redis.Redis) -> None:
+    committer, (running, waiting) = holding(client, message("a"), message("b"))
+    client.hset(keys.STARTS, mapping={running: 2, waiting: 2})
+    committer.started(running)
+    pool = Pool()
+    pool.seats[0].running = body(running, 100.0)
+    guard_of(pool, committer).finish(1.0)
+    assert {running: 2, waiting: 2} == claim(client).starts
+
+
+def test_when_its_time_alone_is_over_the_others_start_and_its_death_proves_nothing(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    client.hset(keys.STARTS, tag, 3)
+    committer.started(tag, by=PROVEN + 1)
+    pool: Any = Pool()
+    pool.alone, ended = Alone(pool.seats[0], tag, 5.0), []
+    pool.end_alone = ended.append
+    guard = guard_of(pool, committer)
+    guard._look(1e9)
+    assert [] == ended  # it has not begun
+    pool.alone.until = 105.0
+    for now in (104.9, 105.1):
+        guard._look(now)
+    assert [pool.alone] == ended
+    assert b"4" == client.hget(keys.STARTS, tag)
 
 
 def test_a_stop_says_when_not_all_is_committed_and_then_it_comes_back(

@@ -22,6 +22,7 @@ from common_tasks.transport.lists import SEPARATOR, STEPS
 from common_tasks.transport.options import Options
 from common_tasks.transport.pool import Job, Seat, TaskPool
 from common_tasks.transport.reading import loads
+from common_tasks.transport.starts import Start, next_start
 
 pytestmark = pytest.mark.integration
 
@@ -61,6 +62,9 @@ class Intake:
 
     def not_taken(self, message: Any, reason: str, error: Exception) -> None:
         return None
+
+    def start_of(self, tag: str) -> Start:
+        return next_start(self.starts[tag], MAX_STARTS)
 
     def reject(self, tag: str, *, requeue: bool, commit: Commit, error: Any) -> None:
         self.rejected.append((tag, requeue))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import redis
-from common.tests.transport.model import AHEAD, GARBAGE, Copy, End, Model
+from common.tests.transport.model import AHEAD, GARBAGE, PROVEN, Copy, End, Model
 from common.tests.transport.workers import HOUR_US, OurWorker, StockRun, StockWorker, commit_of, seen
 from common.tests.transport.world import tag_of
 from hypothesis import HealthCheck, Phase, note, settings
@@ -141,7 +141,7 @@ class Life(RuleBasedStateMachine):
             steps.append(("renews", lambda: self.renewed(number, over=False)))
             steps += 2 * [("stalls", lambda: self.stall(number, restored=then))]
             steps.append(("crashes", lambda: self.crash(number, restored=then)))
-            steps.append(("stops", lambda: self.stop(number)))
+            steps.append(("stops", lambda: self.stop(number, which, culprit=then)))
         if self.finished[number]:
             steps.append(("delivers", lambda: self.deliver(number)))
             steps += 2 * [("loses its line", lambda: self.lose_the_line(number, heard=then))]
@@ -256,7 +256,7 @@ class Life(RuleBasedStateMachine):
         tag, expected = copy.tag, "runs"
         if tag in worker.came_back:
             self.deliver(number)
-            expected = self.start_of_what_came_back(copy, worker.fences.get(tag))
+            expected = self.start_of_what_came_back(copy, worker, worker.fences.get(tag))
         assert expected == worker.begin(tag)
         COUNTED[f"starts: {expected}"] += 1
         if expected == "runs":
@@ -268,11 +268,15 @@ class Life(RuleBasedStateMachine):
         if send:
             self.deliver(number)
 
-    def start_of_what_came_back(self, copy: Copy, fence: int | None) -> str:
-        counted = self.model.start(copy, fence)
-        if counted < 0:
+    def start_of_what_came_back(self, copy: Copy, worker: OurWorker, fence: int | None) -> str:
+        """The last start that it may have is one alone: if its worker dies, that was its own death."""
+        stored = worker.came_back[copy.tag]
+        before, proven = stored % PROVEN + 1, stored >= PROVEN
+        if before >= MAX_STARTS and proven:
+            return "poison"
+        if not self.model.start(copy, fence, alone=before >= MAX_STARTS - 1):
             return "lost"
-        return "runs" if counted < MAX_STARTS else "poison"
+        return "runs"
 
     def end(self, number: int, which: int, how: str, *, send: bool) -> None:
         copy = self.held(number, which, running=True)
@@ -460,14 +464,22 @@ class Life(RuleBasedStateMachine):
             self.deliver_unknown(number)
             fence = self.ours[number].fences[copy.tag]
             self.ours[number].committer._away_until = 0.0
-            assert self.model.release([(copy.tag, fence, False)]) == self.ours[number].committer.release([copy.tag])
+            assert self.model.release([(copy.tag, fence, "")]) == self.ours[number].committer.release([copy.tag])
 
-    def stop(self, number: int) -> None:
+    def stop(self, number: int, which: int, *, culprit: bool) -> None:
+        """In order, or for a body that hangs: then its start counts, and no other one."""
         self.deliver(number)
         worker, fences = self.ours[number], self.ours[number].fences
-        given = [(tag, fences[tag], True) for tag in fences if tag in worker.running]
-        given += [(tag, fence, False) for tag, fence in fences.items() if tag not in worker.running]
-        worker.stop()
+        running = [tag for tag in fences if tag in worker.running]
+        guilty = running[which % len(running)] if culprit and running else None
+        counted = worker.committer._counted
+        given = [(guilty, fences[guilty], "culprit")] if guilty else []
+        rest = [tag for tag in fences if tag != guilty]
+        given += [(tag, fences[tag], "counted" if tag in counted else "") for tag in rest]
+        for tag, fence, how in given:
+            if self.model.ours(tag, fence) and tag in self.model.unacked and tag in worker.running:
+                self.bodies[tag] -= how != "culprit"  # a stop is no death
+        worker.stop(guilty)
         self.model.release(given)
         self.ours[number] = worker.successor()
 

@@ -12,6 +12,7 @@ from common_tasks.transport.committer import RELEASE, RENEW, START, STATE
 from common_tasks.transport.intake import RESTORE_AT_ONCE, restore
 from common_tasks.transport.lists import SEPARATOR, STEPS, list_of, lists
 from common_tasks.transport.replaying import _REPLAY as REPLAY
+from common_tasks.transport.starts import PROVEN
 
 pytestmark = pytest.mark.integration
 
@@ -73,15 +74,15 @@ def test_a_full_redis_renews(redis_to_break: Any) -> None:
 def test_starts_are_counted_up_and_the_record_is_told(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
     words = [keys.STARTS, keys.LEASES, keys.once("a")]
-    assert [1, None] == START(client, words, [tag, fence])
+    assert [1, None] == START(client, words, [tag, fence, 1])
     client.set(keys.once("a"), "done:1")
-    assert [2, b"done:1"] == START(client, words, [tag, fence])
+    assert [2, b"done:1"] == START(client, words, [tag, fence, 1])
     assert {tag.encode(): b"2"} == client.hgetall(keys.STARTS)
 
 
 def test_a_task_without_a_record_has_none(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
-    assert [1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence])
+    assert [1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1])
 
 
 def test_a_start_of_what_is_not_ours_any_more_is_not_counted(client: redis.Redis) -> None:
@@ -89,9 +90,9 @@ def test_a_start_of_what_is_not_ours_any_more_is_not_counted(client: redis.Redis
     overdue(client)
     assert 1 == back(client)
     before = everything(client)
-    assert [-1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence])
+    assert [-1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1])
     claim(client)
-    assert [-1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence])
+    assert [-1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1])
     assert before[b"celery-starts"] == everything(client)[b"celery-starts"]
 
 
@@ -99,7 +100,7 @@ def test_a_full_redis_counts_starts(redis_to_break: Any) -> None:
     with redis.Redis(port=redis_to_break.port) as client:
         tag, fence = claim_one(client)
         full(client)
-        assert [1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence])
+        assert [1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1])
 
 
 # Release
@@ -124,18 +125,44 @@ def test_several_are_given_back_to_their_lists(client: redis.Redis) -> None:
     assert claimed.messages == claim(client, "orders", low).messages
 
 
-def test_a_body_that_had_started_makes_the_next_start_count(client: redis.Redis) -> None:
+def test_a_message_for_which_its_worker_ends_starts_next_as_one_whose_death_that_was(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
     RELEASE(client, RELEASE_KEYS, [tag, fence, "orders", "1"])
-    assert {tag: 0} == claim(client).starts
+    assert {tag: PROVEN} == claim(client).starts
 
 
-@pytest.mark.parametrize("started", ["0", "1"])
-def test_starts_that_were_counted_before_are_kept(client: redis.Redis, started: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "before", "after"),
+    [
+        ("0", "3", 3),
+        ("1", "3", PROVEN + 3),
+        ("1", f"{PROVEN + 3}", PROVEN + 3),
+        ("2", "3", 2),
+        ("2", "1", 0),
+        ("2", "0", 0),
+        ("2", f"{PROVEN + 3}", 2),  # a stop while it ran alone
+    ],
+)
+def test_starts_that_were_counted_before_are_kept_and_a_stop_takes_one_back(
+    client: redis.Redis, how: str, before: str, after: int
+) -> None:
     tag, fence = claim_one(client)
-    client.hset(keys.STARTS, tag, 3)
-    RELEASE(client, RELEASE_KEYS, [tag, fence, "orders", started])
-    assert {tag: 3} == claim(client).starts
+    client.hset(keys.STARTS, tag, before)
+    RELEASE(client, RELEASE_KEYS, [tag, fence, "orders", how])
+    assert {tag: after} == claim(client).starts
+
+
+def test_a_stop_does_not_make_the_next_start_count(client: redis.Redis) -> None:
+    tag, fence = claim_one(client)
+    RELEASE(client, RELEASE_KEYS, [tag, fence, "orders", "2"])
+    assert {} == claim(client).starts
+
+
+def test_a_start_alone_says_so_until_others_run_beside_it(client: redis.Redis) -> None:
+    tag, fence = claim_one(client)
+    words = [keys.STARTS, keys.LEASES, ""]
+    assert [PROVEN + 1, None] == START(client, words, [tag, fence, PROVEN + 1])
+    assert [1, None] == START(client, words, [tag, fence, -PROVEN])
 
 
 def test_only_what_is_ours_can_be_given_back(client: redis.Redis) -> None:

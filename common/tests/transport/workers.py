@@ -18,6 +18,7 @@ from common_tasks.transport.commit import Commit
 from common_tasks.transport.committer import OUTCOME, Held
 from common_tasks.transport.direct import commit_directly
 from common_tasks.transport.lists import list_of
+from common_tasks.transport.starts import next_start
 
 HOUR_US = 3_600_000_000
 TAKEN = re.compile(rb'\[(.*),\s*"",\s*"[^"]*"\]', re.DOTALL)
@@ -78,14 +79,16 @@ class OurWorker:
     def begin(self, tag: str) -> str:
         """runs, lost, poison: what a lane does with it."""
         if tag in self.came_back:
+            start = next_start(self.came_back[tag], self.max_starts)
+            if start.poison:
+                self.came_back.pop(tag)
+                return "poison"
             self.committer.drain(1.0)
-            counted, _ = self.committer.started(tag)
+            counted, _ = self.committer.started(tag, by=start.by(alone=bool(start.alone_seconds)))
             self.came_back.pop(tag)
             if counted < 0:
                 self.committer.held.pop(tag, None)
                 return "lost"
-            if counted >= self.max_starts:
-                return "poison"
         self.running.add(tag)
         return "runs"
 
@@ -129,10 +132,10 @@ class OurWorker:
         self.committer.renew()
         self.committer.lease_us = lease_us
 
-    def stop(self) -> None:
-        """As the guard ends: commit, give back what runs, then what waits."""
+    def stop(self, culprit: str | None) -> None:
+        """As the guard ends: commit, give back the rest. No start counts, but of the one for which it ends."""
         self.deliver()
-        self.committer.release([tag for tag in self.committer.held if tag in self.running], started=True)
+        self.committer.release([culprit] if culprit else [], started=True)
         self.committer.release(list(self.committer.held))
 
     def successor(self) -> "OurWorker":

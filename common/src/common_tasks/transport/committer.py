@@ -19,6 +19,7 @@ from common_tasks.events import emit, transition
 from common_tasks.retries import refused_for_now
 from common_tasks.transport import keys
 from common_tasks.transport.commit import Commit, Verdict
+from common_tasks.transport.interruption import HERE, Window
 from common_tasks.transport.scripts import Script
 
 FLUSH_SECONDS = 0.005  # that a finished task may wait for others to be committed with
@@ -46,24 +47,38 @@ class Counters:
 
 
 class _Lock:
-    """Reentrant. `left` is called each time that its outermost holder has let it go: what may take long, or may come
-    back here, is done then."""
+    """Reentrant. While a body has it, no soft limit interrupts it: what is half done in here would stay so. `left` is
+    called each time that its outermost holder has let it go: what may take long, or may come back here, is done then.
+    """
 
     def __init__(self, left: Callable[[], None]) -> None:
         self._lock, self._depth, self._left = threading.RLock(), 0, left
+        self._window: Window | None = None  # of its holder, held off
 
     def acquire(self, *, blocking: bool = True) -> bool:
+        window = HERE.window
+        held_off = window is not None and window.hold_off()
         if not self._lock.acquire(blocking=blocking):
+            if window is not None and held_off:
+                window.let_on()
             return False
         self._depth += 1
+        if held_off:
+            self._window = window
         return True
 
     def release(self) -> None:
         self._depth -= 1
-        outermost = self._depth == 0
+        outermost, window = self._depth == 0, self._window
+        if outermost:
+            self._window = None
         self._lock.release()
         if outermost:
-            self._left()
+            try:
+                self._left()
+            finally:
+                if window is not None:
+                    window.let_on()
 
     def __enter__(self) -> None:
         self.acquire()
@@ -87,6 +102,7 @@ class Committer:
         self.lease_us = int(lease_seconds * 1e6)
         self.held: dict[str, Held] = {}
         self.counters = Counters()
+        self._counted: set[str] = set()  # tags that are held and whose start was counted
         self._done: deque[Commit] = deque()
         self._ended: deque[Commit] = deque()  # their answer is read, and nobody was told yet
         self._why: dict[str, str] = {}  # of those that are impossible, by tag
@@ -161,23 +177,28 @@ class Committer:
                 return False
             sleep(0.02)
 
-    def started(self, tag: str, record_key: str | bytes = "") -> tuple[int, bytes | None]:
-        """Count a start of a message that came back: the starts counted (-1: not ours any more), and its record."""
+    def started(self, tag: str, record_key: str | bytes = "", *, by: int = 1) -> tuple[int, bytes | None]:
+        """Count a start of a message that came back (see `Start.by`): what stands there now (-1: not ours any more),
+        and its record."""
         with self._lock:  # a renewal between here and there would change the fence
             held = self.held.get(tag)
             if held is None:
                 return -1, None
-            answer = self._ask(START, [keys.STARTS, keys.LEASES, record_key], [tag, held.fence])
+            answer = self._ask(START, [keys.STARTS, keys.LEASES, record_key], [tag, held.fence, by])
+            self._counted.add(tag)
             return answer[0], answer[1] or None
 
     def release(self, tags: Iterable[str], *, started: bool = False) -> int:
-        """Give claims back, to be taken next; how many were still ours."""
+        """Give claims back, to be taken next; how many were still ours. `started`: their workers are ended for them, so
+        that their next start counts; else a start that was counted is taken back."""
         with self._lock:  # a renewal between here and there would change the fences
             arguments: list[Any] = []
             for tag in tags:
                 held = self.held.pop(tag, None)
                 if held is not None:
-                    arguments += (tag, held.fence, held.list_key, int(started))
+                    how = 1 if started else 2 if tag in self._counted else 0
+                    arguments += (tag, held.fence, held.list_key, how)
+                self._counted.discard(tag)
             size = 4 * MOST_COMMITS
             return sum(self._release(arguments[at : at + size]) for at in range(0, len(arguments), size))
 
@@ -212,6 +233,7 @@ class Committer:
                     elif tag in self.held:
                         self.held[tag] = Held(fence, one.list_key)
                 self.counters.lost += len(gone)
+            self._counted.intersection_update(self.held)
         return True
 
     def show(self, tag: str, task_id: str, result_key: str | bytes, state: bytes, seconds: int) -> None:

@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic, sleep
 from typing import Any
 
@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from common_tasks.events import emit
 from common_tasks.transport.committer import Committer
 from common_tasks.transport.pool import Running, Seat, TaskPool
+from common_tasks.transport.starts import PROVEN
 
 TICK_SECONDS = 0.1
 LONG_SECONDS = 0.2  # a body that runs longer is shown: as STARTED, in `inspect active`
@@ -42,16 +43,14 @@ class Guard:
     def start(self) -> None:
         threading.Thread(target=self._run, name="guard", daemon=True).start()
 
-    def finish(self, seconds: float) -> bool:
-        """At a stop: commit what is finished, give back the rest; whether all is settled."""
+    def finish(self, seconds: float, culprits: Iterable[Running] = ()) -> bool:
+        """At a stop: commit what is finished, give back the rest; whether all is settled. A stop is no death: no start
+        counts but those of the culprits."""
         settled = self._committer.drain(seconds)
-        self._committer.release([one.tag for one in self._running()], started=True)
+        self._committer.release([one.tag for one in culprits], started=True)
         self._committer.release(list(self._committer.held))
         self._ended.set()
         return settled
-
-    def _running(self) -> list[Running]:
-        return [seat.running for seat in self._pool.seats if seat.running is not None]
 
     def _run(self) -> None:
         tick = min(TICK_SECONDS, self._renew_seconds / 2)
@@ -69,8 +68,10 @@ class Guard:
 
     def _look(self, now: float) -> None:
         self._limits(now)
+        self._threads()
         self._committer.flush()
         self._committer.settle()
+        self._alone(now)
         if now >= self._renew_at and self._committer.renew():
             self._renew_at = now + self._renew_seconds
         if now >= self._restore_at:
@@ -81,30 +82,50 @@ class Guard:
         self._hoarded(now)
 
     def _limits(self, now: float) -> None:
+        culprits = []
         for seat in self._pool.seats:
             running = seat.running
             if running is None:
                 continue
             ran = now - running.since
             if running.soft and ran > running.soft and not running.interrupted:
-                running.interrupted = True
-                self._pool.interrupt(seat)
+                running.interrupted = self._pool.interrupt(seat, running)
             if running.hard and ran > running.hard:
-                self._end(running, now)
+                culprits.append(running)
+        if culprits:
+            self._end(culprits, now)
 
-    def _end(self, running: Running, now: float) -> None:
+    def _end(self, culprits: list[Running], now: float) -> None:
         """A thread cannot be ended, so the process is. What is finished is committed before, the rest goes back."""
-        emit(
-            "task.time_limit",
-            level=logging.ERROR,
-            task=running.task.name,
-            task_id=running.id,
-            run_seconds=round(now - running.since, 3),
-        )
+        for running in culprits:
+            emit(
+                "task.time_limit",
+                level=logging.ERROR,
+                task=running.task.name,
+                task_id=running.id,
+                run_seconds=round(now - running.since, 3),
+            )
         self._pool.stopping = True
         self._pool.give_back()
-        self.finish(1.0)
+        self.finish(1.0, culprits)
         os._exit(EXIT_TIME_LIMIT)
+
+    def _threads(self) -> None:
+        """A task thread that died would keep its messages for ever: their leases are renewed here."""
+        for seat in self._pool.seats:
+            if seat.thread is None or seat.thread.is_alive():
+                continue
+            tags = self._pool.lost(seat)
+            emit("thread.died", level=logging.ERROR, thread=seat.thread.name, messages=len(tags))
+            self._pool.begin(seat)
+            self._pool.release(tags, started=True)
+
+    def _alone(self, now: float) -> None:
+        """Its time alone is over: the others start again, so that its death would prove nothing any more."""
+        alone = self._pool.alone
+        if alone is not None and now > alone.until:
+            self._committer.started(alone.tag, by=-PROVEN)
+            self._pool.end_alone(alone)
 
     def _long(self, seat: Seat, now: float) -> None:
         running = seat.running

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -27,6 +27,7 @@ from common_tasks.transport.reading import loads
 from common_tasks.transport.refusals import not_taken
 from common_tasks.transport.scripts import Script
 from common_tasks.transport.shape import OLD_ETA, check, legible, refusal
+from common_tasks.transport.starts import PROVEN, Start, next_start
 
 AHEAD_SECONDS = 0.02  # of work that a worker claims before it starts it: nobody else can start it meanwhile
 TELL_FULL_SECONDS = 60.0
@@ -51,6 +52,7 @@ class Intake:
         self.declined: deque[Job] = deque()
         self.celerys: dict[str, dict[str, Any]] = {}  # tag -> headers, of messages that went Celery's own way
         self.opened: dict[str, Commit] = {}  # of those that run
+        self.died: dict[str, bool] = {}  # tag -> whether its process did, of those that Celery is about to reject
         client = redis.Redis(connection_pool=channel._get_pool())  # noqa: SLF001  a pool of our own, not the channel's
         self.client = client
         _refuse_cluster(client)
@@ -71,8 +73,9 @@ class Intake:
 
     def _guard(self) -> None:
         pool = self.pool or TaskPool(0)  # a foreign pool: no seats, but leases to renew
-        pool.flush, pool.decline, pool.release = self.committer.flush, self._decline, self.committer.release
+        pool.flush, pool.decline, pool.release = self.committer.flush, self._decline, self._release
         pool.open, pool.come_back, pool.fail = self.open, self._come_back, self._fail
+        pool.drain, pool.start_of, pool.count_start = self.committer.drain, self.start_of, self._count_start
         guard = Guard(
             pool,
             self.committer,
@@ -125,6 +128,8 @@ class Intake:
         """Hand out what a claim brought."""
         held, lanes, jobs = self.committer.held, self.lanes, []
         if batch.starts:
+            for tag in [one for one in self.starts if one not in held]:  # they went back, not started
+                self.starts.pop(tag, None)
             self.starts.update(batch.starts)
         last, ours = "", Held(batch.fence, "")
         for number, (list_key, raw) in enumerate(batch.messages):
@@ -189,14 +194,15 @@ class Intake:
         if "task" not in headers and (eta := job.message.pop(OLD_ETA)):
             self._put_off(job, eta)
             return
-        if job.tag in self.starts:
-            del self.starts[job.tag]
-            counted, _ = self.committer.started(job.tag)
-            if counted < 0:
-                return
-            if counted >= self.options.max_starts:
+        start = self.start_of(job.tag)
+        if start is not None:
+            counted = start.counted
+            if start.poison or (self.foreign is not None and counted >= self.options.max_starts):
                 why, links = POISON.format(counted), links_of(job.message)
                 self.bury(Commit(job.tag), "poison", why, job.list_key, headers, starts=counted, links=links)
+                return
+            # Our pool counts it when a thread begins it.
+            if self.foreign is not None and not self._count_start(job.tag, start, alone=False):
                 return
         if headers.get("eta"):
             # The claim found it due by Redis's clock; this machine's may differ.
@@ -215,6 +221,22 @@ class Intake:
         commit.add_due(job.list_key, dumps(message), 0)
         self.committer.finish(commit)
 
+    def start_of(self, tag: str) -> Start | None:
+        """The start of a message that came back; None: of all others."""
+        stored = self.starts.get(tag)
+        return None if stored is None else next_start(stored, self.options.max_starts)
+
+    def _count_start(self, tag: str, start: Start, alone: bool) -> bool:
+        """False: the message is somebody else's by now. All that is finished is committed before: it may end this
+        process."""
+        self.committer.drain(1.0)
+        counted, _ = self.committer.started(tag, by=start.by(alone=alone))
+        self.starts.pop(tag, None)
+        if counted < 0:
+            self.committer.held.pop(tag, None)
+            self.celerys.pop(tag, None)
+        return counted >= 0
+
     # Ends
 
     def bury(
@@ -231,7 +253,7 @@ class Intake:
         told: bool = False,
     ) -> None:
         """This message ends as a dead letter; see `Ends.dead`."""
-        counted = self.starts.pop(commit.tag, 0) if starts is None else starts
+        counted = self.starts.pop(commit.tag, 0) % PROVEN if starts is None else starts
         self.ends.dead(
             commit,
             reason,
@@ -274,8 +296,11 @@ class Intake:
         if commit.verdict is not None:
             return
         if requeue:
-            # Of another pool it may be the message whose process died: its next start counts.
-            self.committer.release([tag], started=self.foreign is not None)
+            from celery.worker import state
+
+            died = self.died.pop(tag, self.foreign is not None)
+            # A stop ends processes, too: that is no death.
+            self.committer.release([tag], started=died and not state.should_terminate)
             return
         held = self.committer.held.get(tag)
         list_key = held.list_key if held else ""
@@ -283,11 +308,17 @@ class Intake:
         told = headers is not None  # by Celery itself
         self.bury(commit, "permanent", text, list_key, known, links=known, failure=error, told=told)
 
+    def _release(self, tags: Iterable[str], *, started: bool = False) -> int:
+        """Claims that this worker gives back, whichever way they went."""
+        given = list(tags)
+        for tag in given:
+            self.celerys.pop(tag, None)
+            self.opened.pop(tag, None)
+        return self.committer.release(given, started=started)
+
     def _come_back(self, tag: str) -> None:
         """Of Celery's own way: its body had begun, and its end is not known. The next start counts."""
-        self.celerys.pop(tag, None)
-        self.opened.pop(tag, None)
-        self.committer.release([tag], started=True)
+        self._release([tag], started=True)
 
     def _fail(self, commit: Commit, headers: Any, error: Exception) -> None:
         """Of Celery's own way: its body has ended, and Celery could not say so."""

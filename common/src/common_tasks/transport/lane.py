@@ -27,9 +27,11 @@ from common_tasks.events import emit, heard, transition
 from common_tasks.transport.commit import OPEN, Commit, NotCommitted
 from common_tasks.transport.hooks import commit_before, overrides
 from common_tasks.transport.intake import POISON, Intake, address
+from common_tasks.transport.interruption import HERE
 from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import body, loads
 from common_tasks.transport.shape import check_links
+from common_tasks.transport.starts import Start
 
 TASKS: Any = import_module("celery._state")._task_stack  # noqa: SLF001  what `current_task` looks at
 
@@ -119,6 +121,8 @@ class Lane:
             task, "work", None
         )  # a contract's: (args, kwargs, request, commit) -> the result as JSON
         self.own_run = getattr(task, "own_run", None)  # a contract's `run`, which `work` stands for
+        self.limits = task.run  # looks after soft limits, around this:
+        self.body = getattr(task.run, "limits", task.run)
         self.call, self.tracer, self.traced = type(task).__call__, None, False
         self.hooks = overrides(task, "on_success") or overrides(task, "after_return")
         self.ignores = task.ignore_result
@@ -152,9 +156,18 @@ class Lane:
             return True
         if self.pool.alone is not None:
             self.pool.wait_for(seat)
+            if self.pool.stopping:
+                self.intake.committer.release([job.tag])
+                return True
         if self.starts and job.tag in self.starts:
-            with self.pool.alone_with(seat):
-                if not self._begin(job, commit, headers, embed):
+            start = self.intake.start_of(job.tag)
+            assert start is not None
+            if start.poison:
+                why = POISON.format(start.counted)
+                self.intake.bury(commit, "poison", why, job.list_key, headers, starts=start.counted, links=embed)
+                return True
+            with self.pool.started(seat, job.tag, start) as alone:
+                if not self._begin(job, seat, start, alone):
                     return True
                 return self._go(job, seat, commit, args, kwargs, embed, linked)
         return self._go(job, seat, commit, args, kwargs, embed, linked)
@@ -176,6 +189,8 @@ class Lane:
         running.commit = commit
         seat.running = running
         OPEN.commit = OPEN.own = commit
+        if running.soft:
+            HERE.window, HERE.running = seat.window, running
         ours = False  # whether the message ends with this commit; what fails half way comes back, and is counted
         try:
             if self.hooks or linked or self._is_traced():
@@ -187,6 +202,8 @@ class Lane:
             ours = False
         finally:
             OPEN.commit = OPEN.own = seat.running = None
+            if running.soft:
+                HERE.window = None
             if running.shown:
                 running.hide()
             if ours and commit.verdict is None:  # else it was committed before its hooks
@@ -214,22 +231,21 @@ class Lane:
 
     # A start that counts
 
-    def _begin(self, job: Job, commit: Commit, headers: dict[str, Any], links: dict[str, Any]) -> bool:
+    def _begin(self, job: Job, seat: Seat, start: Start, alone: bool) -> bool:
         """The start of a message whose worker died is counted, and it runs with nothing uncommitted before it. False:
         it does not run."""
         committer = self.intake.committer
+        if self.pool.stopping:
+            committer.release([job.tag])
+            return False
         committer.drain(1.0)
-        counted, _ = committer.started(job.tag)
+        counted, _ = committer.started(job.tag, by=start.by(alone=alone))
         self.starts.pop(job.tag, None)
         if counted < 0:  # somebody else's by now
             committer.held.pop(job.tag, None)
             return False
-        # The first start was not counted.
-        if counted >= self.intake.options.max_starts:
-            why = POISON.format(counted)
-            self.intake.bury(commit, "poison", why, job.list_key, headers, starts=counted, links=links)
-            return False
-        headers["_starts"] = counted + 1
+        self.pool.counted(seat)
+        job.message["headers"]["_starts"] = start.counted + 1
         job.message["properties"]["delivery_info"]["redelivered"] = True
         return True
 
@@ -254,6 +270,8 @@ class Lane:
                 signals.task_prerun.send(sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs)
             try:
                 run = task.run  # it may have been wrapped since; then nothing stands for it
+                if run is self.limits and not running.soft:
+                    run = self.body
                 as_json = self.work is not None and bare(run) is self.own_run
                 value = self.work(args, kwargs, request, commit) if as_json else run(*args, **kwargs)
                 self._store(request, commit, value, as_json)
@@ -329,7 +347,7 @@ class Lane:
         if isinstance(error, Reject):
             return REJECTED, error, self._reject(error, commit, events)
         if isinstance(error, WorkerShutdown | WorkerTerminate):
-            self.intake.committer.release([commit.tag], started=True)
+            self.intake.committer.release([commit.tag], started=True)  # it must not end workers for ever
             self.pool.obey(error)
             return IGNORED, error, False
         if isinstance(error, Ignore):  # what it has published stays: that is how a task replaces itself

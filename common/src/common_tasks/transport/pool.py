@@ -1,6 +1,5 @@
 """The worker pool: one process, its consumer in the main thread, task threads beside it, and a guard over them."""
 
-import ctypes
 import logging
 import os
 import threading
@@ -8,27 +7,29 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from billiard.einfo import ExceptionInfo
 from celery.concurrency.base import BasePool, apply_target
-from celery.exceptions import Reject, SoftTimeLimitExceeded, WorkerTerminate
+from celery.exceptions import Reject, WorkerTerminate
 from celery.worker import state
 
 from common_tasks.classification import of_the_broker
 from common_tasks.events import emit
 from common_tasks.transport.commit import OPEN, Commit, NotCommitted
+from common_tasks.transport.interruption import HERE, Window
+from common_tasks.transport.starts import Start
 
 if TYPE_CHECKING:
     from common_tasks.transport.guard import Guard
 
 FIRST_GUESS_SECONDS = 0.02  # how long a message takes, until there is one to measure
 WEIGHT = 0.3  # of the newest measurement
-ALONE_SECONDS = 5.0  # that a body which may end its process waits for others to end, or they for it
 FAILED_PAUSE_SECONDS = 0.1  # after a lane that failed, lest the same message come again and again
-STOP_SECONDS = 25.0  # the Compose file grants 30
+STOP_SECONDS = 25.0  # that what runs has to end at a stop; WORKER_STOP_SECONDS. The Compose file grants 30
 
 
 class Job(NamedTuple):
@@ -46,7 +47,10 @@ class Seat:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.thread_id = 0
+        self.window = Window()
+        self.thread: threading.Thread | None = None
+        self.tag = ""  # of what this thread is at
+        self.waiting = False  # for somebody who runs alone, or to run alone
         self.chunk: deque[Job] = deque()  # claimed and handed to this thread, not started
         self.taken = 0  # jobs that left the inbox or the chunk through this thread
         self.seconds = FIRST_GUESS_SECONDS
@@ -113,6 +117,18 @@ class Running:
         pool.terminate_job(os.getpid(), signal)
 
 
+class Alone:
+    """A seat whose body runs alone, and until when."""
+
+    def __init__(self, seat: Seat, tag: str, seconds: float) -> None:
+        self.seat, self.tag, self.seconds = seat, tag, seconds
+        self.until = inf  # by the monotonic clock; inf: it has not begun
+
+    def begin(self) -> None:
+        """Its start is counted as one alone."""
+        self.until = monotonic() + self.seconds
+
+
 class TaskPool(BasePool):
     """Task threads, `limit` of them. Whole batches go to a single thread, single messages to several."""
 
@@ -141,7 +157,11 @@ class TaskPool(BasePool):
         self._returning = threading.Lock()
         self._bell: int | None = None
         self.hungry = False  # the consumer waits for room
-        self.alone: Seat | None = None  # the seat whose body runs alone
+        self.stop_seconds = float(getattr(self.app, "stop_seconds", STOP_SECONDS))
+        self.drain: Callable[[float], bool] = lambda seconds: True
+        self.start_of: Callable[[str], Start | None] = lambda tag: None  # of what came back, on Celery's own way
+        self.count_start: Callable[[str, Start, bool], bool] = lambda tag, start, alone: True
+        self.alone: Alone | None = None
         self._alone_lock = threading.Lock()
 
     def on_start(self) -> None:
@@ -211,11 +231,33 @@ class TaskPool(BasePool):
     def _grow(self, number: int) -> None:
         seat = Seat(number)
         self.seats.append(seat)
-        threading.Thread(target=self._work, args=(seat,), name=f"tasks-{number}", daemon=True).start()
+        self.begin(seat)
+
+    def begin(self, seat: Seat) -> None:
+        """Start its thread; also another one in place of one that died."""
+        seat.thread = threading.Thread(target=self._work, args=(seat,), name=f"tasks-{seat.number}", daemon=True)
+        seat.thread.start()
+
+    def lost(self, seat: Seat) -> list[str]:
+        """The tags that a dead thread leaves behind. Its seat is as new."""
+        tags = [seat.tag] if seat.tag else []
+        chunk = []
+        with self._returning:
+            while seat.chunk:
+                chunk.append(seat.chunk.pop().tag)
+            self._returned += len(chunk)
+        with self._alone_lock:
+            if self.alone is not None and self.alone.seat is seat:
+                self.alone = None
+        if seat.running is not None and seat.running.shown:
+            seat.running.hide()
+        seat.running, seat.tag = None, ""
+        seat.busy = seat.waiting = False
+        return tags + chunk
 
     def _work(self, seat: Seat) -> None:
         self._local.seat = seat
-        seat.thread_id = threading.get_ident()
+        seat.window.thread_id = threading.get_ident()
         inbox = self.inbox
         while True:
             given = inbox.get()
@@ -226,8 +268,6 @@ class TaskPool(BasePool):
                     self._celery(*given)
                 else:
                     self._lanes(seat, given)
-            except SoftTimeLimitExceeded:
-                continue  # it was raised between two tasks: its task had just ended
             finally:
                 seat.busy = False
                 if inbox.empty():
@@ -244,6 +284,7 @@ class TaskPool(BasePool):
                 job = chunk.popleft()
             except IndexError:  # the guard took the last one
                 break
+            seat.tag = job.tag
             seat.taken += 1
             count += 1
             if self.stopping:
@@ -253,33 +294,54 @@ class TaskPool(BasePool):
                 if job.lane is None or not job.lane(job, seat):
                     self.decline(job)
                     self.ring()
-            except BaseException as exc:  # a soft limit that came when the body had just ended, or a bug of ours
+            except BaseException as exc:  # a bug of ours
                 emit("lane.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
-                OPEN.commit = OPEN.own = seat.running = None
+                OPEN.commit = OPEN.own = HERE.window = seat.running = None
                 self.release([job.tag], started=True)
                 sleep(FAILED_PAUSE_SECONDS)
             if self.hungry and len(chunk) == 0:
                 self.ring()
+        seat.tag = ""
         if count:
             seat.seconds += WEIGHT * ((monotonic() - began) / count - seat.seconds)
 
     def _celery(self, args: Any, kwargs: Any) -> None:
+        found = self._task(args)
+        seat = self.seat
+        if found is None or seat is None:
+            self._celerys(args, kwargs)
+            return
+        if self.alone is not None:
+            self.wait_for(seat)
+        seat.tag = tag = found[2]
+        start = self.start_of(tag)
+        if start is None:
+            self._celerys(args, kwargs)
+        else:
+            with self.started(seat, tag, start) as alone:
+                if not self.stopping and self.count_start(tag, start, alone):
+                    self.counted(seat)
+                    self._celerys(args, kwargs)
+        seat.tag = ""
+
+    def _celerys(self, args: Any, kwargs: Any) -> None:
         began = monotonic()
         commit = OPEN.commit = OPEN.own = self._opened(args)
         seat = self.seat
         if seat is not None:
-            seat.running = self._limited(args, kwargs, commit)
+            running = seat.running = self._limited(args, kwargs, commit)
+            if running is not None and running.soft:
+                HERE.window, HERE.running = seat.window, running
         try:
             apply_target(partial(_counting, args[0]), *args[1:], **kwargs)
-        except SoftTimeLimitExceeded:  # its body had just ended, its message may have not
-            if commit is not None:
-                self.come_back(commit.tag)
         except Exception as exc:
             self._tracer_failed(exc, args, kwargs, commit)
         except BaseException as exc:
+            if commit is not None:  # it must not end workers for ever
+                self.come_back(commit.tag)
             self.obey(exc)
         finally:
-            OPEN.commit = OPEN.own = None
+            OPEN.commit = OPEN.own = HERE.window = None
             if seat is not None:
                 seat.running = None
         if seat is not None:
@@ -339,36 +401,70 @@ class TaskPool(BasePool):
 
     # One alone
 
+    def counted(self, seat: Seat) -> None:
+        """The start of what came back: if it is to be alone, its time alone begins."""
+        if self.alone is not None and self.alone.seat is seat:
+            self.alone.begin()
+
     @contextmanager
-    def alone_with(self, seat: Seat) -> Iterator[None]:
-        """A message that came back may be one that ends its process: nobody else's start is to be counted with it. The
-        others finish what they run, as far as the time allows, and start nothing meanwhile."""
-        if len(self.seats) < 2:
-            yield
+    def started(self, seat: Seat, tag: str, start: Start) -> Iterator[bool]:
+        """Around a start of what came back: whether it runs alone. A message that may end its process for the last time
+        does: the others finish what they run, as far as the time allows, and start nothing meanwhile. When its time
+        alone is over the guard lets them start again."""
+        if not start.alone_seconds or len(self.seats) < 2:
+            yield bool(start.alone_seconds)
             return
+        alone = self._wait_to_be_alone(seat, tag, start.alone_seconds)
+        try:
+            yield alone is not None
+        finally:
+            if alone is not None and self.alone is alone:
+                self.drain(1.0)  # or the next one's death would look like its own
+                self.end_alone(alone)
+
+    def _wait_to_be_alone(self, seat: Seat, tag: str, seconds: float) -> Alone | None:
+        """None: the others ran on for too long, or the pool stops."""
+        alone = Alone(seat, tag, seconds)
+        seat.waiting = True
+        while not self._begin_alone(alone):
+            if self.stopping:
+                seat.waiting = False
+                return None
+            sleep(0.002)
+        seat.waiting = False
+        deadline = monotonic() + seconds
+        while any(one.busy and not one.waiting for one in self.seats if one is not seat):
+            if self.stopping or monotonic() > deadline:
+                self.end_alone(alone)
+                return None
+            sleep(0.002)
+        return alone
+
+    def _begin_alone(self, alone: Alone) -> bool:
         with self._alone_lock:
-            self.alone = seat
-            deadline = monotonic() + ALONE_SECONDS
-            while monotonic() < deadline and any(one.running is not None for one in self.seats if one is not seat):
-                sleep(0.002)
-            try:
-                yield
-            finally:
+            if self.alone is None:
+                self.alone = alone
+            return self.alone is alone
+
+    def end_alone(self, alone: Alone) -> None:
+        """The others may start again."""
+        with self._alone_lock:
+            if self.alone is alone:
                 self.alone = None
 
     def wait_for(self, seat: Seat) -> None:
-        """Until nobody runs alone."""
-        deadline = monotonic() + ALONE_SECONDS
-        while self.alone is not None and self.alone is not seat and monotonic() < deadline:
-            sleep(0.002)
+        """Until nobody else runs alone, or the pool stops."""
+        while self.alone is not None and self.alone.seat is not seat and not self.stopping:
+            seat.waiting = True
+            while self.alone is not None and not self.stopping:
+                sleep(0.002)
+            seat.waiting = False  # and then look once more: somebody may just have seen that we wait
 
     # Limits
 
-    def interrupt(self, seat: Seat) -> None:
-        """Raise SoftTimeLimitExceeded in a task thread, at its next line of Python."""
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(seat.thread_id), ctypes.py_object(SoftTimeLimitExceeded)
-        )
+    def interrupt(self, seat: Seat, running: Running) -> bool:
+        """Raise SoftTimeLimitExceeded in this body, at its next line of Python; False: it does not run now."""
+        return seat.window.interrupt(running)
 
     # The end
 
@@ -406,7 +502,7 @@ class TaskPool(BasePool):
     def on_stop(self) -> None:
         """What runs is finished, as far as the time allows."""
         self.on_close()
-        deadline = monotonic() + STOP_SECONDS
+        deadline = monotonic() + self.stop_seconds
         while monotonic() < deadline and (not self.inbox.empty() or any(seat.busy for seat in self.seats)):
             if state.should_terminate not in (None, False):  # told once more: now
                 deadline = monotonic()

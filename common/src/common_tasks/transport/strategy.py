@@ -1,12 +1,16 @@
-"""`Task.Strategy`: gives each task its lane, and keeps Celery's own strategy for what a lane declines."""
+"""`Task.Strategy`: gives each task its lane, and keeps Celery's own strategy for what a lane declines. `Task.Request`:
+says which messages Celery gives back because the process that ran them died."""
 
 from typing import Any
 
+from celery.exceptions import Reject, WorkerLostError
+from celery.worker import request
 from celery.worker.strategy import default
 
 from common_tasks.transport.channel import ChannelMixin, address
 from common_tasks.transport.commit import HOME
 from common_tasks.transport.intake import Intake
+from common_tasks.transport.interruption import interruptible
 from common_tasks.transport.lane import lane
 from common_tasks.transport.options import Options
 from common_tasks.transport.pool import TaskPool
@@ -25,5 +29,18 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
         intake.ends.eventer = consumer.event_dispatcher
         intake.attach(channel, consumer)
         if isinstance(consumer.pool, TaskPool):
+            if getattr(task, "work", None) is None and not hasattr(task.run, "limits"):  # a contract's body sees to it
+                task.run = interruptible(task.run)
             intake.lanes[task.name] = lane(task, app, consumer, intake)
     return default(task, app, consumer, **kwargs)
+
+
+class Request(request.Request):
+    """Of Celery's own way."""
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        intake: Intake | None = getattr(self.app, "intake", None)
+        error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps some
+        if intake is not None and isinstance(error, WorkerLostError | Reject):
+            intake.died[self.message.delivery_tag] = isinstance(error, WorkerLostError)
+        return super().on_failure(exc_info, *args, **kwargs)

@@ -118,6 +118,7 @@ def _environment(setup: Setup, place: Place) -> dict[str, str]:
         "CELERY_QUEUE_BOUND": str(BOUND),
         "CELERY_DEAD_LETTER_BOUND": str(BOUND),
         "WORKER_MAX_RUN_SECONDS": str(setup.max_run_seconds),
+        "WORKER_STOP_SECONDS": str(GRACE_SECONDS - 5),
         "WORKER_CONCURRENCY": "2",
         "WORKER_POOL": setup.pool,
     }

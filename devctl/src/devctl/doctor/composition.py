@@ -12,6 +12,8 @@ from devctl.doctor.rules import longest_run
 from devctl.stack.model import Service
 
 _COMPOSE_DEFAULT_GRACE = 10.0
+_STOP_SECONDS = 25.0  # WORKER_STOP_SECONDS where nobody sets it
+_BEYOND_STOP = 5.0  # seconds, for what is finished to be committed and the rest to be given back
 
 
 def compose_file(facts: Facts) -> Iterator[Check]:
@@ -85,7 +87,21 @@ def shutdown(facts: Facts) -> Iterator[Check]:
             f"{service.name} is killed {service.stop_grace_seconds:.0f} s after a stop; {task}: it would run again",
             f"stop_grace_period: {wanted} (the longest task, and 10 s)",
         )
-    if not short:
+    hasty = [
+        one
+        for one in _consumers(facts)
+        if one not in short and _stop_seconds(facts, one) + _BEYOND_STOP > one.stop_grace_seconds
+    ]
+    for service in hasty:
+        stop = _stop_seconds(facts, service)
+        yield Check(
+            "shutdown",
+            "warning",
+            f"{service.name} is killed {service.stop_grace_seconds:.0f} s after a stop, and waits {stop:g} s for its"
+            " tasks: what it has not given back by then comes back late, and that counts as a start",
+            f"stop_grace_period: {stop + _BEYOND_STOP:.0f}s, or a smaller WORKER_STOP_SECONDS",
+        )
+    if not short and not hasty:
         seconds = min((one.stop_grace_seconds for one in _consumers(facts)), default=_COMPOSE_DEFAULT_GRACE)
         yield Check("shutdown", "ok", f"running tasks have {seconds:.0f} s to finish")
 
@@ -102,6 +118,17 @@ def data(facts: Facts) -> Iterator[Check]:
             f"{facts.stack.broker} has no volume: its queues go with the container",
             "volumes: [redis-data:/data]",
         )
+
+
+def _stop_seconds(facts: Facts, service: Service) -> float:
+    """How long its running tasks have at a stop; 0 where that cannot be known."""
+    given = service.environment.get("WORKER_STOP_SECONDS") or ""
+    if not given:
+        return _STOP_SECONDS if service.name in facts.stack.workers and facts.stack.contracts == "common_tasks" else 0.0
+    try:
+        return float(given)
+    except ValueError:  # the worker says so, and does not start
+        return 0.0
 
 
 def _consumers(facts: Facts) -> list[Service]:

@@ -1,0 +1,58 @@
+"""A service whose tasks take their time, or their worker along; run as a script it is its worker."""
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from celery import Celery, Task
+from celery.exceptions import Reject, WorkerShutdown, WorkerTerminate
+
+from common_tasks import environment, logs
+from common_tasks.celery_app import make_worker, run_worker
+from common_tasks.settings import CelerySettings, LogSettings, WorkerSettings
+from common_tasks.transport import starts
+
+
+class Called(Task):  # type: ignore[type-arg]
+    """It has a `__call__` of its own, so it goes Celery's own way."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.run(*args, **kwargs)
+
+
+def worker() -> Celery:
+    app = make_worker("stopping", [], environment.load(CelerySettings))
+    app.owned_queues = ("stops",)  # type: ignore[attr-defined]
+
+    def note(key: str) -> None:
+        app.backend.client.incr(f"started-{key}")
+
+    def nap(seconds: float, key: str = "nap") -> str:
+        note(key)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(0.01)
+        return "rested"
+
+    def kill(after: float = 0.0) -> None:
+        note("kill")
+        time.sleep(after)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def end(how: str) -> None:
+        note("end")
+        raise {"shutdown": WorkerShutdown(0), "terminate": WorkerTerminate(0), "requeue": Reject(requeue=True)}[how]
+
+    for body in (nap, kill, end):
+        app.task(name=f"stops.{body.__name__}")(body)
+        app.task(name=f"stops.called_{body.__name__}", base=Called)(body)
+    return app
+
+
+if __name__ == "__main__":
+    starts.ALONE_SECONDS = float(os.environ.get("ALONE_SECONDS", starts.ALONE_SECONDS))
+    log = environment.load(LogSettings)
+    logs.configure("stopping", log.level, log.format)
+    sys.exit(run_worker(worker(), environment.load(WorkerSettings)))
