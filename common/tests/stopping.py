@@ -26,8 +26,8 @@ def worker() -> Celery:
     app = make_worker("stopping", [], environment.load(CelerySettings))
     app.owned_queues = ("stops",)  # type: ignore[attr-defined]
 
-    def note(key: str) -> None:
-        app.backend.client.incr(f"started-{key}")
+    def note(key: str) -> int:
+        return int(app.backend.client.incr(f"started-{key}"))
 
     def nap(seconds: float, key: str = "nap") -> str:
         note(key)
@@ -42,7 +42,8 @@ def worker() -> Celery:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def end(how: str) -> None:
-        note("end")
+        if note("end") > 6:
+            return
         raise {"shutdown": WorkerShutdown(0), "terminate": WorkerTerminate(0), "requeue": Reject(requeue=True)}[how]
 
     for body in (nap, kill, end):
