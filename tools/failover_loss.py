@@ -3,8 +3,8 @@
 python tools/failover_loss.py            a table, in two minutes: each way to publish against each state of the link
 
 A master is killed with -9 under load, and its replica is made master, as Sentinel does it. The link between them goes
-through a proxy, which delays it or drops what it carries. A task counts as accepted when its publisher has returned; with
-WAIT, when a replica has confirmed it, too. It is lost when the new master has neither its message nor its marker.
+through a proxy, which delays it or drops what it carries. A task counts as accepted when its publisher has returned;
+with WAIT, when a replica has confirmed it, too. It is lost when the new master has neither its message nor its marker.
 """
 
 import shutil
