@@ -176,3 +176,15 @@ def test_a_broker_that_is_away_is_one_clear_error(bench: Bench, capsys: pytest.C
     bench.broker.away = "the broker does not answer"
     assert 1 == main(["queues"])
     assert "✘ the broker does not answer" in capsys.readouterr().err
+
+
+def test_the_queue_of_devctl_bench_is_shown_only_while_it_holds_something(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.broker.add_worker("worker@a-1", queues=["orders", "bench"], bodies={})
+    bench.broker.publish([Message("tasks.bench", "bench", "1")])
+    main(["queues"])
+    assert "left by devctl bench" in capsys.readouterr().out
+    bench.broker.work()
+    main(["queues"])
+    assert "bench" not in capsys.readouterr().out

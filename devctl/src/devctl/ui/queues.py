@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from devctl.broker.overview import QueueState
+from devctl.broker.port import QueueDepth
 from devctl.ui.console import sign
 from devctl.ui.paint import Paint
 from devctl.ui.units import duration
 
 _HEADS = ("QUEUE", "WAITING", "CLAIMED", "DELAYED", "DEAD", "CONSUMERS", "OLDEST")
+_OF_BENCH = "bench"  # of no contract of the stack: `devctl bench` alone sends to it
 _RIGHT = ("WAITING", "CLAIMED", "DELAYED", "DEAD", "OLDEST")
 
 
@@ -20,6 +22,7 @@ def show(queues: Sequence[QueueState], stream: IO[str] | None = None) -> None:
     """The table of `devctl queues`; warnings beside their rows, or below where a terminal is too narrow for that."""
     stream = stream or sys.stdout
     paint = Paint(stream)
+    queues = [one for one in queues if one.depth.name != _OF_BENCH or one.contracts or _holds(one.depth)]
     rows = [_HEADS, *(_cells(one, stream) for one in queues)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
     warnings = [f"{sign('!', stream)} {warning}" if (warning := _warning(one)) else "" for one in queues]
@@ -44,6 +47,10 @@ def show(queues: Sequence[QueueState], stream: IO[str] | None = None) -> None:
     stream.flush()
 
 
+def _holds(depth: QueueDepth) -> int:
+    return depth.waiting + depth.claimed + depth.delayed + depth.dead
+
+
 def _below(queues: Sequence[QueueState], stream: IO[str]) -> None:
     told: dict[str, list[str]] = {}
     for one in queues:
@@ -56,6 +63,8 @@ def _below(queues: Sequence[QueueState], stream: IO[str]) -> None:
 def _warning(queue: QueueState) -> str:
     parts = ["too many dead letters: nobody claims from it"] if queue.depth.stopped else []
     parts += ["nobody consumes it"] if queue.neglected else []
+    if queue.depth.name == _OF_BENCH and not queue.contracts:
+        parts.append("left by devctl bench")
     return "; ".join(parts)
 
 
