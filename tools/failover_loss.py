@@ -78,9 +78,13 @@ def binary() -> str:
     return str(get_binary_path())
 
 
-def start(folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], redis.Redis]:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+def start(folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], redis.Redis]:
+    port = free_port()
     command = [binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", *arguments]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     client = redis.Redis(port=port, decode_responses=True)

@@ -22,6 +22,7 @@ from common_tasks.tasks import CONTRACTS
 # killed stock worker's messages stay away.
 VISIBILITY_TIMEOUT_SECONDS = 900
 SHORTEST_VISIBILITY_SECONDS, LONGEST_VISIBILITY_SECONDS = 120, 30 * 24 * 3600
+LONGEST_RESULT_SECONDS = 30 * 24 * 3600
 MOST_MESSAGES = 1_000_000_000  # of any bound: more fit into no Redis
 
 
@@ -58,6 +59,8 @@ class CelerySettings(BaseSettings):
     visibility_timeout: int = Field(
         default=VISIBILITY_TIMEOUT_SECONDS, ge=SHORTEST_VISIBILITY_SECONDS, le=LONGEST_VISIBILITY_SECONDS
     )
+    # Seconds. Most of what a task leaves in Redis is its result; whoever waits for one reads it within minutes.
+    result_expires: int = Field(default=4 * 3600, ge=60, le=LONGEST_RESULT_SECONDS)
     transport: TransportKind = TransportKind.ATOMIC
     lease_seconds: float = Field(default=60.0, ge=1, le=3_600)  # a dead worker's messages are back after it, and 5 s
     queue_bound: int = Field(
@@ -190,7 +193,7 @@ def transport_settings(settings: CelerySettings, patience_seconds: float | None 
             "retry_policy": {**patience, "timeout": socket_timeout},
             **sentinel_options(settings, settings.results_url, connect_timeout),
         },
-        "result_expires": 24 * 3600,
+        "result_expires": settings.result_expires,
         "redis_socket_timeout": socket_timeout,
         "redis_socket_connect_timeout": connect_timeout,
         "redis_socket_keepalive": not settings.results_url.startswith("redis+socket"),  # no such thing there

@@ -470,6 +470,32 @@ def test_what_the_running_server_says_counts_more_than_the_file(
     assert [status] == statuses(check, patient)
 
 
+@pytest.mark.parametrize(
+    ("megabytes", "status", "told"),
+    [
+        (512, "ok", "hold one full queue (162 MB), and records and results of some 25 tasks a second of each"),
+        (2048, "ok", "records and results of some 135 tasks a second of each"),
+        (100, "warning", "100,000 messages of a full queue take some 162 MB, and Redis has 100 MB"),
+    ],
+)
+def test_how_many_tasks_a_second_fit_into_redis_is_said_in_numbers(
+    megabytes: int, status: str, told: str, root: Path
+) -> None:
+    patient = running(root)
+    patient.broker.server = ServerInfo("redis", "8", "AOF everysec", "noeviction", megabytes * 1024**2, 10)
+    ((found_status, message),) = found(broker.capacity, patient)
+    assert (status, True) == (found_status, told in message), message
+    patient.broker.server = ServerInfo("redis", "8", "AOF everysec", "noeviction", 0, 10)
+    assert [] == statuses(broker.capacity, patient)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512mb", 512 * 1024**2), ("1g", 10**9), ("100", 100), ("2KB", 2048), ("0", 0), ("x", 0)]
+)
+def test_a_size_is_read_as_redis_reads_it(text: str, size: int, root: Path) -> None:
+    assert size == broker._bytes(text)
+
+
 def test_dead_letters_are_a_warning_and_a_problem_where_they_stop_a_queue(root: Path) -> None:
     patient = running(root)
     assert [("ok", "none")] == found(letters.dead_letters, patient)

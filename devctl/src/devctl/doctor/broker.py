@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 from urllib.parse import urlsplit
 
 from devctl.broker.port import ServerInfo
 from devctl.doctor.check import Check
+from devctl.doctor.delivery import settings_of
 from devctl.doctor.facts import Facts
 from devctl.errors import DevctlError
 
 _SLOW_SECONDS = 0.02  # a server on this machine takes a fraction of a millisecond
 _FULL, _NEARLY_FULL = 0.95, 0.8
+# Of an order of the examples, with its place in the tables of Redis: python tools/order_memory.py
+RECORD_BYTES, RESULT_BYTES, MESSAGE_BYTES = 171, 508, 1_700
 NOT_STARTED = "not started"
 
 
@@ -89,6 +94,47 @@ def broker_memory(facts: Facts) -> Iterator[Check]:
         yield Check("broker memory", "warning", f"{message}: nearly full", fix)
     else:
         yield Check("broker memory", "ok", message)
+
+
+def capacity(facts: Facts) -> Iterator[Check]:
+    """What tasks leave behind fits, and for how many a second."""
+    info = _server(facts)
+    room = info.maxmemory_bytes if info else _bytes(_by_command(facts, "--maxmemory", {}, "0"))
+    settings = settings_of(facts)
+    if not room or not facts.contracts or not settings:
+        return
+    queue = int(settings["broker_transport_options"].get("queue_bound", 0))
+    waiting = queue * MESSAGE_BYTES
+    kept = sum(_kept(one, float(settings.get("result_expires") or 0)) for one in facts.contracts)
+    left = room - waiting
+    megabytes = f"{room / 1024**2:,.0f} MB"
+    if left <= 0:
+        yield Check(
+            "capacity",
+            "warning",
+            f"{queue:,} messages of a full queue take some {waiting / 1024**2:,.0f} MB, and Redis has {megabytes}",
+            "raise REDIS_MAXMEMORY, or lower CELERY_QUEUE_BOUND",
+        )
+        return
+    yield Check(
+        "capacity",
+        "ok",
+        f"{megabytes} hold one full queue ({waiting / 1024**2:,.0f} MB), and records and results of some "
+        f"{left / kept:,.0f} tasks a second of each contract",
+    )
+
+
+def _kept(contract: Any, result_seconds: float) -> float:
+    """Bytes that one task of it a second keeps in Redis for good."""
+    record = (getattr(contract, "record_seconds", None) or 0) * RECORD_BYTES
+    return record + (0 if getattr(contract, "ignore_result", False) else result_seconds * RESULT_BYTES)
+
+
+def _bytes(text: str) -> int:
+    """Redis's spelling of a size; 0 for none, and for what it would not take."""
+    found = re.fullmatch(r"([0-9]+)([kmg]?b?)", text.strip().lower())
+    powers = {"": 1, "b": 1, "k": 1_000, "kb": 1_024, "m": 10**6, "mb": 1_024**2, "g": 10**9, "gb": 1_024**3}
+    return int(found[1]) * powers[found[2]] if found else 0
 
 
 def _server(facts: Facts) -> ServerInfo | None:

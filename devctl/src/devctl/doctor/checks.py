@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devctl.doctor.broker import broker, broker_memory, eviction, persistence
+from devctl.doctor.broker import broker, broker_memory, capacity, eviction, persistence
 from devctl.doctor.check import Examination
 from devctl.doctor.composition import compose_file, data, exposure, health_checks, restarts, shutdown
 from devctl.doctor.delivery import delivery, service_settings, visibility
@@ -42,6 +42,7 @@ CHECKS: tuple[Examination, ...] = (
     persistence,
     eviction,
     broker_memory,
+    capacity,
     contracts,
     dead_letters,
     completion,
