@@ -14,6 +14,7 @@ DEPLOYED = tuple(name for name in PACKAGES if (ROOT / name / "Dockerfile").exist
 PEERS = (
     *(f"tools/peers/{name}.lock" for name in ("requirements", "arq", "saq")),
     *sorted(str(lock.relative_to(ROOT)) for lock in (ROOT / "tests" / "interop").glob("*.lock")),
+    "tools/celery_integration/requirements.lock",
 )
 LOCKS = ("dev.lock", "tools/bootstrap.lock", *PEERS, *(f"{folder}/requirements.lock" for folder in DEPLOYED))
 OURS = {"common-tasks"}  # comes from this repository, not from a lock

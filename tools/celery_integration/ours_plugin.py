@@ -1,8 +1,9 @@
 """A plugin for pytest that runs in the tests' own process: gives their app our backend, strategy and pool, a time to
 every test, and writes what became of each. What it is to do stands in the JSON of CELERY_INTEGRATION:
 
-- `pool`: of the worker. `ours`: whether the app gets our backend and strategy.
-- `only`: node ids to run, in this order; null: all. `log`: a file, one JSON object a line.
+- `pool`: of the worker; none for kombu's tests. `ours`: whether the app gets our backend and strategy. `transport`:
+  whether kombu's tests meet our classes.
+- `only`: node ids to run; null: all. `log`: a file, one JSON object a line.
 - `seconds`: for one test. `reruns`: of a test that Celery marks as flaky.
 """
 
@@ -74,7 +75,11 @@ def _patch_kombu() -> None:
 
     from common_tasks.transport import channel
 
-    redis.poll = lambda: eventio.poll()  # they replace it before they import the module, as they think
+    def poll() -> Any:
+        """They replace it before they import the module, as they think."""
+        return eventio.poll()
+
+    redis.poll = poll
     redis.QoS, redis.Channel, redis.SentinelChannel = channel.QoS, channel.Channel, channel.SentinelChannel
     redis.MultiChannelPoller = channel.Poller
     redis.Transport, redis.SentinelTransport = channel.Transport, channel.SentinelTransport

@@ -257,6 +257,8 @@ class TaskPool(BasePool):
 
     def _work(self, seat: Seat) -> None:
         self._local.seat = seat
+        if self.app is not None:
+            self.app.set_current()  # else a body's `current_app`, and what Celery looks up by it, is the default one
         seat.window.thread_id = threading.get_ident()
         inbox = self.inbox
         while True:
