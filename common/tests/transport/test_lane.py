@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Celery
+from celery import Celery, current_task
 from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Reject, WorkerShutdown
 from common.tests.transport.world import claim, holding, message, overdue, tag_of
@@ -17,7 +17,7 @@ from common.tests.transport.world import claim, holding, message, overdue, tag_o
 from common_tasks.transport import committer, keys
 from common_tasks.transport import intake as intakes
 from common_tasks.transport.commit import OPEN, Commit
-from common_tasks.transport.lane import Lane, bare, celerys, lane
+from common_tasks.transport.lane import Lane, Request, bare, celerys, lane
 from common_tasks.transport.lists import SEPARATOR, STEPS
 from common_tasks.transport.options import Options
 from common_tasks.transport.pool import Job, Seat, TaskPool
@@ -27,6 +27,7 @@ from common_tasks.transport.starts import Start, next_start
 pytestmark = pytest.mark.integration
 
 MAX_STARTS = 3
+ETA = "2030-01-02T03:04:05+00:00"
 
 
 @pytest.fixture
@@ -116,6 +117,20 @@ def test_a_body_runs_and_its_message_ends(client: redis.Redis) -> None:
     assert stage.committer.drain(5)
     assert ([1], 0) == (ran, client.hlen(keys.UNACKED))
     assert OPEN.commit is None
+
+
+def test_a_body_is_told_of_its_delivery_as_in_a_stock_worker(client: redis.Redis) -> None:
+    seen: list[Any] = []
+    stage = Stage(client, lambda: seen.append(dict(current_task.request.delivery_info)))
+    stage.run()
+    assert [{"exchange": "", "routing_key": "orders", "priority": 0, "redelivered": False}] == seen
+
+
+@pytest.mark.parametrize("how", [{"eta": None, "due_at": ETA}, {"eta": ETA}], ids=["by a task", "by a client"])
+def test_a_body_that_waited_in_redis_is_told_until_when(client: redis.Redis, how: dict[str, Any]) -> None:
+    frame = {"headers": {**loads(message())["headers"], **how}, "properties": loads(message())["properties"]}
+    request = Request.adopt(frame["headers"], frame["properties"], [], {}, "w")
+    assert ETA == request.eta
 
 
 def test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter(client: redis.Redis) -> None:

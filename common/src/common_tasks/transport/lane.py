@@ -59,6 +59,8 @@ class Request(Context):
         headers["delivery_info"] = properties["delivery_info"]
         headers["reply_to"] = properties.get("reply_to")
         headers["correlation_id"] = properties.get("correlation_id")
+        if "due_at" in headers:  # it waited in Redis; the body is told as if it had waited in a worker
+            headers["eta"] = headers["due_at"]
         return request
 
     @cached_property
@@ -141,6 +143,7 @@ class Lane:
             return False
         delivery_info = properties["delivery_info"]
         delivery_info["priority"] = properties.get("priority")
+        delivery_info.setdefault("redelivered", False)
         if delivery_info.get("exchange") or delivery_info["routing_key"] != job.list_key:
             address(delivery_info, job.list_key)
         commit = Commit(job.tag, headers["id"])
