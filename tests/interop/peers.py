@@ -195,6 +195,7 @@ def our_worker(url: str, folder: Path, *, threads: int = 1, name: str = "ours", 
     pool = options.pop("pool", "threads" if transport() == "atomic" else "prefork")
     environ = {
         "CELERY_BROKER_URL": url,
+        "CELERY_SENTINEL_MASTER": "orders",
         "CELERY_TRANSPORT": transport(),
         "WORKER_POOL": pool,
         "WORKER_CONCURRENCY": str(threads),

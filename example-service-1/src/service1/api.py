@@ -34,7 +34,11 @@ PLACE_ERRORS = {
     503: "The broker does not answer, or refuses, or too many orders wait (`queue_full`). Nothing was accepted, unless "
     "the error is `outcome_unknown`: then the same request with the same Idempotency-Key settles it.",
 }
-FIND_ERRORS = {404: "There is no such order.", 422: "The id is not a UUID.", 503: "The broker does not answer."}
+FIND_ERRORS = {
+    404: "There is no such order, or it ended longer ago than results are kept (four hours, unless set otherwise).",
+    422: "The id is not a UUID.",
+    503: "The broker does not answer.",
+}
 
 LOCATION = {"description": "Where the status of the order is.", "schema": {"type": "string"}}
 CORRELATION_ID = {

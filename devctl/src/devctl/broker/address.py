@@ -54,6 +54,8 @@ def _from_here(url: str, stack: Stack, locate: Locate) -> str:
         name, target = parts.hostname, parts.port or 6379
     except ValueError:  # a port of 70000: the connection says what is wrong
         return url
+    if parts.scheme == "sentinel":  # the same
+        return url
     if name is None or name not in stack.services:
         return url
     host, port = locate(name, target)
