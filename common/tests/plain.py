@@ -189,6 +189,32 @@ def rejects() -> None:
     raise Reject("not mine", requeue=False)
 
 
+@app.task(name="plain.rejects_until_redelivered", shared=False, bind=True)
+def rejects_until_redelivered(self: Any, number: Any) -> Any:
+    """It publishes before it rejects."""
+    redelivered = self.request.delivery_info["redelivered"]
+    note(f"runs-{self.request.id}", redelivered)
+    if not redelivered:
+        add.apply_async((1, 1), task_id=f"child-of-{self.request.id}")
+        raise Reject("not now", requeue=True)
+    return number
+
+
+@app.task(name="plain.rejects_seven_times", shared=False, bind=True)
+def rejects_seven_times(self: Any) -> Any:
+    with redis_client() as client:
+        count = client.incr(f"rejected-{self.request.id}")
+    if count <= 7:
+        raise Reject("not now", requeue=True)
+    return count
+
+
+@app.task(name="plain.eta", shared=False, bind=True)
+def eta(self: Any, sends: bool) -> Any:
+    """Its own due time; or the id of a child that it sends with a countdown."""
+    return eta.apply_async((False,), countdown=0.2).id if sends else self.request.eta
+
+
 def listen(name: str) -> None:
     """A listener of this signal notes what it finds."""
 

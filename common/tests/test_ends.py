@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,40 @@ def test_a_success_is_not_replaced_by_the_failure_of_a_copy(app: Celery, client:
     client.lpush("plain", json.dumps(frame))
     workers.until(lambda: letter(client, task_id))
     assert "SUCCESS" == app.AsyncResult(task_id).state
+
+
+def test_a_message_that_its_task_requeues_comes_again_and_says_so(
+    app: Celery, client: redis.Redis, workers: Workers
+) -> None:
+    number = 2**70  # more than Lua or a float would keep
+    result = app.send_task("plain.rejects_until_redelivered", (number,))
+    workers.until(lambda: result.state == "SUCCESS")
+    assert number == result.result
+    assert [b"false", b"true"] == client.lrange(f"notes-runs-{result.id}", 0, -1)
+    published = client.exists(f"celery-task-meta-child-of-{result.id}")
+    assert published == (workers.environment is PREFORK)  # there, what a plain task publishes goes out at once
+
+
+def test_requeueing_is_no_death_however_often(app: Celery, client: redis.Redis, workers: Workers) -> None:
+    result = app.send_task("plain.rejects_seven_times")
+    workers.until(lambda: result.state == "SUCCESS")
+    assert 8 == result.result
+    workers.until(lambda: not client.hlen("unacked"))
+    assert not client.hlen("celery-starts")
+
+
+def test_what_its_task_requeues_goes_behind_the_others(app: Celery, client: redis.Redis, workers: Workers) -> None:
+    """As with stock Celery: a message that nobody can do yet holds nobody up."""
+    requeued = app.send_task("plain.rejects_seven_times")
+    others = [app.send_task("plain.add", (1, number)) for number in range(20)]
+    workers.until(lambda: all(one.state == "SUCCESS" for one in (requeued, *others)))
+
+
+@pytest.mark.parametrize("sends", [False, True], ids=["of a client", "of a task"])
+def test_a_countdown_tells_its_task_when_it_was_due(sends: bool, app: Celery, workers: Workers) -> None:
+    result = app.send_task("plain.eta", (sends,), countdown=0.3)
+    workers.until(lambda: result.state == "SUCCESS")
+    if sends:
+        result = app.AsyncResult(result.result)
+        workers.until(lambda: result.state == "SUCCESS")
+    assert datetime.fromisoformat(result.result) < datetime.now(UTC)

@@ -10,6 +10,7 @@ from typing import Any
 import redis
 from celery.exceptions import ImproperlyConfigured
 from kombu.utils.json import dumps
+from redis.exceptions import RedisError
 
 from common_tasks.classification import of_the_broker
 from common_tasks.events import emit
@@ -196,6 +197,7 @@ class Intake:
             return
         start = self.start_of(job.tag)
         if start is not None:
+            job.message["properties"]["delivery_info"]["redelivered"] = True
             counted = start.counted
             if start.poison or (self.foreign is not None and counted >= self.options.max_starts):
                 why, links = POISON.format(counted), links_of(job.message)
@@ -299,14 +301,33 @@ class Intake:
             from celery.worker import state
 
             died = self.died.pop(tag, self.foreign is not None)
-            # A stop ends processes, too: that is no death.
-            self.committer.release([tag], started=died and not state.should_terminate)
+            if died or state.should_terminate:  # a stop ends processes, too: that is no death
+                self.committer.release([tag], started=died and not state.should_terminate)
+            else:
+                self._again(tag, commit)
             return
         held = self.committer.held.get(tag)
         list_key = held.list_key if held else ""
         known, text = commit.headers or headers or {}, f"rejected: {error}" if error is not None else "rejected"
         told = headers is not None  # by Celery itself
         self.bury(commit, "permanent", text, list_key, known, links=known, failure=error, told=told)
+
+    def _again(self, tag: str, commit: Commit) -> None:
+        """Its task wants it once more: it goes to the end of its queue, marked as delivered before. What the body had
+        published is dropped."""
+        held = self.committer.held.get(tag)
+        try:
+            entry: Any = self.client.hget(keys.UNACKED, tag)
+            message = loads(entry)[0]
+            message["properties"]["delivery_info"]["redelivered"] = True
+        except (RedisError, OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+            emit("message.not_marked", level=logging.WARNING, error=str(exc))
+            self.committer.release([tag])
+            return
+        commit.discard()
+        if held is not None:
+            commit.add_child(held.list_key, dumps(message))
+        self.committer.finish(commit)
 
     def _release(self, tags: Iterable[str], *, started: bool = False) -> int:
         """Claims that this worker gives back, whichever way they went."""

@@ -38,6 +38,11 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
 class Request(request.Request):
     """Of Celery's own way."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if due_at := self._request_dict.get("due_at"):  # it waited in Redis; the body is told as if it had waited here
+            self._request_dict["eta"] = due_at
+
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         intake: Intake | None = getattr(self.app, "intake", None)
         error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps some
