@@ -12,6 +12,8 @@ from common_tasks.retries import RetryPolicy
 from common_tasks.running import run_worker
 from common_tasks.settings import CelerySettings, celery_settings, storing_settings
 
+CONTROL = "common_tasks.control:Control"
+
 __all__ = ["app", "make_app", "make_worker", "run_worker"]
 
 
@@ -22,7 +24,7 @@ def make_app(
 
     `patience_seconds` is for callers that somebody waits for: no retries, no network wait that is longer."""
     # CELERY_LOADER is in the environment of many, and not meant for us.
-    made = Celery(name, loader="celery.loaders.app:AppLoader", set_as_current=False)
+    made = Celery(name, loader="celery.loaders.app:AppLoader", set_as_current=False, control=CONTROL)
     made.add_defaults(lambda: celery_settings(settings or environment.load(CelerySettings), patience_seconds))
     # Under their own names, so that URLs stay what stock Celery understands.
     made.loader.override_backends = {

@@ -73,7 +73,8 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
         quiet=True,
         # Chatter between workers that nobody here listens to; each costs start-up time and a subscription.
         without_gossip=True,
-        without_mingle=True,
+        # Our transport keeps in Redis what is revoked. With kombu's, a worker asks the others.
+        without_mingle=bool(app.conf.broker_transport),
         # Without it nobody could switch events on from outside, and Flower would not see this worker.
         without_heartbeat=False,
         heartbeat_interval=HEARTBEAT_SECONDS,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.tests import test_revocations as revoking
 from common.tests.transport import test_committer as committing
 from common.tests.transport import test_direct as without
 from common.tests.transport import test_guard as guarding
@@ -913,4 +914,34 @@ REMOVE = [
 ]
 # fmt: on
 
-MUTANTS = [*CLAIM, *OUTCOME, *LEASES, *PUBLISH, *REMOVE, *WORKER]
+# fmt: off
+REVOKE = [
+    Mutant(
+        "revoke: it is noted",
+        "redis.call('ZADD', i <= 4 + ids and KEYS[1] or KEYS[2], stamp, ARGV[i])", "",
+        revoking.test_what_a_worker_learns_is_noted_once_and_what_others_noted_is_taken_over,
+    ),
+    Mutant(
+        "revoke: a stamp is no id",
+        "i <= 4 + ids and KEYS[1] or KEYS[2]", "KEYS[1]",
+        revoking.test_what_a_worker_learns_is_noted_once_and_what_others_noted_is_taken_over,
+    ),
+    Mutant(
+        "revoke: what is older than its life goes",
+        "redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', over)", "",
+        revoking.test_what_is_older_than_its_life_goes,
+    ),
+    Mutant(
+        "revoke: no more than the bound",
+        "redis.call('ZREMRANGEBYRANK', KEYS[i], 0, -1 - ARGV[2])", "",
+        revoking.test_memory_is_bounded_there_and_here,
+    ),
+    Mutant(
+        "revoke: a write that frees comes first",
+        "redis.call('ZREM', KEYS[1], '')", "redis.call('PING')",
+        revoking.test_a_full_redis_takes_revocations_from_workers,
+    ),
+]
+# fmt: on
+
+MUTANTS = [*REVOKE, *CLAIM, *OUTCOME, *LEASES, *PUBLISH, *REMOVE, *WORKER]

@@ -14,7 +14,7 @@ from common.tests.transport import test_publish_script as publishing
 from common.tests.transport.mutants import MUTANTS, Mutant
 
 from common_tasks.transport import claiming as claims
-from common_tasks.transport import committer, direct, ends, guard, intake, lane, pool, removing, replaying
+from common_tasks.transport import committer, direct, ends, guard, intake, lane, pool, removing, replaying, revocations
 from common_tasks.transport.scripts import Script
 
 pytestmark = pytest.mark.integration
@@ -26,6 +26,7 @@ SCRIPTS: dict[str, list[Script]] = {
     "start": [committer.START],
     "release": [committer.RELEASE],
     "state": [committer.STATE],
+    "revoke": [revocations.REVOKE],
     "restore": [intake.RESTORE],
     "publish": [publishing.SCRIPT],
     "replay": [replaying._REPLAY],

@@ -31,10 +31,12 @@ class Guard:
         restore: Callable[[], Any],
         show: Callable[[Running], None],
         restore_seconds: float,
+        revocations: Callable[[float], None] = lambda now: None,
     ) -> None:
         self._pool, self._committer = pool, committer
         self._restore, self._show = restore, show
         self._restore_seconds = restore_seconds
+        self._revocations = revocations
         self._renew_seconds = committer.lease_us / 4e6
         self._renew_at = self._restore_at = 0.0
         self._told = False
@@ -74,6 +76,7 @@ class Guard:
         self._alone(now)
         if now >= self._renew_at and self._committer.renew():
             self._renew_at = now + self._renew_seconds
+        self._revocations(now)
         if now >= self._restore_at:
             self._restore_at = now + self._restore_seconds
             self._restore()

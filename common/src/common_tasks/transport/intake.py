@@ -26,6 +26,7 @@ from common_tasks.transport.options import Options
 from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import loads
 from common_tasks.transport.refusals import not_taken
+from common_tasks.transport.revocations import Revocations
 from common_tasks.transport.scripts import Script
 from common_tasks.transport.shape import OLD_ETA, check, legible, refusal
 from common_tasks.transport.starts import PROVEN, Start, next_start
@@ -64,6 +65,7 @@ class Intake:
         self._told_full: dict[str, float] = {}
         self._pump_at = 0.0
         self.claims = self._claims()
+        self.revocations = Revocations(client)
         self._guard()
 
     def _claims(self) -> Claims:
@@ -82,6 +84,7 @@ class Intake:
             self.committer,
             restore=self.restore,
             show=self._show,
+            revocations=self.revocations.look,
             restore_seconds=min(5.0, max(0.5, self.options.lease_seconds / 12)),
         )
         pool.guard = guard
@@ -94,7 +97,13 @@ class Intake:
         if channel is not self.channel:
             self.channel = channel
             self.claims = self._claims()
+            self.revocations.current = False
         channel.intake = self
+        if not self.revocations.current:
+            try:
+                self.revocations.start()
+            except redis.RedisError as exc:  # the guard tries again; nothing is claimed before
+                emit("revocations.not_read", level=logging.WARNING, error=str(exc))
 
     # Room
 
@@ -109,6 +118,8 @@ class Intake:
 
     def room(self) -> int:
         """How many messages to claim now: some milliseconds of work, or one for each idle thread."""
+        if not self.revocations.current:
+            return 0
         prefetch = self.channel.qos.prefetch_count
         held = len(self.committer.held) + self.claims.asked
         pool = self.pool
@@ -164,6 +175,8 @@ class Intake:
 
     def pump(self) -> None:
         """In the consumer's thread: start what goes Celery's own way."""
+        if self.revocations.pending:
+            self.revocations.apply()
         while self.declined and monotonic() >= self._pump_at:
             job = self.declined.popleft()
             if job.tag not in self.committer.held:  # its lease was lost, or it was given back

@@ -8,6 +8,8 @@ DUE = "celery-due"  # "<list>\n<message>" -> when it is due, in microseconds of 
 STARTS = "celery-starts"  # delivery tag -> starts, of messages that were taken back from a worker that died
 ONCE = "celery-once-"  # + task id -> "queued:<fingerprint>" or "done:<fingerprint>"; the second one is the record
 DIRECT = "celery-direct-"  # + random id: a commit without a claim and without a record was done
+REVOKED = "celery-revoked"  # task id -> when it was revoked, in microseconds of Redis's clock
+REVOKED_STAMPS = "celery-revoked-stamps"  # ["<header>", <stamp>] -> the same
 DEAD = "celery-dead-"  # + queue: the stream of its dead letters
 
 

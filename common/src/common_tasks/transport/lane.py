@@ -217,7 +217,7 @@ class Lane:
         return bool(
             (type(self.task).__call__ is not self.call and not celerys(type(self.task).__call__))
             or headers["id"] in state.revoked
-            or state.revoked_stamps
+            or (state.revoked_stamps and headers.get("stamped_headers"))
             or signals.task_received.receivers
             or self.buckets[self.name]
             or message["content-type"] != "application/json"
@@ -273,8 +273,7 @@ class Lane:
                 signals.task_prerun.send(sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs)
             try:
                 run = task.run  # it may have been wrapped since; then nothing stands for it
-                if run is self.limits and not running.soft:
-                    run = self.body
+                run = self.body if run is self.limits and not running.soft else run
                 as_json = self.work is not None and bare(run) is self.own_run
                 value = self.work(args, kwargs, request, commit) if as_json else run(*args, **kwargs)
                 self._store(request, commit, value, as_json)
