@@ -207,3 +207,17 @@ def test_in_prefork_a_child_that_dies_counts_and_a_body_that_asks_for_itself_aga
     stack.send("kill")
     eventually(lambda: stack.letters() == 1, 30)
     assert 2 == stack.started("kill")
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_a_stop_of_another_pool_is_no_death_either_and_ends_in_time(stack: Stack, pool: str) -> None:
+    task = stack.send("nap", 2.0)
+    for restart in range(3):
+        worker = stack.start(max_starts=2, WORKER_POOL=pool, WORKER_STOP_SECONDS="0.2")
+        eventually(lambda number=restart: stack.started("nap") > number)
+        assert 0 == worker.stop()
+        assert 1 == stack.broker.llen("stops")
+    stack.start(max_starts=2, WORKER_POOL=pool)
+    assert "rested" == task.get(timeout=10)
+    assert (4, 0) == (stack.started("nap"), stack.letters())
+    eventually(lambda: not stack.broker.hlen(keys.UNACKED))

@@ -3,7 +3,9 @@
 import gc
 import os
 import socket
+import threading
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +84,7 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
     if app.conf.broker_transport:
         for task in app.tasks.values():  # of other classes than the app's own, too
             task.Request = "common_tasks.transport.strategy:Request"
+        signals.worker_shutting_down.connect(partial(_end_in_time, app, settings.stop_seconds), weak=False)
     # What is there by now stays: the collector need not look at it again. And messages, which are trees of small
     # objects without cycles, should not call it every few dozen.
     gc.collect()
@@ -96,6 +99,15 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
     intake = getattr(app, "intake", None)
     emit("worker.stopped", exit_code=exit_code, **(vars(intake.committer.counters) if intake else {}))
     return exit_code
+
+
+def _end_in_time(app: Any, seconds: float, **_: Any) -> None:
+    """Celery's own pools wait for what runs however long it takes; ours sees to that by itself."""
+    intake = getattr(app, "intake", None)
+    if intake is not None and intake.foreign is not None:
+        timer = threading.Timer(seconds, intake.overdue)
+        timer.daemon = True
+        timer.start()
 
 
 def _pool(app: "Celery", settings: "WorkerSettings") -> str:

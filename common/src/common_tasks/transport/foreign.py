@@ -1,5 +1,8 @@
 """A pool of Celery's own, as an intake sees it: prefork, solo."""
 
+import os
+import signal
+from contextlib import suppress
 from typing import Any
 
 
@@ -21,6 +24,12 @@ class Foreign:
     @property
     def stopped(self) -> bool:
         return not self._pool.active
+
+    def kill(self) -> None:
+        """End its processes, and what runs in them."""
+        for process in getattr(getattr(self._pool, "_pool", None), "_pool", None) or []:
+            with suppress(OSError):  # it has just ended
+                os.kill(process.pid, signal.SIGKILL)
 
     def forget(self, known: set[str]) -> set[str]:
         """Forget what no process has got; the ids of these known tasks that will end."""

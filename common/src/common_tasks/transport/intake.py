@@ -1,9 +1,11 @@
 """Where claimed messages enter a worker: read, and handed to the lane of their task, or to Celery's own way."""
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from importlib import import_module
 from time import monotonic
 from typing import Any
 
@@ -384,6 +386,18 @@ class Intake:
         self.claims.forget()
         if self.foreign is not None and self.foreign.stopped:
             self._stopped()
+
+    def overdue(self) -> None:
+        """A stop of another pool, which waits for what runs however long it takes: the platform would kill it, and that
+        looks like a death. What runs goes back, and this process ends."""
+        if self.foreign is None:
+            return
+        state: Any = import_module("celery.worker.state")
+        state.should_terminate = True  # what dies now is nobody's fault
+        emit("worker.stop_overdue", running=[one.id for one in self.running()])
+        self.foreign.kill()
+        self.guard.finish(1.0)
+        os._exit(0)
 
     def _stopped(self) -> None:
         """Celery's pool has ended, and this is the last that it says to us. (A pool of ours does this itself.)"""

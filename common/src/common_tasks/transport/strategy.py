@@ -40,6 +40,7 @@ class Request(request.Request):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._request_dict: dict[str, Any]  # Celery's; celery-types does not know it
         if due_at := self._request_dict.get("due_at"):  # it waited in Redis; the body is told as if it had waited here
             self._request_dict["eta"] = due_at
 
