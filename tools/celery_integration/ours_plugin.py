@@ -48,6 +48,9 @@ def _patch_worker(pool: str) -> None:
     start = worker.start_worker
 
     def start_worker(app: Any, **options: Any) -> Any:
+        if ASKED["ours"]:  # as common_tasks.running does
+            for task in app.tasks.values():
+                task.Request = "common_tasks.transport.strategy:Request"
         return start(app, **{**options, "pool": pool})
 
     worker.start_worker = start_worker

@@ -133,6 +133,19 @@ def test_a_body_that_waited_in_redis_is_told_until_when(client: redis.Redis, how
     assert ETA == request.eta
 
 
+@pytest.mark.parametrize("contract", [False, True], ids=["plain", "contract"])
+def test_what_celery_is_to_do_once_goes_its_own_way_unless_a_record_sees_to_it(
+    client: redis.Redis, contract: bool
+) -> None:
+    stage = Stage(client, nothing)
+    task = stage.lane.task
+    task.app.conf.worker_deduplicate_successful_tasks = True
+    if not contract:
+        del task.work
+    consumer = SimpleNamespace(hostname="w", task_buckets=defaultdict(lambda: None), event_dispatcher=None)
+    assert contract == (lane(task, task.app, consumer, stage.intake) is not None)  # type: ignore[arg-type]
+
+
 def test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter(client: redis.Redis) -> None:
     ran: list[int] = []
 

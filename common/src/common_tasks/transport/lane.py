@@ -108,6 +108,8 @@ def lane(task: Any, app: Any, consumer: Any, intake: Intake) -> "Lane | None":
     """None: all messages of this task go Celery's own way."""
     if not task.acks_late or not celerys(type(task).__call__) or overrides(task, "before_start"):
         return None
+    if app.conf.worker_deduplicate_successful_tasks and not hasattr(task, "work"):  # a contract has its record
+        return None
     return Lane(task, consumer, intake)
 
 
