@@ -74,9 +74,11 @@ def raws(client: redis.Redis) -> Counter[bytes]:
 
 
 def task_id(raw: bytes) -> str:
-    """The id that a message says it has; "" where it says none."""
+    """The id that a message says it has, of either protocol; "" where it says none."""
     try:
-        return _printable(json.loads(raw)["headers"]["id"])
+        message = json.loads(raw)
+        headers = message["headers"]
+        return _printable(headers["id"] if "task" in headers else json.loads(base64.b64decode(message["body"]))["id"])
     except (ValueError, LookupError, TypeError, RecursionError):
         return ""
 

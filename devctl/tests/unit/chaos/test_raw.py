@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections import Counter
@@ -97,14 +98,49 @@ def _without_tags(messages: object) -> list[int]:
 
 def test_chance_spoils_in_many_ways() -> None:
     found: Counter[str] = Counter()
-    for message in raw.fuzzed(RUN, 500):
+    for message in raw.fuzzed(RUN, 1_000):
         try:
-            json.loads(message)
+            read = json.loads(message)
             found["JSON"] += 1
-        except ValueError:
+        except (ValueError, RecursionError):
             found["no JSON"] += 1
+            continue
         found["an id"] += bool(remains.task_id(message))
+        headers, body = read.get("headers") or {}, _body(read)
+        found["protocol 2"] += isinstance(headers, dict) and "task" in headers
+        found["protocol 1"] += '"taskset"' in body
+        found["a mark"] += '"__type__"' in body or b'"__type__"' in message
+        found["a name twice"] += message != json.dumps(read).encode() and b"NaN" not in message
+        found["a deep body"] += "[[[[[[[[" in body
 
-    assert found["JSON"] > 100
-    assert found["no JSON"] > 100
-    assert found["an id"] > 100
+    assert {"JSON", "no JSON", "an id", "protocol 2", "protocol 1", "a mark", "a name twice", "a deep body"} == set(
+        found
+    )
+    assert min(found.values()) >= 10
+
+
+def _body(message: dict[str, object]) -> str:
+    try:
+        return base64.b64decode(str(message.get("body"))).decode(errors="replace")
+    except ValueError:
+        return ""
+
+
+def test_no_place_of_a_message_stays_as_it_is() -> None:
+    """But for the payload's own fields, which a contract looks after."""
+    id_ = str(uuid.uuid4())
+    expected = json.loads(raw.good(RUN, id_))
+    places = {*expected, *(f"{part}.{name}" for part in ("headers", "properties") for name in expected[part])}
+    changed = set()
+    for message in raw.fuzzed(RUN, 3_000):
+        try:
+            found = json.loads(message)
+        except (ValueError, RecursionError):
+            continue
+        for place in places:
+            part, _, name = place.partition(".")
+            known, there = expected[part], found.get(part) if isinstance(found, dict) else None
+            if name:
+                known, there = known[name], there.get(name) if isinstance(there, dict) else None
+            changed |= {place} if type(there) is not type(known) else set()
+    assert places == changed
