@@ -1,5 +1,6 @@
 """A broker that refuses, or is away, for a moment: no message is blamed for it, and no worker ends of it."""
 
+import asyncio
 import json
 import threading
 import time
@@ -13,14 +14,19 @@ from unittest.mock import Mock
 
 import pytest
 import redis
+import redis.asyncio
 from common.tests.conftest import RunningWorker, start_worker
 from common.tests.transport.spoiled import protocol_2, upper, written
 from common.tests.transport.world import dead, done, full, holding, message
 from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, ResponseError
 
+from common_tasks.errors import NotPublished
 from common_tasks.transport import keys
 from common_tasks.transport.intake import Intake
+from common_tasks.transport.outgoing import Outgoing
 from common_tasks.transport.pool import Job
+from common_tasks.transport.publishing import AsyncPublisher, Publisher
+from common_tasks.transport.settling import Patience
 
 pytestmark = pytest.mark.integration
 
@@ -55,7 +61,8 @@ def worker(redis_to_break: Any, tmp_path: Path) -> Iterator[Callable[..., Runnin
 
     def start(port: int = redis_to_break.port) -> RunningWorker:
         url = f"redis://127.0.0.1:{port}/0"
-        worker = start_worker([str(SERVICE)], url, tmp_path, WORKER_CONCURRENCY="2", LOG_LEVEL="info")
+        some = {"WORKER_CONCURRENCY": "2", "CELERY_LEASE_SECONDS": "2", "LOG_LEVEL": "info"}
+        worker = start_worker([str(SERVICE)], url, tmp_path, **some)
         started.append(worker)
         return worker
 
@@ -74,7 +81,8 @@ def push(client: redis.Redis, task: str = "test.upper", *, came_back: bool = Fal
     return task_id
 
 
-def wait_for(client: redis.Redis, ids: list[str], seconds: float = 15.0) -> None:
+def wait_for(client: redis.Redis, ids: list[str], seconds: float = 20.0) -> None:
+    """A claim whose answer was lost is back after its lease, and some seconds."""
     deadline = time.monotonic() + seconds
     while missing := [one for one in ids if client.get(f"celery-task-meta-{one}") is None]:
         assert time.monotonic() < deadline, f"{len(missing)} of {len(ids)} are not done"
@@ -201,3 +209,23 @@ def test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messag
     assert [tag] == [one["properties"]["delivery_tag"] for one in delivered]
     assert [] == dead(client)
     client.close()
+
+
+@pytest.mark.parametrize("way", ["in a thread", "in a loop"])
+def test_a_busy_redis_has_certainly_not_published_and_the_same_again_does(way: str, redis_to_break: Any) -> None:
+    patience = Patience(attempts=2, first_seconds=0.01)
+    outgoing = Outgoing("tasks.x", "a", "orders", "orders", "print", 60_000, message())
+
+    async def publish() -> bool:
+        async with redis.asyncio.Redis(port=redis_to_break.port, retry=None, retry_on_error=[]) as client:
+            return await AsyncPublisher(client, 10, patience, attempt_seconds=5.0).publish(outgoing)
+
+    def published() -> bool:
+        if way == "in a loop":
+            return asyncio.run(publish())
+        with redis.Redis(port=redis_to_break.port, retry=None) as client:
+            return Publisher(client, 10, patience).publish(outgoing)
+
+    with Busy(redis_to_break.port), pytest.raises(NotPublished, match="BUSY"):
+        published()
+    assert [True, False] == [published(), published()]

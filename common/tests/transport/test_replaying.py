@@ -97,8 +97,9 @@ def test_replays_are_counted_whatever_stands_there() -> None:
     first = renewed(opened(message()), now=1.0)
     second = renewed(opened(first), now=2.0)
     odd = renewed(opened(message(headers={"replays": "many"})), now=1.0)
+    huge = renewed(opened(message(headers={"replays": int("9" * 4300)})), now=1.0)
 
-    assert [1, 2, 1] == [json.loads(raw)["headers"]["replays"] for raw in (first, second, odd)]
+    assert [1, 2, 1, 1] == [json.loads(raw)["headers"]["replays"] for raw in (first, second, odd, huge)]
 
 
 def test_that_it_was_taken_back_once_is_forgotten() -> None:

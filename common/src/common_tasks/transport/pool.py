@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from billiard.einfo import ExceptionInfo
 from celery.concurrency.base import BasePool, apply_target
 from celery.exceptions import Reject, WorkerTerminate
 from celery.worker import state
@@ -26,6 +26,7 @@ from common_tasks.transport.starts import Start
 if TYPE_CHECKING:
     from common_tasks.transport.guard import Guard
 
+TRACE: Any = import_module("celery.app.trace")  # celery-types knows half of it
 FIRST_GUESS_SECONDS = 0.02  # how long a message takes, until there is one to measure
 WEIGHT = 0.3  # of the newest measurement
 FAILED_PAUSE_SECONDS = 0.1  # after a lane that failed, lest the same message come again and again
@@ -353,7 +354,7 @@ class TaskPool(BasePool):
     def _tracer_failed(self, error: Exception, args: Any, kwargs: Any, commit: Commit | None) -> None:
         """Not the body, which Celery's tracer sees to, but something beside it: an errback that is none, a hook."""
         if isinstance(error, Reject):
-            kwargs["error_callback"](ExceptionInfo())
+            kwargs["error_callback"](TRACE.ExceptionInfo())
             return
         emit("task.not_ended", level=logging.ERROR, exc_info=error, error=str(error))
         request = getattr(kwargs.get("callback"), "__self__", None)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import redis
 
 REPLAYS = "replays"  # the header that counts them
+MOST_REPLAYS = 2**31  # what is beyond is nobody's count, and may have more digits than Python writes
 
 _REPLAY = Script("replay")
 
@@ -74,14 +75,17 @@ def renewed(message: Opened, now: float) -> bytes:
     headers["retries"] = 0
     headers["eta"] = None
     headers["published_at"] = now
-    headers[REPLAYS] = (replays if isinstance(replays, int) else 0) + 1
+    headers[REPLAYS] = (replays if isinstance(replays, int) and 0 <= replays <= MOST_REPLAYS else 0) + 1
     properties = {name: value for name, value in message.properties.items() if name != "delivery_tag"}
     if isinstance(info := properties.get("delivery_info"), dict):
         properties["delivery_info"] = {name: value for name, value in info.items() if name != "redelivered"}
     # Properties, and in them the tag, come last: there a claim finds it without reading the rest.
     rest = {name: value for name, value in message.frame.items() if name not in ("headers", "properties")}
     properties["delivery_tag"] = str(uuid4())
-    return json.dumps({**rest, "headers": headers, "properties": properties}).encode()
+    try:
+        return json.dumps({**rest, "headers": headers, "properties": properties}).encode()
+    except (ValueError, RecursionError):
+        raise Unreadable("one of its headers cannot be written again") from None
 
 
 def priority_of(message: Opened) -> int:
