@@ -8,6 +8,7 @@ from common.tests import test_revocations as revoking
 from common.tests.transport import test_committer as committing
 from common.tests.transport import test_direct as without
 from common.tests.transport import test_guard as guarding
+from common.tests.transport import test_hiccups as hiccups
 from common.tests.transport import test_lane as running
 from common.tests.transport import test_publish_script as publishing
 from common.tests.transport import test_removing as removals
@@ -608,6 +609,17 @@ WORKER = [
         "except (RedisError, ValueError, TypeError) as exc:", "except KeyError as exc:",
         committing.test_what_cannot_be_sent_becomes_a_letter_and_its_neighbours_are_committed,
         {"wanted": [("SET", "k", None)]},
+    ),
+    Mutant(
+        "committer._send: a connection that Redis refuses is no fault of the outcomes",
+        "except (RedisError, OSError) as exc:  # -BUSY too", "except (Lost, OSError) as exc:  # -BUSY too",
+        hiccups.test_an_outcome_is_kept_while_redis_refuses_a_new_connection, {"error": hiccups.BUSY},
+    ),
+    Mutant(
+        "intake.pump: an error of the broker is no fault of the message",
+        "if of_the_broker(exc):", "if False:",
+        hiccups.test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messages,
+        {"error": hiccups.BUSY},
     ),
     Mutant(
         "committer.started: no renewal between looking and counting",

@@ -22,6 +22,8 @@ from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, 
 
 from common_tasks.errors import NotPublished
 from common_tasks.transport import keys
+from common_tasks.transport.claiming import CLAIM
+from common_tasks.transport.committer import OUTCOME, START
 from common_tasks.transport.intake import Intake
 from common_tasks.transport.outgoing import Outgoing
 from common_tasks.transport.pool import Job
@@ -75,10 +77,18 @@ def worker(redis_to_break: Any, tmp_path: Path) -> Iterator[Callable[..., Runnin
 def push(client: redis.Redis, task: str = "test.upper", *, came_back: bool = False) -> str:
     task_id, tag = str(uuid.uuid4()), str(uuid.uuid4())
     args = [upper(task_id)] if task == "test.upper" else ["a"]
-    if came_back:
-        client.hset(keys.STARTS, tag, 0)
-    client.lpush("test", written(protocol_2(task, args, task_id, tag), ()))
-    return task_id
+    raw = written(protocol_2(task, args, task_id, tag), ())
+    while True:
+        pipe = client.pipeline(transaction=True)  # or it is claimed before it is known to have come back
+        if came_back:
+            pipe.hset(keys.STARTS, tag, 0)
+        pipe.lpush("test", raw)
+        try:
+            pipe.execute()
+        except ResponseError:
+            time.sleep(0.05)  # busy, by now
+        else:
+            return task_id
 
 
 def wait_for(client: redis.Redis, ids: list[str], seconds: float = 20.0) -> None:
@@ -92,31 +102,40 @@ def wait_for(client: redis.Redis, ids: list[str], seconds: float = 20.0) -> None
     assert [] == dead(client, "test")
 
 
-@pytest.mark.parametrize("word", ["PING", "SADD", "SUBSCRIBE", "EVALSHA", "SCRIPT", "TRACKING", "EXISTS"])
+@pytest.mark.parametrize(
+    "word",
+    ["PING", "SADD", "SUBSCRIBE", "EVALSHA", "SCRIPT", "TRACKING", "EXISTS", CLAIM.sha, START.sha, OUTCOME.sha],
+    ids=lambda word: {CLAIM.sha: "claim", START.sha: "start", OUTCOME.sha: "outcome"}.get(word, word),
+)
 def test_a_worker_waits_for_a_redis_that_is_busy_when_it_sends_this_for_the_first_time(
     word: str, redis_to_break: Any, worker: Callable[..., RunningWorker], line: Any
 ) -> None:
     line = type(line)(redis_to_break.port)
     ends: list[threading.Timer] = []
+    first = threading.Lock()
 
     def requests(piece: bytes) -> bytes:
-        if word.encode() in piece and not ends:
+        if word.encode() in piece and first.acquire(blocking=False):
             busy = Busy(redis_to_break.port)
             busy.__enter__()
-            ends.append(threading.Timer(0.6, busy.__exit__))
-            ends[0].start()
+            timer = threading.Timer(0.6, busy.__exit__)
+            timer.start()
+            ends.append(timer)
         return piece
 
     line.requests = requests
     with redis.Redis(port=redis_to_break.port) as client:
         started = worker(line.port)
         started.wait_until_ready()
+        if ends:
+            ends[0].join()
+        ids = [push(client, task, came_back=True) for task in ("test.celerys", "test.plain", "test.upper")]
         deadline = time.monotonic() + 10
         while not ends:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         ends[0].join()
-        wait_for(client, [push(client)])
+        wait_for(client, [*ids, push(client)])
         assert started.process.poll() is None, started.output()
     line.close()
 

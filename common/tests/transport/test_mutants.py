@@ -36,6 +36,7 @@ CLASSES = {
     "committer": committer.Committer,
     "ends": ends.Ends,
     "guard": guard.Guard,
+    "intake": intake.Intake,
     "lane": lane.Lane,
     "pool": pool.TaskPool,
 }
