@@ -221,7 +221,10 @@ def test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messag
     intake.committer, intake.hostname, intake.starts, intake._pump_at = committer, "worker", {}, 0.0
     intake.declined, intake.celerys = deque([Job(None, json.loads(raw), raw, tag, "orders")]), {}
     intake.app = SimpleNamespace(tasks=["tasks.x"], conf=SimpleNamespace(accept_content=["json"]))
-    intake.channel = SimpleNamespace(connection=SimpleNamespace(_deliver=deliver))
+    intake.channel, intake.revocations = (
+        SimpleNamespace(connection=SimpleNamespace(_deliver=deliver)),
+        SimpleNamespace(pending=()),
+    )
     intake.pump()
     assert ([], [tag], {}) == (delivered, list(committer.held), intake.celerys)
     intake.pump()
