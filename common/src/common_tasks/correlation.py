@@ -30,7 +30,8 @@ class Bound:
 
 
 def new() -> str:
-    """32 hex digits, a name and no secret: not from the entropy of the system, which costs more than the message."""
+    """32 random hex digits. An id is no secret, so this uses Python's own generator: to ask the system for random bytes
+    would take longer than to make the message."""
     return f"{random.getrandbits(128):032x}"
 
 
@@ -46,7 +47,7 @@ def current() -> str | None:
     request = current_task.request if current_task else None
     if request is None:
         return None
-    # A stock client sends no such header. The first task of a chain names the whole then.
+    # A stock client sends no such header. Then the id of the first task of a chain stands for the whole chain.
     return request.get(HEADER) or request.root_id
 
 
@@ -57,7 +58,8 @@ def stamp(headers: dict[str, Any]) -> None:
 
 
 def named(headers: Mapping[str, Any] | None, task_id: str) -> dict[str, Any]:
-    """What a line about a message says besides: it may be written while another task runs in this thread."""
+    """Task, task id and correlation id of a message, for its line in the log. They are taken from its headers: another
+    task may run in this thread by then."""
     told = headers or {}
     correlation_id = told.get(HEADER) or told.get("root_id") or task_id
     return {"task": told.get("task"), "task_id": task_id, "correlation_id": correlation_id}

@@ -1,6 +1,7 @@
 """kombu's Redis channel, with claims and outcomes in place of pops and acknowledgements.
 
-A channel that feeds no worker (a client's, remote control's) is kombu's own, but for publishing inside a task."""
+A channel that feeds no worker (a client's, remote control's) does what kombu's does, except for a publish inside a
+task."""
 
 import time
 from datetime import datetime
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class QoS(kombu_redis.QoS):
-    """What is taken and not acknowledged."""
+    """What is delivered and not acknowledged."""
 
     channel: Any
 
@@ -56,7 +57,7 @@ class QoS(kombu_redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
-        """What stock workers beside us left behind. A Redis that is full takes no lock: later."""
+        """Give back what stock workers have left behind. A full Redis refuses the lock for it: then later."""
         try:
             super().restore_visible(*args, **kwargs)
         except ResponseError as exc:
@@ -94,7 +95,7 @@ class ChannelMixin:
         except ResponseError as exc:
             if not refused_for_now(exc):
                 raise
-            raise Lost(str(exc)) from exc  # who connects tries again, as for a Redis that is away
+            raise Lost(str(exc)) from exc  # the caller connects again, as for a Redis that is away
         if self.global_keyprefix:
             raise ChannelError(
                 "global_keyprefix: claims and outcomes do not know it; "
@@ -104,11 +105,11 @@ class ChannelMixin:
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         params: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]
         if asynchronous:
-            params["protocol"] = 3  # an idle worker is told of a new message; RESP2 has no way to
+            params["protocol"] = 3  # Redis tells an idle worker of a new message; with RESP2 it cannot
         return params
 
     def _on_connection_disconnect(self, connection: Any) -> None:
-        """Also where kombu drops one that has fallen silent: no answer will come on it any more."""
+        """No answer will come on this connection any more. kombu also drops a connection that has fallen silent."""
         if self.intake is not None and self.intake.channel is self and connection is self.client.connection:
             self.intake.claims.forget()
         super()._on_connection_disconnect(connection)  # type: ignore[misc]
@@ -128,7 +129,7 @@ class ChannelMixin:
         dead = [keys.dead(queue) for _ in self.priority_steps for queue in queues]
         connection = self.client.connection
         self._in_poll = connection
-        self._brpop_sent_at = time.monotonic()  # kombu looks after a connection that is half open
+        self._brpop_sent_at = time.monotonic()  # kombu closes a connection that does not answer
         intake.claims.start(connection, lists, dead, room)
         if intake.claims.state == "waiting":
             self._brpop_sent_at = None  # type: ignore[assignment]
@@ -165,7 +166,7 @@ class ChannelMixin:
             self._queue_cycle.rotate(queue_of(batch.messages[-1][0]))
 
     def rest(self) -> None:
-        """A wait ended: the connection is free for the next claim."""
+        """The wait for a message has ended: the connection is free for the next claim."""
         if self.intake is not None and self.intake.claims.state == "idle":
             self._in_poll = None
 
@@ -182,13 +183,13 @@ class ChannelMixin:
         super().close()  # type: ignore[misc]
 
     def _answer_claim(self, intake: "Intake") -> None:
-        """What a claim under way has taken goes back."""
+        """Read the answer to a claim that was sent, and give its messages back."""
         if not self._in_poll or intake.claims.state != "claiming":
             return
         try:
             batch = intake.claims.read(self.client, self._in_poll)
         except (*self.connection_errors, ResponseError):
-            return  # it comes back when its lease is over
+            return  # what it has claimed comes back when its lease is over
         if batch is not None:
             intake.give_back(batch)
 
@@ -208,20 +209,21 @@ class ChannelMixin:
     # Purging
 
     def _purge(self, queue: str) -> int:
-        """Also what waits for its time; and what publish once has noted of these messages, so that the same work can be
-        published again."""
+        """Purge, together with what is due later, and with the notes of publish once: the same work can be published
+        again."""
         lists = [self._q_for_pri(queue, step) for step in self.priority_steps]  # type: ignore[attr-defined]
         with self.conn_or_acquire() as client:
             return purge(client, lists)
 
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
-        if queue not in self.auto_delete_queues:  # those hold answers and commands, and are deleted all the time
+        if queue not in self.auto_delete_queues:  # those are for replies and remote control, and are deleted often
             self._purge(queue)
         super()._delete(queue, *args, **kwargs)  # type: ignore[misc]
 
 
 def address(channel: Any) -> tuple[Any, ...]:
-    """Where a channel's broker is. Of several sentinels, Celery goes from one to the next; they name one master."""
+    """The address of a channel's broker. With several sentinels it is all of them and the name of the master: Celery
+    may ask any of them."""
     told = channel.connection.client
     if told.alt:
         return *told.alt, getattr(channel, "master_name", None)
@@ -229,8 +231,8 @@ def address(channel: Any) -> tuple[Any, ...]:
 
 
 def _capture(commit: Commit, list_key: str, message: dict[str, Any]) -> None:
-    """A message that a task publishes becomes part of its outcome. One with a due time waits by Redis's clock from the
-    moment of the commit: this machine's clock made the time, and may be wrong."""
+    """Make a message that a task publishes a part of its outcome. An ETA becomes a wait that begins with the commit, by
+    Redis's clock: the ETA was made with the clock of this machine, which may be wrong."""
     headers = message.get("headers") or {}
     eta = headers.get("eta")
     if eta:

@@ -1,13 +1,17 @@
--- Claim: take messages for one worker. Each is looked at and registered before it leaves its list, so that a worker
--- that dies, or a message that cannot be read, takes no other one along. All clocks are Redis's.
+-- Claim: take messages for one worker. The script reads and registers each message before it removes it from its list.
+-- So no message is lost when a worker dies, and a message that cannot be read stops no other one. All times are by
+-- Redis's clock.
 --
 -- KEYS  1 unacked  2 leases  3 due  4 starts, then n lists in the order of priority, then the dead letters of each
 -- ARGV  1 n  2 how many messages at most  3 lease in us  4 dead letters at which a queue is no longer claimed from
--- Returns {fence, ms until something is due or -1, {list number, message, …}, {tag, starts, …} of messages that
--- were taken back before, {number of a list that is not claimed from, …}, {number of a message, tag, …} of messages
--- whose tag is not in its usual place, {list number, reason, problem, message, …} of new dead letters: the message is
--- "" where nobody is to be told, 1: more was there, left to the next claim since these are large}. The fence is the
--- deadline of the leases.
+-- Returns {fence: the deadline of the leases,
+--          ms until the next message is due, or -1,
+--          {list number, message, …} of the claimed messages,
+--          {tag, starts, …} of those that were given back after a worker died,
+--          {list number, …} of the lists that are not claimed from,
+--          {number of a message, tag, …} of messages whose tag is not in its usual place,
+--          {list number, reason, problem, message, …} of new dead letters; the message is "" if nobody is to be told,
+--          1 if the claim ended at its size and left messages in the lists, else 0}
 local unacked, leases, due, starts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lists, want = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
@@ -32,14 +36,14 @@ local function microseconds(text)
   return (((days * 24 + h) * 60 + mi) * 60 + s - offset) * 1000000
 end
 
--- The tag of a message, when it is due if that lies ahead, and whether the tag is not in its usual place. Nil: nobody
--- can read it.
+-- Returns the tag of a message; when it is due, if that is later than now; true if the tag is not in its usual place.
+-- Returns nil for a message that nobody can read.
 local function look(raw)
-  -- As kombu writes it, in fixed places: a third of the time of reading it whole.
+  -- kombu writes the tag in a fixed place. To look there takes a third of the time of parsing the whole message.
   local eta = string.find(raw, '"eta"', 1, true)
   if string.sub(raw, -56, -40) == '"delivery_tag": "' and string.sub(raw, -3) == '"}}'
       and eta and string.sub(raw, eta, eta + 10) == '"eta": null'
-      and not string.find(raw, '"eta"', eta + 5, true) then  -- a second one: which is its own?
+      and not string.find(raw, '"eta"', eta + 5, true) then  -- with two "eta", only the parser knows which one counts
     local tag = string.sub(raw, -39, -4)
     if not string.find(tag, '[^%w-]') then return tag end
   end
@@ -51,18 +55,19 @@ local function look(raw)
   local headers, properties = message.headers, message.properties
   if type(headers) ~= 'table' or type(properties) ~= 'table' then return nil end
   local tag = properties.delivery_tag
-  if type(tag) ~= 'string' or tag == '' or string.find(tag, '[^ -~]') then return nil end  -- ASCII: all can read it
+  if type(tag) ~= 'string' or tag == '' or string.find(tag, '[^ -~]') then return nil end  -- printable ASCII only
   if headers.eta == nil or headers.eta == cjson.null then return tag, nil, true end
   eta = type(headers.eta) == 'string' and microseconds(headers.eta)
-  if not eta then return nil end  -- nobody knows when: never early
+  if not eta then return nil end  -- when it is due is unknown, and it must not run early
   return tag, eta > now and eta, true
 end
 
-local MOST_BYTES = 1000000  -- of a claim of several messages, and of a message that is shown beside its letter
+local MOST_BYTES = 1000000  -- of a claim of several messages; and of a message that is returned with its dead letter
 local FIRST_STEP = 4
 local buried = {}
 
--- `other`: the message that keeps the tag, where there is one. A caller of both is told by that one.
+-- Leave a dead letter. `other` is the message that keeps the tag, in a conflict. If both have the same task id, nobody
+-- is told here: the caller gets the result of the other one.
 local function bury(stream, i, raw, reason, problem, other)
   local queue = string.gsub(KEYS[4 + i], '\6\22%d$', '')
   local about = cjson.encode({reason = reason, error = problem, queue = queue})
@@ -72,8 +77,8 @@ local function bury(stream, i, raw, reason, problem, other)
   for _, word in ipairs({i - 1, reason, problem, told and raw or ''}) do buried[#buried + 1] = word end
 end
 
--- The next messages of a list, the oldest first, and 1 if their size left others there. Read in steps that double: a
--- hundred large ones would block everybody else for long, and a call for each small one costs time.
+-- Returns the next messages of a list, the oldest first; and 1 if it stopped at the limit of bytes, else 0. It reads in
+-- steps that double: to read a hundred large messages at once would block Redis, and one call for each is slow.
 local bytes = 0
 local function oldest(list)
   local got, step = {}, FIRST_STEP
@@ -91,7 +96,9 @@ local function oldest(list)
   return got, 0
 end
 
-redis.call('HDEL', starts, '')  -- a write that frees: after it, a full Redis lets a script finish what it has begun
+-- A full Redis refuses the first write of a script, unless that command only deletes; it takes all later writes of the
+-- same script. So the first write here is a HDEL of nothing.
+redis.call('HDEL', starts, '')
 
 local ripe = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 100)
 for _, member in ipairs(ripe) do
@@ -135,8 +142,9 @@ for i = 1, lists do
     end
     if #ahead > 0 then redis.call('ZADD', due, unpack(ahead)) end
     if #entries > 0 then
-      -- Somebody, a stock worker too, may hold a message with the same tag. Registered over it, one of the two would be
-      -- lost. (A lease alone: a stock worker that had the message before acknowledged it when it was ours.)
+      -- Another worker, ours or a stock one, may have claimed a message with the same tag. To write over its entry
+      -- would lose one of the two messages. (There may be a lease without an entry: a stock worker that had claimed
+      -- the same message before acknowledged it, and so removed our entry.)
       local function drop(m, holder)
         bury(stream, i, messages[m], 'conflict', 'its delivery tag belongs to another message', holder or messages[m])
         table.remove(messages, m)

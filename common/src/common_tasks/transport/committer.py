@@ -1,6 +1,6 @@
-"""What this process holds and what it has finished: leases are renewed, outcomes committed, claims given back.
+"""The committer of a worker process: it commits outcomes, renews leases and gives claimed messages back.
 
-One for a worker process, on a connection of its own: it outlives the consumer's connections."""
+It has a connection of its own, which stays when the consumer's connection is lost."""
 
 import logging
 import threading
@@ -22,38 +22,37 @@ from common_tasks.transport.commit import Commit, Verdict
 from common_tasks.transport.interruption import HERE, Window
 from common_tasks.transport.scripts import Script
 
-FLUSH_SECONDS = 0.005  # that a finished task may wait for others to be committed with
-MOST_COMMITS, MOST_BYTES = 500, 1_000_000  # in one script, which blocks everybody else
+FLUSH_SECONDS = 0.005  # how long a finished task may wait, so that several are committed with one script
+MOST_COMMITS, MOST_BYTES = 500, 1_000_000  # in one script: while it runs, Redis serves nobody else
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 2.0  # between attempts to reach a Redis that is away
 
 OUTCOME, RENEW, START, RELEASE, STATE = (Script(name) for name in ("outcome", "renew", "start", "release", "state"))
 
 
 class Held(NamedTuple):
-    """A claimed message: the deadline that proves it is ours, and the list that it came from."""
+    """A claimed message: the deadline of its lease, which proves that it is ours, and the list that it came from."""
 
     fence: Any
     list_key: str
 
 
 class Counters:
-    """What the guards have caught since this process began."""
+    """How many outcomes were committed, refused, repeated, and how many leases lost, since this process began."""
 
     def __init__(self) -> None:
         self.committed = 0
-        self.refused = 0  # by the fence: the lease was somebody else's
-        self.repeated = 0  # by the record: it was done before
+        self.refused = 0  # the lease was not ours any more
+        self.repeated = 0  # there was a record: the work was done before
         self.lost = 0  # leases that could not be renewed
 
 
 class _Lock:
-    """Reentrant. While a body has it, no soft limit interrupts it: what is half done in here would stay so. `left` is
-    called each time that its outermost holder has let it go: what may take long, or may come back here, is done then.
-    """
+    """A reentrant lock. A soft time limit does not interrupt the thread that has it: the work of the committer must not
+    stop half way. `left` is called when the lock is free again, for calls that may take long or may need the lock."""
 
     def __init__(self, left: Callable[[], None]) -> None:
         self._lock, self._depth, self._left = threading.RLock(), 0, left
-        self._window: Window | None = None  # of its holder, held off
+        self._window: Window | None = None  # of the thread that has the lock, while soft limits must wait
 
     def acquire(self, *, blocking: bool = True) -> bool:
         window = HERE.window
@@ -104,15 +103,15 @@ class Committer:
         self.counters = Counters()
         self._counted: set[str] = set()  # tags that are held and whose start was counted
         self._done: deque[Commit] = deque()
-        self._ended: deque[Commit] = deque()  # their answer is read, and nobody was told yet
-        self._why: dict[str, str] = {}  # of those that are impossible, by tag
+        self._ended: deque[Commit] = deque()  # Redis has answered, and their callbacks are not called yet
+        self._why: dict[str, str] = {}  # tag -> why Redis will never take this commit
         self._telling = threading.RLock()
         self._is_telling = False
         self._lock = _Lock(self._tell)
         self._client: redis.Redis | None = None
         self._connection: Any = None
-        self._sent: list[tuple[Commit, Held]] = []  # its answer is not read yet
-        self._unknown: deque[list[tuple[Commit, Held]]] = deque()  # no answer came: they are sent again
+        self._sent: list[tuple[Commit, Held]] = []  # sent, and the answer is not read yet
+        self._unknown: deque[list[tuple[Commit, Held]]] = deque()  # sent without an answer: they are sent again
         self._flushed_at = 0.0
         self._failures = 0
         self._away_until = 0.0
@@ -141,7 +140,7 @@ class Committer:
         if not self._done and not self._unknown:
             return
         if not self._lock.acquire(blocking=wait):
-            return  # somebody else is at it
+            return  # another thread does it
         try:
             while (self._done or self._unknown) and self._reachable():
                 self._send()
@@ -165,7 +164,7 @@ class Committer:
         return not (self._done or self._sent or self._unknown or self._ended or self._is_telling)
 
     def drain(self, seconds: float) -> bool:
-        """Commit all that is finished; whether that worked in time."""
+        """Commit all that is finished. Returns whether Redis answered in time."""
         deadline = monotonic() + seconds
         while True:
             with self._lock:
@@ -178,8 +177,8 @@ class Committer:
             sleep(0.02)
 
     def started(self, tag: str, record_key: str | bytes = "", *, by: int = 1) -> tuple[int, bytes | None]:
-        """Count a start of a message that came back (see `Start.by`): what stands there now (-1: not ours any more),
-        and its record."""
+        """Count a start of a message that came back (see `Start.by`). Returns the stored number of starts (-1: the
+        message is not ours any more) and the record."""
         with self._lock:  # a renewal between here and there would change the fence
             held = self.held.get(tag)
             if held is None:
@@ -189,8 +188,8 @@ class Committer:
             return answer[0], answer[1] or None
 
     def release(self, tags: Iterable[str], *, started: bool = False) -> int:
-        """Give claims back, to be taken next; how many were still ours. `started`: their workers are ended for them, so
-        that their next start counts; else a start that was counted is taken back."""
+        """Give claimed messages back; they are claimed next. Returns how many were still ours. `started`: their worker
+        ends because of them, so their next start counts. Otherwise a start that was counted is taken back."""
         with self._lock:  # a renewal between here and there would change the fences
             arguments: list[Any] = []
             for tag in tags:
@@ -207,14 +206,15 @@ class Committer:
         try:
             try:
                 return int(self._ask(RELEASE, names, arguments))
-            except Lost:  # a connection that died while nobody looked; what was done is refused
+            except Lost:  # the connection had died. What the first call has done, the second one cannot do again
                 return int(self._ask(RELEASE, names, arguments))
         except (RedisError, OSError) as exc:
             emit("claims.not_released", level=logging.WARNING, error=str(exc), claims=len(arguments) // 4)
             return 0  # they come back when their lease is over
 
     def renew(self) -> bool:
-        """Put off the deadlines of all that is held; what is somebody else's by now is let go. False: Redis is away."""
+        """Renew the leases of all claimed messages, and forget those that are not ours any more. False: Redis is
+        away."""
         with self._lock:
             if not self._reachable():
                 return False
@@ -237,14 +237,15 @@ class Committer:
         return True
 
     def show(self, tag: str, task_id: str, result_key: str | bytes, state: bytes, seconds: int) -> None:
-        """Store STARTED for a task that runs, unless its message is not ours any more, or the body stored a state."""
+        """Store STARTED for a task that runs. Nothing is stored if the message is not ours any more, or if the body has
+        stored a state itself."""
         with self._lock:
             if self._reachable():
                 self._state(tag, keys.once(task_id), (result_key, state, seconds), end=0)
 
     def store(self, commit: Commit) -> bool:
-        """Store the result of this commit ahead of it, for who looks at once. False: its message is not ours any more,
-        and the commit has ended."""
+        """Store the result of this commit before the commit, because a chord reads it at once. False: the message is
+        not ours any more, and this commit has ended."""
         with self._lock:
             result = commit.result_key, commit.result, commit.result_seconds
             if self._state(commit.tag, commit.record_key or keys.once(commit.task_id), result, end=1):
@@ -255,7 +256,7 @@ class Committer:
             return False
 
     def _state(self, tag: str, record_key: str | bytes, state: tuple[Any, Any, int], *, end: int) -> bool:
-        """`state` is its key, itself, and its life in s. False: the message is not ours."""
+        """`state`: the key of the result, the state, its life in s. False: the message is not ours."""
         held = self.held.get(tag)
         if held is None:
             return False
@@ -263,7 +264,7 @@ class Committer:
         return bool(self._ask(STATE, [keys.LEASES, result_key, record_key], [tag, held.fence, value, seconds, end]))
 
     def reset(self) -> None:
-        """After a fork: the connection and what is held are the parent's."""
+        """After a fork: the connection and the claimed messages belong to the parent."""
         self.__init__(self._connect, lease_seconds=self.lease_us / 1e6, bury=self._bury)  # type: ignore[misc]
 
     def close(self) -> None:
@@ -304,7 +305,7 @@ class Committer:
         return monotonic() >= self._away_until
 
     def _gone(self) -> None:
-        """The connection broke. What was sent may have been done: it is sent again, and refused if it was."""
+        """The connection broke. Redis may have committed what was sent: it is sent again, and is refused if so."""
         if self._connection is not None:
             self._connection.disconnect()
             if self._client is not None:
@@ -333,7 +334,7 @@ class Committer:
             arguments += commit.arguments(held.fence)
         try:
             connection = self._connected()
-        except (RedisError, OSError) as exc:  # -BUSY too, which it says to whoever signs in: no fault of the messages
+        except (RedisError, OSError) as exc:  # also -BUSY, while the connection signs in: no fault of the messages
             self._gone()
             emit("outcomes.unsent", level=logging.WARNING, error=str(exc), outcomes=len(batch))
             return
@@ -343,7 +344,7 @@ class Committer:
         except (Lost, Silent, OSError) as exc:
             self._gone()
             emit("outcomes.unsent", level=logging.WARNING, error=str(exc), outcomes=len(batch))
-        except (RedisError, ValueError, TypeError) as exc:  # one of its words is nothing that can be sent; nothing was
+        except (RedisError, ValueError, TypeError) as exc:  # an argument that cannot be sent; nothing was sent
             self._sent = []
             self._one_by_one(batch, exc)
 
@@ -355,7 +356,7 @@ class Committer:
             commit = done.popleft()
             one = held.pop(commit.tag, None)
             if one is None:
-                self.counters.refused += 1  # its lease was lost at a renewal
+                self.counters.refused += 1  # a renewal found that its lease is lost
                 self._end(commit, Verdict.REFUSED)
                 continue
             size += commit.size
@@ -374,7 +375,7 @@ class Committer:
             self._sent = []
             self._not_taken(batch, exc)
             return
-        except (RedisError, OSError) as exc:  # lost, silent, or no protocol that we know
+        except (RedisError, OSError) as exc:  # no answer, or one that is not Redis's protocol
             self._gone()
             emit("outcomes.unknown", level=logging.WARNING, error=str(exc), outcomes=len(batch))
             return
@@ -408,7 +409,7 @@ class Committer:
             self._one_by_one(batch, error)
 
     def _one_by_one(self, batch: list[tuple[Commit, Held]], error: Exception) -> None:
-        if len(batch) > 1:  # one of them cannot be committed: alone, it shows which
+        if len(batch) > 1:  # one of them cannot be committed: to find it, each is sent alone
             self._unknown.extendleft([one] for one in reversed(batch))
         else:
             ((commit, held),) = batch
@@ -423,9 +424,9 @@ class Committer:
             self._gone()
 
     def _give_up(self, commits: list[tuple[Commit, Held, str]]) -> None:
-        """These will never be committed as they are: they become dead letters."""
+        """Redis will never take these commits: their messages become dead letters."""
         for commit, held, why in commits:
-            if commit.dead_key:  # not even that: it comes back, and its starts are counted
+            if commit.dead_key:  # Redis does not take the dead letter either: the message comes back after its lease
                 emit("outcome.impossible", level=logging.ERROR, task_id=commit.task_id, error=why)
                 commit.verdict = Verdict.IMPOSSIBLE
                 continue
@@ -439,7 +440,8 @@ class Committer:
             self._ended.append(commit)
 
     def _tell(self) -> None:
-        """Without the lock: who is told may want to commit something. One thread at a time, in order."""
+        """Call the callbacks of ended commits, in order, one thread at a time. The lock is free meanwhile: a callback
+        may commit something."""
         while self._ended and self._telling.acquire(blocking=False):
             try:
                 self._tell_all()
@@ -452,7 +454,7 @@ class Committer:
             commit = self._ended.popleft()
             try:
                 self._tell_of(commit)
-            except Exception as exc:  # of whoever listens: the message has ended
+            except Exception as exc:  # raised by a callback: the message has ended all the same
                 emit("listener.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
         self._is_telling = was
 

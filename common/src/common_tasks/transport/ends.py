@@ -1,15 +1,15 @@
-"""The ends of a message that no body decides, and who hears of each: one place for all of them.
+"""The ends of a message that its body does not decide, and who hears of each. All of them are here.
 
 | end          | when                                             | the caller gets         | errbacks and chord     |
 |--------------|--------------------------------------------------|-------------------------|------------------------|
-| undecodable  | nobody can read it, but for its id               | FAILURE InvalidTaskError | if they can be read   |
+| undecodable  | nobody can read it (perhaps its id)              | FAILURE InvalidTaskError | if they can be read   |
 | unknown-task | no task has this name here                       | FAILURE NotRegistered   | are told               |
-| poison       | its workers died as often as it may be started   | FAILURE PermanentError  | are told               |
+| poison       | its workers died, as often as it may be started  | FAILURE PermanentError  | are told               |
 | permanent    | its body rejects it; Redis cannot apply an effect | FAILURE, the error     | are told               |
 | conflict     | its id was done before, with another payload     | the first result stays  | are told               |
 
-Each leaves a dead letter. Letter, failure, errbacks and acknowledgement are one step. What a body decides (done,
-failed, retried, revoked) Celery's own code tells, inside the open commit of the lane or of Celery's own way."""
+Each leaves a dead letter. Dead letter, failure, errbacks and acknowledgement are one step. About the other ends (done,
+failed, retried, revoked) Celery's own code tells the caller, inside the open commit."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ CONFLICT = "this id was done before, with another payload"
 
 
 class Ends:
-    """One for each app that works. `finish` takes a commit that is complete."""
+    """One for each app of a worker. `finish(commit)` commits."""
 
     def __init__(self, app: Any, hostname: str, finish: Callable[[Commit], None]) -> None:
         self.app, self.hostname, self._finish = app, hostname, finish
@@ -55,8 +55,8 @@ class Ends:
         failure: Exception | None = None,
         told: bool = False,
     ) -> None:
-        """This message ends as a dead letter. `links` is the last part of its body: callbacks, errbacks, chain, chord;
-        `failure` is what its caller gets, where that is not what the table says; `told`: its caller knows already."""
+        """End this message as a dead letter. `links` is the last part of its body: callbacks, errbacks, chain, chord.
+        `failure`: what its caller gets instead of the failure of the table. `told`: its caller was told before."""
         known: Mapping[str, Any] = headers if isinstance(headers, dict) else {}
         queue = queue_of(list_key)
         commit.headers = commit.headers or dict(known)
@@ -70,13 +70,13 @@ class Ends:
                 self._fail(commit, reason, failure or _failure(reason, error, known), known, links or {})
         except NotCommitted:
             return
-        except Exception as exc:  # of an errback, or of the store: the letter is written all the same
+        except Exception as exc:  # of an errback, or of the result store: the dead letter is written all the same
             emit("end.not_told", level=logging.ERROR, exc_info=exc, error=str(exc), **fields)
         if commit.verdict is None:
             self._finish(commit)
 
     def impossible(self, commit: Commit, why: str, list_key: Any) -> None:
-        """The outcome of a body that Redis will never take. Its chord, if it has one, was told before."""
+        """End a message whose outcome Redis will never take. Its chord, if it has one, was told before."""
         conflict = why == "conflict"
         text = CONFLICT if conflict else why
         headers = {**(commit.headers or {"id": commit.task_id}), "chord": None}
@@ -86,7 +86,7 @@ class Ends:
         )
 
     def told(self, list_key: str, reason: str, error: str, raw: bytes) -> None:
-        """The claim itself has left a dead letter: who waits for it is told now, as far as the message can be read."""
+        """The claim script has left a dead letter. Tell the caller, as far as the message can be read."""
         message = _object(raw)
         headers = legible(message)
         fields = {**named(headers, str(headers.get("id") or "")), "queue": queue_of(list_key)}
@@ -100,7 +100,7 @@ class Ends:
         self, commit: Commit, reason: str, failure: Exception, headers: Mapping[str, Any], links: Mapping[str, Any]
     ) -> None:
         task_id = headers.get("id")
-        if commit.result_key or not isinstance(task_id, str) or not task_id:  # told already, or nobody to tell
+        if commit.result_key or not isinstance(task_id, str) or not task_id:  # told before, or there is nobody to tell
             return
         commit.task_id = task_id
         with opened(commit):
@@ -131,7 +131,7 @@ class Ends:
         headers: Mapping[str, Any],
         links: Mapping[str, Any],
     ) -> tuple[Context, Any]:
-        """State, chord, chain and errbacks, as Celery does it for a task whose worker is lost."""
+        """Store the failure, tell chord and chain, call errbacks: as Celery does it for a task whose worker is lost."""
         task_id, name = headers.get("id"), headers.get("task")
         task = self.app.tasks.get(name) if isinstance(name, str) else None
         request = Context({**headers, **links, "delivery_info": headers.get("delivery_info") or {}})
@@ -174,7 +174,7 @@ def _failure(reason: str, error: str, headers: Mapping[str, Any]) -> Exception:
 
 
 def _stores_errors(task: Any, headers: Mapping[str, Any]) -> bool:
-    """As Celery decides it for a failure."""
+    """Whether a failure of this task is stored, as Celery decides it."""
     ignored = headers.get("ignore_result")
     if ignored is None:
         ignored = task is not None and task.ignore_result

@@ -1,4 +1,5 @@
-"""Watches over the task threads: renews leases, enforces time limits, gives back what others could start sooner."""
+"""Watches over the task threads: renews leases, enforces time limits, gives back messages that others can start
+sooner."""
 
 import logging
 import os
@@ -16,12 +17,14 @@ from common_tasks.transport.starts import PROVEN
 
 TICK_SECONDS = 0.1
 LONG_SECONDS = 0.2  # a body that runs longer is shown: as STARTED, in `inspect active`
-HOARD_SECONDS = 0.1  # what waits behind a body that runs longer goes back: others could start it
+# If every thread runs a body for longer than this, the claimed messages that wait go back: another worker could start
+# them now.
+HOARD_SECONDS = 0.1
 EXIT_TIME_LIMIT = 70
 
 
 class Guard:
-    """A thread of its own, so that a lease lives as long as its process."""
+    """It has a thread of its own, so that leases are renewed for as long as the process lives, whatever tasks do."""
 
     def __init__(
         self,
@@ -46,8 +49,8 @@ class Guard:
         threading.Thread(target=self._run, name="guard", daemon=True).start()
 
     def finish(self, seconds: float, culprits: Iterable[Running] = ()) -> bool:
-        """At a stop: commit what is finished, give back the rest; whether all is settled. A stop is no death: no start
-        counts but those of the culprits."""
+        """At a stop: commit what is finished, and give the rest back. Only the starts of the culprits count: a worker
+        that is stopped did not die. Returns whether Redis has answered for all that was finished."""
         settled = self._committer.drain(seconds)
         self._committer.release([one.tag for one in culprits], started=True)
         self._committer.release(list(self._committer.held))
@@ -60,11 +63,11 @@ class Guard:
             try:
                 self._look(monotonic())
                 self._told = False
-            except (RedisError, OSError) as exc:  # it is away: leases are renewed when it is back
+            except (RedisError, OSError) as exc:  # Redis is away: leases are renewed when it is back
                 if not self._told:
                     emit("guard.broker_away", level=logging.WARNING, error=str(exc))
                 self._told = True
-            except Exception as exc:  # a guard that dies takes all leases along
+            except Exception as exc:  # without the guard, all leases of this worker would end
                 emit("guard.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
                 sleep(1)
 
@@ -99,7 +102,8 @@ class Guard:
             self._end(culprits, now)
 
     def _end(self, culprits: list[Running], now: float) -> None:
-        """A thread cannot be ended, so the process is. What is finished is committed before, the rest goes back."""
+        """End the process, since a thread cannot be ended. Finished outcomes are committed before; the rest goes
+        back."""
         for running in culprits:
             emit(
                 "task.time_limit",
@@ -114,7 +118,7 @@ class Guard:
         os._exit(EXIT_TIME_LIMIT)
 
     def _threads(self) -> None:
-        """A task thread that died would keep its messages for ever: their leases are renewed here."""
+        """Replace a task thread that died, and give its messages back: else their leases would be renewed for ever."""
         for seat in self._pool.seats:
             if seat.thread is None or seat.thread.is_alive():
                 continue
@@ -124,7 +128,8 @@ class Guard:
             self._pool.release(tags, started=True)
 
     def _alone(self, now: float) -> None:
-        """Its time alone is over: the others start again, so that its death would prove nothing any more."""
+        """A message has run alone for long enough: the other threads start tasks again. From then on a death of this
+        worker proves nothing against that message."""
         alone = self._pool.alone
         if alone is not None and now > alone.until:
             self._committer.started(alone.tag, by=-PROVEN)
@@ -142,7 +147,7 @@ class Guard:
             self._show(running)
 
     def _hoarded(self, now: float) -> None:
-        """Every thread runs something long, and more is claimed: others could start it now."""
+        """Give back what waits, if every thread runs a long body: another worker could start it now."""
         pool = self._pool
         ran = [now - running.since for seat in pool.seats if (running := seat.running) is not None]
         if pool.unstarted <= 0 or len(ran) < len(pool.seats) or min(ran) < HOARD_SECONDS:

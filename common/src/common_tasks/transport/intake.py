@@ -1,4 +1,4 @@
-"""Where claimed messages enter a worker: read, and handed to the lane of their task, or to Celery's own way."""
+"""Where claimed messages enter a worker: they are read, and handed to the lane of their task or to Celery's own way."""
 
 import logging
 import os
@@ -33,7 +33,7 @@ from common_tasks.transport.scripts import Script
 from common_tasks.transport.shape import OLD_ETA, check, legible, refusal
 from common_tasks.transport.starts import PROVEN, Start, next_start
 
-AHEAD_SECONDS = 0.02  # of work that a worker claims before it starts it: nobody else can start it meanwhile
+AHEAD_SECONDS = 0.02  # of work that a worker claims in advance; other workers cannot start it meanwhile
 TELL_FULL_SECONDS = 60.0
 DELIVER_AGAIN_SECONDS = 0.2  # between two attempts to hand over a message while the broker is away
 POISON = "started {} times, and each time its worker died or was ended for it"
@@ -46,7 +46,7 @@ new = tuple.__new__  # a third of the time of calling Job
 
 
 class Intake:
-    """One for each app that works. It outlives the consumer's channels; `channel` is the newest."""
+    """One for each app of a worker. It stays when the consumer reconnects; `channel` is the newest channel."""
 
     def __init__(self, app: Any, channel: Any, pool: Any, hostname: str, options: Options) -> None:
         self.app, self.hostname, self.options = app, hostname, options
@@ -55,8 +55,8 @@ class Intake:
         self.starts: dict[str, int] = {}  # of messages that came back: tag -> starts counted
         self.declined: deque[Job] = deque()
         self.celerys: dict[str, dict[str, Any]] = {}  # tag -> headers, of messages that went Celery's own way
-        self.opened: dict[str, Commit] = {}  # of those that run
-        self.died: dict[str, bool] = {}  # tag -> whether its process did, of those that Celery is about to reject
+        self.opened: dict[str, Commit] = {}  # tag -> commit, of those that run
+        self.died: dict[str, bool] = {}  # tag -> whether its process died, of messages that Celery will reject now
         client = redis.Redis(connection_pool=channel._get_pool())  # noqa: SLF001  a pool of our own, not the channel's
         self.client = client
         _refuse_cluster(client)
@@ -119,7 +119,7 @@ class Intake:
         return hungry
 
     def room(self) -> int:
-        """How many messages to claim now: some milliseconds of work, or one for each idle thread."""
+        """How many messages to claim now: 20 ms of work, or for longer tasks one for each idle thread."""
         if not self.revocations.current:
             return 0
         prefetch = self.channel.qos.prefetch_count
@@ -142,7 +142,7 @@ class Intake:
         """Hand out what a claim brought."""
         held, lanes, jobs = self.committer.held, self.lanes, []
         if batch.starts:
-            for tag in [one for one in self.starts if one not in held]:  # they went back, not started
+            for tag in [one for one in self.starts if one not in held]:  # they were given back without a start
                 self.starts.pop(tag, None)
             self.starts.update(batch.starts)
         last, ours = "", Held(batch.fence, "")
@@ -156,7 +156,7 @@ class Intake:
                 message = loads(raw)
                 check(message)
                 lane = lanes.get(message["headers"].get("task"))
-            except Exception as exc:  # whatever reading it raises: the others of its batch go on
+            except Exception as exc:  # to read it may raise anything; the other messages of the batch go on
                 known, why = legible(message), f"{type(exc).__name__}: {exc}"
                 self.bury(Commit(tag), "undecodable", why, list_key, known, links=links_of(message))
                 self.not_taken(message, "undecodable", exc)
@@ -176,12 +176,12 @@ class Intake:
         self.declined.append(job)
 
     def pump(self) -> None:
-        """In the consumer's thread: start what goes Celery's own way."""
+        """Hand messages that go Celery's own way to Celery. Called in the consumer's thread."""
         if self.revocations.pending:
             self.revocations.apply()
         while self.declined and monotonic() >= self._pump_at:
             job = self.declined.popleft()
-            if job.tag not in self.committer.held:  # its lease was lost, or it was given back
+            if job.tag not in self.committer.held:  # the lease was lost, or the message was given back
                 continue
             error: Exception | None = None
             refused = refusal(job.message, self.app.tasks, self.app.conf.accept_content)
@@ -200,7 +200,8 @@ class Intake:
             self.not_taken(job.message, refused[0], error)
 
     def _try_again(self, job: Job, error: Exception) -> None:
-        """The broker is at fault, or the way to it: the message stays ours, first in line, and its lease is renewed."""
+        """The broker is at fault, or the network. The message stays claimed, its lease is renewed, and it is the first
+        to be tried again."""
         emit("message.not_delivered", level=logging.WARNING, error=str(error), tag=job.tag)
         self.declined.appendleft(job)
         self._pump_at = monotonic() + DELIVER_AGAIN_SECONDS
@@ -222,7 +223,8 @@ class Intake:
             if self.foreign is not None and not self._count_start(job.tag, start, alone=False):
                 return
         if headers.get("eta"):
-            # The claim found it due by Redis's clock; this machine's may differ.
+            # The claim found it due by Redis's clock. The clock of this machine may differ, so Celery must not look
+            # again.
             headers["due_at"], headers["eta"] = headers["eta"], None
         address(job.message["properties"]["delivery_info"], job.list_key)
         job.message["properties"]["delivery_tag"] = job.tag  # under which Redis knows it
@@ -230,7 +232,8 @@ class Intake:
         self.channel.connection._deliver(job.message, queue_of(job.list_key))  # noqa: SLF001  kombu's own way in
 
     def _put_off(self, job: Job, eta: str) -> None:
-        """A message of protocol 1 waits in Redis, as the others do: its ETA becomes a header, where a claim looks."""
+        """Let a message of protocol 1 wait in Redis, as others do: its ETA is copied to a header, where a claim
+        looks."""
         due = datetime.fromisoformat(eta)
         due = (due if due.tzinfo else due.replace(tzinfo=UTC)).astimezone(UTC)
         message = {**job.message, "headers": {**job.message["headers"], "eta": due.isoformat()}}
@@ -239,13 +242,13 @@ class Intake:
         self.committer.finish(commit)
 
     def start_of(self, tag: str) -> Start | None:
-        """The start of a message that came back; None: of all others."""
+        """The next start of a message that came back; None for all other messages."""
         stored = self.starts.get(tag)
         return None if stored is None else next_start(stored, self.options.max_starts)
 
     def _count_start(self, tag: str, start: Start, alone: bool) -> bool:
-        """False: the message is somebody else's by now. All that is finished is committed before: it may end this
-        process."""
+        """Count a start. All finished outcomes are committed first: this message may end the process. False: the
+        message is not ours any more."""
         self.committer.drain(1.0)
         counted, _ = self.committer.started(tag, by=start.by(alone=alone))
         self.starts.pop(tag, None)
@@ -269,7 +272,7 @@ class Intake:
         failure: Exception | None = None,
         told: bool = False,
     ) -> None:
-        """This message ends as a dead letter; see `Ends.dead`."""
+        """End this message as a dead letter; see `Ends.dead`."""
         counted = self.starts.pop(commit.tag, 0) % PROVEN if starts is None else starts
         self.ends.dead(
             commit,
@@ -284,21 +287,21 @@ class Intake:
         )
 
     def not_taken(self, message: Any, reason: str, error: Exception | None) -> None:
-        """Celery's signal of it."""
+        """Send Celery's signal for a message that is not taken."""
         try:
             not_taken(self.consumer, self.channel, message, reason, error)
         except Exception as exc:  # the message says something that the signal cannot say
             emit("signal.not_sent", level=logging.WARNING, error=str(exc))
 
     def acknowledge(self, tag: str) -> None:
-        """Celery's own way ends here; what its tracer left open is committed with it."""
+        """Celery acknowledges: commit what its tracer has left in the open commit."""
         self.celerys.pop(tag, None)
         opened = self.opened.pop(tag) if tag in self.opened else Commit(tag)
         if opened.verdict is None:  # else it was committed before its hooks ran
             self.committer.finish(opened)
 
     def open(self, tag: str, request: dict[str, Any]) -> Commit | None:
-        """The commit for a task that starts on Celery's own way; none where its message is not held any more."""
+        """Open the commit of a task that starts on Celery's own way; None if its message is not ours any more."""
         if tag not in self.committer.held:
             return None
         commit = self.opened[tag] = Commit(tag, request["id"])
@@ -306,8 +309,8 @@ class Intake:
         return commit
 
     def reject(self, tag: str, *, requeue: bool, commit: Commit | None = None, error: Exception | None = None) -> None:
-        """Celery's reject: back into its queue, or a dead letter. `commit` and `error` are those of a body that ran in
-        a lane."""
+        """Celery rejects: the message goes back into its queue, or becomes a dead letter. `commit` and `error` are
+        given for a body that ran in a lane."""
         headers = self.celerys.pop(tag, None)
         commit = self.opened.pop(tag, None) or commit or Commit(tag)
         if commit.verdict is not None:
@@ -316,7 +319,7 @@ class Intake:
             from celery.worker import state
 
             died = self.died.pop(tag, self.foreign is not None)
-            if died or state.should_terminate:  # a stop ends processes, too: that is no death
+            if died or state.should_terminate:  # a stop ends processes: no death
                 self.committer.release([tag], started=died and not state.should_terminate)
             else:
                 self._again(tag, commit)
@@ -328,8 +331,8 @@ class Intake:
         self.bury(commit, "permanent", text, list_key, known, links=known, failure=error, told=told)
 
     def _again(self, tag: str, commit: Commit) -> None:
-        """Its task wants it once more: it goes to the end of its queue, marked as delivered before. What the body had
-        published is dropped."""
+        """The task asks for another delivery (`Reject(requeue=True)`): the message goes to the end of its queue,
+        marked as redelivered. What the body has published is dropped."""
         held = self.committer.held.get(tag)
         try:
             entry: Any = self.client.hget(keys.UNACKED, tag)
@@ -345,7 +348,7 @@ class Intake:
         self.committer.finish(commit)
 
     def _release(self, tags: Iterable[str], *, started: bool = False) -> int:
-        """Claims that this worker gives back, whichever way they went."""
+        """Give claimed messages back, also those that went Celery's own way."""
         given = list(tags)
         for tag in given:
             self.celerys.pop(tag, None)
@@ -353,11 +356,12 @@ class Intake:
         return self.committer.release(given, started=started)
 
     def _come_back(self, tag: str) -> None:
-        """Of Celery's own way: its body had begun, and its end is not known. The next start counts."""
+        """Give back a message on Celery's own way whose body had begun; how it ended is not known. The next start
+        counts."""
         self._release([tag], started=True)
 
     def _fail(self, commit: Commit, headers: Any, error: Exception) -> None:
-        """Of Celery's own way: its body has ended, and Celery could not say so."""
+        """End a message on Celery's own way whose body has ended, but Celery could not tell the caller."""
         held = self.committer.held.get(commit.tag)
         self.celerys.pop(commit.tag, None)
         self.opened.pop(commit.tag, None)
@@ -366,7 +370,7 @@ class Intake:
             self.bury(commit, "permanent", why, held.list_key, known)
 
     def give_back(self, batch: Batch) -> None:
-        """Of a stop: messages of a claim whose answer came when nothing is started any more."""
+        """At a stop: give back the messages of a claim whose answer came too late to start them."""
         held = self.committer.held
         tags = [batch.tag(number) for number in range(len(batch.messages))]
         for tag, (list_key, _) in zip(tags, batch.messages, strict=True):
@@ -374,7 +378,7 @@ class Intake:
         self.committer.release(tags)
 
     def lost_channel(self) -> None:
-        """The consumer's connection ended. Celery forgets what it had not started: others get it."""
+        """The consumer's connection ended. Celery forgets the messages that it had not started; they are given back."""
         running = {one.id for one in self.running()}
         if self.foreign is not None:
             running |= self.foreign.forget({str(headers.get("id")) for headers in self.celerys.values()})
@@ -388,25 +392,26 @@ class Intake:
             self._stopped()
 
     def overdue(self) -> None:
-        """A stop of another pool, which waits for what runs however long it takes: the platform would kill it, and that
-        looks like a death. What runs goes back, and this process ends."""
+        """WORKER_STOP_SECONDS are over, and a pool of Celery's own still waits for its tasks. The platform would kill
+        this process, and that would look like a death. So what runs goes back, and this process ends."""
         if self.foreign is None:
             return
         state: Any = import_module("celery.worker.state")
-        state.should_terminate = True  # what dies now is nobody's fault
+        state.should_terminate = True  # the processes that end now count as no death
         emit("worker.stop_overdue", running=[one.id for one in self.running()])
         self.foreign.kill()
         self.guard.finish(1.0)
         os._exit(0)
 
     def _stopped(self) -> None:
-        """Celery's pool has ended, and this is the last that it says to us. (A pool of ours does this itself.)"""
+        """Celery's pool has ended, and will not call us again: commit, and give the rest back. (Our pool does this by
+        itself.)"""
         self.committer.drain(END_SECONDS)
         self.committer.release(list(self.celerys), started=True)  # a cold stop ended them
         self.guard.finish(0)
 
     def running(self) -> list[Any]:
-        """What runs: bodies in lanes, and requests of Celery's own way."""
+        """What runs: bodies in lanes, and Celery's own requests."""
         from celery.worker import state
 
         seats = self.pool.seats if self.pool is not None else []
@@ -417,7 +422,7 @@ class Intake:
         self.ends.impossible(commit, why, held.list_key if held else "")
 
     def restore(self) -> int:
-        """Give back what dead workers held; how many messages."""
+        """Give back the messages of workers that died. Returns how many."""
         return restore(self.client, self.channel.sep, self.channel.priority_steps)
 
     def _show(self, running: Running) -> None:
@@ -444,7 +449,7 @@ class Intake:
 
 
 def _refuse_cluster(client: redis.Redis) -> None:
-    """By name, and at once: our scripts touch several keys, and a cluster would refuse each of them."""
+    """Refuse Redis Cluster by its name, at the start: our scripts use several keys, and a cluster refuses that."""
     connection: Any = client.connection_pool.get_connection()
     try:
         said = getattr(connection, "handshake_metadata", None)  # RESP2 says nothing: there, each script is refused
@@ -458,13 +463,13 @@ def _refuse_cluster(client: redis.Redis) -> None:
 
 
 def address(delivery_info: dict[str, Any], list_key: str) -> None:
-    """A retry and a dead letter go where the message came from. What it says of its way may be wrong, or an exchange
-    that is not known here."""
+    """Write into the message which queue it came from: its retry and its dead letter go there. What its sender wrote
+    may be wrong, or name an exchange that is not known here."""
     delivery_info["exchange"], delivery_info["routing_key"] = "", queue_of(list_key)
 
 
 def restore(client: redis.Redis, separator: str, steps: Any, over_seconds: float = 0.0) -> int:
-    """Give back messages whose lease is over by more than this; how many."""
+    """Give back messages whose lease is over for longer than this. Returns how many."""
     back = 0
     while True:
         got = int(

@@ -1,8 +1,8 @@
 """A soft time limit interrupts the body of a task, and nothing else in its thread.
 
-Python raises an exception that another thread asks for at some later line, wherever the thread is by then. So a thread
-has a window: it is open while the body runs, only then is the exception asked for, and when the window is closed what
-was asked for and has not arrived is taken back."""
+One thread can ask Python to raise an exception in another thread. Python raises it at some later line, wherever that
+thread is then. So each task thread has a window. It is open while the body runs; only then the guard asks for the
+exception. When the window closes, an exception that has not arrived is cancelled."""
 
 import ctypes
 import threading
@@ -23,10 +23,10 @@ class Window:
         self._lock = threading.Lock()
         self._running: Any = None  # whose body may be interrupted
         self._held_off = False
-        self._due = False  # it was asked for while it was held off
+        self._due = False  # the guard asked for it while it was held off
 
     def call(self, running: Any, body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call what may be interrupted. Raises what the body raises, or SoftTimeLimitExceeded."""
+        """Call the body with the window open. Raises what the body raises, or SoftTimeLimitExceeded."""
         self._running = running
         try:
             return body(*args, **kwargs)
@@ -46,11 +46,12 @@ class Window:
             return True
 
     def hold_off(self) -> bool:
-        """Not now: the body has called something of ours that must not be left half done. False: it was so before."""
+        """No interruption from here on: the body has called code of ours that must not stop half way. False: it was
+        held off before."""
         try:
             with self._lock:
                 was, self._held_off = self._held_off, True
-            for _ in ONCE:  # Python looks for what was asked for at the end of a loop: it arrives here, at the latest
+            for _ in ONCE:  # Python raises it at the end of a loop: so here, at the latest
                 pass
         except SoftTimeLimitExceeded:
             self._held_off = False
@@ -58,7 +59,7 @@ class Window:
         return not was
 
     def let_on(self) -> None:
-        """Raises SoftTimeLimitExceeded if it was asked for meanwhile."""
+        """Interruptions are allowed again. Raises SoftTimeLimitExceeded if the guard asked for it meanwhile."""
         with self._lock:
             self._held_off = False
             due, self._due = self._due, False
@@ -87,16 +88,17 @@ HERE = _Here()
 
 
 def limited(body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call the body of this thread's task. Without a soft limit, and inside another body, it is a plain call."""
+    """Call the body of this thread's task, so that a soft limit can interrupt it. A plain call without a soft limit,
+    and for a body that another body calls."""
     window, running = HERE.window, HERE.running
     if window is None or running is None:
         return body(*args, **kwargs)
-    HERE.running = None  # a body that calls another one: the first is what is limited
+    HERE.running = None  # if this body calls another one, the limit is that of the first
     return window.call(running, body, *args, **kwargs)
 
 
 def interruptible(run: Callable[..., Any]) -> Callable[..., Any]:
-    """A task's `run`, for where Celery's tracer calls it."""
+    """A task's `run` that a soft limit can interrupt, for Celery's tracer."""
 
     @wraps(run)
     def called(*args: Any, **kwargs: Any) -> Any:

@@ -1,8 +1,9 @@
 """The lane of a task: the short way of a message, from its headers to its outcome.
 
-It keeps what Celery promises: the request, signals that somebody listens to, events, retries, errors, time limits,
-results. What is unusual (revoked, rate limited, compressed, not acknowledged late, …) is declined, and goes through
-Celery's own request and tracer; callbacks, chains and chords go through the tracer here. Both inside an open commit."""
+A lane keeps what Celery promises: the request, signals that somebody listens to, events, retries, errors, time limits,
+results. It declines unusual messages (revoked, rate limited, compressed, not acknowledged late, …): these go through
+Celery's own request and tracer. Callbacks, chains and chords go through Celery's tracer inside the lane. In both cases
+a commit is open."""
 
 import logging
 from datetime import datetime
@@ -42,7 +43,8 @@ LINKED = ("callbacks", "errbacks", "chain", "chord")  # parts of a body for whic
 
 
 class Request(Context):
-    """Celery's context of a task. It adopts the message's headers, which takes a tenth of copying them."""
+    """Celery's context of a task. It uses the message's headers as its attributes: to copy them takes ten times as
+    long."""
 
     called_directly = False
 
@@ -71,9 +73,9 @@ class Request(Context):
 
 
 def stack_of_thread(stack: Any, bottom: Any) -> list[Any]:
-    """The list behind Celery's LocalStack in this thread. Going through the LocalStack takes a third of the time that a
-    short task spends outside its body. What lies at the bottom, and means nothing, keeps the list in its place: an
-    empty one is thrown away."""
+    """The list behind Celery's LocalStack in this thread. To use the list directly saves a third of the time that a
+    short task spends outside its body. LocalStack throws its list away when it is empty, so `bottom` is put into it
+    and stays there; it stands for no task."""
     local = getattr(stack, "_local", None)
     if local is None:  # USE_FAST_LOCALS: a list for each thread already
         found: list[Any] = stack.stack
@@ -85,7 +87,7 @@ def stack_of_thread(stack: Any, bottom: Any) -> list[Any]:
 
 
 class _Nobody:
-    """Stands for no task where Celery asks each one of the stack how it was called."""
+    """Stands for no task. Celery asks each entry of the stack how it was called."""
 
     request = SimpleNamespace(called_directly=True)
 
@@ -94,18 +96,18 @@ class _Nobody:
 
 
 def celerys(function: Any) -> bool:
-    """Whether this is a function of Celery's task or tracer, and not what a library has put around it: such a wrapper
-    has the name and the module of what it wraps, and may even say that it is of its class."""
+    """Whether this is Celery's own function, and not a wrapper that a library has put around it. A wrapper has the name
+    and the module of the function inside, and may even show its class."""
     return type(function) is FunctionType and function.__code__.co_filename in CELERYS_FILES
 
 
 def bare(method: Any) -> Any:
-    """The function of a bound method. A wrapper is never one, whatever it says of itself."""
+    """The function of a bound method; anything else as it is. A wrapper is no bound method, whatever class it shows."""
     return method.__func__ if type(method) is MethodType else method
 
 
 def lane(task: Any, app: Any, consumer: Any, intake: Intake) -> "Lane | None":
-    """None: all messages of this task go Celery's own way."""
+    """The lane of a task; None if all its messages go Celery's own way."""
     if not task.acks_late or not celerys(type(task).__call__) or overrides(task, "before_start"):
         return None
     if app.conf.worker_deduplicate_successful_tasks and not hasattr(task, "work"):  # a contract has its record
@@ -114,7 +116,7 @@ def lane(task: Any, app: Any, consumer: Any, intake: Intake) -> "Lane | None":
 
 
 class Lane:
-    """Of one task, for one connection of the consumer."""
+    """The lane of one task, for one connection of the consumer."""
 
     def __init__(self, task: Any, consumer: Any, intake: Intake) -> None:
         pool = intake.pool
@@ -138,7 +140,8 @@ class Lane:
         self.count, self.total = state.total_count, state.all_total_count
 
     def __call__(self, job: Job, seat: Seat) -> bool:
-        """Whether the message has gone this way; what became of it is with the committer."""
+        """False: the message is unusual and must go Celery's own way. True: this lane took it, and the committer has
+        what became of it."""
         message = job.message
         headers, properties = message["headers"], message["properties"]
         if self._unusual(message, headers):
@@ -196,14 +199,14 @@ class Lane:
         OPEN.commit = OPEN.own = commit
         if running.soft:
             HERE.window, HERE.running = seat.window, running
-        ours = False  # whether the message ends with this commit; what fails half way comes back, and is counted
+        ours = False  # whether the message ends with this commit. If not, it comes back, and its starts are counted
         try:
             if self.hooks or linked or self._is_traced():
                 headers.update((name, embed.get(name)) for name in LINKED)
                 ours = self._trace(request, commit, events)
             else:
                 ours = self._run(request, commit, running, seat, events)
-        except NotCommitted:  # its message is finished, or somebody else's
+        except NotCommitted:  # its message is finished, or belongs to another worker
             ours = False
         finally:
             OPEN.commit = OPEN.own = seat.running = None
@@ -237,8 +240,8 @@ class Lane:
     # A start that counts
 
     def _begin(self, job: Job, seat: Seat, start: Start, alone: bool) -> bool:
-        """The start of a message whose worker died is counted, and it runs with nothing uncommitted before it. False:
-        it does not run."""
+        """Count this start, since a worker died with the message before. All finished outcomes are committed first:
+        this message may end the process. False: it must not run."""
         committer = self.intake.committer
         if self.pool.stopping:
             committer.release([job.tag])
@@ -246,7 +249,7 @@ class Lane:
         committer.drain(1.0)
         counted, _ = committer.started(job.tag, by=start.by(alone=alone))
         self.starts.pop(job.tag, None)
-        if counted < 0:  # somebody else's by now
+        if counted < 0:  # another worker has it now
             committer.held.pop(job.tag, None)
             return False
         self.pool.counted(seat)
@@ -274,7 +277,7 @@ class Lane:
             if signals.task_prerun.receivers:
                 signals.task_prerun.send(sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs)
             try:
-                run = task.run  # it may have been wrapped since; then nothing stands for it
+                run = task.run  # a library may have wrapped it; then it must be called as it is
                 run = self.body if run is self.limits and not running.soft else run
                 as_json = self.work is not None and bare(run) is self.own_run
                 value = self.work(args, kwargs, request, commit) if as_json else run(*args, **kwargs)
@@ -292,7 +295,7 @@ class Lane:
                     self._tell_succeeded(commit, saferepr(value), runtime)
             except NotCommitted:
                 raise
-            except BaseException as exc:  # SystemExit and MemoryError too: a body must not take its neighbours along
+            except BaseException as exc:  # SystemExit and MemoryError too: a body must not end the tasks beside it
                 status, value, ours = self._failed(exc, request, commit, events)
         finally:
             if signals.task_postrun.receivers:
@@ -319,7 +322,7 @@ class Lane:
             self.backend.store_result(commit.task_id, loads(value) if as_json else value, SUCCESS, request=request)
 
     def _trace(self, request: Request, commit: Commit, events: bool) -> bool:
-        """Through Celery's own tracer; whether the message ends with this commit."""
+        """Run the task through Celery's own tracer. Returns whether the message ends with this commit."""
         task_id = commit.task_id
         try:
             value, info, runtime, shown = self.task.__trace__(task_id, request.args, request.kwargs, request.__dict__)
@@ -343,7 +346,7 @@ class Lane:
 
     def _failed(self, error: BaseException, request: Request, commit: Commit, events: bool) -> tuple[str, Any, bool]:
         """Celery's state for it, the error, and whether the message ends with this commit."""
-        if commit.verdict is not None:  # a hook failed, behind the commit: what is done is done
+        if commit.verdict is not None:  # a hook failed after the commit: the outcome stays
             emit("hook.failed", level=logging.ERROR, exc_info=error, error=str(error), task_id=commit.task_id)
             return SUCCESS, None, False
         commit.record = ""  # not done
@@ -354,14 +357,14 @@ class Lane:
             self.intake.committer.release([commit.tag], started=True)  # it must not end workers for ever
             self.pool.obey(error)
             return IGNORED, error, False
-        if isinstance(error, Ignore):  # what it has published stays: that is how a task replaces itself
+        if isinstance(error, Ignore):  # its publishes go out: that is how a task replaces itself
             return IGNORED, error, True
         status = RETRY if isinstance(error, Retry) else FAILURE
         if not isinstance(error, Exception):
             error = RuntimeError(f"{type(error).__name__}: {error}")
         try:
             told = TraceInfo(status, error).handle_error_state(self.task, request)
-        except Exception as exc:  # an errback that is none, a hook
+        except Exception as exc:  # an errback that cannot be called, or a hook that failed
             if of_the_broker(exc):
                 raise
             return status, error, self._failed_twice(error, exc, request, commit)

@@ -1,19 +1,28 @@
--- Outcome: for each finished message, in one step: record, effects, result, messages it publishes, retry or dead letter,
--- acknowledgement. Only while its lease is still ours: the deadline that we were given is the proof. What has no claim
--- says "none" for a fence. Its tag is the key of a mark that is set when it is done ("": it has a record that shows it).
+-- Outcome: commit finished messages. For each message, in one step: record, effects, result, messages that it
+-- publishes, retry or dead letter, acknowledgement. An outcome is refused unless its lease has the deadline that it
+-- names (the fence): with another deadline, or none, the message belongs to another worker now.
+--
+-- An outcome without a claim (prefork, solo, the stock transport) has the fence "none". Its tag is the key of a mark.
+-- The script sets the mark, so that the same outcome, sent again, does nothing. The tag is "" where a record does the
+-- same.
 --
 -- KEYS  1 unacked  2 leases  3 starts  4 due
 -- ARGV  1 how many messages, then of each: tag, fence, how many arguments follow (0: only the acknowledgement):
---       1 key of the record ("" none)  2 record ("": not done, but where one stands nothing else happens)  3 its life in ms
+--       1 key of the record ("" none)
+--       2 record ("": the run failed or is retried, and writes none; if there is a record, the work was done before,
+--       and
+--         only the acknowledgement happens)
+--       3 its life in ms
 --       4 key of the result ("" none)  5 its life in s (0: for ever)  6 result
---       and, where there is more:
---       7 stream of dead letters ("" none)  8 about this one
---       9 how many messages that wait (a retry), then of each: list, message, wait in us
+--       and, if the message has more than that:
+--       7 stream of dead letters ("" none)  8 what the dead letter says about itself
+--       9 how many messages that are due later (a retry, a countdown), then of each: list, message, wait in us
 --       then how many effects, and of each: how many words, command, key, …
---       then how many of the messages that it publishes belong to the work (-1: all; the message has the work's own id)
+--       then how many of the published messages belong to the work, not to this message (-1: all of them, since the
+--       message and the work have the same id)
 --       then of each message that it publishes: list, message
--- Returns {tags refused, tags whose record was there, {tag, why, …} of those that are not committed: the record of
--- another payload stands there ("conflict"), or an effect does not fit what is there}
+-- Returns {tags that are refused, tags whose record was there before, {tag, why, …} of those that are not committed:
+-- the record is of another payload ("conflict"), or an effect does not fit the type of its key}
 local unacked, leases, starts, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ALONE, PLAIN = 0, 6  -- how many arguments follow
 local NO_CLAIM, MARK_SECONDS = 'none', 86400
@@ -21,12 +30,13 @@ local NO_CLAIM, MARK_SECONDS = 'none', 86400
 local KIND = {INCRBY = 'string', SET = 'string', HINCRBY = 'hash', HSET = 'hash', HDEL = 'hash', SADD = 'set',
               SREM = 'set', RPUSH = 'list', LPUSH = 'list', ZADD = 'zset', XADD = 'stream'}
 
--- A whole number as INCRBY takes it, and far from where it would overflow; nil and false count as 0.
+-- Whether INCRBY takes this text: a whole number, far from an overflow. Nil and false count as 0.
 local function whole(text)
   return not text or (text == '0' or string.match(text, '^-?[1-9]%d*$')) and #text < 17
 end
 
-local kinds, values = {}, {}  -- of keys, as the effects of this message that were looked at so far would leave them
+-- The types and values of keys after those effects of this message that are checked already. (None is applied yet.)
+local kinds, values = {}, {}
 
 local function kind_of(key)
   if not kinds[key] then kinds[key] = redis.call('TYPE', key).ok end
@@ -39,14 +49,15 @@ local function not_of(kind, key)
   kinds[key] = kind
 end
 
--- Whether this number can be counted up; afterwards it is one.
+-- Whether what is there, and `by`, are numbers that can be added. After that the place holds a number.
 local function counts(place, there, by)
   if values[place] ~= nil then there = values[place] end
   values[place] = '0'
   return whole(there) and whole(by)
 end
 
--- What is wrong with an effect, or nil. All are looked at before one is applied: nothing may be half applied.
+-- Returns what is wrong with an effect, or nil. The script checks all effects before it applies the first one: an
+-- outcome must not be applied in part.
 local function unfit(words)
   local command, key = words[1], words[2]
   local problem = KIND[command] and not_of(KIND[command], key)
@@ -75,7 +86,8 @@ local function unfit(words)
   if not good then return command .. ' ' .. key .. ': not a number that it can take' end
 end
 
--- The same of where a message publishes, waits or is left as a dead letter. One key once for many messages.
+-- The same check for the keys of queues, of due messages and of dead letters. Each key is checked once, not once for
+-- each message.
 local checked = {}
 local function look(kind, key)
   if key ~= '' and checked[key] ~= kind then
@@ -92,7 +104,8 @@ local function unfit_keys(p, rest, last)
   return problem
 end
 
--- The effects of the message whose arguments begin after p, and where its last part begins.
+-- Returns the effects of the message whose arguments begin after p; and where the part about its published messages
+-- begins.
 local function effects_of(p)
   local at = p + 10 + 3 * tonumber(ARGV[p + 9])
   local effects = {}
@@ -107,7 +120,8 @@ local function effects_of(p)
   return effects, at
 end
 
--- Write the record. True: the work was done before. "conflict": as another payload.
+-- Write the record. Returns true if the work was done before, "conflict" if it was done with another payload, else
+-- false.
 local function record(key, value, ms)
   if value == '' then return string.sub(redis.call('GET', key) or '', 1, 5) == 'done:' end
   local was = redis.call('SET', key, value, 'PX', ms, 'GET')
@@ -117,8 +131,8 @@ local function record(key, value, ms)
   return 'conflict'
 end
 
--- Stock clients that wait for a result subscribe to its key. Asking once whether anybody does is cheaper than telling
--- nobody, message by message.
+-- Stock clients that wait for a result subscribe to its key. To ask once whether there are subscribers is cheaper than
+-- to publish each result when there are none.
 local waited_for = redis.call('PUBSUB', 'NUMPAT') > 0 or #redis.call('PUBSUB', 'CHANNELS', '*celery-task-meta-*') > 0
 
 local SUCCESS = '{"status": "SUCCESS"'
@@ -126,8 +140,8 @@ local function succeeded(result)
   return string.sub(result or '', 1, #SUCCESS) == SUCCESS
 end
 
--- As stock Celery: what failed does not replace a success. (Of two successes the second stays: looking would cost as
--- much as storing.)
+-- As stock Celery: a failure does not replace a success. (A second success replaces the first: to read before would
+-- cost as much as the write.)
 local function store(key, seconds, result)
   if not succeeded(result) and succeeded(redis.call('GET', key)) then return end
   if seconds == '0' then redis.call('SET', key, result) else redis.call('SET', key, result, 'EX', seconds) end
@@ -157,8 +171,9 @@ local function publish(from, last)
   for c = from, last, 2 do redis.call('LPUSH', ARGV[c], ARGV[c + 1]) end
 end
 
--- The work was done before, for another message. This one has a caller of its own: it gets this run's result, and what
--- hangs on the message (callbacks, a chain, a retry) goes on. Of the work itself, nothing happens again.
+-- The work was done before, for a message with another id. This message has a caller of its own. So the caller gets the
+-- result of this run, and what belongs to the message (callbacks, the rest of a chain, a retry) is published. What
+-- belongs to the work (effects, follow-up messages) does not happen again.
 local function answer(p, rest, last)
   local result, failed = ARGV[p + 4], ARGV[p + 2] == ''
   if result ~= '' and not finished(result) then store(result, ARGV[p + 5], ARGV[p + 6]) end
@@ -172,7 +187,9 @@ for i = 1, tonumber(ARGV[1]) do
   at = at + 3 + ARGV[at + 2]
 end
 
-redis.call('HDEL', starts, '')  -- a write that frees: after it, a full Redis lets a script finish what it has begun
+-- A full Redis refuses the first write of a script, unless that command only deletes; it takes all later writes of the
+-- same script. So the first write here is a HDEL of nothing.
+redis.call('HDEL', starts, '')
 
 local deadlines = redis.call('ZMSCORE', leases, unpack(tags))
 local mine, refused, repeated, left = {}, {}, {}, {}
@@ -201,7 +218,7 @@ local function commit(i)
     if follow > PLAIN then
       effects, rest = effects_of(p)
       if #effects > 0 then
-        kinds, values, checked = {}, {}, {}  -- they may change any key
+        kinds, values, checked = {}, {}, {}  -- effects may have changed any key since the last message
         if string.sub(ARGV[p + 1] ~= '' and redis.call('GET', ARGV[p + 1]) or '', 1, 5) ~= 'done:' then
           for k = 1, #effects do why = why or unfit(effects[k]) end
         end
@@ -232,7 +249,7 @@ local function commit(i)
   end
 end
 
--- An error in one of them must not leave those before it applied and not acknowledged.
+-- If one message raises an error, the others must still be acknowledged at the end: they are applied already.
 for i = 1, #tags do
   local good, problem = pcall(commit, i)
   if not good then

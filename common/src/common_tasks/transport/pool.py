@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TRACE: Any = import_module("celery.app.trace")  # celery-types knows half of it
 FIRST_GUESS_SECONDS = 0.02  # how long a message takes, until there is one to measure
 WEIGHT = 0.3  # of the newest measurement
-FAILED_PAUSE_SECONDS = 0.1  # after a lane that failed, lest the same message come again and again
+FAILED_PAUSE_SECONDS = 0.1  # after a lane that failed: the same message may come back at once
 STOP_SECONDS = 25.0  # that what runs has to end at a stop; WORKER_STOP_SECONDS. The Compose file grants 30
 
 
@@ -50,18 +50,18 @@ class Seat:
         self.number = number
         self.window = Window()
         self.thread: threading.Thread | None = None
-        self.tag = ""  # of what this thread is at
-        self.waiting = False  # for somebody who runs alone, or to run alone
+        self.tag = ""  # of the message that this thread works on
+        self.waiting = False  # until a message that runs alone has ended, or until the others have, to run alone
         self.chunk: deque[Job] = deque()  # claimed and handed to this thread, not started
         self.taken = 0  # jobs that left the inbox or the chunk through this thread
         self.seconds = FIRST_GUESS_SECONDS
         self.busy = False
         self.running: Running | None = None
-        self.stacks: dict[str, tuple[list[Any], list[Any]]] = {}  # by task: what `current_task`, its request look at
+        self.stacks: dict[str, tuple[list[Any], list[Any]]] = {}  # by task: the stacks of `current_task` and `request`
 
 
 class Running:
-    """A body that runs. Shown to Celery in place of a Request, so it has what Celery asks of one."""
+    """A body that runs. Celery's remote control sees it in place of a Request, so it has what Celery asks of one."""
 
     shown = False  # as STARTED, and in `inspect active`
     celerys = False  # Celery's own request shows it in `inspect active`
@@ -97,7 +97,7 @@ class Running:
         return str(self.headers["id"])
 
     def show(self) -> None:
-        """To remote control."""
+        """Show it to remote control."""
         self.shown = True
         if self.celerys:
             return
@@ -111,15 +111,15 @@ class Running:
         state.requests.pop(self.id, None)
 
     def cancel(self, pool: Any, *args: Any, **kwargs: Any) -> None:
-        """At a cold stop: the pool gives its message back."""
+        """Nothing to do at a cold stop: the pool gives the message back."""
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
-        """As of all pools of threads: NotImplementedError."""
+        """As in all pools of threads: raises NotImplementedError."""
         pool.terminate_job(os.getpid(), signal)
 
 
 class Alone:
-    """A seat whose body runs alone, and until when."""
+    """The seat whose body runs alone, and until when."""
 
     def __init__(self, seat: Seat, tag: str, seconds: float) -> None:
         self.seat, self.tag, self.seconds = seat, tag, seconds
@@ -131,7 +131,7 @@ class Alone:
 
 
 class TaskPool(BasePool):
-    """Task threads, `limit` of them. Whole batches go to a single thread, single messages to several."""
+    """`limit` task threads. One thread gets whole batches; several threads get single messages."""
 
     body_can_be_buffer = True
     signal_safe = False  # a stop waits for threads: not inside a signal handler
@@ -185,7 +185,7 @@ class TaskPool(BasePool):
             return
 
     def ring(self) -> None:
-        """Wake the consumer: there is room, or something for it to do."""
+        """Wake the consumer: it can claim more, or it has something to do."""
         if self._bell is not None:
             try:
                 os.write(self._bell, b"x")
@@ -195,7 +195,7 @@ class TaskPool(BasePool):
     # What the consumer hands over
 
     def take(self, jobs: list[Job]) -> None:
-        """Jobs of the lanes."""
+        """Hand jobs over to the task threads."""
         self._put += len(jobs)
         if self.limit == 1:
             self.inbox.put(jobs)
@@ -235,12 +235,12 @@ class TaskPool(BasePool):
         self.begin(seat)
 
     def begin(self, seat: Seat) -> None:
-        """Start its thread; also another one in place of one that died."""
+        """Start the thread of this seat; also a new one in place of a thread that died."""
         seat.thread = threading.Thread(target=self._work, args=(seat,), name=f"tasks-{seat.number}", daemon=True)
         seat.thread.start()
 
     def lost(self, seat: Seat) -> list[str]:
-        """The tags that a dead thread leaves behind. Its seat is as new."""
+        """Clear the seat of a thread that died. Returns the tags of its messages."""
         tags = [seat.tag] if seat.tag else []
         chunk = []
         with self._returning:
@@ -340,7 +340,7 @@ class TaskPool(BasePool):
         except Exception as exc:
             self._tracer_failed(exc, args, kwargs, commit)
         except BaseException as exc:
-            if commit is not None:  # it must not end workers for ever
+            if commit is not None:  # its start counts, or it would stop workers for ever
                 self.come_back(commit.tag)
             self.obey(exc)
         finally:
@@ -352,7 +352,8 @@ class TaskPool(BasePool):
         self.ring()
 
     def _tracer_failed(self, error: Exception, args: Any, kwargs: Any, commit: Commit | None) -> None:
-        """Not the body, which Celery's tracer sees to, but something beside it: an errback that is none, a hook."""
+        """The tracer itself raised: an errback that cannot be called, or a hook. (Of a body's error the tracer makes a
+        failure.)"""
         if isinstance(error, Reject):
             kwargs["error_callback"](TRACE.ExceptionInfo())
             return
@@ -368,7 +369,7 @@ class TaskPool(BasePool):
             self.fail(commit, args[1][2], error)
 
     def _task(self, args: tuple[Any, ...]) -> tuple[Any, dict[str, Any], str] | None:
-        """The task, its request and its tag; None where something else is to be called."""
+        """The task, its request and its tag; None if what Celery wants to be called is no task."""
         given: tuple[Any, ...] = args[1] if len(args) > 1 else ()
         if len(given) < 3 or not isinstance(given[1], str):  # not a task: name, id, request, …
             return None
@@ -378,12 +379,13 @@ class TaskPool(BasePool):
         return None if task is None else (task, request, str(tag))
 
     def _opened(self, args: tuple[Any, ...]) -> Commit | None:
-        """Its results and publishes become part of its acknowledgement, unless it was acknowledged already."""
+        """Open its commit: its result and its publishes wait for its acknowledgement. None: it was acknowledged before
+        it runs."""
         found = self._task(args)
         return self.open(found[2], found[1]) if found and found[0].acks_late else None
 
     def _limited(self, args: tuple[Any, ...], kwargs: dict[str, Any], commit: Commit | None) -> Running | None:
-        """For the guard, which enforces limits; Celery shows its requests by itself."""
+        """What the guard needs to enforce time limits. (Celery shows its own requests to remote control.)"""
         found = self._task(args)
         if found is None:
             return None
@@ -393,7 +395,7 @@ class TaskPool(BasePool):
         return running
 
     def obey(self, error: BaseException) -> None:
-        """A body that stops its worker: the consumer looks at these between two events."""
+        """A body wants to stop its worker: set the flags that the consumer reads between two events."""
         flags: Any = state
         code = getattr(error, "code", None) or 0
         if isinstance(error, WorkerTerminate):
@@ -405,15 +407,15 @@ class TaskPool(BasePool):
     # One alone
 
     def counted(self, seat: Seat) -> None:
-        """The start of what came back: if it is to be alone, its time alone begins."""
+        """The start of a message that came back is counted. If it runs alone, its time alone begins now."""
         if self.alone is not None and self.alone.seat is seat:
             self.alone.begin()
 
     @contextmanager
     def started(self, seat: Seat, tag: str, start: Start) -> Iterator[bool]:
-        """Around a start of what came back: whether it runs alone. A message that may end its process for the last time
-        does: the others finish what they run, as far as the time allows, and start nothing meanwhile. When its time
-        alone is over the guard lets them start again."""
+        """Around a start of a message that came back. Yields whether it runs alone. The last start that a message may
+        have is one alone: the other threads first finish what they run, as far as there is time, and start nothing.
+        When its time alone is over, the guard lets them start again."""
         if not start.alone_seconds or len(self.seats) < 2:
             yield bool(start.alone_seconds)
             return
@@ -422,7 +424,7 @@ class TaskPool(BasePool):
             yield alone is not None
         finally:
             if alone is not None and self.alone is alone:
-                self.drain(1.0)  # or the next one's death would look like its own
+                self.drain(1.0)  # else, if the next message ends the process, this one would be held for the cause
                 self.end_alone(alone)
 
     def _wait_to_be_alone(self, seat: Seat, tag: str, seconds: float) -> Alone | None:
@@ -456,12 +458,12 @@ class TaskPool(BasePool):
                 self.alone = None
 
     def wait_for(self, seat: Seat) -> None:
-        """Until nobody else runs alone, or the pool stops."""
+        """Wait until no other message runs alone, or until the pool stops."""
         while self.alone is not None and self.alone.seat is not seat and not self.stopping:
             seat.waiting = True
             while self.alone is not None and not self.stopping:
                 sleep(0.002)
-            seat.waiting = False  # and then look once more: somebody may just have seen that we wait
+            seat.waiting = False  # then look once more: another thread may have counted this one as waiting just now
 
     # Limits
 

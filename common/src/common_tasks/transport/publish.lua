@@ -1,14 +1,17 @@
--- Publish once: each message goes into its list, unless its id was published before or its queue is full. All is looked
--- at before anything is written; the first write is one that a full Redis refuses, so a refusal leaves nothing behind.
+-- Publish once: push each message into its list, unless its id was published before or its queue is full. The script
+-- checks all messages before it writes. A full Redis refuses the first write here, and so the whole script: then
+-- nothing was written.
 --
 -- KEYS  1 list  2 due  3 the queue, and all its further lists: they are counted together
 -- ARGV  1 bound of the queue (0: none)  2 for how many ms an id is remembered (0: not at all)
---       3 due time in us of Redis's clock (0: now)  4 life of markers in ms
---       5 the messages, in MessagePack: of each its id, fingerprint, bytes, marker (its first result; "" none)
--- Returns {how many wait in the queue now, then of each: 1 pushed, -1 queue full, -2 the id is other work's; published
--- before: 0 it is done, or its message is there, 2 neither, 3 it is not done, and was not looked for}
+--       3 due time in us of Redis's clock (0: now)  4 life of the first results in ms
+--       5 the messages, in MessagePack: of each its id, fingerprint, bytes, first result ("" none)
+-- Returns {how many messages wait in the queue now, then of each message:
+--          1 pushed, -1 the queue is full, -2 the id belongs to other work;
+--          or, of one that was published before: 0 it is done, or its message was found; 2 it is not done, and its
+--          message was not found; 3 it is not done, and its message was not searched for}
 local list, due, queue = KEYS[1], KEYS[2], KEYS[3]
-local LOOKED_AT = 50  -- messages; to look at more takes too long
+local LOOKED_AT = 50  -- messages; to search more takes too long
 local bound, life, when = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 if when > 0 then
@@ -19,7 +22,8 @@ local waiting = 0
 for k = 3, #KEYS do waiting = waiting + redis.call('LLEN', KEYS[k]) end
 local taken = when > 0 and math.max(waiting, redis.call('ZCARD', due)) or waiting
 
--- The ids of all that is not finished: waiting or dead in this queue, due, claimed. Nil: it is too much, or we may not look.
+-- Returns the ids of all messages that wait in this queue or are dead there, are due later, or are claimed. Returns nil
+-- if there are too many, or if Redis does not let us read them.
 local function unfinished()
   local dead, total = 'celery-dead-' .. queue, waiting
   for _, counts in ipairs({{'ZCARD', due}, {'HLEN', 'unacked'}, {'XLEN', dead}}) do
@@ -31,7 +35,7 @@ local function unfinished()
   local reads = {{'ZRANGE', due, 0, -1}, {'HVALS', 'unacked'}, {'XRANGE', dead, '-', '+'}}
   for k = 3, #KEYS do reads[#reads + 1] = {'LRANGE', KEYS[k], 0, -1} end
   local ids = {}
-  local function note(text)  -- a pattern would take ten times as long
+  local function note(text)  -- a plain search: a pattern takes ten times as long
     local _, at = string.find(text, '"id": "', 1, true)
     while at do
       ids[string.sub(text, at + 1, (string.find(text, '"', at + 1, true) or 0) - 1)] = true
@@ -48,7 +52,7 @@ local function unfinished()
   return ids
 end
 
--- Of an id that is noted as published: whether its message is still there.
+-- Whether the message of a published id is still there: 0 yes, 2 no, 3 unknown.
 local ids, looked = nil, false
 local function found(id)
   if not looked then ids, looked = unfinished(), true end
@@ -74,7 +78,7 @@ for _, message in ipairs(cmsgpack.unpack(ARGV[5])) do
 end
 if #new == 0 then return answers end
 
--- As kombu declares a queue, so that stock workers and monitors know it.
+-- Declare the queue as kombu does, so that stock workers and monitors know it.
 local member = queue .. '\6\22\6\22' .. queue
 redis.call('SADD', '_kombu.binding.' .. queue, member)
 redis.call('SADD', '_kombu.binding_permanent.' .. queue, member)
@@ -105,7 +109,7 @@ else
   done = redis.pcall('LPUSH', list, unpack(push))
   answers[1] = waiting + #push
 end
-if type(done) == 'table' and done.err then  -- by its access rules: nothing else is left that could refuse it
+if type(done) == 'table' and done.err then  -- only the access rules of Redis (ACL) can still refuse this write
   if #written > 0 then redis.call('DEL', unpack(written)) end
   return done
 end

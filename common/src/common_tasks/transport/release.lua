@@ -1,11 +1,15 @@
--- Release: claims that this worker gives back, at a stop or because others could start them sooner.
+-- Release: give claimed messages back to their lists, at a stop or because another worker can start them sooner.
 --
 -- KEYS  1 unacked  2 leases  3 starts
--- ARGV  of each message: tag, fence, its list, and "0"; or "1" if its worker is ended for it: its next start counts, and
---       1,000,000 says that this was its own (see starts.py); or "2" if it was counted as started, and this is no death:
---       that is taken back
+-- ARGV  of each message: tag, fence, its list, and one of
+--       "0": the number of its starts does not change
+--       "1": its worker ends because of this message. The next start counts, and 1,000,000 is added (see starts.py)
+--       "2": its start was counted, and its worker does not die: the script takes that start back
 -- Returns how many went back
-redis.call('HDEL', KEYS[3], '')  -- a write that frees: after it, a full Redis lets a script finish what it has begun
+--
+-- A full Redis refuses the first write of a script, unless that command only deletes; it takes all later writes of the
+-- same script. So the first write here is a HDEL of nothing.
+redis.call('HDEL', KEYS[3], '')
 local PROVEN = 1000000
 local back = 0
 for i = 1, #ARGV, 4 do

@@ -1,8 +1,8 @@
--- Remove: messages that nobody is to run any more. With each goes what publish once has noted of it, in one step, so that
--- the same work can be published again. What is done stays noted.
+-- Remove: delete messages, for a purge or a dropped dead letter. The note of publish once (`queued:…`) is deleted in
+-- the same step, so that the same work can be published again. The record of work that is done (`done:…`) stays.
 --
--- KEYS  1 where they are: a list, celery-due, or a stream of dead letters
--- ARGV  1 "list": 2 how many messages at most  3 bytes after which it ends
+-- KEYS  1 where the messages are: a list, celery-due, or a stream of dead letters
+-- ARGV  1 "list": 2 how many messages at most  3 bytes after which the script ends
 --         "due": 2 cursor of ZSCAN  3… the lists that the messages wait for
 --         "letters": 2… their ids
 -- Returns {how many were removed, the next cursor ("due") or "0"}
@@ -21,7 +21,8 @@ local function text(key)
   return type(value) == 'string' and value or ''
 end
 
--- Its marker, and the first result that was stored with the push. Those of other work under its id stay.
+-- Delete the note of a message, and the first result that its publisher stored. Those of other work with the same id
+-- stay.
 local function forget(raw)
   local headers = read(raw)
   local id, print = headers.id, headers.fingerprint
@@ -60,7 +61,7 @@ else
     if entry then
       local fields = {}
       for f = 1, #entry[2], 2 do fields[entry[2][f]] = entry[2][f + 1] end
-      -- A conflict is a second message: the marker is the first one's.
+      -- A conflict is a second message with the same id: the note belongs to the first one.
       if not string.find(fields.about or '', '"reason": ?"conflict"') then forget(fields.raw or '') end
       removed = removed + redis.call('XDEL', key, ARGV[i])
     end

@@ -1,8 +1,8 @@
--- Restore: messages whose lease is over go back to the end of their list that is taken from next. Their worker died, or
--- stalls and will be refused. The field in `starts` makes their next start count.
+-- Restore: give back messages whose lease is over: their worker died, or it stalls, and its outcome will be refused.
+-- They go to the right end of their list, so they are claimed next. A field in `starts` makes their next start count.
 --
 -- KEYS  1 unacked  2 leases  3 starts
--- ARGV  1 how many at most  2 us that a lease must be over  3 the separator of kombu's priority lists
+-- ARGV  1 how many at most  2 for how many us a lease must be over  3 the separator of kombu's priority lists
 --       4… kombu's priority steps, ascending
 -- Returns how many went back
 local time = redis.call('TIME')
@@ -16,7 +16,9 @@ local function list_of(queue, raw)
   return step > 0 and queue .. ARGV[3] .. step or queue
 end
 
-redis.call('HDEL', KEYS[3], '')  -- a write that frees: after it, a full Redis lets a script finish what it has begun
+-- A full Redis refuses the first write of a script, unless that command only deletes; it takes all later writes of the
+-- same script. So the first write here is a HDEL of nothing.
+redis.call('HDEL', KEYS[3], '')
 local back = 0
 for _, tag in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', over, 'LIMIT', 0, ARGV[1])) do
   local entry = redis.call('HGET', KEYS[1], tag)

@@ -1,4 +1,4 @@
-"""A call that publishes, from its first attempt to an answer or an error; how it is sent is known to others."""
+"""A call that publishes: its attempts, and what its answer or its error means. (`publishing.py` sends it.)"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,16 +11,17 @@ from common_tasks.transport.drain import Drain
 from common_tasks.transport.outgoing import CONFLICT, FULL, MISSING, PUSHED, UNCHECKED, Outgoing, Published, words
 
 FAILURES = (refusals.RedisError, OSError)
-# Redis is there and said no: another attempt would hear the same.
+# Redis answered with a refusal: another attempt would get the same answer.
 REFUSED = (refusals.ResponseError, refusals.AuthenticationError)
-# Its answer, whatever it says, was that the script did not run.
+# With these answers the script certainly did not run.
 CERTAIN = (*REFUSED, refusals.BusyLoadingError)
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How often a call is tried. Trying again is how an unknown outcome becomes a known one, so it is done once at
-    least: at once, as the usual reason is a connection that died while nobody looked."""
+    """How often a call is tried. There are always two attempts: without an answer nobody knows whether the message is
+    published, and the second attempt tells. It follows at once, since the usual reason is an old connection that was
+    closed; a new one works."""
 
     attempts: int = 4
     first_seconds: float = 0.1
@@ -45,8 +46,9 @@ class Call:
         self.keys, self.arguments = words(chunk, bound)
 
     def failed(self, error: Exception, *, sent: bool) -> float:
-        """How long to wait before the next attempt; raises when there shall be none. `sent`: the script, or a part of
-        it, was on its way. What the error was raised from says nothing: that may be the caller's own trouble."""
+        """How long to wait before the next attempt. Raises PublishError when there is none. `sent`: the script, or a
+        part of it, was sent. Only `error` itself counts, not its context: that may be another error, which the caller
+        handles right now."""
         self._attempts += 1
         self._in_doubt = self._in_doubt or (sent and not isinstance(error, CERTAIN))
         pause = None if isinstance(error, REFUSED) else self._patience.before(self._attempts)
@@ -60,7 +62,7 @@ class Call:
         raise NotPublished(f"{what} not published: {why}", Published(refused=ids)) from error
 
     def answered(self, answers: Sequence[int]) -> Published:
-        """What became of each; raises if one of them is not in its queue."""
+        """What became of each message. Raises PublishError or Conflict if one of them is not in its queue."""
         depth, *each = answers
         self._drain.saw(depth, each.count(PUSHED))
         if not self._in_doubt and each.count(PUSHED) == len(each):
@@ -91,7 +93,7 @@ class Call:
 
 @dataclass
 class Calls:
-    """Makes them, and remembers how fast each queue drains."""
+    """Makes calls, and remembers how fast each queue drains."""
 
     bound: int
     patience: Patience
@@ -104,5 +106,6 @@ class Calls:
 
 
 def unauthenticated(error: BaseException) -> bool:
-    """Whether we did not sign in. What is longer than ten words, Redis does not even read of a stranger."""
+    """Whether Redis wants us to sign in. Redis refuses a long command of a client that has not signed in with an error
+    of its own, for which redis-py has no class."""
     return isinstance(error, refusals.AuthenticationError) or "unauthenticated" in str(error)
