@@ -1,4 +1,4 @@
-"""Where results are: Celery's own Redis backend, in its layout, read when somebody asks."""
+"""Celery's Redis result backend. Inside a task, a result becomes part of the outcome."""
 
 import logging
 import os
@@ -28,8 +28,8 @@ from common_tasks.transport.message import dumps, encode
 if TYPE_CHECKING:
     from common_tasks.transport.commit import Commit
 
-# A store of its own may be away. A task that is done waits for it this long, then its outcome goes on without a result;
-# and for a while nobody waits again.
+# For results in another Redis, which may be away. A task that is done waits so long for it; then its outcome is
+# committed without a result, and for some seconds no task waits again.
 PATIENCE_SECONDS = 3.0
 DOWN_SECONDS = 5.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0  # between attempts to tell a chord
@@ -38,7 +38,7 @@ ENDS = states.READY_STATES | {states.RETRY}
 
 @contextmanager
 def unread() -> Iterator[None]:
-    """Inside, Celery looks before it stores; no task reads."""
+    """Inside, Celery reads a result in order to store one; the task itself does not read."""
     own, OPEN.own = OPEN.own, None
     try:
         yield
@@ -47,7 +47,8 @@ def unread() -> Iterator[None]:
 
 
 def _follow(task_id: str, event: str) -> None:
-    """Listeners hear of the end of a plain task once it is committed; Celery logs it. Contracts tell of theirs."""
+    """Tell listeners of the end of a plain task, once it is committed. (Celery logs it. A contract does this
+    itself.)"""
     commit = OPEN.commit
     if not listening() or (commit is not None and commit.task_id != task_id):
         return
@@ -76,10 +77,12 @@ class _Clock:
 
 
 class Results(RedisBackend):
-    """Stock, except for this. Inside a task, a result that lives beside the broker becomes part of the outcome.
-    Publishing a task does not subscribe to its result: one round trip less for every publish, and no AsyncResult that
-    talks to Redis from its __del__, when Redis may long be gone. And a Redis that is full, or refuses for another
-    passing reason, counts like one that is away."""
+    """Celery's backend, with these differences:
+
+    - Inside a task, a result in the broker's Redis becomes part of the outcome.
+    - A publish does not subscribe to the result. That saves a round trip for each publish; and no AsyncResult talks to
+      Redis from its __del__, when Redis may be away.
+    - A Redis that refuses writes for a while (it is full, …) counts as one that is away."""
 
     if TYPE_CHECKING:  # celery-types knows little of what is inherited
         app: Any
@@ -99,12 +102,12 @@ class Results(RedisBackend):
         pass
 
     def exception_safe_to_retry(self, exc: Exception) -> bool:
-        """What a worker stores again, and again, until it is stored: see `storing_settings`."""
+        """Errors after which a worker stores again, until Redis takes it: see `storing_settings`."""
         return refused_for_now(exc) or super().exception_safe_to_retry(exc)
 
     @property
     def shared(self) -> bool:
-        """Results lie in the broker's own database, so that one script can write both."""
+        """Whether results are in the broker's own database, so that one script can write both."""
         found: bool | None = self.__dict__.get("_shared")
         if found is None:
             conf = self.app.conf
@@ -112,7 +115,7 @@ class Results(RedisBackend):
         return found
 
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
-        """As Celery's; but a soft time limit that comes while the end of a task is stored is too late for its body."""
+        """As Celery's. But a soft time limit is ignored while the end of a task is stored: its body has ended."""
         try:
             return super().store_result(task_id, result, state, *args, **kwargs)
         except SoftTimeLimitExceeded:
@@ -126,10 +129,10 @@ class Results(RedisBackend):
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
     ) -> Any:
         commit = OPEN.commit
-        if commit is None or task_id != commit.task_id or state not in ENDS:  # PROGRESS is to be seen while it runs
+        if commit is None or task_id != commit.task_id or state not in ENDS:  # others see PROGRESS while it runs
             if commit is not None and task_id == commit.task_id:
                 if state == states.STARTED:
-                    return result  # the guard shows it, if it runs for long
+                    return result  # the guard stores it, if the task runs for longer than 0.2 s
                 with STATING:
                     commit.stated = True
             with unread():
@@ -146,7 +149,8 @@ class Results(RedisBackend):
         return result
 
     def _store_elsewhere(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> Any:
-        """First the result, then the rest. The body has run and must not run again for a store that is away."""
+        """Store the result first; the rest follows in the commit. If the result store is away, go on without: the body
+        has run, and must not run again for that."""
         if monotonic() < self._down_until:
             return result
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
@@ -193,8 +197,10 @@ class Results(RedisBackend):
         return [self._seen(own, key, value) for key, value in zip(names, super().mget(names), strict=True)]
 
     def _seen(self, own: "Commit", key: Any, value: Any) -> Any:
-        """What stock Celery would show inside a task. Its own result is what it has come to so far. And a task that is
-        not done may be one that it has sent itself, or wait for one: these are sent ahead of the outcome."""
+        """What a task sees when it reads a result: the same as with stock Celery.
+
+        Its own state is what this run has stored so far. If another task has not ended, this body may have sent it, or
+        sent a task that it waits for. So all that this body has sent goes out now, ahead of the outcome."""
         if key == self.get_key_for_task(own.task_id):
             if own.result_key == key:
                 return own.result
@@ -204,7 +210,7 @@ class Results(RedisBackend):
         return value
 
     def _started(self, own: "Commit") -> bytes | None:
-        """STARTED, which the guard stores only if it runs for long; None where Celery would not show it."""
+        """STARTED, which the guard stores only after 0.2 s. None if Celery would not store it for this task."""
         task = get_current_task()
         if task is None or task.request.id != own.task_id or not task.track_started:
             return None
@@ -239,8 +245,8 @@ class Results(RedisBackend):
         _follow(task_id, "task.revoked")
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> None:
-        """At once, and after the result is stored: who completes the chord reads the results of all its parts. Only a
-        run that counts does this."""
+        """Tell the chord at once, after the result of this part is stored: the last part of a chord reads the results
+        of all the others. A run that is refused does not tell."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -268,8 +274,8 @@ class Results(RedisBackend):
 
     @property
     def success_meta(self) -> Any:
-        """`write(commit, headers, value, is_json)`: a success, in stock layout and a tenth of its time; None where the
-        settings ask for more than it can."""
+        """`write(commit, headers, value, is_json)` writes a success as Celery does, in a tenth of the time. None if the
+        settings want something that it does not write."""
         conf = self.app.conf
         if not self.shared or self.serializer != "json" or self.compression or conf.result_extended:
             return None
@@ -297,7 +303,7 @@ class Results(RedisBackend):
         return write
 
     def started_meta(self, task_id: str, hostname: str) -> tuple[Any, bytes, int]:
-        """Key, value and life (s) of the entry of a task that runs."""
+        """Key, value and life (s) of the state STARTED."""
         meta: dict[str, Any] = {
             "status": states.STARTED,
             "result": {"pid": os.getpid(), "hostname": hostname},

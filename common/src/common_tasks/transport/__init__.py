@@ -1,1 +1,1 @@
-"""Our Redis transport: messages laid out as kombu lays them out; a claim and an outcome are one step each."""
+"""Our Redis transport: messages are stored as kombu stores them; a claim is one atomic step, and so is an outcome."""

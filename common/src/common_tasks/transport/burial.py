@@ -1,4 +1,4 @@
-"""What a dead letter tells about itself."""
+"""What a dead letter says about its message."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ def about(
 
 
 def _number(value: Any) -> int | float | None:
-    """None for what is none, and for what nobody could count: a message may say anything."""
+    """None for what is no number, or a huge one: a header may hold anything."""
     return value if isinstance(value, int | float) and -LARGEST <= value <= LARGEST else None
 
 

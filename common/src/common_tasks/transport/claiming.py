@@ -1,10 +1,12 @@
-"""How a worker takes messages: it claims ahead while work is short, waits without asking when there is none.
+"""How a worker takes messages. It claims some messages in advance. When there are none, it waits until Redis tells it
+of new ones: it does not poll.
 
 The states of the claim connection:
 
     idle ──► claiming ──► messages: the next claim is sent, then these are handed out ──► idle, or claiming
                 └───────► none ──► arming ──► something came meanwhile ──► idle
-                                     └──────► waiting: Redis rings when a list changes, a timer when something is due
+                                     └──────► waiting: Redis pushes a line (the bell) when a list changes; a timer ends
+                                              when the next message is due
 """
 
 import logging
@@ -19,33 +21,33 @@ from common_tasks.events import emit
 from common_tasks.transport import keys
 from common_tasks.transport.scripts import Script
 
-BATCH = 100  # messages in one claim: what a script takes blocks everybody else for half a millisecond
-LONGEST_WAIT_SECONDS = 1.0  # without looking: a bell that was lost, a connection that is half open
+BATCH = 100  # messages in one claim: the script blocks Redis for half a millisecond
+LONGEST_WAIT_SECONDS = 1.0  # then the worker claims in any case: a bell may be lost, a connection half open
 TELL_REFUSED_SECONDS = 30.0
-POLL_SECONDS = 0.02  # where the server cannot ring (RESP3 refused)
+POLL_SECONDS = 0.02  # if the server refuses RESP3, and so cannot ring
 
 CLAIM = Script("claim")
 
 
 class Batch(NamedTuple):
-    """What one claim brought."""
+    """The answer to one claim."""
 
     fence: Any
     messages: list[tuple[str, bytes]]  # list, message
-    starts: dict[str, int]  # by tag, of messages that were taken back before
+    starts: dict[str, int]  # tag -> starts, of messages that were given back after a worker died
     full: list[str]  # lists that are not claimed from: too many dead letters
-    tags: dict[int, str]  # of messages that do not have theirs in the usual place
+    tags: dict[int, str]  # number of a message -> its tag, if it is not in its usual place
     letters: Sequence[tuple[str, str, str, bytes]] = ()  # list, reason, problem, message (b"": nobody is to be told)
 
     def tag(self, number: int) -> str:
-        """The delivery tag of a message, also of one that nobody can read."""
+        """The delivery tag of a message; also of a message that nobody can read."""
         if not self.tags:
             return self.messages[number][1][-39:-3].decode()
         return self.tags.get(number) or self.messages[number][1][-39:-3].decode(errors="replace")
 
 
 class Claims:
-    """The claim connection of one channel: sends, reads, and knows what it waits for."""
+    """The claim connection of one channel: sends claims, reads answers, and knows what it waits for."""
 
     def __init__(self, lease_us: int, dead_bound: int, later: Callable[[float, Callable[[], None]], Any]) -> None:
         """`later(seconds, callback)` gives a timer with `cancel()`."""
@@ -63,7 +65,7 @@ class Claims:
         self.sent_at = 0.0
 
     def start(self, connection: Any, lists: Sequence[str], dead: Sequence[str], want: int) -> None:
-        """Send a claim, or, after one that brought nothing, ask Redis to ring."""
+        """Send a claim; or, if the last claim took all that was there, ask Redis to ring."""
         self.sent_at = monotonic()
         if self._arm_next:
             self._arm_next = False
@@ -78,12 +80,12 @@ class Claims:
         )
 
     def read(self, client: Any, connection: Any) -> Batch | None:
-        """What has arrived on the connection: messages, or nothing yet."""
+        """Read what has arrived on the connection. Returns messages, or None."""
         if self.state == "waiting":
             connection.read_response(push_request=True)  # the bell
             self.wake()
             return None
-        if self.state == "idle":  # a bell of before, heard when nobody waits for it
+        if self.state == "idle":  # an old bell, for which nobody waits any more
             while connection.can_read(timeout=0):
                 connection.read_response(push_request=True)
             return None
@@ -96,13 +98,13 @@ class Claims:
         except NoScriptError:
             self._load(client, connection)
             return None
-        except ResponseError as exc:  # it takes no writes now: asked again in a while, and nothing is lost meanwhile
+        except ResponseError as exc:  # Redis takes no writes now; the messages stay in their lists
             self._refused(exc)
             return None
         lists = self._lists
         self._now = (float(fence) - self._lease_us, monotonic())
         self._full = [lists[number] for number in full]
-        self._arm_next = len(taken) < 2 * asked and not more  # all that was there: the bell is next
+        self._arm_next = len(taken) < 2 * asked and not more  # it took all that was there: next, ask Redis to ring
         if not taken and not full and not buried:
             return None
         return Batch(
@@ -131,7 +133,7 @@ class Claims:
         self._wait(LONGEST_WAIT_SECONDS, [])
 
     def wake(self) -> None:
-        """Look again now."""
+        """End the wait: claim again now."""
         if self.state == "waiting":
             if self._timer is not None:
                 self._timer.cancel()
@@ -144,9 +146,9 @@ class Claims:
         self.state, self.asked, self._arm_next, self._tracked = "idle", 0, False, None
 
     def _arm(self, connection: Any, lists: Sequence[str]) -> None:
-        """Tracking: a read of the lists, and from then on one push when any of them changes."""
+        """Read the lists with client tracking on: from then on Redis pushes one line when any of them changes."""
         watched = [one for one in lists if one not in self._full]
-        if not watched:  # there is something, and it is not to be taken
+        if not watched:  # all lists are those of queues with too many dead letters
             self._wait(LONGEST_WAIT_SECONDS, [])
             return
         self.state = "arming"
@@ -175,7 +177,7 @@ class Claims:
             except ResponseError as exc:  # the answers to the others follow
                 answer, refused = exc, exc
             if answer is None or (isinstance(answer, list) and answer[:1] == [b"invalidate"]):
-                rung = True  # something came between two of the answers; redis-py makes nothing of a bell: None
+                rung = True  # a bell between two of the answers; redis-py may return None for it
             else:
                 answers.append(answer)
         if refused is not None:

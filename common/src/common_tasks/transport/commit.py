@@ -10,27 +10,27 @@ if TYPE_CHECKING:
     from common_tasks.transport.committer import Committer
 
 WORD = 8  # bytes of a number, and of the frame of a word
-PLAIN = 6  # arguments of a message that has a record and a result, and no more
+PLAIN = 6  # arguments of a message that has a record and a result, and nothing else
 
 
 class Verdict(StrEnum):
     """What Redis answered to a commit."""
 
     COMMITTED = "committed"
-    REFUSED = "refused"  # its lease is somebody else's: nothing of it happened
-    REPEATED = "repeated"  # its record was there: it was done before, and only acknowledged now
-    IMPOSSIBLE = "impossible"  # Redis will never take it as it is: it becomes a dead letter
+    REFUSED = "refused"  # the lease was not ours any more: nothing happened
+    REPEATED = "repeated"  # there was a record: the work was done before, and the message is only acknowledged
+    IMPOSSIBLE = "impossible"  # Redis will never take it: the message becomes a dead letter
 
 
 class NotCommitted(BaseException):
-    """The run of a body was not the one that counts, so what follows a commit must not happen. No Exception: nobody but
-    who runs the body may catch it."""
+    """This run of a body was refused or repeated: no hook and no signal may follow it. It is no Exception, so that no
+    `except Exception:` on the way catches it."""
 
 
 class Commit:
-    """One message's part of an outcome: keys and bytes, ready for outcome.lua."""
+    """What one message commits: keys and bytes, ready for outcome.lua."""
 
-    # Defaults for all: most messages change two or three of them.
+    # Defaults on the class: most messages change two or three of them.
     record_key: str | bytes = ""
     record: str | bytes = ""
     record_ms = 0
@@ -41,9 +41,9 @@ class Commit:
     dead_about: str | bytes = ""
     due: list[Any] | tuple[()] = ()  # list, message, wait in microseconds, list, …
     effects: list[tuple[Any, ...]] | tuple[()] = ()
-    headers: dict[str, Any] | None = None  # of the message: a dead letter tells about it
+    headers: dict[str, Any] | None = None  # of the message, for its dead letter and its lines in the log
     children: list[Any] | tuple[()] = ()  # list, message, list, message, …
-    of_the_work = 0  # how many of the children, from the first on; the others hang on the message (callbacks, a chain)
+    of_the_work = 0  # how many children, from the first on, belong to the work; the others (callbacks, a chain) do not
     apart = False  # the message has another id than the work
     verdict: Verdict | None = None  # None: Redis was not asked yet
     after: list[Callable[[], None]] | tuple[()] = ()  # called once it is committed
@@ -54,7 +54,7 @@ class Commit:
         self.task_id = task_id
 
     def add_child(self, list_key: str, raw: str | bytes) -> None:
-        """A message that is published if, and only if, this is committed."""
+        """Add a message that is published if, and only if, this is committed."""
         if isinstance(self.children, tuple):
             self.children = []
         self.children += (list_key, raw)
@@ -71,18 +71,18 @@ class Commit:
             callback()
 
     def discard(self) -> None:
-        """What a body wanted that did not succeed: nothing of it happens."""
-        self.record = ""  # its key stays: of a task that was done before, the first outcome holds
+        """The body failed: drop all that it wanted."""
+        self.record = ""  # the key stays: if the work was done before, its first outcome stays
         self.effects = self.children = self.due = self.after = ()
         self.of_the_work = 0
 
     def bury(self, dead_key: str, about: str | bytes) -> None:
-        """A dead letter."""
+        """Add a dead letter."""
         self.dead_key, self.dead_about = dead_key, about
 
     @property
     def size(self) -> int:
-        """Bytes of its arguments, about: a character of text counts as one."""
+        """About how many bytes its arguments have; each character of a text counts as one."""
         size = len(self.result) + len(self.dead_about)
         if self.children:
             size += sum(map(len, self.children))
@@ -115,17 +115,17 @@ class Commit:
 
 class _Open(threading.local):
     commit: Commit | None = None  # what this thread publishes and stores becomes part of it
-    own: Commit | None = None  # of the message that this thread works on: also while nothing is added to it
+    own: Commit | None = None  # of the message that this thread works on; also while `commit` is set aside
 
 
 OPEN = _Open()
 STATING = threading.Lock()
-"""Held while `stated` of a commit is looked at or changed: what the guard stores late and what a body stores itself
-must not cross."""
+"""Hold this lock to read or change `stated` of a commit: the guard stores STARTED late, and must not overwrite a state
+that the body stores in the same moment."""
 
 
 class _Home:
-    """The worker of this process: its app, its broker, and who commits."""
+    """The worker of this process: its app, its broker, its committer."""
 
     app: Any = None
     broker_url = ""
@@ -137,8 +137,8 @@ HOME = _Home()
 
 
 def current(broker_url: str) -> Commit | None:
-    """The commit that is open in this thread, for what goes to this broker: it becomes part of it. Another broker's
-    messages cannot: they go out at once."""
+    """The commit that is open in this thread, for a message to this broker. None for another broker: a message to it
+    cannot be part of the commit, and goes out at once."""
     commit = OPEN.commit
     return commit if commit is not None and broker_url == HOME.broker_url else None
 
@@ -155,8 +155,9 @@ def opened(commit: Commit | None) -> Iterator[None]:
 
 
 def commit_now() -> None:
-    """Commit what is open in this thread, and wait for it: hooks of success and failure see the world as it is after.
-    What they publish goes out at once. Raises NotCommitted where this run is not the one that counts."""
+    """Commit what is open in this thread, and wait for the answer. So hooks that run next see the committed outcome,
+    and what they publish goes out at once. Raises NotCommitted if this run was refused or repeated: then no hook
+    runs."""
     commit, committer = OPEN.commit, HOME.committer
     if commit is None or committer is None:
         return
@@ -168,8 +169,8 @@ def commit_now() -> None:
 
 @contextmanager
 def closed() -> Iterator[None]:
-    """Inside, publishes and results go out at once. For chords: Celery deletes their data on its own, and a body that
-    was held back would be gone with this process."""
+    """Inside, publishes and results go out at once. For chords: Celery deletes the data of a chord by itself, so a body
+    that waited for a commit would be lost if this process died."""
     was, OPEN.commit = OPEN.commit, None
     try:
         yield

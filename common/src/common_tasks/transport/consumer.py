@@ -1,4 +1,4 @@
-"""Celery's consumer, for a Redis that refuses for a while."""
+"""Celery's consumer; it also waits for a Redis that refuses commands for a while."""
 
 from importlib import import_module
 from typing import Any
@@ -12,9 +12,8 @@ _celerys: Any = import_module("celery.worker.consumer.consumer").Consumer  # cel
 
 
 class Consumer(_celerys):  # type: ignore[misc]
-    """`worker_consumer`. Redis may answer -BUSY, -OOM or -READONLY to any of a consumer's commands: to those with which
-    it connects, declares, subscribes. Celery ends its worker for that; this one connects again, as for a broker that is
-    away."""
+    """`worker_consumer`. Redis may answer -BUSY, -OOM or -READONLY while a consumer connects, declares queues or
+    subscribes. Celery's consumer ends the worker then; this one connects again, as for a broker that is away."""
 
     class Blueprint(_celerys.Blueprint):  # type: ignore[misc]
         def start(self, parent: Any) -> None:

@@ -1,6 +1,6 @@
-"""Where no claim is ours (Celery's prefork and solo pools, kombu's own transport): what a body wants is one step, its
-result and its acknowledgement follow. A worker that dies between them runs the body again, and the record makes that
-harmless."""
+"""Outcomes without a claim: in Celery's prefork and solo pools, and over kombu's own transport. Record, effects and
+messages are one step; the result and the acknowledgement follow. If the worker dies in between, the body runs again,
+and the record makes that harmless."""
 
 import logging
 import math
@@ -31,22 +31,23 @@ if TYPE_CHECKING:
 OUTCOME = Script("outcome")
 NO_CLAIM = "none"  # in place of a fence
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 2.0  # between attempts to reach a Redis that takes nothing
-FEW = 5  # attempts of what is not kept
+FEW = 5  # attempts for an outcome that is not kept until Redis takes it
 TELL_SECONDS = 30.0  # between two lines in the log about it
-UNANSWERED = (Lost, Silent, OSError)  # it may have been done
+UNANSWERED = (Lost, Silent, OSError)  # Redis may have done it
 
 
 def commit_directly(app: "Celery", commit: Commit, raw: bytes = b"", *, kept: bool = True) -> bool:
-    """False: its record was there, and nothing happened. `raw` is the message, for a dead letter. It is `kept` until
-    Redis takes it: the body has ended, and must not run again for that, nor for a soft time limit that comes now. Not
-    kept, it is tried for a second, then what redis-py says is raised. Raises PermanentError where it can never be
-    committed."""
+    """Commit in this thread. False: there was a record, and nothing happened. `raw` is the message, for a dead letter.
+
+    `kept`: try until Redis takes it, because the body has ended and must not run again; a soft time limit that comes
+    now is ignored. Otherwise try for about a second, then raise the error of redis-py. Raises PermanentError if Redis
+    will never take it."""
     if not (commit.record_key or commit.effects or commit.children or commit.dead_key or commit.due):
         return True
     if commit.dead_key:
         commit.effects = [("XADD", commit.dead_key, "*", "raw", raw, "about", commit.dead_about)]
         commit.dead_key = ""
-    # Repeated after a lost answer, it must not be done twice. Its record shows that, or a mark that is made for it.
+    # After a lost answer it is sent again, and must not be done twice. Its record prevents that; without one, a mark.
     commit.tag = "" if commit.record else f"{keys.DIRECT}{uuid4()}"
     attempts = _Attempts(_client(app), commit, math.inf if kept else FEW)
     answer = None
@@ -59,15 +60,15 @@ def commit_directly(app: "Celery", commit: Commit, raw: bytes = b"", *, kept: bo
                 raise
     _, repeated, left = answer
     if left:
-        commit.record_key = ""  # what stands there is another's: its letter is not kept back by it
+        commit.record_key = ""  # that record is of other work: it must not prevent the dead letter of this message
         raise PermanentError(left[1].decode())
     attempts.forget()
     return not repeated
 
 
 def publish_ahead(app: "Celery", commit: Commit) -> None:
-    """What a body has sent so far, ahead of its outcome: it is going to wait for what comes of it. As with stock Celery
-    it is sent again if the body runs again."""
+    """Publish what a body has sent so far, ahead of its outcome: the body is going to wait for its result. As with
+    stock Celery, a body that runs again publishes it again."""
     ahead = Commit("", commit.task_id)
     ahead.children, ahead.due = commit.children, commit.due
     commit_directly(app, ahead, kept=False)
@@ -75,18 +76,18 @@ def publish_ahead(app: "Celery", commit: Commit) -> None:
 
 
 class _Attempts:
-    """To commit this one, until Redis answers."""
+    """The attempts to commit one outcome, until Redis answers."""
 
     def __init__(self, client: redis.Redis, commit: Commit, most: float) -> None:
         self._client, self._commit, self._most = client, commit, most
         self._words = [1, *commit.arguments(NO_CLAIM)]
         self._failed = 0
-        self._told_at = monotonic() - TELL_SECONDS + LONGEST_PAUSE_SECONDS  # a connection that was cut is no news
+        self._told_at = monotonic() - TELL_SECONDS + LONGEST_PAUSE_SECONDS  # the first 2 s are not worth a line
         self._in_doubt = False
 
     def next(self) -> Any:
-        """The answer; None, after a pause, if there was none or Redis takes nothing now. Raises the last one's error,
-        and PermanentError where Redis never will."""
+        """One attempt. Returns the answer; or None, after a pause, if no answer came or Redis takes no writes now.
+        Raises the error of the last attempt, and PermanentError if Redis will never take it."""
         try:
             return OUTCOME(self._client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], self._words)
         except (RedisError, OSError, ValueError, TypeError) as exc:
@@ -102,12 +103,14 @@ class _Attempts:
         return None
 
     def interrupted(self) -> None:
-        """In the middle of whatever it was. An answer may still come on that connection."""
+        """A soft time limit came, perhaps in the middle of a call. Drop the connections: an old answer may come on
+        one."""
         self._in_doubt = True
         self._client.connection_pool.disconnect(inuse_connections=False)
 
     def forget(self) -> None:
-        """The mark is not needed any more, unless one of the attempts is still on its way. Then it expires."""
+        """Delete the mark: the answer is known. It stays, and expires, if an attempt may still be on its way to
+        Redis."""
         if not self._commit.tag or self._in_doubt:
             return
         try:
@@ -124,8 +127,8 @@ class _Attempts:
 
 
 def _client(app: Any) -> redis.Redis:
-    """One for each process: a forked child must not speak on its parent's connection (redis-py sees to that). It
-    repeats nothing by itself: an answer that was lost is to be known."""
+    """One client for each process. (redis-py sees to it that a forked child does not use its parent's connections.) It
+    tries nothing twice by itself: we must know when an answer was lost."""
     client: redis.Redis | None = getattr(app, "direct_client", None)
     if client is None:
         client = app.direct_client = connect(

@@ -1,4 +1,4 @@
-"""How long a full queue needs until it takes messages again, from its depth over time as this process sees it."""
+"""When a full queue takes messages again: an estimate from its depth over time, as this process sees it."""
 
 import random
 import time
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 WINDOW_SECONDS = 30.0
 STEP_SECONDS = 0.5  # between two samples that are kept
-LEAST_SECONDS = 1.0  # between the first and the last: over less, a rate is noise
+LEAST_SECONDS = 1.0  # between the first and the last sample; in less time no rate can be measured
 SOONEST, LATEST = 1.0, 60.0
-ROOM = 0.8  # come back when a fifth of the queue is free: at the very bound, the next ones would be sent away again
+ROOM = 0.8  # of the bound. Publishers come back when a fifth is free; else most of them would be refused again
 
 
 class Drain:
-    """Of one queue. What other processes publish is not seen: it makes the queue look slower than it is, and the wait
-    longer, never shorter."""
+    """One queue. This process does not see what others publish. So the queue may seem slower than it is, and the wait
+    is then too long, never too short."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -22,7 +22,7 @@ class Drain:
         self._samples: deque[tuple[float, int, int]] = deque()  # when, depth, how many we had published by then
 
     def saw(self, depth: int, accepted: int) -> None:
-        """The queue had this depth just now, with so many new ones of ours in it."""
+        """Note the depth of the queue now, and how many messages of ours were just accepted."""
         now = self._clock()
         self._accepted += accepted
         samples = self._samples
@@ -33,7 +33,7 @@ class Drain:
             samples.popleft()
 
     def per_second(self, depth: int) -> float | None:
-        """Messages that leave it; None: nothing is known."""
+        """How many messages leave the queue in a second; None: unknown."""
         now = self._clock()
         since, before, accepted = next(iter(self._samples), (now, depth, self._accepted))
         if not LEAST_SECONDS <= now - since <= WINDOW_SECONDS:
@@ -43,8 +43,8 @@ class Drain:
     def retry_after_seconds(
         self, depth: int, bound: int, uniform: Callable[[float, float], float] = random.uniform
     ) -> float:
-        """When there should be room, from 1 to 60 s; the longest where nothing is known, or nothing leaves. And a bit
-        more, not the same for everybody: a crowd that was sent away together would come back together."""
+        """Seconds until there should be room: 1 to 60; and 60 if nothing is known, or nothing leaves the queue. A
+        random part is added, so that publishers who were refused together do not all come back together."""
         rate = self.per_second(depth)
         wait = min(max((depth - ROOM * bound) / rate, SOONEST), LATEST) if rate else LATEST
         return wait + uniform(0.0, max(1.0, wait / 4))

@@ -1,4 +1,4 @@
-"""A pool of Celery's own, as an intake sees it: prefork, solo."""
+"""One of Celery's own pools (prefork, solo), as the intake uses it."""
 
 import os
 import signal
@@ -7,9 +7,11 @@ from typing import Any
 
 
 class Foreign:
-    """At the end of each connection, Celery's prefork pool forgets what its processes have got and have not yet said
-    that they begin: a broker would send those messages again. Ours would not. Their claims are held, and renewed, by
-    this very process; so what a process has got is kept here, and its end is heard."""
+    """Keeps the jobs of prefork's processes when the connection is lost.
+
+    At the end of each connection, Celery's prefork pool forgets jobs that a process has got and has not yet said that
+    it begins: Celery expects the broker to deliver those messages again. Ours does not, since this worker renews their
+    leases. So those jobs stay, and the worker hears how they end."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
@@ -32,16 +34,17 @@ class Foreign:
                 os.kill(process.pid, signal.SIGKILL)
 
     def forget(self, known: set[str]) -> set[str]:
-        """Forget what no process has got; the ids of these known tasks that will end."""
+        """Forget the jobs that no process has got. `known`: ids of tasks that were handed over. Returns those of tasks
+        that still run."""
         if self.stopped:
             return set()
-        if self._celerys is None:  # nobody can say
+        if self._celerys is None:  # this pool cannot tell
             return known
         self.flush()
         return {str(job.correlation_id) for job in self._jobs().values()}
 
     def flush(self) -> None:
-        """In place of the pool's own."""
+        """Replaces the pool's own flush: keeps jobs that a process has got."""
         jobs = self._jobs()
         sent = {number: job for number, job in jobs.items() if job._write_to and not job._accepted}  # noqa: SLF001
         assert self._celerys is not None

@@ -1,20 +1,20 @@
-"""The names of everything that the transport keeps in Redis, beside kombu's own."""
+"""The names of the keys in Redis."""
 
 UNACKED = "unacked"  # kombu's: delivery tag -> [message, exchange, routing key]
 LEASES = (
     "celery-leases"  # delivery tag -> deadline, in microseconds of Redis's clock; the deadline is the fencing token
 )
 DUE = "celery-due"  # "<list>\n<message>" -> when it is due, in microseconds of Redis's clock
-STARTS = "celery-starts"  # delivery tag -> starts, of messages that were taken back from a worker that died
+STARTS = "celery-starts"  # delivery tag -> starts, of messages that were given back after a worker died
 ONCE = "celery-once-"  # + task id -> "queued:<fingerprint>" or "done:<fingerprint>"; the second one is the record
-DIRECT = "celery-direct-"  # + random id: a commit without a claim and without a record was done
+DIRECT = "celery-direct-"  # + random id: this commit, which has no claim and no record, was done
 REVOKED = "celery-revoked"  # task id -> when it was revoked, in microseconds of Redis's clock
 REVOKED_STAMPS = "celery-revoked-stamps"  # ["<header>", <stamp>] -> the same
 DEAD = "celery-dead-"  # + queue: the stream of its dead letters
 
 
 def once(task_id: str) -> str:
-    """Where publish once, and later the record, of this task is."""
+    """The key of the note of publish once, which later is the record, of this task."""
     return ONCE + task_id
 
 

@@ -12,7 +12,7 @@ SEPARATOR = "\x06\x16"
 
 @lru_cache(maxsize=1_000)
 def lists(queue: str) -> tuple[str, ...]:
-    """All of them, the first to be served first."""
+    """All lists of this queue; workers take from the first one first."""
     return (queue, *(f"{queue}{SEPARATOR}{step}" for step in STEPS[1:]))
 
 
@@ -22,5 +22,5 @@ def queue_of(list_key: Any) -> str:
 
 
 def list_of(queue: str, priority: int) -> str:
-    """The one for messages of this priority, 0 to 9; what is outside counts as the nearest."""
+    """The list for messages of this priority, 0 to 9; a number outside counts as the nearest one."""
     return lists(queue)[bisect(STEPS, max(0, min(priority, 9))) - 1]

@@ -1,4 +1,4 @@
-"""Task messages as stock Celery and kombu lay them out in Redis (protocol 2), made cheaply."""
+"""Makes task messages as stock Celery and kombu write them to Redis (protocol 2), in less time."""
 
 import os
 import socket
@@ -16,15 +16,15 @@ from kombu.utils.json import JSONEncoder
 
 # As kombu writes JSON: ASCII only, exact integers, and its own marks for dates, UUIDs, bytes.
 encode = JSONEncoder().encode
-reduced = JSONEncoder().default  # what kombu writes for an object that is no JSON data; TypeError: it refuses it
+reduced = JSONEncoder().default  # what kombu writes for an object that JSON does not have. Raises TypeError
 _quick, _read = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
 
 EMBED = ', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 EMBED_BYTES = EMBED.encode()
 NO_HEADERS: Mapping[str, Any] = MappingProxyType({})
-HIDDEN = "..."  # what monitors show of arguments: they may be somebody's personal data
+HIDDEN = "..."  # what monitors show for arguments, which may be personal data
 
-# Celery's own headers. Ours come after them, and none of them twice: not every reader of JSON takes the last one.
+# Celery's own headers. A header must not be there twice: readers of JSON differ in which of the two they take.
 CELERYS = frozenset(
     {"lang", "task", "id", "shadow", "eta", "expires", "group", "group_index", "retries", "timelimit", "root_id"}
     | {"parent_id", "argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting"}
@@ -33,7 +33,7 @@ CELERYS = frozenset(
 
 
 class Parts(TypedDict, total=False):
-    """All around the body. Times are ISO 8601 with their zone; `headers` are further ones, none of Celery's."""
+    """Everything but the body. Times are ISO 8601 with a time zone; `headers` are additional ones, none of Celery's."""
 
     root_id: str | None  # None: the task itself
     parent_id: str | None
@@ -50,7 +50,7 @@ class Parts(TypedDict, total=False):
 
 
 class _Process:
-    """What a message says about the process that made it."""
+    """What a message contains about the process that made it."""
 
     def __init__(self) -> None:
         self.renew()
@@ -70,8 +70,8 @@ _process = _Process()
 
 
 class Mould:
-    """Makes messages that have all but their ids, bodies and some headers in common: what is common is written once.
-    Times are ISO 8601 with their zone; `headers` are further ones, none of Celery's."""
+    """Makes messages that differ only in ids, bodies and some headers: the rest is written once. Times are ISO 8601
+    with a time zone; `headers` are additional ones, none of Celery's."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ def frame(
 
 
 def frame_of_json(task: str, queue: str, payload: bytes | None, *, task_id: str, **parts: Unpack[Parts]) -> bytes:
-    """The same, for one positional argument (or none) that is JSON in UTF-8 already."""
+    """One complete message with one positional argument, or none. The argument is JSON in UTF-8."""
     return Mould(task, queue, **parts).message(body_of(payload), task_id)
 
 
@@ -157,13 +157,14 @@ def further(headers: Mapping[str, Any]) -> str:
 
 
 def _name(name: Any) -> str:
-    """JSON knows text alone as a name; kombu makes it of numbers and the like."""
+    """A name in JSON is always text. Numbers and the like become text as kombu writes them."""
     return quoted(name) if isinstance(name, str) else encode({name: 0}).partition(": ")[0][1:]
 
 
 def dumps(data: Any) -> bytes:
-    """JSON of plain data (pydantic's JSON mode), in UTF-8: fast, and by kombu where msgspec refuses something (half a
-    surrogate pair) or loses it (NaN, which it writes as null). Raises what kombu's encoder raises."""
+    """JSON of plain data (pydantic's JSON mode), in UTF-8. msgspec writes it, since it is fast. kombu writes what
+    msgspec refuses (half a surrogate pair) or changes (NaN, which msgspec writes as null). Raises what kombu's encoder
+    raises."""
     try:
         text = _quick(data)
         if b"null" not in text or _read(text) == data:

@@ -18,7 +18,7 @@ OTHER_LAYOUT = {"global_keyprefix", "sep", "priority_steps", "credential_provide
 
 
 def publisher_of(app: "Celery") -> Publisher | None:
-    """The one of this app, made at its first use; None: its messages are to go Celery's own way."""
+    """The publisher of this app, made at its first use. None: Celery publishes the messages of this app itself."""
     try:
         known: Publisher | None = app.publisher  # type: ignore[attr-defined]
     except AttributeError:
@@ -34,7 +34,7 @@ def _made(conf: Any) -> Publisher | None:
         and isinstance(url, str)
         and _one_broker(url, options)
         and OTHER_LAYOUT.isdisjoint(options)
-        and not conf.broker_use_ssl  # certificates that the URL does not name
+        and not conf.broker_use_ssl  # it names certificates that the URL does not name
         and (conf.task_serializer, conf.task_protocol, conf.task_compression) == ("json", 2, None)
         and not conf.task_send_sent_event
     ):
@@ -60,7 +60,7 @@ def _made(conf: Any) -> Publisher | None:
 
 
 def _one_broker(url: str, options: Any) -> bool:
-    """Not several, tried in turn; but one master, whose name several sentinels know."""
+    """One broker, and not several that Celery tries in turn. Several sentinels of one master count as one broker."""
     scheme = url.partition("://")[0]
     if scheme == "sentinel":
         return bool(options.get("master_name"))

@@ -9,7 +9,7 @@ import msgspec
 from common_tasks.transport.keys import DUE
 from common_tasks.transport.lists import lists
 
-# One call of publish.lua carries a chunk: few round trips, and none that holds up the server.
+# One call of publish.lua carries a chunk: large enough for few round trips, small enough not to block Redis.
 CHUNK_MESSAGES, CHUNK_BYTES = 500, 1_000_000
 MARKER_MS = (
     7 * 24 * 3600 * 1000
@@ -31,26 +31,26 @@ class Outgoing(NamedTuple):
     life_ms: int  # how long its id is remembered
     raw: bytes
     due_us: int = 0  # of Redis's clock; 0: at once
-    marker: bytes = b""  # stored as its result with the push, if there is none yet
-    correlation_id: str = ""  # for the log; "": it is not told
+    marker: bytes = b""  # a first result, stored in the same step as the push if there is no result yet
+    correlation_id: str = ""  # for the log; "": no line in the log
 
     @property
     def way(self) -> tuple[str, str, int, int]:
-        """What messages of one chunk have in common."""
+        """What all messages of one chunk must have in common."""
         return self.list, self.queue, self.due_us, self.life_ms
 
 
 @dataclass(frozen=True)
 class Published:
-    """Task ids by what became of their messages, in the order in which they were given."""
+    """What became of messages: their task ids, in the order in which they were given."""
 
     accepted: tuple[str, ...] = ()  # in the queue, by this call
     duplicates: tuple[str, ...] = ()  # published before: nothing happened
     refused: tuple[str, ...] = ()  # certainly not in the queue by this call
     unknown: tuple[str, ...] = ()  # sent, and no answer came: publish them again to know
-    # Of the duplicates, those that are not done:
-    missing: tuple[str, ...] = ()  # no message of theirs is in this queue, held, due or dead: see README
-    unchecked: tuple[str, ...] = ()  # too much lies in Redis to look for their messages
+    # These are duplicates, too, whose work is not done:
+    missing: tuple[str, ...] = ()  # their message does not wait, and is not claimed, due or dead: see README
+    unchecked: tuple[str, ...] = ()  # Redis holds too many messages to search for theirs
 
     def __add__(self, other: "Published") -> "Published":
         return Published(

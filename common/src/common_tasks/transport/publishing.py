@@ -1,4 +1,5 @@
-"""Publish once: a message whose task id was published before is not published again, so that repeating is harmless."""
+"""Publish once: a message whose task id was published before is not published again. So to repeat a call is
+harmless."""
 
 import asyncio
 import time
@@ -16,7 +17,7 @@ from common_tasks.transport.scripts import Script
 from common_tasks.transport.settling import FAILURES, Call, Calls, Patience
 
 SCRIPT = Script("publish")
-MEASURED_FOR_SECONDS = 60.0  # Redis's clock: what two clocks drift apart in that time is nothing
+MEASURED_FOR_SECONDS = 60.0  # Redis's clock is asked again after this; two clocks hardly drift apart in a minute
 Tell = Callable[[list[Outgoing], Published], None]
 
 
@@ -30,10 +31,11 @@ class Publisher:
     def __init__(self, client: redis.Redis, bound: int, patience: Patience | None = None) -> None:
         self._client = client
         self._calls = Calls(bound, patience or Patience())
-        self._clock: tuple[float, float] | None = None  # when it was asked, and what it is ahead of our monotonic one
+        self._clock: tuple[float, float] | None = None  # monotonic time of the question; offset of Redis
 
     def publish(self, message: Outgoing) -> bool:
-        """Returns once it is in its queue; False: it was published before. PublishError or Conflict if it is not."""
+        """True: the message is in its queue by this call. False: it was published before. Raises PublishError or
+        Conflict if it is not published, or not certainly."""
         return bool(self.place(message).accepted)
 
     def place(self, message: Outgoing) -> Published:
@@ -41,8 +43,8 @@ class Publisher:
         return self._landed(_Flight(self._client, self._calls([message])))
 
     def publish_all(self, messages: Iterable[Outgoing], tell: Tell = untold) -> Published:
-        """In chunks; the next one is made while Redis works on the last. The first chunk that is not wholly in its
-        queue ends it: `published` of the error tells what became of every message."""
+        """Publish in chunks; the next chunk is made while Redis works on the last one. It ends with the first chunk of
+        which a message is not accepted: `published` of the error says what became of every message."""
         became = Published()
         waiting = chunks(messages)
         chunk = next(waiting, None)
@@ -67,7 +69,7 @@ class Publisher:
         return became
 
     def now_us(self) -> int:
-        """Redis's clock, asked once a minute: a due time is by it, whatever the clock of this machine says."""
+        """Redis's clock, asked once a minute. Due times follow it: the clock of this machine may be wrong."""
         if self._clock is None or time.monotonic() - self._clock[0] > MEASURED_FOR_SECONDS:
             before = time.monotonic()
             try:
@@ -86,8 +88,8 @@ class Publisher:
 
 
 class _Flight:
-    """One attempt of a call: it is sent now and answered later. In between, this thread is free. (A second thread would
-    wait for the interpreter's lock as long as the first one computes.)"""
+    """One attempt of a call: sent now, answered later. In between, this thread makes the next chunk. (A second thread
+    would not help: only one thread at a time runs Python.)"""
 
     def __init__(self, client: redis.Redis, call: Call) -> None:
         self.call = call
@@ -102,7 +104,7 @@ class _Flight:
             self._problem = exc
 
     def land(self) -> Sequence[int] | None:
-        """The answers; None: the attempt failed, the pause after it is over, and there shall be another one."""
+        """The answers. None: the attempt failed; the pause is over, and the caller tries again."""
         try:
             if self._problem is None:
                 return self._answers()

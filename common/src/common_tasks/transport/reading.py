@@ -1,4 +1,4 @@
-"""Reading messages: fast where JSON is plain, as kombu does where it is not."""
+"""Reading messages: plain JSON with msgspec, which is fast; all other JSON as kombu reads it."""
 
 from base64 import b64decode
 from typing import Any
@@ -14,9 +14,9 @@ class Undecodable(ValueError):
 
 
 def loads(raw: bytes | str) -> Any:
-    """JSON, with kombu's marks for dates, decimals and the like. msgspec reads large integers exactly; what it refuses
-    (NaN, half a surrogate pair) is left to kombu's own reader. Raises Undecodable, and nothing else: a mark calls a
-    function of somebody else (Decimal, UUID, a registered type), and that may raise anything."""
+    """Read JSON, with kombu's marks for dates, decimals and the like. msgspec reads large integers exactly. kombu's
+    reader takes what msgspec refuses (NaN, half a surrogate pair). Raises only Undecodable: a mark calls a function
+    (Decimal, UUID, that of a registered type) which may raise anything, and that is caught here."""
     try:
         data = raw.encode() if isinstance(raw, str) else raw
         if b'"__type__"' not in data:
@@ -30,12 +30,12 @@ def loads(raw: bytes | str) -> Any:
 
 
 def body(message: dict[str, Any]) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    """args, kwargs and what else a body of protocol 2 holds (callbacks, chain, …). Raises Undecodable if it is none."""
+    """args, kwargs and the last part (callbacks, chain, …) of a body of protocol 2. Raises Undecodable."""
     return parts_of(whole_body(message))
 
 
 def parts_of(whole: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    """The same of a body that is read already."""
+    """The same, from a body that was read before."""
     if not isinstance(whole, list | tuple) or len(whole) != 3:
         raise Undecodable("the body has not three parts: args, kwargs, the rest")
     args, kwargs, embed = whole
@@ -45,7 +45,7 @@ def parts_of(whole: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
 
 
 def whole_body(message: dict[str, Any]) -> Any:
-    """What stands in the body, of either protocol. Raises Undecodable."""
+    """The content of the body, of protocol 1 or 2. Raises Undecodable."""
     return loads(raw_body(message))
 
 

@@ -8,8 +8,8 @@ from common_tasks.transport.reading import whole_body
 
 
 def not_taken(consumer: Any, channel: Any, message: Any, reason: str, error: Exception | None) -> None:
-    """Send the signal that belongs to the reason, if anybody listens: `unknown-task`, or that it is undecodable.
-    `message` is the message as JSON data, None where it is none."""
+    """Send task_unknown for the reason `unknown-task`, else task_rejected, if the signal has receivers. `message`: the
+    message as JSON data; None if it is no JSON."""
     signal = signals.task_unknown if reason == "unknown-task" else signals.task_rejected
     if not signal.receivers:
         return
@@ -23,7 +23,7 @@ def not_taken(consumer: Any, channel: Any, message: Any, reason: str, error: Exc
 
 
 def _as_kombus(channel: Any, message: Any) -> Any:
-    """What kombu would have handed to the consumer; as it is, where kombu makes no message of it."""
+    """The message as kombu hands it to a consumer; unchanged if kombu cannot read it."""
     try:
         return channel.message_to_python(message)
     except Exception:

@@ -1,4 +1,4 @@
-"""Removing messages that nobody is to run any more, so that the same work can be published again."""
+"""Deletes messages together with the note of publish once, so that the same work can be published again."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,21 +9,21 @@ from common_tasks.transport.scripts import Script
 if TYPE_CHECKING:
     import redis
 
-# In one script, which blocks everybody else.
+# In one call of the script: Redis serves nobody else meanwhile.
 MESSAGES, BYTES, LETTERS = 200, 1_000_000, 100
 
 REMOVE = Script("remove")
 
 
 def purge(client: "redis.Redis", lists: Sequence[str]) -> int:
-    """All that wait in these lists, and all that become due there; how many. In small steps: workers go on meanwhile.
-    What comes while it runs stays, and so does what is claimed."""
-    removed = _due(client, lists)  # first: what becomes due meanwhile is in its list then
+    """Delete all messages that wait in these lists, or are due there later. Returns how many. It works in small steps,
+    between which workers go on. Messages that are claimed, and those that come while it runs, stay."""
+    removed = _due(client, lists)  # first: a message that becomes due now moves to its list, which comes next
     return removed + sum(_list(client, one, int(client.llen(one))) for one in lists)
 
 
 def drop(client: "redis.Redis", stream: str, ids: Sequence[str]) -> int:
-    """Dead letters; how many were there."""
+    """Delete dead letters. Returns how many there were."""
     parts = [ids[start : start + LETTERS] for start in range(0, len(ids), LETTERS)]
     return sum(int(REMOVE(client, [stream], ["letters", *part])[0]) for part in parts)
 

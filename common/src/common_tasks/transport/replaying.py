@@ -22,7 +22,7 @@ _REPLAY = Script("replay")
 
 
 class Unreadable(ValueError):
-    """Not a task message; the text says why, without its content."""
+    """This is no task message; the text says why, and shows nothing of its content."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def opened(raw: bytes) -> Opened:
 
 
 def renewed(message: Opened, now: float) -> bytes:
-    """The same task with the same id, as if it had never been tried: no retries, due at once, under a new tag.
-    `now` in unix seconds; laid out as kombu does it."""
+    """The same task with the same id and a new delivery tag, as if it had never run: no retries, due at once. `now`:
+    unix seconds. Returns the message as kombu writes it."""
     headers = {name: value for name, value in message.headers.items() if name != "redelivered"}
     replays = headers.get(REPLAYS)
     headers["retries"] = 0
@@ -79,7 +79,7 @@ def renewed(message: Opened, now: float) -> bytes:
     properties = {name: value for name, value in message.properties.items() if name != "delivery_tag"}
     if isinstance(info := properties.get("delivery_info"), dict):
         properties["delivery_info"] = {name: value for name, value in info.items() if name != "redelivered"}
-    # Properties, and in them the tag, come last: there a claim finds it without reading the rest.
+    # The tag comes last in the properties, and these last in the message: a claim finds it there without parsing.
     rest = {name: value for name, value in message.frame.items() if name not in ("headers", "properties")}
     properties["delivery_tag"] = str(uuid4())
     try:
@@ -97,8 +97,8 @@ def priority_of(message: Opened) -> int:
 
 
 def replay(client: "redis.Redis", letter: Letter) -> bool:
-    """Put a letter (with its message) back into its queue, in one step. False: it is no letter any more, because it was
-    replayed or dropped, and nothing happens. Unreadable where it cannot be: then it stays a letter."""
+    """Put a dead letter back into its queue, in one step. False: it was replayed or dropped before, and nothing
+    happens. Raises Unreadable if it cannot be replayed; then it stays a dead letter."""
     if letter.raw is None:
         raise ValueError("a letter of a list has no message: find() it first")
     if letter.reason == Reason.UNDECODABLE:

@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent
 
 
 class Script:
-    """One .lua file. Sent by its hash; as a whole where the server does not know it (yet, or any more)."""
+    """One .lua file. It is called by its hash; its text is sent if the server does not know the hash."""
 
     def __init__(self, name: str) -> None:
         self.name = name

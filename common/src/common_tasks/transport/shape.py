@@ -1,5 +1,5 @@
-"""The shape of a task message, checked before anybody relies on it: one wrong type in a header, and Celery would throw
-the message away, or its worker would die of it."""
+"""The shape of a task message. It is checked before anything else happens: with one wrong type in a header, Celery
+would drop the message, or the worker would end."""
 
 from collections.abc import Collection, Container
 from datetime import datetime
@@ -14,7 +14,8 @@ from msgspec import UNSET, UnsetType
 
 from common_tasks.transport.reading import parts_of, raw_body, whole_body
 
-# Nobody means more, and what is written with more digits than Python writes could not be published again.
+# No real message has larger numbers. And Python writes no integer of more than 4,300 digits, so such a message could
+# not be published again.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 Number = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)]
 OLD_ETA = "eta"  # beside the headers of a message of protocol 1: the ETA that only its body tells
@@ -80,7 +81,7 @@ class OldHeaders(msgspec.Struct):
 
 
 class OldEnvelope(msgspec.Struct):
-    """Of protocol 1: what is in the headers there is in the body."""
+    """A message of protocol 1: its body holds what protocol 2 has in the headers."""
 
     body: str
     headers: OldHeaders
@@ -100,7 +101,7 @@ class Signature(msgspec.Struct):
 
 
 class Links(msgspec.Struct):
-    """What else a body holds: what Celery's tracer does when the task is done."""
+    """The last part of a body: what Celery's tracer does when the task is done."""
 
     callbacks: list[Signature] | None = None
     errbacks: list[Signature] | None = None
@@ -119,7 +120,7 @@ class OldBody(Headers):
 
 
 def check(message: Any) -> None:
-    """Raises an exception that names the place."""
+    """Raises an exception that names the wrong field."""
     if "task" not in message["headers"]:
         msgspec.convert(message, OldEnvelope)
         return
@@ -132,12 +133,12 @@ def _check_words(headers: Headers) -> None:
             if text is not None:
                 datetime.fromisoformat(text)
     if not headers.id.isascii():
-        headers.id.encode()  # half a surrogate pair can be the name of no key
+        headers.id.encode()  # half a surrogate pair has no UTF-8, so it cannot be part of a key
 
 
 def legible(message: Any) -> dict[str, Any]:
-    """Those headers of a message that can be told about it: text, and numbers of a usual size. The others may be of any
-    depth, size and type."""
+    """The headers of a message that may be written into a dead letter and a log: text, and numbers of a usual size.
+    Others are left out: they may have any depth, size and type."""
     headers = message.get("headers") if isinstance(message, dict) else None
     found = {}
     for name, value in headers.items() if isinstance(headers, dict) else ():
@@ -150,12 +151,12 @@ def legible(message: Any) -> dict[str, Any]:
 
 
 def check_links(embed: dict[str, Any]) -> None:
-    """Raises an exception that names the place."""
+    """Raises an exception that names the wrong field."""
     msgspec.convert(embed, Links)
 
 
 def refusal(message: dict[str, Any], tasks: Container[str], accepted: Collection[str]) -> tuple[str, str] | None:
-    """Reason and text, if Celery could not take this message: it would throw it away. `accepted` are serializers."""
+    """Reason and text, if Celery cannot take this message and would drop it; else None. `accepted`: serializers."""
     headers, kind = message["headers"], message["content-type"]
     types: Any = prepare_accept_content(accepted)
     if kind not in types:
@@ -178,7 +179,7 @@ def refusal(message: dict[str, Any], tasks: Container[str], accepted: Collection
 
 
 def _as_kombu(message: dict[str, Any], types: Any) -> Any:
-    """The body as kombu reads it for Celery, which throws away what kombu cannot read."""
+    """The body as kombu reads it. Celery drops a message that kombu cannot read."""
     text: Any = raw_body(message)
     if compression := message["headers"].get("compression"):
         text = decompress(text, compression)

@@ -1,5 +1,5 @@
-"""`Task.Strategy`: gives each task its lane, and keeps Celery's own strategy for what a lane declines. `Task.Request`:
-says which messages Celery gives back because the process that ran them died."""
+"""`Task.Strategy`: gives each task its lane; Celery's own strategy gets the messages that a lane declines.
+`Task.Request`: notes which messages Celery rejects because their process died."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from common_tasks.transport.pool import TaskPool
 
 
 def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
-    """Called by Celery for each task, at the start of a consumer and after each reconnect."""
+    """Celery calls this for each task, when the consumer starts and after each reconnect."""
     channel = consumer.connection.default_channel
     if isinstance(channel, ChannelMixin):
         intake: Intake | None = getattr(app, "intake", None)
@@ -29,14 +29,14 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
         intake.ends.eventer = consumer.event_dispatcher
         intake.attach(channel, consumer)
         if isinstance(consumer.pool, TaskPool):
-            if getattr(task, "work", None) is None and not hasattr(task.run, "limits"):  # a contract's body sees to it
+            if getattr(task, "work", None) is None and not hasattr(task.run, "limits"):  # contracts do it in Work._run
                 task.run = interruptible(task.run)
             intake.lanes[task.name] = lane(task, app, consumer, intake)
     return default(task, app, consumer, **kwargs)
 
 
 class Request(request.Request):
-    """Of Celery's own way."""
+    """Celery's request, for messages that go its own way."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
