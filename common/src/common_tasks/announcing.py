@@ -1,7 +1,7 @@
-"""Telling that a task was published: to the log, and to whoever listens to Celery's signals.
+"""Tells that a task was published: to the log, and to receivers of Celery's signals.
 
-What Celery publishes for us gets its stamp and its line in the log by those signals; what we publish, directly. The
-signals of what we publish are for others, and only sent if there are any."""
+A message that Celery publishes gets its correlation id and its line in the log by these signals. A message that we
+publish gets both directly; the signals are sent for it only if they have other receivers than ours."""
 
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +19,7 @@ from common_tasks.transport.reading import loads, whole_body
 if TYPE_CHECKING:
     from celery import Celery
 
-OURS = {"told": False}  # an argument that the signals of Celery's own publishing lack: our receivers leave these alone
+OURS = {"told": False}  # an argument that only our own signals have: our receivers do nothing then
 MISSING = (
     "its message is not in this queue any more, nor held, due or dead: it was removed by hand, a stock worker took it, "
     "or its contract keeps no record; to publish it again: DEL {}"
@@ -27,15 +27,15 @@ MISSING = (
 
 
 def tell(message: Outgoing) -> None:
-    """To the log, and to whoever listens: it is published."""
+    """Write to the log that this message is published, and send the signal."""
     _log("task.published", message.task, message.task_id, message.queue, message.correlation_id)
     after(message.task, message.queue, message.raw)
 
 
 def after(task: str, queue: str, raw: bytes) -> None:
-    """Send after_task_publish to whoever listens. Always behind its before_task_publish (`shown`), in the same thread,
-    and before that of another message: tracing libraries keep the span of a publish open between the two. So it also
-    follows a publish that was there before, and one that waits for the commit of the task that runs here."""
+    """Send after_task_publish, if it has receivers. It follows the before_task_publish of the same message (`shown`) in
+    the same thread, before the signals of another message: tracing libraries keep a span open between the two. So it is
+    sent also if the message was published before, and if it still waits for the commit of a task."""
     if not listening():
         return
     frame = loads(raw)
@@ -44,7 +44,7 @@ def after(task: str, queue: str, raw: bytes) -> None:
 
 
 def tell_all(chunk: list[Outgoing], published: Published) -> None:
-    """The same of what came into a queue; and what was published before."""
+    """Tell of all messages of a chunk that are published, now or before."""
     if logger.isEnabledFor(logging.INFO) or listening() or published.missing:
         accepted, before = set(published.accepted), set(published.duplicates)
         for message in chunk:
@@ -83,17 +83,17 @@ def _published(sender: str, headers: dict[str, Any], routing_key: str, told: boo
 
 
 def _log(event: str, task: str, task_id: str, queue: str, correlation_id: str) -> None:
-    if correlation_id:  # none: it is measured, not told
+    if correlation_id:  # messages of a benchmark have none, and get no line
         emit(event, task=task, task_id=task_id, queue=queue, correlation_id=correlation_id)
 
 
 def listening() -> bool:
-    """Whether anybody but us listens."""
+    """Whether the signals have other receivers than ours."""
     return len(signals.before_task_publish.receivers) > 1 or len(signals.after_task_publish.receivers) > 1
 
 
 class Shown(NamedTuple):
-    """A message as listeners left it."""
+    """A message after the receivers of before_task_publish, which may have changed it."""
 
     raw: bytes
     priority: int
@@ -101,8 +101,7 @@ class Shown(NamedTuple):
 
 
 def shown(app: "Celery", task: str, queue: str, raw: bytes) -> Shown:
-    """Send before_task_publish to whoever listens, with a message that has its stamps: its correlation id, and the time
-    of its publishing."""
+    """Send before_task_publish for a message that has its correlation id and its time of publishing already."""
     frame = loads(raw)
     headers, properties = frame["headers"], frame["properties"]
     body = tuple(whole_body(frame))
@@ -120,12 +119,12 @@ def shown(app: "Celery", task: str, queue: str, raw: bytes) -> Shown:
     )
     frame["body"] = packed(encode(body).encode())
     tag = properties.pop("delivery_tag")
-    frame["properties"] = {**properties, **visible, "delivery_tag": tag}  # the tag comes last: claims look for it there
+    frame["properties"] = {**properties, **visible, "delivery_tag": tag}  # the tag is last: a claim looks for it there
     return Shown(encode(frame).encode(), int(visible["priority"] or 0), str(headers.get(correlation.HEADER) or ""))
 
 
 def _declared(app: "Celery", queue: str) -> list[Any]:
     try:
         return [app.amqp.queues[queue]]
-    except (KeyError, QueueNotFound):  # task_create_missing_queues is off, and nobody named it
+    except (KeyError, QueueNotFound):  # task_create_missing_queues is off, and the queue is not in task_queues
         return []

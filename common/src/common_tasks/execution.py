@@ -1,4 +1,4 @@
-"""One run of a task: validate, run the body, and put together what its outcome commits."""
+"""One run of a contract's task: validate the payload, run the body, put its outcome into the commit."""
 
 import logging
 import time
@@ -51,7 +51,7 @@ def checked(contract: Contract[Any, Any], raw: Any, task_id: str) -> Any:
 
 
 def perform(implementation: Implementation[Any, Any], payload: Any, task_id: str) -> tuple[Any, Outcome]:
-    """The result, validated, and what the body wants besides. Knows nothing of Celery."""
+    """Run the body. Returns its validated result and its outcome. This function knows nothing of Celery."""
     contract = implementation.contract
     outcome = Outcome(payload.task_id if isinstance(payload, TaskPayload) else _uuid(task_id))
     result = implementation(payload, outcome)
@@ -62,14 +62,14 @@ def perform(implementation: Implementation[Any, Any], payload: Any, task_id: str
 
 
 def execute(implementation: Implementation[Any, Any], raw: Any, task_id: str) -> tuple[Any, Outcome]:
-    """The same from the payload as JSON data, with the result as JSON data."""
+    """The same; the payload and the result are JSON data."""
     contract = implementation.contract
     result, outcome = perform(implementation, checked(contract, raw, task_id), task_id)
     return contract.result_data(result), outcome
 
 
 def _uuid(task_id: str) -> UUID:
-    """A stock client may take any text for an id."""
+    """The id as a UUID. A stock client may use any text as an id: that gives the same UUID each time."""
     try:
         return UUID(task_id)
     except ValueError:
@@ -77,7 +77,8 @@ def _uuid(task_id: str) -> UUID:
 
 
 def _named(payload: type[Any], raw: Any, task_id: str) -> Any:
-    """A stock client may leave the id out of the payload: it is the message's then, the same in every retry."""
+    """The payload with a task_id. A stock client may leave it out: then it is the message's id, the same in each
+    retry."""
     if not isinstance(raw, dict) or not issubclass(payload, TaskPayload):
         return raw
     if "task_id" in raw or payload.named_by in raw:
@@ -86,8 +87,8 @@ def _named(payload: type[Any], raw: Any, task_id: str) -> Any:
 
 
 def portable(error: BaseException) -> Exception:
-    """The same failure as an error that reaches the caller with its text. Arguments that are not one string do not
-    survive the JSON result backend, and classes of the owner's libraries may be unknown to the caller."""
+    """The same failure as an error that reaches the caller with its text. The JSON result backend keeps only an
+    argument that is one string; and the caller may not know classes of the libraries that a worker uses."""
     text = redact(describe(error) if isinstance(error, pydantic.ValidationError) else str(error))[:LONGEST_TEXT]
     if isinstance(error, TaskError | TypeError) and (error.args == () or (len(error.args) == 1 and text)):
         return error if error.args == (text,) else type(error)(text)
@@ -107,14 +108,14 @@ class Work:
         self.task: Any = None
 
     def lane(self, args: list[Any], kwargs: dict[str, Any], request: Any, commit: Commit) -> bytes:
-        """The result as JSON; what else belongs to the outcome is in the commit. Raises what the caller shall see, or
-        Celery's Retry."""
+        """Run in a lane. Returns the result as JSON; the rest of the outcome is in the commit. Raises Celery's Retry,
+        or the error that the caller gets."""
         written: bytes = self._run(args, kwargs, request, commit, self._to_json)
         return written
 
     def celery(self, task: Any, *args: Any, **kwargs: Any) -> Any:
-        """The same on Celery's own way: the result as JSON data. Where no commit is open (another pool, another
-        transport), record, effects and messages are one step, result and acknowledgement follow."""
+        """Run on Celery's own way. Returns the result as JSON data. If no commit is open (another pool, another
+        transport), record, effects and messages are one step; the result and the acknowledgement follow."""
         request = task.request
         # `apply()` in a body: the commit that is open there is the outer task's.
         commit = None if request.is_eager else OPEN.commit
@@ -137,7 +138,7 @@ class Work:
         try:
             raw = self._payload(args, kwargs)
             payload = checked(self.contract, raw, request.id)
-            # Before the body: it may change what it was given.
+            # Before the body runs: it may change the arguments.
             mark = self._fingerprint(raw, payload, args, kwargs, request)
             if isinstance(payload, TaskPayload):
                 self._record(str(payload.task_id), commit)
@@ -152,12 +153,12 @@ class Work:
             if opened is None and (in_place or commit_directly(self.app, commit, kept=not request.is_eager)):
                 _tell(commit)
         except (Exception, SystemExit) as exc:
-            # Retry, Ignore and Reject are Celery's words, not failures; WorkerShutdown is a SystemExit of Celery's own.
-            # A plain one came from the body, and would take the worker along.
+            # Retry, Ignore and Reject are not failures but commands to Celery; so is WorkerShutdown, a kind of
+            # SystemExit. A plain SystemExit came from the body, and would end the worker.
             if isinstance(exc, TaskPredicate) or (isinstance(exc, SystemExit) and type(exc) is not SystemExit):
                 raise
             if isinstance(exc, SystemExit) and ends_a_child and isinstance(exc.code, int) and exc.code < 0:
-                raise  # the prefork pool ends its child
+                raise  # the prefork pool ends its child this way
             ended = self._failed(exc, started, request, commit, opened)
             if opened is None:
                 self._leave(commit, in_place, args, kwargs, request)
@@ -167,7 +168,7 @@ class Work:
         return written
 
     def _leave(self, commit: Commit, in_place: bool, args: list[Any], kwargs: dict[str, Any], request: Any) -> None:
-        """A failure where no commit is open: its dead letter, and who listens."""
+        """A failure without an open commit: write its dead letter, and tell listeners."""
         if commit.dead_key and not in_place:
             raw = self._message(args, kwargs, request, request.retries)
             try:
@@ -183,7 +184,8 @@ class Work:
         commit.then(lambda: transition("task.succeeded", run_seconds=run_seconds, **fields))
 
     def _fields(self, request: Any) -> dict[str, Any]:
-        """What a line says of the message, also when it is written while another task runs in this thread."""
+        """What a line in the log says about the message. Another task may run in this thread when the line is
+        written."""
         correlation_id = request.get(correlation.HEADER) or request.root_id or request.id
         return {"task": self.contract.name, "task_id": request.id, "correlation_id": correlation_id}
 
@@ -197,13 +199,14 @@ class Work:
         return given[0] if given else None
 
     def _record(self, work_id: str, commit: Commit) -> None:
-        """Where the record of this work is. A run that fails looks, too: of what is done, the first outcome holds."""
+        """Set the key of the record. A run that fails needs it, too: if the work was done before, its failure changes
+        nothing."""
         if self.contract.record_seconds is not None:
             commit.record_key = keys.once(work_id)
 
     def _fingerprint(self, raw: Any, payload: Any, args: list[Any], kwargs: dict[str, Any], request: Any) -> str:
-        """As its publisher made it. A stock client made none, and may have spelt the id in another way, or left it to
-        the message."""
+        """The fingerprint of the publisher. A message of a stock client has none: then it is computed here, with the id
+        written in its usual form."""
         if self.contract.record_seconds is None:
             return ""
         known = request.get(FINGERPRINT)
@@ -269,7 +272,7 @@ class Work:
     def _failed(
         self, error: BaseException, started: float, request: Any, commit: Commit, opened: Commit | None
     ) -> Exception:
-        """Raises Celery's Retry; or returns the error that the caller shall see, with a dead letter in the commit."""
+        """Raises Celery's Retry; or puts a dead letter into the commit, and returns the error that the caller gets."""
         ended = portable(error)
         fields: dict[str, Any] = {
             **self._fields(request),
@@ -279,7 +282,7 @@ class Work:
         }
         decision: Again | Dead = self.retries.decide(error, request.retries)
         if request.is_eager and request.retries >= self.retries.limit and isinstance(decision, Again):
-            decision = Dead("retries-exhausted")  # behind an open breaker: in place, nobody waits for it to close
+            decision = Dead("retries-exhausted")  # a breaker is open, and an eager task cannot wait until it closes
         if isinstance(decision, Again):
             fields |= {"delay_seconds": round(decision.delay_seconds, 3), "retries": request.retries}
             if opened is not None and _simple(request):
@@ -297,7 +300,7 @@ class Work:
                     transition("task.retrying", level=logging.WARNING, **fields)
                 raise
             commit.discard()
-        shown = None if isinstance(error, TaskError) else error  # of others one wants to know where they came from
+        shown = None if isinstance(error, TaskError) else error  # of other errors, the log shows the traceback
         dead = request.get(ledger.HEADER) is None
         reason = decision.reason if not isinstance(decision, Again) else "retries-exhausted"
         if dead:
@@ -310,7 +313,7 @@ class Work:
         return ended
 
     def _come_back(self, decision: Again, request: Any, commit: Commit) -> None:
-        """A retry as part of the outcome: the same message once more, due by Redis's clock."""
+        """Make a retry a part of the outcome: the same message again, due later by Redis's clock."""
         retries = request.retries + (1 if decision.counts else 0)
         raw = self._message(request.args, request.kwargs, request, retries)
         priority, name, queue = (
@@ -328,7 +331,7 @@ class Work:
         return str((request.delivery_info or {}).get("routing_key") or self.contract.queue)
 
     def _message(self, args: list[Any], kwargs: dict[str, Any], request: Any, retries: int) -> bytes:
-        """The message again."""
+        """The message, made again for a retry or a dead letter."""
         kept = {name: request.get(name) for name in KEPT_HEADERS if request.get(name) is not None}
         hard, soft = request.timelimit or (None, None)
         return frame(
@@ -381,21 +384,21 @@ def register(implementation: Implementation[Any, Any], app: "Celery", retries: R
 
 
 def _tell(commit: Commit) -> None:
-    """Who listens hears what is committed."""
+    """It is committed: call its callbacks."""
     commit.verdict = Verdict.COMMITTED
     for callback in commit.after:
         callback()
 
 
 def _simple(request: Any) -> bool:
-    """Nothing hangs on it that only Celery can pass on."""
+    """Whether the message has no callbacks, chain, chord or group: only Celery can put those into a retry."""
     return not (request.callbacks or request.errbacks or request.chain or request.chord or request.group)
 
 
 def _retry(task: Any, ended: Exception, decision: Again) -> None:
-    """Celery's retry, which raises its Retry when it is published. When it is not, Celery rejects the message, and the
-    task is gone. So we hold the message until the broker takes the retry; if this process is killed meanwhile, the
-    message goes to another. Returns if the broker never will: the failure is the outcome then."""
+    """Publish a retry with Celery's own retry, which then raises Retry. If the publish fails, Celery would reject the
+    message, and the task would be lost. So this tries until the broker takes the retry; if this process is killed
+    meanwhile, another worker gets the message. Returns if the broker never will: then the task has failed."""
     request = task.request
     before = request.retries
     if not decision.counts:

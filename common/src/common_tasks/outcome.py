@@ -1,4 +1,5 @@
-"""What a handler wants to happen besides its result: if it succeeds, in one step with it, and once."""
+"""What a handler wants to happen besides its result. It happens once, in one step with the result, if the handler
+succeeds."""
 
 from dataclasses import dataclass, field
 from math import isfinite
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=TaskPayload)
 
-# Effect -> how few words may follow the key. Each of them can be looked at before it is applied, so that an outcome is
-# never half applied.
+# Effect -> how many words must follow the key, at least. Only commands that outcome.lua can check before it applies
+# them: so an outcome is never applied in part.
 EFFECTS = {
     "SET": 1,
     "DEL": 0,
@@ -35,7 +36,7 @@ PAIRED = {"HSET", "ZADD"}  # field and value, score and member
 
 @dataclass(frozen=True)
 class Child:
-    """A message to be sent."""
+    """A message that the outcome will publish."""
 
     contract: "Contract[Any, Any]"
     payload: TaskPayload
@@ -43,21 +44,23 @@ class Child:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Collects; the worker commits it after the body has returned, together with result, record, acknowledgement."""
+    """Collects what the body wants. The worker commits it after the body has returned, together with the result, the
+    record and the acknowledgement."""
 
     task_id: UUID = field(default_factory=uuid4)
     children: list[Child] = field(default_factory=list)
     effects: list[tuple[str | int | float | bytes, ...]] = field(default_factory=list)
 
     def publish(self, contract: "Contract[P, Any]", payload: P) -> UUID:
-        """The id of the child. A retry of this task gives its nth child the same id, so that it is the same work."""
+        """Publish a task. Returns its id. The nth child has the same id in every run of this task: it is the same
+        work."""
         task_id = uuid5(self.task_id, f"{contract.name}:{len(self.children)}")
         self.children.append(Child(contract, contract.check(payload.with_task_id(task_id))))
         return task_id
 
     def effect(self, command: str, key: str, *arguments: str | float | bytes) -> None:
-        """A write to the broker's Redis: `outcome.effect("HINCRBY", "stock", "book", -2)`. Raises ValueError for a
-        command that is not in EFFECTS, and for arguments that cannot be right."""
+        """Write to the broker's Redis: `outcome.effect("HINCRBY", "stock", "book", -2)`. Raises ValueError for a
+        command that is not in EFFECTS, and for wrong arguments."""
         name = command.upper()
         if name not in EFFECTS:
             raise ValueError(f"{command} cannot be an effect; there are {', '.join(sorted(EFFECTS))}")
@@ -82,4 +85,4 @@ def _check_word(word: object, effect: str) -> None:
     if type(word) not in WORDS or (isinstance(word, float) and not isfinite(word)):
         raise ValueError(f"{effect}: {word!r} is neither text, bytes nor a number")
     if isinstance(word, str):
-        word.encode()  # half a surrogate pair has no UTF-8: UnicodeEncodeError, which is a ValueError
+        word.encode()  # half a surrogate pair raises UnicodeEncodeError, which is a ValueError

@@ -1,4 +1,4 @@
-"""A task that was published, and its result to come."""
+"""A task that was published; it gives the result when there is one."""
 
 import time
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ LONGEST_PAUSE_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Pending(Generic[R]):
-    """Asks for the result with plain GETs: no subscription to keep, nothing to clean up, safe in every thread."""
+    """Reads the result with plain GETs. It holds no subscription, needs no clean-up, and every thread may use it."""
 
     id: str
     app: "Celery" = field(repr=False)
     adapter: TypeAdapter[R] = field(repr=False)
     done: "EagerResult[Any] | None" = field(default=None, repr=False)
-    """Of a task that ran in place (`task_always_eager`): no backend knows it."""
+    """The result of a task that ran in place (`task_always_eager`): it is in no backend."""
 
     @property
     def state(self) -> str:

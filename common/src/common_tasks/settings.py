@@ -16,10 +16,10 @@ from common_tasks.logs import LogFormat
 from common_tasks.redis_url import missing_file, parse
 from common_tasks.tasks import CONTRACTS
 
-# Of kombu's own transport, and of stock workers beside ours. It renews nothing: a message goes to somebody else when it
-# was not acknowledged in this time, whether it runs or waits for its due time. So it is longer than the longest
-# countdown of ours (a retry waits 60 s at most) plus the longest run (14 minutes are left for it); and it is how long a
-# killed stock worker's messages stay away.
+# The visibility timeout of kombu's own transport, and of stock workers beside ours. kombu renews nothing: a message
+# that is not acknowledged in this time goes to another worker, even if it runs or waits for its ETA. So the time must
+# be longer than the longest countdown (our retries wait at most 60 s) plus the longest run (14 minutes remain for it).
+# It is also the time until the messages of a killed stock worker come back.
 VISIBILITY_TIMEOUT_SECONDS = 900
 SHORTEST_VISIBILITY_SECONDS, LONGEST_VISIBILITY_SECONDS = 120, 30 * 24 * 3600
 LONGEST_RESULT_SECONDS = 30 * 24 * 3600
@@ -43,7 +43,7 @@ RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
 
 
 class TransportKind(StrEnum):
-    ATOMIC = "atomic"  # ours: a claim is one step, an outcome is another
+    ATOMIC = "atomic"  # ours: a claim is one atomic step, and so is an outcome
     STOCK = "stock"  # kombu's own
 
 
@@ -59,10 +59,10 @@ class CelerySettings(BaseSettings):
     visibility_timeout: int = Field(
         default=VISIBILITY_TIMEOUT_SECONDS, ge=SHORTEST_VISIBILITY_SECONDS, le=LONGEST_VISIBILITY_SECONDS
     )
-    # Seconds. Most of what a task leaves in Redis is its result; whoever waits for one reads it within minutes.
+    # Seconds. Results need most of the memory that a task leaves in use, and callers read them within minutes.
     result_expires: int = Field(default=4 * 3600, ge=60, le=LONGEST_RESULT_SECONDS)
     transport: TransportKind = TransportKind.ATOMIC
-    lease_seconds: float = Field(default=60.0, ge=1, le=3_600)  # a dead worker's messages are back after it, and 5 s
+    lease_seconds: float = Field(default=60.0, ge=1, le=3_600)  # plus 5 s: until a dead worker's messages are back
     queue_bound: int = Field(
         default=100_000, ge=1, le=MOST_MESSAGES
     )  # messages of a queue; a publish beyond it is refused
@@ -77,7 +77,7 @@ class CelerySettings(BaseSettings):
         return self
 
     def wrong_here(self) -> Iterator[str]:
-        """What is right, but not on this machine."""
+        """Settings that are wrong on this machine, though well written."""
         for variable, url in (("BROKER_URL", self.broker_url), ("RESULT_BACKEND", self.results_url)):
             if name := missing_file(url):
                 yield f"CELERY_{variable} is wrong: {name} names no file that this process can read"
@@ -133,20 +133,20 @@ def celery_settings(settings: CelerySettings, patience_seconds: float | None = N
         "result_accept_content": ["json"],
         "enable_utc": True,
         "timezone": "UTC",
-        # At least once: acknowledged when done, given back when the process that ran it died.
+        # At least once: a message is acknowledged when it is done, and given back when its process died.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        # A failure is an outcome and is acknowledged, beside its dead letter. So is a time-out in Celery's own pools:
-        # nobody counts starts there, and a task that always hangs would occupy a worker for ever.
+        # A failure is an outcome: a dead letter is written, and the message is acknowledged. So is a time-out in
+        # Celery's own pools: if it came back, a task that always hangs would occupy a worker for ever.
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
-        # What waits in a worker's memory is waited for by nobody else. Our claims see to that by the time that tasks
-        # take (0: no further limit); kombu's own takes one message at a time.
+        # A message that waits in the memory of a worker cannot be started by another one. Our claims take as many
+        # messages as fit the time that tasks need, so they need no limit here (0). kombu's own takes one at a time.
         "worker_prefetch_multiplier": 0 if settings.transport is TransportKind.ATOMIC else 1,
         "task_track_started": True,  # GET /api/orders/{id} tells "started"
-        # When the broker goes, running tasks finish; their ack fails, and they run again.
+        # When the connection to the broker is lost, running tasks go on to their end.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # A Redis that is busy, full or read-only as a worker connects is one to wait for.
+        # If Redis is busy, full or read-only when a worker connects, the worker waits for it.
         "worker_consumer": "common_tasks.transport.consumer:Consumer",
         "worker_send_task_events": False,
         "task_send_sent_event": False,
@@ -157,13 +157,13 @@ def celery_settings(settings: CelerySettings, patience_seconds: float | None = N
 
 
 def transport_settings(settings: CelerySettings, patience_seconds: float | None = None) -> dict[str, Any]:
-    """The hot path: how messages and results get to Redis and back. With a patience (an HTTP request waits for the
-    answer), nothing is tried twice and every network wait ends by then."""
+    """How messages and results get to Redis and back. With `patience_seconds` (a user waits for the answer), nothing is
+    tried twice, and no network wait is longer than that."""
     connect_timeout, socket_timeout = (2.0, 5.0) if patience_seconds is None else (patience_seconds, patience_seconds)
     retries = 3 if patience_seconds is None else 0
     patience = {"max_retries": retries, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
     return {
-        # The read and write URLs win over CELERY_BROKER_URL, which Celery would prefer to the settings given here.
+        # Celery prefers CELERY_BROKER_URL of the environment to `broker_url` here, and the read and write URLs to both.
         "broker_url": settings.broker_url,
         "broker_read_url": settings.broker_url,
         "broker_write_url": settings.broker_url,
@@ -177,7 +177,7 @@ def transport_settings(settings: CelerySettings, patience_seconds: float | None 
             "dead_letter_bound": settings.dead_letter_bound,
             "max_starts": settings.max_starts,
             "visibility_timeout": settings.visibility_timeout,
-            "unacked_restore_interval": 5,  # with a throttle of 1: an expired message is back within 5 s, not 100
+            "unacked_restore_interval": 5,  # with a throttle of 1: a stock worker's message is back within 5 s, not 100
             "unacked_restore_throttle": 1,
             "socket_timeout": socket_timeout,
             "socket_connect_timeout": connect_timeout,
@@ -196,13 +196,13 @@ def transport_settings(settings: CelerySettings, patience_seconds: float | None 
         "result_expires": settings.result_expires,
         "redis_socket_timeout": socket_timeout,
         "redis_socket_connect_timeout": connect_timeout,
-        "redis_socket_keepalive": not settings.results_url.startswith("redis+socket"),  # no such thing there
+        "redis_socket_keepalive": not settings.results_url.startswith("redis+socket"),  # a Unix socket has none
         "redis_backend_health_check_interval": 10,
     }
 
 
 def atomic_settings(settings: CelerySettings) -> dict[str, Any]:
-    """The transport is a class that reads the same URLs; kombu's own is what the URL says."""
+    """The setting that names our transport. Without it, Celery takes kombu's own by the scheme of the URL."""
     if settings.transport is TransportKind.STOCK:
         return {}
     sentinel = behind_sentinel(settings.broker_url)
@@ -220,10 +220,11 @@ def sentinel_options(settings: CelerySettings, url: str, timeout: float) -> dict
 
 
 def storing_settings() -> dict[str, Any]:
-    """For workers only: they insist. A state that cannot be stored would be an error in the middle of Celery's own
-    bookkeeping, after which the message is neither acknowledged nor given back, and keeps its place in the worker for
-    ever. Insisting, the task ends when Redis takes writes again; a worker that is killed before leaves it to others.
-    Clients do not: reading a result is tried as long as storing one, whatever their time-out."""
+    """For workers only: store a state again and again until Redis takes it. If it raised instead, Celery would neither
+    acknowledge the message nor give it back, and the message would occupy its place in the worker for ever. Now the
+    task ends when Redis takes writes again; if the worker is killed before, another one gets the message.
+
+    Not for clients: Celery would also read a result again and again, whatever their time-out."""
     return {
         "result_backend_always_retry": True,
         "result_backend_base_sleep_between_retries_ms": 100,
