@@ -4,7 +4,7 @@
       ▲                                                        │ time over: the next call is the probe
       └────────── the probe went well ─── half-open ◄──────────┘ it failed: open again, twice as long
 
-Its state is this process's own. A call that ends after the state has changed changes nothing any more.
+Each process has its own state. A call that ends after the state has changed has no effect on it.
 """
 
 import logging
@@ -28,10 +28,10 @@ __all__ = ["Breaker", "CircuitOpen", "State"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# A probe that has not ended by then is given up and another one takes its place: as long as a task may run.
+# After this time a probe that has not ended is given up, and the next call is the probe. A task may run so long.
 PROBE_SECONDS = 300.0
 
-# The rounds of the breakers that this thread (or this asyncio task) is inside of, innermost last.
+# The rounds of the breakers around the code that this thread (or this asyncio task) runs; the innermost is last.
 _entered: ContextVar[tuple[int, ...]] = ContextVar("entered", default=())
 
 
@@ -45,8 +45,8 @@ class Breaker(ContextDecorator):
     """One for each dependency, made once, at the top of a module; `with breaker:` around the call, or `@breaker` above
     the function that makes it. Raises CircuitOpen instead of calling.
 
-    Any error is a failure of the dependency except a permanent one (see `classify`): who says "no" is there. Give the
-    call a time-out: while a probe hangs, nobody else gets through."""
+    Every error counts as a failure of the dependency, except a permanent one (see `classify`): a dependency that
+    answers "no" is up. Give the call a time-out: while a probe hangs, no other call gets through."""
 
     def __init__(
         self,
@@ -107,12 +107,12 @@ class Breaker(ContextDecorator):
             self._round += 1
             self._probe_until = now + PROBE_SECONDS
             return self._round
-        # How long a probe takes, nobody knows; as long as the shortest break is a fair guess.
+        # Nobody knows how long the probe will take. The shortest break is a fair guess.
         seconds = self._open_until - now if now < self._open_until else self._shortest
         raise CircuitOpen(f"{self.name} is not called: its breaker is open", retry_after_seconds=seconds)
 
     def _failed(self, error: BaseException | None) -> bool | None:
-        """None: that says nothing about this dependency. Another's breaker was open, or the process is ending."""
+        """None: this error says nothing about the dependency (the breaker of another one is open; the process ends)."""
         if error is None:
             return False
         if isinstance(error, CircuitOpen) or not isinstance(error, Exception):

@@ -22,11 +22,11 @@ def make_app(
 ) -> Celery:
     """An app with the settings of this stack; without `settings`, the environment is read at the first use.
 
-    `patience_seconds` is for callers that somebody waits for: no retries, no network wait that is longer."""
-    # CELERY_LOADER is in the environment of many, and not meant for us.
+    `patience_seconds` is for callers for whom a user waits: nothing is retried, and no network wait is longer."""
+    # Celery would follow CELERY_LOADER, which many environments have for another program.
     made = Celery(name, loader="celery.loaders.app:AppLoader", set_as_current=False, control=CONTROL)
     made.add_defaults(lambda: celery_settings(settings or environment.load(CelerySettings), patience_seconds))
-    # Under their own names, so that URLs stay what stock Celery understands.
+    # Our backends have the usual schemes, so that stock Celery understands the same URLs.
     made.loader.override_backends = {
         **dict.fromkeys(("redis", "rediss"), "common_tasks.results:Results"),
         "sentinel": "common_tasks.results:SentinelResults",
@@ -42,8 +42,8 @@ def make_worker(
     settings: CelerySettings | None = None,
     retries: Mapping[str, RetryPolicy] | None = None,
 ) -> Celery:
-    """An app that runs what `service` owns, and nothing else; `retries`: of a task by its name, in place of the policy
-    of its contract."""
+    """An app that runs the tasks that `service` owns, and no others. `retries`: task name -> its policy, in place of
+    the contract's."""
     made = make_app(service, settings)
     made.add_defaults(storing_settings)
     for implementation in owns:

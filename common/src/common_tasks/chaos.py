@@ -1,6 +1,6 @@
-"""A task that misbehaves on request: what `devctl chaos` proves the rest with.
+"""A task that misbehaves on request, for `devctl chaos`.
 
-Its messages can kill the process that runs them, so only a worker that was given a ledger owns it. Elsewhere it is an
+Its messages can kill the process that runs them. So only a worker with CHAOS_LEDGER_URL owns it; elsewhere it is an
 unknown task."""
 
 import os
@@ -69,7 +69,7 @@ def effects_key(run: str) -> str:
 
 
 class Ledger:
-    """Writes down what a body did, at once: a killed process must have told what it had begun."""
+    """Writes down at once what a body does: a process may be killed right after it has begun a task."""
 
     def __init__(self, url: str) -> None:
         patience = {"socket_timeout": 10.0, "socket_connect_timeout": 10.0}

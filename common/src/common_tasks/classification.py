@@ -2,8 +2,9 @@
 
     CLASSIFICATION[stripe.CardError] = Kind.PERMANENT
 
-A key is a class, or the full name of one that is not imported here. A value is a kind, or a function of the error that
-gives one, or None: then the next class of the error's family is asked. The most specific class wins.
+A key is a class, or the full name of a class that is not imported here. A value is a kind, or a function that gets the
+error and returns a kind. If it returns None, the next base class of the error is looked up. The most specific class
+wins.
 """
 
 import errno
@@ -28,13 +29,13 @@ from common_tasks.errors import PermanentError, TransientError, ValidationError
 class Kind(StrEnum):
     PERMANENT = "permanent"  # the next try would end the same way
     TRANSIENT = "transient"  # the next try may go well
-    UNKNOWN = "unknown"  # nobody has said: one more try
+    UNKNOWN = "unknown"  # not in the table: one more try
 
 
 Rule = Kind | Callable[[Any], Kind | None]
 
-# What a second try may heal, whoever asks. OSError is not in here: "no such file" will not get better. ConnectionError
-# and TimeoutError are its kinds for a peer that is away; Redis and kombu have their own, outside that family.
+# Errors that a second try may heal. OSError is not in here: "no such file" stays. Its subclasses ConnectionError and
+# TimeoutError are about a peer that is away. Redis and kombu have classes of their own for that.
 TRANSIENT: tuple[type[Exception], ...] = (
     TransientError,
     ConnectionError,
@@ -44,8 +45,8 @@ TRANSIENT: tuple[type[Exception], ...] = (
     redis.exceptions.TimeoutError,
 )
 
-# Redis takes no writes now, but will again: it is full, a replica or without a primary; and by its first word where
-# redis-py has no class for it: it cannot write to its disk, or has too few replicas.
+# Redis takes no writes for a while: it is full, a replica, loading, or without a master. For other reasons redis-py
+# has no class (it cannot write to its disk, it has too few replicas): those are known by the first word of the error.
 REFUSALS = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
@@ -54,13 +55,13 @@ REFUSALS = (
     redis.exceptions.BusyLoadingError,
 )
 REFUSING_WORDS = {"MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "TRYAGAIN", "UNBLOCKED"}  # not BUSYGROUP
-# Redis 6.2 puts what a script was told into a sentence of its own. Then redis-py has no class for it.
+# Redis 6.2 puts the error of a command in a script into the middle of a sentence, and redis-py does not find its class.
 IN_A_SCRIPT = re.compile(rf": -(?:OOM|READONLY|CLUSTERDOWN|{'|'.join(sorted(REFUSING_WORDS))}) ")
 
 # Plain OSErrors that speak of the way to a peer, not of a file.
 UNREACHABLE = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 
-PASSING_STATUS = {408, 425, 429}  # of a client error: too slow, too early, too many; from 500 on it is the server's
+PASSING_STATUS = {408, 425, 429}  # too slow, too early, too many: client errors that may go well later
 
 
 def refused_for_now(error: BaseException) -> bool:
@@ -73,13 +74,14 @@ def refused_for_now(error: BaseException) -> bool:
 
 
 def of_the_broker(error: BaseException) -> bool:
-    """Whether an error beside a message is the broker's, or of the way to it, and not the message's: the same message
-    may go well later. Do not ask about an error of reading: decompressing a bad body may raise an OSError, too."""
+    """Whether the broker or the network caused this error, and not the message: the same message may go well later. Not
+    for errors of reading a message: to decompress a bad body may raise an OSError, too."""
     return isinstance(error, (*TRANSIENT, OSError)) or refused_for_now(error)
 
 
 def by_status(error: Exception) -> Kind | None:
-    """The status of an HTTP answer, if the error carries one as httpx, requests, urllib and aiohttp let it."""
+    """The kind that follows from an HTTP status, if the error carries an answer, as in httpx, requests, urllib,
+    aiohttp."""
     answer = _answer(error)
     status = getattr(answer, "status_code", getattr(answer, "status", None))
     if not isinstance(status, int) or not hasattr(answer, "headers"):
@@ -96,7 +98,7 @@ CLASSIFICATION: dict[type[BaseException] | str, Rule] = {
     PermanentError: Kind.PERMANENT,
     TypeError: Kind.PERMANENT,
     EncodeError: Kind.PERMANENT,
-    # The body wants more than there is, or wants to end the process: so it would again.
+    # The body needs more memory than there is, or wants to end the process: the next run would do the same.
     MemoryError: Kind.PERMANENT,
     SystemExit: Kind.PERMANENT,
     redis.exceptions.ResponseError: lambda error: Kind.TRANSIENT if refused_for_now(error) else None,
@@ -126,12 +128,12 @@ def _asked(rule: Callable[[Any], Kind | None] | None, error: BaseException) -> K
     try:
         return rule(error) if rule else None
     except Exception:
-        return None  # a rule that fails must not hide the failure that it was asked about
+        return None  # if a rule fails, the task's own error must still be seen
 
 
 def retry_after_seconds(error: BaseException, now: Callable[[], float] = time.time) -> float | None:
-    """How long the other side wants to be left alone: said by our own error, or by the header of an HTTP answer that
-    it, or the error that caused it, carries."""
+    """How long to wait before the next call: from our own error, or from the Retry-After of an HTTP answer that the
+    error, or its cause, carries."""
     for one in (error, error.__cause__):
         said = getattr(one, "retry_after_seconds", None)
         if said is None:

@@ -39,13 +39,13 @@ RECORD_SECONDS = 24 * 3600
 
 @cache
 def adapter(kind: type[T]) -> TypeAdapter[T]:
-    """Made once for each type, and when it is needed: building one takes longer than using it a thousand times."""
+    """Made once for each type, when it is needed: to build one takes longer than to use it a thousand times."""
     return TypeAdapter(kind)
 
 
 @dataclass(frozen=True)
 class Contract(Generic[P, R]):
-    """A task as its callers see it. They need neither the body nor the process that runs it."""
+    """A task as its callers see it: without its body and without the libraries that the body needs."""
 
     name: str
     queue: str
@@ -54,7 +54,7 @@ class Contract(Generic[P, R]):
     retries: RetryPolicy = NO_RETRIES
     ignore_result: bool = False
     record_seconds: int | None = RECORD_SECONDS
-    """How long the record of a done task makes its duplicates harmless; None: no record is kept."""
+    """How long the record of a done task is kept, which makes duplicates harmless; None: there is no record."""
     bound: "Celery | None" = None
 
     def bind(self, app: "Celery") -> "Contract[P, R]":
@@ -78,7 +78,7 @@ class Contract(Generic[P, R]):
         return adapter(self.result)  # type: ignore[arg-type]  # the same
 
     def check(self, payload: P) -> P:
-        """The payload, validated again; what is not the contract's payload is refused."""
+        """Validate the payload again. Raises TypeError for anything that is not the contract's payload."""
         if not isinstance(payload, self.payload):
             raise TypeError(f"{self.name} takes {self.payload.__name__}, not {type(payload).__name__}")
         try:
@@ -87,7 +87,7 @@ class Contract(Generic[P, R]):
             raise ValidationError(describe(exc)) from None
 
     def payload_data(self, payload: P) -> Any:
-        """The payload as JSON data. Raises EncodeError for what has no place in JSON."""
+        """The payload as JSON data. Raises EncodeError for data that JSON cannot hold."""
         return _data(self.payload_adapter, payload)
 
     def result_data(self, result: R) -> Any:
@@ -99,7 +99,7 @@ class Contract(Generic[P, R]):
     @overload
     def delay(self, payload: P) -> Pending[R]: ...
     def delay(self, payload: Any = None) -> Pending[R]:
-        """Publish, once it is valid."""
+        """Validate and publish."""
         return self.apply_async(cast("P", payload))
 
     @overload
@@ -107,8 +107,8 @@ class Contract(Generic[P, R]):
     @overload
     def apply_async(self, payload: P, **options: Any) -> Pending[R]: ...
     def apply_async(self, payload: Any = None, **options: Any) -> Pending[R]:
-        """Publish with Celery's options: countdown, eta, expires, headers, queue, …. Once: what was published before is
-        not published again. Raises PublishError (an OperationalError) or Conflict."""
+        """Validate and publish, with Celery's options: countdown, eta, expires, headers, queue, … A message that was
+        published before is not published again. Raises PublishError (an OperationalError) or Conflict."""
         checked = self.check(payload)
         publisher = publisher_of(self.app) if usual(self.app, options) else None
         if publisher is None:
@@ -125,13 +125,13 @@ class Contract(Generic[P, R]):
         return self.pending(message.task_id)
 
     def publish_many(self, payloads: Iterable[P], **options: Any) -> Published:
-        """Publish them, in order and in few round trips; each is validated before it is sent. The first that is not
-        accepted ends it: the error, whatever it is, has `published`, which says exactly what became of each. To publish
-        all of them again is harmless, and finishes it."""
+        """Publish many payloads, in order and in few round trips; each is validated before it is sent. It ends with the
+        first payload that is not accepted: the error, of any kind, has `published`, which says what became of each. To
+        publish all of them again is harmless, and completes the work."""
         return publish_many(self, payloads, options)
 
     def message(self, payload: P, marker: bytes = b"") -> Outgoing:
-        """The message of a payload, once it is valid, for a publisher of one's own."""
+        """Validate the payload and make its message, for a publisher of your own."""
         return Messages(self).make(self.check(payload), marker)
 
     @overload
@@ -143,7 +143,7 @@ class Contract(Generic[P, R]):
         return self._signature(self.check(payload), options)
 
     def partial(self, **options: Any) -> "Signature[Any]":
-        """A later link of a chain, the body of a chord: what came before is its payload."""
+        """A later link of a chain, or the body of a chord: its payload is the result before it."""
         eager.check(self.app, self.name)
         return self.app.signature(self.name, app=self.app, **({"queue": self.queue} | options))
 
@@ -165,7 +165,7 @@ Body = Callable[[P], R] | Callable[[P, Outcome], R]
 
 @dataclass(frozen=True)
 class Implementation(Generic[P, R]):
-    """A body and its contract. Still a plain function in tests; only `register` makes a task of it."""
+    """A body and its contract. In tests it is called as a plain function; `register` makes a Celery task of it."""
 
     contract: Contract[P, R]
     body: Body[P, R]
@@ -187,7 +187,7 @@ class Implementation(Generic[P, R]):
 
 
 def implements(contract: Contract[P, R]) -> Callable[[Body[P, R]], Implementation[P, R]]:
-    """The body of a contract, in the service that owns it. Records only: `make_worker` registers what it owns."""
+    """Decorates the body of a contract. It registers nothing: `make_worker` registers what a service owns."""
     return lambda body: Implementation(contract, body)
 
 

@@ -18,8 +18,8 @@ from common_tasks.transport.scripts import Script
 if TYPE_CHECKING:
     import redis
 
-BOUND = 10_000  # dead letters at which a queue is no longer claimed from: trimming them would be losing messages
-# A page is small enough to be held, and read within a millisecond or two, however large the messages are.
+BOUND = 10_000  # of a queue; with more, workers stop to claim from it. To trim dead letters would lose messages
+# A page is read within a millisecond or two, however large the messages are.
 PAGE_LETTERS, PAGE_BYTES = 200, 1_000_000
 
 _LETTERS = Script("letters")
@@ -27,7 +27,7 @@ _STREAM_ID = re.compile(r"[0-9]+-[0-9]+")
 
 
 class Reason(StrEnum):
-    """Why a message died."""
+    """Why a message is a dead letter."""
 
     PERMANENT = "permanent"
     RETRIES_EXHAUSTED = "retries-exhausted"
@@ -40,15 +40,15 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Letter:
-    """One dead letter. What its writer did not know is None."""
+    """One dead letter. A field that is not known is None."""
 
     id: str
     """`<queue>/<id in its stream>`."""
     queue: str
     reason: str
-    """A Reason, or the word of a newer version."""
+    """A Reason, or a word of a newer version."""
     time: float
-    """Of death; unix seconds, Redis's clock."""
+    """When it became a dead letter; unix seconds, Redis's clock."""
     size: int
     """Bytes of the message."""
     error: str | None = None
@@ -61,7 +61,7 @@ class Letter:
     published_at: float | None = None
     correlation_id: str | None = None
     raw: bytes | None = None
-    """The message as it was taken from the queue; None in lists, which do not fetch it."""
+    """The message, byte for byte as it was in the queue. None from `read`, which does not fetch messages."""
 
 
 def queues(client: "redis.Redis") -> list[str]:
@@ -89,7 +89,7 @@ def read(
 
 
 def find(client: "redis.Redis", letter_id: str) -> Letter | None:
-    """One letter with its message; None where it is not, or no longer, there."""
+    """One dead letter with its message; None if there is no such letter (any more)."""
     stream, stream_id = key_and_id(letter_id)
     for found, fields in cast("list[Any]", client.xrange(stream, stream_id, stream_id)):
         raw = fields.get(b"raw", b"")
@@ -98,7 +98,7 @@ def find(client: "redis.Redis", letter_id: str) -> Letter | None:
 
 
 def drop(client: "redis.Redis", letter_ids: Iterable[str]) -> int:
-    """Remove letters, for ever; returns how many were there. The same work can be published again then."""
+    """Delete dead letters for ever. Returns how many there were. The same work can be published again then."""
     streams: dict[str, list[str]] = {}
     for letter_id in letter_ids:
         stream, stream_id = key_and_id(letter_id)
@@ -107,7 +107,7 @@ def drop(client: "redis.Redis", letter_ids: Iterable[str]) -> int:
 
 
 def key_and_id(letter_id: str) -> tuple[str, str]:
-    """The stream of a letter, and its id in there; ValueError for what is no letter's id."""
+    """The stream of a dead letter, and its id in the stream. Raises ValueError for a wrong id."""
     queue, _, stream_id = letter_id.rpartition("/")
     if not (queue and _STREAM_ID.fullmatch(stream_id)):
         raise ValueError(f"not the id of a dead letter, such as orders/1764165837123-0: {letter_id}")
@@ -152,7 +152,7 @@ def _letter(queue: str, stream_id: bytes, about: bytes, size: int, raw: bytes | 
 def _object(about: bytes) -> dict[str, Any]:
     try:
         said = json.loads(about)
-    except ValueError:  # not ours: the message is kept and shown all the same
+    except ValueError:  # something else wrote it; its message is kept and shown all the same
         return {}
     return said if isinstance(said, dict) else {}
 

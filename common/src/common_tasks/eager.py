@@ -1,4 +1,4 @@
-"""Tasks in place of messages: `task_always_eager`, for tests. Nothing is published, nothing is written to Redis."""
+"""`task_always_eager`, for tests: tasks run in place. Nothing is published, nothing is written to Redis."""
 
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 class NoBody(NotRegistered):
-    """Eager, and this app has no body for the task."""
+    """The app is eager and has no body for this task."""
 
     def __str__(self) -> str:
         return str(self.args[0])  # a KeyError would show it in quotes
 
 
 class _Running(threading.local):
-    children: "list[Child]"  # what the bodies that run here have published by their outcomes
+    children: "list[Child]"  # published by the outcomes of the bodies that run in this thread
 
 
 RUNNING = _Running()
 
 
 def check(app: "Celery", name: str) -> None:
-    """Raises NoBody where an eager app could only publish the task."""
+    """Raises NoBody if the app is eager and has no body for the task: it could only publish it."""
     if app.conf.task_always_eager and name not in app.tasks:
         raise NoBody(
             f"{name} has no body in the app {app.main!r}: task_always_eager runs tasks in place. Register one: "
@@ -37,7 +37,7 @@ def check(app: "Celery", name: str) -> None:
 
 
 def apply(task: Any, *args: Any, **kwargs: Any) -> Any:
-    """Celery's Task.apply. Once the task has succeeded, what its outcome published runs, in order."""
+    """Celery's Task.apply. After the task has succeeded, the tasks that its outcome published run, in order."""
     app = task.app
     if not app.conf.task_always_eager:
         return app.Task.apply(task, *args, **kwargs)

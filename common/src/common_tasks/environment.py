@@ -13,18 +13,19 @@ from common_tasks.errors import SettingsError
 
 S = TypeVar("S", bound=BaseSettings)
 
-logger = logging.getLogger("settings")  # our own are silent until a service configures its logs
+logger = logging.getLogger("settings")  # the logger of common_tasks is silent until a service configures its logs
 
 ALIKE = 0.8  # LEASE_SECOND and LEASE_SECONDS are 0.96; TRANSPORT and PORT, of a Kubernetes Service "celery", 0.62
-# Celery itself reads these, before all that it is configured with: a worker would listen where no client publishes.
+# Celery reads these itself and prefers them to all settings: a worker would take from a Redis to which no client
+# publishes.
 PARTING = {"CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"}
 
 _warned: set[str] = set()
 
 
 def load(kind: type[S]) -> S:
-    """The settings of this kind; values are never shown: an URL holds a password. Raises SettingsError. A variable that
-    looks like a misspelt one is one warning in the log; what belongs to somebody else is left alone."""
+    """Read settings of this kind. Raises SettingsError, which shows no value: an URL may hold a password. A variable
+    that looks misspelt is one warning in the log; other variables belong to somebody else."""
     prefix = kind.model_config["env_prefix"].upper()
     known = {prefix + name.upper() for name in kind.model_fields}
     warn_of_typos(prefix, known, os.environ)
@@ -47,7 +48,7 @@ def load(kind: type[S]) -> S:
 
 
 def warn_of_typos(prefix: str, known: Iterable[str], environ: Mapping[str, str]) -> None:
-    """Once for each variable in a process."""
+    """Warn once for each variable in a process."""
     for name, meant in typos(prefix, known, environ).items():
         if name not in _warned:
             _warned.add(name)
@@ -55,8 +56,8 @@ def warn_of_typos(prefix: str, known: Iterable[str], environ: Mapping[str, str])
 
 
 def typos(prefix: str, known: Iterable[str], names: Iterable[str]) -> dict[str, str]:
-    """Variable -> the setting that is probably meant. Kubernetes sets variables for each Service, so most that merely
-    begin like a setting are nobody's mistake."""
+    """Variable -> the setting that is probably meant. Only similar names count: Kubernetes sets variables for each
+    Service, so a name that merely begins like a setting is usually no mistake."""
     rests = {name.removeprefix(prefix): name for name in known}
     found = {}
     for name in sorted(names):

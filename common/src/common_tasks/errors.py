@@ -8,15 +8,15 @@
         ├── PermanentError    trying again cannot help: fails at once
         │   └── Conflict          what was to be published has the id of other work
         └── TransientError    trying again may help: retried as the contract's policy says
-            ├── CircuitOpen       a breaker let no call through: comes back, and that uses up no retry
-            └── PublishError      the broker has not, or not certainly, what was to be published (an OperationalError)
+            ├── CircuitOpen       a breaker let no call through: the message comes back and has used up no retry
+            └── PublishError      a message is not published, or not certainly (an OperationalError)
                 ├── QueueFull         its queue is at its bound
                 ├── NotPublished      the broker is away, or refuses
-                └── OutcomeUnknown    the broker fell silent: publishing the same again tells, and does no harm
+                └── OutcomeUnknown    the broker did not answer: to publish the same again tells, and does no harm
 
-Task errors take one string. Celery's JSON result backend stores the arguments and rebuilds the error from them, so
-whatever is not plain data in there would reach the caller as an unreadable wrapper. What else an error knows is given
-by keyword, which Python does not count among the arguments: it stays in the process that raised it.
+Task errors take one string, because Celery's JSON result backend stores the arguments of an error and rebuilds it from
+them: other data would not reach the caller. Everything else is given by keyword. It is no argument of the error, so it
+stays in the process that raised it.
 """
 
 from typing import TYPE_CHECKING
@@ -51,7 +51,7 @@ class PermanentError(TaskError):
 
 
 class TransientError(TaskError):
-    """Trying again may help; not before `retry_after_seconds`, where somebody said so."""
+    """Trying again may help; not before `retry_after_seconds`, if that is given."""
 
     def __init__(self, message: str = "", *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class CircuitOpen(TransientError):
 
 
 class PublishError(TransientError, OperationalError):
-    """Not everything is certainly in its queue; `published` tells what became of which task."""
+    """A message is not published, or not certainly; `published` says what became of each task."""
 
     def __init__(
         self, message: str = "", published: "Published | None" = None, *, retry_after_seconds: float | None = None
@@ -77,15 +77,15 @@ class QueueFull(PublishError):
 
 
 class NotPublished(PublishError):
-    """The broker is away, or refuses: nothing of this call is in a queue, but for what `published` says."""
+    """The broker is away, or refuses. Nothing of this call is in a queue, except what `published` says is accepted."""
 
 
 class OutcomeUnknown(PublishError):
-    """The broker fell silent in the very moment of the hand-over. The same again is harmless, and tells."""
+    """The broker did not answer: the message may be published or not. To publish it again is harmless, and tells."""
 
 
 class Conflict(PermanentError):
-    """Published before, as other work: one id is for one piece of work. `published` as with PublishError."""
+    """This id was published before, for other work: an id is for one piece of work. `published` as in PublishError."""
 
     def __init__(self, message: str = "", published: "Published | None" = None) -> None:
         super().__init__(message)

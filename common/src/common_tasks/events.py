@@ -7,12 +7,12 @@ from typing import Any
 logger = logging.getLogger("common_tasks")
 logger.addHandler(logging.NullHandler())
 
-# Tasks whose life is told by events; Celery's own lines about them would say everything twice.
+# Names of tasks that log events of their own; Celery's lines about them are left out.
 told: set[str] = set()
 
 
 def told_at(level: int = logging.INFO) -> bool:
-    """Whether anybody would see it: for events whose fields take time to make."""
+    """Whether this level is logged: for events whose fields take time to make."""
     return logger.isEnabledFor(level)
 
 
@@ -45,14 +45,14 @@ def listening() -> bool:
 
 
 def heard(level: int = logging.INFO) -> bool:
-    """Whether anybody would hear of a transition."""
+    """Whether a transition would be logged, or heard by a listener."""
     return bool(_listeners) or logger.isEnabledFor(level)
 
 
 def transition(
     event: str, *, level: int = logging.INFO, exc_info: BaseException | None = None, logged: bool = True, **fields: Any
 ) -> None:
-    """A message has gone from one state to another: to the log, unless Celery logs it, and to every listener."""
+    """A message has gone from one state to another: log it, unless Celery does, and call every listener."""
     if logged:
         emit(event, level=level, exc_info=exc_info, **fields)
     for listener in _listeners:

@@ -18,7 +18,7 @@ class Heartbeat:
         self._stopped = threading.Event()
 
     def clear(self) -> None:
-        """Take away the file of a former run: this one has yet to show that it consumes."""
+        """Delete the file of an earlier run: this one does not consume yet."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
 

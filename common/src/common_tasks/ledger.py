@@ -1,7 +1,8 @@
-"""Who ran what, when: written down for a bench, apart from results and broker bookkeeping.
+"""The ledger of `devctl bench`: which worker ran which task, and when. It is independent of results and of the broker's
+keys.
 
-A message that carries the header `bench_run` is measured. Its children go to queues of that run, so that a bench never
-touches the real ones."""
+A message with the header `bench_run` is measured. Its children go to queues of that run, so a bench never uses the real
+queues."""
 
 import json
 import logging
@@ -28,12 +29,12 @@ def key(run: str) -> str:
 
 
 def queue(run: str, queue: str) -> str:
-    """The queue of a run that stands for a real one."""
+    """The queue of a bench run in place of a real queue."""
     return f"bench.{run}.{queue}"
 
 
 class Ledger:
-    """Buffers in this process; a thread writes every FLUSH_SECONDS, with one command for each run."""
+    """Entries are kept in this process. A thread writes them every FLUSH_SECONDS, with one command for each run."""
 
     _entries: dict[str, list[str]]
     _writer: threading.Thread | None
@@ -42,7 +43,7 @@ class Ledger:
     def __init__(self, app: "Celery") -> None:
         self._app = app
         self._reset()
-        # A forked child has no writer, and what its parent has buffered is the parent's to write.
+        # A forked child has no writer thread; its parent writes the entries of the parent.
         os.register_at_fork(after_in_child=self._reset)
 
     @classmethod
@@ -71,7 +72,7 @@ class Ledger:
             if not entries:
                 return
             try:
-                # Kept open: a connection every 50 ms would be a good part of what is measured.
+                # The connection stays open: a new one every 50 ms would disturb what is measured.
                 self._connection = self._connection or self._app.connection_for_write()
                 channel: Any = self._connection.default_channel  # a Redis channel has its client
                 pipe = channel.client.pipeline(transaction=False)

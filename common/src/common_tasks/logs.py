@@ -47,7 +47,7 @@ def configure(service: str, level: str = "INFO", format: str = LogFormat.AUTO) -
 
 
 def _said_by_us(record: logging.LogRecord) -> bool:
-    """Celery reports "received", "succeeded" and "raised" for each task; those of a contract have their own events."""
+    """Celery logs "received", "succeeded" and "raised" for each task. Contracts log events of their own instead."""
     data = getattr(record, "data", None) or (record.args if isinstance(record.args, dict) else {})
     return not (isinstance(data, dict) and data.get("name") in told)
 

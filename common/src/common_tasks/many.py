@@ -1,4 +1,4 @@
-"""Publishing many payloads, with an exact account of what became of each, whatever ends it."""
+"""Publishes many payloads. Whatever ends it, the caller gets to know exactly what became of each payload."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +18,8 @@ T = TypeVar("T")
 
 
 def publish_many(contract: "Contract[Any, Any]", payloads: Iterable[Any], options: Mapping[str, Any]) -> Published:
-    """In order, each validated before it is sent. The first that is not accepted ends it; the error has `published`."""
+    """Publish in order; each payload is validated before it is sent. It ends with the first one that is not accepted:
+    the error has `published`."""
     app = contract.app
     given = iter(payloads)
     wrong: list[tuple[Any, Exception]] = []
@@ -63,7 +64,7 @@ def _one_by_one(contract: "Contract[Any, Any]", payloads: Iterable[Any], options
 
 
 def _in_turn(publisher: Publisher, messages: Iterable[Outgoing]) -> Published:
-    """Somebody listens: one message is published, and that told, before the next is made (see `announcing.after`)."""
+    """The signals have receivers: publish one message and send its signals before the next one (`announcing.after`)."""
     became = Published()
     for message in messages:
         try:

@@ -1,4 +1,4 @@
-"""A contract's payload as the message that carries it: made here, with Celery's meaning and without its cost."""
+"""Makes the message of a contract's payload: the same as Celery's, in less time."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from common_tasks.contract import Contract
 
-FINGERPRINT = "fingerprint"  # the header that tells a repeat from other work under the same id
-REPEATED_FOR_SECONDS = 60  # an id that leaves no record is remembered for as long as its publisher may repeat itself
-STAMPED = {FINGERPRINT, correlation.HEADER, correlation.PUBLISHED_AT}  # ours; given ones are replaced
+FINGERPRINT = "fingerprint"  # header; it differs for other work with the same id
+REPEATED_FOR_SECONDS = 60  # without a record, an id is remembered for as long as its publisher may repeat the call
+STAMPED = {FINGERPRINT, correlation.HEADER, correlation.PUBLISHED_AT}  # our headers: they replace given ones
 NONE: Mapping[str, Any] = MappingProxyType({})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# What is understood here. Messages with links, chains, groups, other serializers, connections, … are Celery's to make.
+# The options that are known here. Celery makes messages with others: links, chains, groups, serializers, connections, …
 OPTIONS = frozenset(
     {"countdown", "eta", "expires", "headers", "ignore_result", "priority", "queue", "soft_time_limit", "task_id"}
     | {"time_limit"}
@@ -37,7 +37,7 @@ OPTIONS = frozenset(
 
 
 def _nobody_asks() -> int:
-    """The clock of messages that are not due later."""
+    """In place of Redis's clock, for messages without options: they have no due time."""
     raise AssertionError("there is no due time without options")
 
 
@@ -113,7 +113,7 @@ class Messages:
             data = self._data(payload)
             body = body_of(dumps(data))
             if isinstance(data, dict):  # not that of a RootModel
-                data.pop("timestamp", None)  # it does not count, and is spared a copy without it
+                data.pop("timestamp", None)  # it does not count; without it, `fingerprint` need not make a copy
             mark = fingerprint(name, (data,), {})
         correlation_id, list_key = self._correlation_id or correlation.new(), self._list
         stamps = f', "{FINGERPRINT}": "{mark}", "{correlation.HEADER}": {quoted(correlation_id)}'

@@ -1,4 +1,4 @@
-"""A client of the Redis behind an URL of Celery's, which Sentinel may have to name."""
+"""Makes a redis-py client for one of Celery's URLs, also for sentinel://."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -12,12 +12,12 @@ from common_tasks.redis_url import parse, redis_py_url
 
 
 def connect(url: str, transport_options: Mapping[str, Any], **options: Any) -> redis.Redis:
-    """Connects with its first command. Over sentinel://, each new connection goes to the master of that moment;
-    `transport_options` has `master_name`, and may have `sentinel_kwargs`, as Celery wants them."""
+    """A client; it connects with its first command. Over sentinel://, each new connection goes to the current master;
+    `transport_options` has `master_name`, and may have `sentinel_kwargs`, as in Celery."""
     if not url.startswith("sentinel://"):
         return redis.Redis.from_url(redis_py_url(url), **options)
     address = parse(url)
-    # A sentinel that is away: the next one is asked, at once.
+    # If a sentinel is away, the next one is asked at once.
     asked = {"retry": Retry(NoBackoff(), 0), **(transport_options.get("sentinel_kwargs") or {})}
     sentinels: Any = cast("Any", Sentinel)(address.hosts, transport_options.get("min_other_sentinels") or 0, asked)
     client: redis.Redis = sentinels.master_for(

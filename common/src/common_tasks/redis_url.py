@@ -1,7 +1,5 @@
-"""The address of a Redis: what Celery and redis-py both read the same way, and nothing else.
-
-Celery's broker, its result backend and redis-py each parse an URL by themselves, and differ in most of what may follow
-the "?". So an URL is taken here only if all three mean the same by it."""
+"""The URL of a Redis. Celery's broker, its result backend and redis-py each parse an URL in their own way, and differ
+in most parameters after the "?". So an URL is accepted here only if it means the same to all three."""
 
 import os
 import re
@@ -24,7 +22,7 @@ ENCODE = "; in a password, write / ? # [ ; as %2F %3F %23 %5B %3B"
 
 @dataclass(frozen=True)
 class Address:
-    """One Redis, or the sentinels that know where it is. `hosts`: (name, port) of each; none for a socket."""
+    """One Redis, or the sentinels that know its address. `hosts`: (name, port) of each; none for a Unix socket."""
 
     scheme: str
     hosts: tuple[tuple[str, int], ...]
@@ -34,7 +32,7 @@ class Address:
 
 
 def parse(url: str) -> Address:
-    """Raises ValueError, with a text that may be shown: it tells nothing of the password."""
+    """Raises ValueError. Its text may be shown: it holds nothing of the password."""
     if any(character.isspace() or not character.isprintable() for character in url):
         raise ValueError("it holds a space or another character that nobody sees; in a password, a space is %20")
     scheme = url.partition("://")[0]
@@ -121,7 +119,7 @@ def _check_parameter(name: str, value: str) -> None:
 
 
 def missing_file(url: str) -> str:
-    """The parameter that names a file which is not here; empty: none does."""
+    """The first parameter that names a file which this process cannot read; "" if there is none."""
     given = parse_qsl(urlsplit(url).query)
     return next((name for name, value in given if name in FILES and not os.access(value, os.R_OK)), "")
 
@@ -131,7 +129,7 @@ def _is_number(text: str) -> bool:
 
 
 def redis_py_url(url: str) -> str:
-    """Celery's spelling in redis-py's: a socket's scheme, and the certificate check; anything else as it is."""
+    """The URL as redis-py wants it: it has another scheme for sockets, and other words for the certificate check."""
     parts = urlsplit(url)
     if parts.scheme == "redis+socket":
         database = dict(parse_qsl(parts.query)).get("virtual_host", "0")

@@ -33,8 +33,8 @@ __all__ = [
     "retry_after_seconds",
 ]
 
-UNKNOWN_RETRIES = 1  # it may have been bad luck, and more often it is a bug that tries would only hide
-LONGEST_RETRY_AFTER_SECONDS = 600.0  # who asks for more is asked again; a message should not wait for a typing error
+UNKNOWN_RETRIES = 1  # of an unknown error: mostly it is a bug, which more retries would only hide
+LONGEST_RETRY_AFTER_SECONDS = 600.0  # a longer Retry-After may be a mistake: then the dependency is asked earlier
 
 
 @dataclass(frozen=True)
@@ -70,21 +70,22 @@ class RetryPolicy:
         uniform: Callable[[float, float], float] = random.uniform,
         now: Callable[[], float] = time.time,
     ) -> Again | Dead:
-        """What follows from this error of a run that `retries` others preceded."""
+        """What follows from this error. `retries`: how many retries the message has used up."""
         kind = classify(error)
         if kind is Kind.PERMANENT:
             return Dead("wrong-payload" if isinstance(error, WrongPayload) else "permanent")
-        # Behind an open breaker nothing was tried: the message waits for the dependency, however long it is away.
+        # Behind an open breaker nothing was tried. So it uses up no retry, however long the dependency is down.
         counts = not isinstance(error, CircuitOpen)
         limit = self.limit if kind is Kind.TRANSIENT else min(self.limit, UNKNOWN_RETRIES)
         if counts and retries >= limit:
             return Dead("retries-exhausted")
         asked = min(retry_after_seconds(error, now) or 0.0, LONGEST_RETRY_AFTER_SECONDS)
-        # Added, not the longer of the two: all who were told the same time would come back in the same moment.
+        # The random wait is added: all messages that were told the same time would come back in the same moment.
         return Again(asked + self.delay_seconds(retries, uniform), counts)
 
     def delay_seconds(self, retries: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
-        """Full jitter: anything between nothing and the exponential bound, lest a crowd come back at once."""
+        """Full jitter: a random time between 0 and the exponential bound, so that messages do not all come back at
+        once."""
         return uniform(0.0, min(self.cap_seconds, self.base_seconds * 2.0 ** min(retries, 64)))
 
     def allows(self, error: Exception, retries: int) -> bool:
@@ -118,8 +119,8 @@ def variable(task: str) -> str:
 
 
 def from_environment(contracts: Iterable[HasRetries], environ: Mapping[str, str]) -> dict[str, RetryPolicy]:
-    """Task -> its policy: the contract's, with what its variable says instead. Raises SettingsError for values that
-    are wrong; one that looks like a misspelt one is a warning. Values are never shown."""
+    """Task -> its policy: that of the contract, changed by its variable. Raises SettingsError for a wrong value. A
+    variable that looks misspelt is a warning. Values are never shown."""
     policies = {one.name: one.retries for one in contracts}
     tasks = {variable(task): task for task in policies}
     problems = []
@@ -136,7 +137,7 @@ def from_environment(contracts: Iterable[HasRetries], environ: Mapping[str, str]
 
 
 def _changed(policy: RetryPolicy, text: str) -> RetryPolicy:
-    """The policy with what the text says; the text may leave out what stays. Raises ValueError, fit to be shown."""
+    """The policy, changed as the text says. The text may leave parts out. The text of a ValueError may be shown."""
     said = [part.strip().split("=") for part in text.split(",")]
     if any(len(pair) != 2 or pair[0] not in PARTS for pair in said) or len({pair[0] for pair in said}) != len(said):
         raise ValueError(f"it is written like {EXAMPLE}, each of the three once or not at all")
@@ -147,6 +148,6 @@ def _changed(policy: RetryPolicy, text: str) -> RetryPolicy:
             changes[field] = number(value)
         except ValueError:
             changes[field] = math.nan
-        if not least <= changes[field] <= most:  # nothing is between the bounds and not a number
+        if not least <= changes[field] <= most:  # false for NaN, too
             raise ValueError(f"{name} must be {told}")
     return replace(policy, **changes)

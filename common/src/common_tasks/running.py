@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from common_tasks.settings import WorkerSettings
 
 
-HEARTBEAT_SECONDS = 30  # Celery's is 2; what watches workers waits for two of them
+HEARTBEAT_SECONDS = 30  # Celery's default is 2; monitors wait for two heartbeats
 
 
 class Consumption:
-    """Whether this process consumes: it is bound to its queues, and its broker connection stands."""
+    """Whether this process consumes: it is bound to its queues and connected to the broker."""
 
     def __init__(self) -> None:
         self._consumer: Any = None
@@ -62,7 +62,7 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
     heartbeat = Heartbeat(settings.health_file, consumption.alive) if settings.health_file else None
     if heartbeat:
         heartbeat.clear()
-        consumption.on_ready(heartbeat.start)  # not before: no thread while the pool forks its first children
+        consumption.on_ready(heartbeat.start)  # not before: the pool must not fork its children beside a thread
     app.stop_seconds = settings.stop_seconds  # type: ignore[attr-defined]  # our pool looks there
     signals.setup_logging.connect(_keep_our_logging)
     worker = _program()(
@@ -73,7 +73,7 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
         time_limit=settings.max_run_seconds,
         pool=_pool(app, settings),
         quiet=True,
-        # Chatter between workers that nobody here listens to; each costs start-up time and a subscription.
+        # Messages between workers that are not needed here; each kind costs start-up time and a subscription.
         without_gossip=True,
         # Our transport keeps in Redis what is revoked. With kombu's, a worker asks the others.
         without_mingle=bool(app.conf.broker_transport),
@@ -82,11 +82,11 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
         heartbeat_interval=HEARTBEAT_SECONDS,
     )
     if app.conf.broker_transport:
-        for task in app.tasks.values():  # of other classes than the app's own, too
+        for task in app.tasks.values():  # also tasks with a base class of their own
             task.Request = "common_tasks.transport.strategy:Request"
         signals.worker_shutting_down.connect(partial(_end_in_time, app, settings.stop_seconds), weak=False)
-    # What is there by now stays: the collector need not look at it again. And messages, which are trees of small
-    # objects without cycles, should not call it every few dozen.
+    # All objects that exist now will stay, so the garbage collector need not look at them again. And messages are many
+    # small objects without cycles: they should not start the collector every few dozen messages.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
@@ -102,7 +102,8 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
 
 
 def _end_in_time(app: Any, seconds: float, **_: Any) -> None:
-    """Celery's own pools wait for what runs however long it takes; ours sees to that by itself."""
+    """End a stop after these seconds. Celery's own pools would wait until all tasks have ended. (Our pool does this
+    by itself.)"""
     intake = getattr(app, "intake", None)
     if intake is not None and intake.foreign is not None:
         timer = threading.Timer(seconds, intake.overdue)
@@ -111,7 +112,7 @@ def _end_in_time(app: Any, seconds: float, **_: Any) -> None:
 
 
 def _pool(app: "Celery", settings: "WorkerSettings") -> str:
-    """Threads are ours where the transport is: their bodies end in one step with their messages."""
+    """With our transport, `threads` is our pool: it commits an outcome in one step."""
     if settings.pool.value == "threads" and app.conf.broker_transport:
         return "common_tasks.transport.pool:TaskPool"
     return settings.pool.value
@@ -122,13 +123,13 @@ def _queues(app: Any, settings: "WorkerSettings") -> list[str]:
 
 
 def _program() -> Any:
-    """Celery's worker program, without what it prints for people; imported late, clients need none of it."""
+    """Celery's worker program, without its banner. It is imported late: clients do not need it."""
     program: Any = import_module("celery.apps.worker")  # celery-types knows half of it
 
     class Program(program.Worker):  # type: ignore[misc]
         def install_platform_tweaks(self, worker: Any) -> None:
             super().install_platform_tweaks(worker)
-            # SIGHUP as well: Celery would replace this process by `python main.py`, which is not how it was started.
+            # SIGHUP stops it, too. Celery would restart `python main.py`, but this process was started in another way.
             for name in ("SIGTERM", "SIGHUP"):
                 program.install_worker_term_handler(worker, sig=name, verbose=False)
 

@@ -39,16 +39,16 @@ Identifier = Annotated[str, StringConstraints(pattern=VISIBLE, max_length=128)]
 
 
 class Model(BaseModel):
-    """Frozen; unknown fields are refused, lest a typing error be dropped in silence."""
+    """Frozen. Unknown fields are refused, so that a misspelt one is noticed."""
 
     # Checked again at every publish: model_construct and model_copy(update=…) skip the checks.
     model_config = ConfigDict(frozen=True, extra="forbid", revalidate_instances="always")
 
 
 class TaskPayload(Model):
-    """One piece of work. `task_id` is its one id: Celery's, the one of idempotency, kept by retries."""
+    """One piece of work. `task_id` is its only id: Celery's task id, the idempotency key, the same in every retry."""
 
-    named_by: ClassVar[str | None] = None  # a field that is the task_id under the name that the subject gives it
+    named_by: ClassVar[str | None] = None  # a field that holds the task_id under another name, such as order_id
 
     task_id: UUID = Field(default_factory=uuid4)
     timestamp: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
@@ -75,7 +75,7 @@ class TaskPayload(Model):
 
 
 class TaskResult(Model):
-    """What comes back. A caller may be older than the worker that answers: it skips fields that it does not know."""
+    """A result. A caller may be older than the worker: it ignores fields that it does not know."""
 
     model_config = ConfigDict(extra="ignore")
 
