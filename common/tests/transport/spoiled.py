@@ -6,6 +6,7 @@ that JSON can say can be said, also what Python's own writer would never write."
 import base64
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +122,7 @@ class _Twice(dict[str, Any]):
 
 def written(tree: dict[str, Any], changes: tuple[Change, ...]) -> bytes:
     """The message as its bytes. The body, under the name `body`, is a tree as well."""
+    tree = deepcopy(tree)
     fragments: dict[str, str] = {}
     for number, change in enumerate(changes):
         mark = f"@@{number}@@"
