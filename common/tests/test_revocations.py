@@ -88,7 +88,7 @@ def test_a_worker_that_never_heard_of_it_reads_it_within_seconds(stack: Stack) -
     assert 0 == stack.started("nap")
 
 
-# In one process
+# In one process. Ids of their own: what these tests revoke stays so where the mutants run them.
 
 
 @pytest.fixture
@@ -107,22 +107,22 @@ def test_what_a_worker_learns_is_noted_once_and_what_others_noted_is_taken_over(
     state.revoked.clear()
     state.revoked_stamps.clear()
     ours = Revocations(client)
-    state.revoked.update(["a", "b"])
+    state.revoked.update(["ra", "rb"])
     state.revoked_stamps["tenant"] = ["t1"]
     ours.start()
-    assert {"a", "b"} == set(noted(client))
+    assert {"ra", "rb"} == set(noted(client))
     assert [b'["tenant", "t1"]'] == client.zrange(keys.REVOKED_STAMPS, 0, -1)
     before = client.zrange(keys.REVOKED, 0, -1, withscores=True)
-    note(client, ["c"], stamps_of(["tenant=t2"]))
+    note(client, ["rc"], stamps_of(["tenant=t2"]))
     for now in (1e9, 2e9, 3e9):
         ours.look(now)
         ours.apply()
-    assert "c" in state.revoked
+    assert "rc" in state.revoked
     assert ["t1", "t2"] == state.revoked_stamps["tenant"]
     assert before == client.zrange(keys.REVOKED, 0, -1, withscores=True)[:2]
-    state.revoked.add("d")
+    state.revoked.add("rd")
     ours.look(0.0)  # at once
-    assert ["c", "d"] == noted(client)[2:]
+    assert ["rc", "rd"] == noted(client)[2:]
 
 
 def test_revoked_again_it_lives_again(client: redis.Redis) -> None:
