@@ -4,6 +4,8 @@ import json
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import redis
@@ -60,6 +62,36 @@ def told(task_id: str) -> None:
     note("errback", task_id)
 
 
+IN_A_THREAD: dict[str, Any] = {
+    "child in a thread": partial(add.delay, 1, 2),
+    "chain in a thread": (add.s(1, 2) | add.s(3)).apply_async,
+    "chord in a thread": chord([add.s(1, 2), add.s(3, 4)], same.s()).apply_async,
+    "group in a thread": group(add.s(1, 2), add.s(3, 4)).apply_async,
+    "countdown in a thread": partial(add.apply_async, (1, 2), countdown=0.2),
+}
+
+
+def restored(_: str) -> bool:
+    several = group(add.s(1, 2), add.s(3, 4)).apply_async()
+    several.save()
+    return until(GroupResult.restore(several.id, app=app).ready)
+
+
+def read_from_a_queue(name: str) -> bool:
+    with app.connection_for_write() as connection, connection.SimpleQueue(f"own-{name}") as queue:
+        queue.put(name)
+        return bool(queue.get(timeout=PATIENCE_SECONDS).payload == name)
+
+
+def length_of_a_queue(name: str) -> bool:
+    add.apply_async((1, 2), queue=f"far-{name}")
+    with app.connection_for_write() as connection:
+        return bool(connection.default_channel.queue_declare(f"far-{name}", passive=True).message_count == 1)
+
+
+BESIDE = {"group restored": restored, "a queue": read_from_a_queue, "a queue's length": length_of_a_queue}
+
+
 @app.task(name="plain.polls", shared=False, bind=True)
 def polls(self: Any, how: str) -> Any:
     """Sends a child, and asks for it in one of many ways until it is done."""
@@ -79,6 +111,12 @@ def polls(self: Any, how: str) -> Any:
         return until(chord([add.s(1, 2), add.s(3, 4)], same.s()).apply_async().ready)
     if how == "countdown":
         return until(add.apply_async((1, 2), countdown=0.2).ready)
+    if how in IN_A_THREAD:
+        sent = IN_A_THREAD[how]()
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(until, sent.ready).result()
+    if how in BESIDE:
+        return BESIDE[how](self.request.id)
     child = add.delay(1, 2)
     ways = {
         "ready": child.ready,
@@ -94,6 +132,40 @@ def polls(self: Any, how: str) -> Any:
         "result set": lambda: GroupResult("g", [child], app=app).ready(),
     }
     return until(ways[how])
+
+
+@app.task(name="plain.races", shared=False, bind=True)
+def races(self: Any, children: int) -> bool:
+    """A thread of its own asks for its children while they are sent."""
+    sent: list[Any] = []
+
+    def poll() -> bool:
+        return until(lambda: all(one.ready() for one in list(sent)) and len(sent) == children)
+
+    with ThreadPoolExecutor(1) as executor:
+        polled = executor.submit(poll)
+        for number in range(children):
+            sent.append(counted.apply_async((self.request.id, number)))
+        return polled.result()
+
+
+@app.task(name="plain.counted", shared=False)
+def counted(name: str, number: int) -> None:
+    note(f"counted-{name}", number)
+
+
+@app.task(name="plain.forks", shared=False, bind=True)
+def forks(self: Any) -> str:
+    """A process that it forks sends a task; it does not wait for that."""
+    child_id = f"{self.request.id}-child"
+    process = os.fork()
+    if not process:
+        try:
+            add.apply_async((1, 2), task_id=child_id)
+        finally:
+            os._exit(0)
+    os.waitpid(process, 0)
+    return child_id
 
 
 @app.task(name="plain.own", shared=False, bind=True)

@@ -115,7 +115,9 @@ WAYS = [
     "backend",
     "get_many",
 ]
-WAYS += ["result set", "group", "group ready", "chain", "chord", "countdown", "join"]
+WAYS += ["result set", "group", "group ready", "group restored", "chain", "chord", "countdown", "join"]
+WAYS += [f"{what} in a thread" for what in ("child", "chain", "chord", "group", "countdown")]
+WAYS += ["a queue", "a queue's length"]
 
 
 @pytest.mark.parametrize("how", WAYS)
@@ -123,6 +125,21 @@ def test_a_body_that_asks_for_its_child_sees_it_end(how: str, app: Celery, worke
     if worker.environment["WORKER_CONCURRENCY"] == "1":
         pytest.skip("the child would need a second thread, as with stock Celery")
     assert task(app, "polls").delay(how).get(timeout=15) in (True, [3, 7])
+
+
+def test_a_thread_that_asks_while_its_body_sends_gets_each_child_once(
+    app: Celery, client: redis.Redis, worker: RunningWorker
+) -> None:
+    if worker.environment["WORKER_CONCURRENCY"] == "1":
+        pytest.skip("the children would need a second thread, as with stock Celery")
+    result = task(app, "races").delay(200)
+    assert result.get(timeout=20) is True
+    assert sorted(map(int, client.lrange(f"notes-counted-{result.id}", 0, -1))) == list(range(200))
+
+
+def test_what_a_forked_process_sends_is_sent(app: Celery) -> None:
+    child_id = task(app, "forks").delay().get(timeout=10)
+    assert 3 == app.AsyncResult(child_id).get(timeout=10)
 
 
 def test_a_body_sees_its_own_state(app: Celery) -> None:

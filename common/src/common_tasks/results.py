@@ -21,7 +21,7 @@ from common_tasks.correlation import named
 from common_tasks.events import emit, listening, told, transition
 from common_tasks.retries import refused_for_now
 from common_tasks.transport.commit import HOME, OPEN, STATING, NotCommitted, closed
-from common_tasks.transport.direct import publish_ahead
+from common_tasks.transport.direct import publish_ahead, publish_ahead_of
 from common_tasks.transport.hooks import commit_before
 from common_tasks.transport.message import dumps, encode
 
@@ -39,11 +39,11 @@ ENDS = states.READY_STATES | {states.RETRY}
 @contextmanager
 def unread() -> Iterator[None]:
     """Inside, Celery reads a result in order to store one; the task itself does not read."""
-    own, OPEN.own = OPEN.own, None
+    was, OPEN.looks = OPEN.looks, False
     try:
         yield
     finally:
-        OPEN.own = own
+        OPEN.looks = was
 
 
 def _follow(task_id: str, event: str) -> None:
@@ -186,21 +186,25 @@ class Results(RedisBackend):
     # What a task reads
 
     def get(self, key: Any) -> Any:
-        own = OPEN.own
-        return super().get(key) if own is None else self._seen(own, key, super().get(key))
+        value = super().get(key)
+        return self._seen(key, value) if OPEN.looks else value
 
     def mget(self, keys: Any) -> Any:
-        own = OPEN.own
-        if own is None:
-            return super().mget(keys)
         names = list(keys)
-        return [self._seen(own, key, value) for key, value in zip(names, super().mget(names), strict=True)]
+        values = super().mget(names)
+        if not OPEN.looks:
+            return values
+        return [self._seen(key, value) for key, value in zip(names, values, strict=True)]
 
-    def _seen(self, own: "Commit", key: Any, value: Any) -> Any:
+    def _seen(self, key: Any, value: Any) -> Any:
         """What a task sees when it reads a result: the same as with stock Celery.
 
         Its own state is what this run has stored so far. If another task has not ended, this body may have sent it, or
         sent a task that it waits for. So all that this body has sent goes out now, ahead of the outcome."""
+        own = OPEN.own
+        if own is None:
+            self._sent_by_others(key, value)
+            return value
         if key == self.get_key_for_task(own.task_id):
             if own.result_key == key:
                 return own.result
@@ -208,6 +212,15 @@ class Results(RedisBackend):
         if (own.children or own.due) and not self._ended(value):
             publish_ahead(HOME.app or self.app, own)
         return value
+
+    def _sent_by_others(self, key: Any, value: Any) -> None:
+        """In a thread that a body has started: the body may have sent what is looked for."""
+        commits = [one for one in HOME.commits() if one.children or one.due]
+        if not commits or self._ended(value):
+            return
+        prefix: Any = self.get_key_for_task("x")[:-1]
+        if key.startswith(prefix):
+            publish_ahead_of(HOME.app or self.app, commits, key[len(prefix) :].decode())
 
     def _started(self, own: "Commit") -> bytes | None:
         """STARTED, which the guard stores only after 0.2 s. None if Celery would not store it for this task."""
@@ -220,7 +233,9 @@ class Results(RedisBackend):
         return self.started_meta(own.task_id, str(task.request.hostname))[1]
 
     def _ended(self, value: Any) -> bool:
-        return bool(value) and self.decode_result(value).get("status") in states.READY_STATES
+        """Whether it is the result of a task that has ended. What is stored of a group has no status."""
+        found = self.decode(value) if value else None
+        return isinstance(found, dict) and found.get("status") in states.READY_STATES
 
     # What follows an end
 

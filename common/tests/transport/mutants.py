@@ -605,6 +605,16 @@ PUBLISH = [
 
 WORKER = [
     Mutant(
+        "direct.publish_ahead_of: an outcome that is on its way sends what is its own",
+        "commit.sealed or not", "not",
+        without.test_a_thread_sends_ahead_what_leads_to_its_task_and_nothing_else,
+    ),
+    Mutant(
+        "direct._mentions: a later part of a chain stands in the body",
+        "return task_id in (body.encode() if isinstance(body, str) else body)", "return False",
+        without.test_a_thread_sends_ahead_what_leads_to_its_task_and_nothing_else,
+    ),
+    Mutant(
         "committer._send: what cannot be sent does not stop the rest",
         "except (RedisError, ValueError, TypeError) as exc:", "except KeyError as exc:",
         committing.test_what_cannot_be_sent_becomes_a_letter_and_its_neighbours_are_committed,

@@ -20,6 +20,7 @@ from common_tasks.errors import PermanentError
 from common_tasks.transport import direct, keys
 from common_tasks.transport.commit import Commit
 from common_tasks.transport.direct import OUTCOME, commit_directly, publish_ahead
+from common_tasks.transport.message import frame
 
 pytestmark = pytest.mark.integration
 
@@ -358,6 +359,20 @@ def test_what_is_sent_ahead_is_sent_once_where_the_answer_is_lost(client: redis.
     line.lose_answers(1)
     publish_ahead(app, commit)
     assert (1, 1, (), ()) == (children(client), client.zcard(keys.DUE), commit.children, commit.due)
+
+
+def test_a_thread_sends_ahead_what_leads_to_its_task_and_nothing_else(client: redis.Redis) -> None:
+    app = worker_at(client.connection_pool.connection_kwargs["port"])
+    mine, later, other, ended = (Commit("tag", name) for name in "mloe")
+    mine.add_child("mail", message("wanted"))
+    # What a chain goes on with stands in the body.
+    later.add_due("mail", frame("tasks.x", "mail", [{"task_id": "wanted"}], task_id="first"), 60_000_000)
+    other.add_child("mail", message("another"))
+    ended.add_child("mail", message("wanted"))
+    ended.seal()
+    direct.publish_ahead_of(app, [mine, later, other, ended], "wanted")
+    assert (1, 1) == (children(client), client.zcard(keys.DUE))
+    assert ((), (), 2, 2) == (mine.children, later.due, len(other.children), len(ended.children))
 
 
 def test_the_log_tells_of_a_wait_of_some_seconds_and_not_of_a_connection_that_was_cut(

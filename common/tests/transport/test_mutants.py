@@ -32,8 +32,9 @@ SCRIPTS: dict[str, list[Script]] = {
     "replay": [replaying._REPLAY],
     "remove": [removing.REMOVE],
 }
-CLASSES = {
+CLASSES: dict[str, Any] = {
     "committer": committer.Committer,
+    "direct": direct,
     "ends": ends.Ends,
     "guard": guard.Guard,
     "intake": intake.Intake,

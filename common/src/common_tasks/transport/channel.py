@@ -18,6 +18,7 @@ from redis.exceptions import ResponseError
 from common_tasks.retries import refused_for_now
 from common_tasks.transport import keys
 from common_tasks.transport.commit import HOME, OPEN, Commit
+from common_tasks.transport.direct import publish_ahead
 from common_tasks.transport.lists import queue_of
 from common_tasks.transport.removing import purge
 
@@ -119,6 +120,8 @@ class ChannelMixin:
     def _brpop_start(self, timeout: float | None = None) -> None:
         intake = self.intake
         if intake is None:
+            if not all(is_answers(queue) for queue in self.active_queues):
+                self._send_ahead()
             super()._brpop_start(timeout)  # type: ignore[misc]
             return
         room = intake.room()
@@ -206,6 +209,22 @@ class ChannelMixin:
     def _publish(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         super()._put(queue, message, **kwargs)  # type: ignore[misc]
 
+    # A body that reads a queue by itself
+
+    def _send_ahead(self) -> None:
+        """It may look for what it has sent, or for an answer to that."""
+        own = OPEN.own
+        if own is not None and (own.children or own.due) and address(self) == HOME.address:
+            publish_ahead(HOME.app, own)
+
+    def _get(self, queue: str, *args: Any, **kwargs: Any) -> Any:
+        self._send_ahead()
+        return super()._get(queue, *args, **kwargs)  # type: ignore[misc]
+
+    def _has_queue(self, queue: str, **kwargs: Any) -> bool:
+        self._send_ahead()
+        return bool(super()._has_queue(queue, **kwargs))  # type: ignore[misc]
+
     # Purging
 
     def _purge(self, queue: str) -> int:
@@ -219,6 +238,11 @@ class ChannelMixin:
         if queue not in self.auto_delete_queues:  # those are for replies and remote control, and are deleted often
             self._purge(queue)
         super()._delete(queue, *args, **kwargs)  # type: ignore[misc]
+
+
+def is_answers(queue: str) -> bool:
+    """Whether workers answer remote control in it."""
+    return queue.endswith(".pidbox")
 
 
 def address(channel: Any) -> tuple[Any, ...]:

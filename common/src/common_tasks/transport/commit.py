@@ -1,5 +1,6 @@
 """What one finished message commits, and the one that is being built in this thread."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ class Commit:
     verdict: Verdict | None = None  # None: Redis was not asked yet
     after: list[Callable[[], None]] | tuple[()] = ()  # called once it is committed
     stated = False  # a state of this run is stored: the body's own, or STARTED
+    sealed = False  # it is on its way: nothing of it is sent ahead any more
 
     def __init__(self, tag: str, task_id: str = "") -> None:
         self.tag = tag
@@ -55,13 +57,21 @@ class Commit:
 
     def add_child(self, list_key: str, raw: str | bytes) -> None:
         """Add a message that is published if, and only if, this is committed."""
-        if isinstance(self.children, tuple):
-            self.children = []
-        self.children += (list_key, raw)
+        with SENDING:
+            if isinstance(self.children, tuple):
+                self.children = []
+            self.children += (list_key, raw)
 
     def add_due(self, list_key: str, raw: str | bytes, wait_us: int) -> None:
         """The same, for a message that has to wait: a retry, a countdown."""
-        self.due = [*self.due, list_key, raw, wait_us]
+        with SENDING:
+            self.due = [*self.due, list_key, raw, wait_us]
+
+    def seal(self) -> None:
+        """Its body has ended, but a thread of that body may still ask for what the body has sent."""
+        if self.children or self.due:
+            with SENDING:
+                self.sealed = True
 
     def then(self, callback: Callable[[], None]) -> None:
         """Called after the commit, by the thread that reads the answer; never where it is refused or repeated."""
@@ -113,9 +123,14 @@ class Commit:
         return [self.tag, fence, 0]
 
 
+SENDING = threading.Lock()
+"""Held while a message is added to a commit, or taken from it by another thread than its own."""
+
+
 class _Open(threading.local):
     commit: Commit | None = None  # what this thread publishes and stores becomes part of it
     own: Commit | None = None  # of the message that this thread works on; also while `commit` is set aside
+    looks = True  # the task itself reads; False: Celery reads, in order to store
 
 
 OPEN = _Open()
@@ -132,8 +147,21 @@ class _Home:
     address: Any = None
     committer: "Committer | None" = None
 
+    def commits(self) -> list[Commit]:
+        """Those of the bodies that run in this process, where threads run them."""
+        return []
+
 
 HOME = _Home()
+
+
+def _forked() -> None:
+    """A body that forks: its child process ends no message, and nobody would commit what it publishes."""
+    OPEN.commit = OPEN.own = HOME.committer = None
+    HOME.commits = list  # type: ignore[method-assign]
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def current(broker_url: str) -> Commit | None:

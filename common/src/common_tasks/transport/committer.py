@@ -120,12 +120,14 @@ class Committer:
 
     def finish(self, commit: Commit) -> None:
         """This message is finished; it is committed within a few milliseconds."""
+        commit.seal()
         self._done.append(commit)
         if monotonic() - self._flushed_at > FLUSH_SECONDS:
             self.flush(wait=False)
 
     def commit(self, commit: Commit) -> Verdict:
         """Commit this message and wait for the answer, however long Redis is away."""
+        commit.seal()
         self._done.append(commit)
         while True:
             with self._lock:

@@ -4,6 +4,7 @@ and the record makes that harmless."""
 
 import logging
 import math
+from collections.abc import Iterable
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -22,7 +23,8 @@ from common_tasks.redaction import redact
 from common_tasks.redis_client import connect
 from common_tasks.retries import refused_for_now
 from common_tasks.transport import keys
-from common_tasks.transport.commit import Commit
+from common_tasks.transport.commit import SENDING, Commit
+from common_tasks.transport.reading import Undecodable, loads, raw_body
 from common_tasks.transport.scripts import Script
 
 if TYPE_CHECKING:
@@ -69,10 +71,51 @@ def commit_directly(app: "Celery", commit: Commit, raw: bytes = b"", *, kept: bo
 def publish_ahead(app: "Celery", commit: Commit) -> None:
     """Publish what a body has sent so far, ahead of its outcome: the body is going to wait for its result. As with
     stock Celery, a body that runs again publishes it again."""
+    with SENDING:
+        ahead = _taken(commit)
+    _publish(app, ahead, commit, kept=False)
+
+
+def publish_ahead_of(app: "Celery", commits: Iterable[Commit], task_id: str) -> None:
+    """The same, for a thread of a body's own that waits for this task: ahead of the outcome that would send it."""
+    for commit in commits:
+        with SENDING:
+            if commit.sealed or not _sends(commit, task_id.encode()):
+                continue
+            ahead = _taken(commit)
+        _publish(app, ahead, commit, kept=True)  # its body may end meanwhile
+
+
+def _taken(commit: Commit) -> Commit:
     ahead = Commit("", commit.task_id)
     ahead.children, ahead.due = commit.children, commit.due
-    commit_directly(app, ahead, kept=False)
     commit.children, commit.due, commit.of_the_work = (), (), 0
+    return ahead
+
+
+def _publish(app: "Celery", ahead: Commit, commit: Commit, *, kept: bool) -> None:
+    try:
+        commit_directly(app, ahead, kept=kept)
+    except BaseException:
+        with SENDING:
+            commit.children, commit.due = [*ahead.children, *commit.children], [*ahead.due, *commit.due]
+        raise
+
+
+def _sends(commit: Commit, task_id: bytes) -> bool:
+    return any(_mentions(raw, task_id) for raw in (*commit.children[1::2], *commit.due[1::3]))
+
+
+def _mentions(raw: str | bytes, task_id: bytes) -> bool:
+    """Whether this message is the task's, or something that it leads to: a later part of a chain, a chord's body."""
+    text = raw.encode() if isinstance(raw, str) else raw
+    if task_id in text:
+        return True
+    try:
+        body = raw_body(loads(text))
+    except Undecodable:
+        return False
+    return task_id in (body.encode() if isinstance(body, str) else body)
 
 
 class _Attempts:

@@ -222,6 +222,11 @@ class TaskPool(BasePool):
         """How long a message takes in a thread, lately."""
         return max(1e-6, sum(seat.seconds for seat in self.seats) / max(1, len(self.seats)))
 
+    def commits(self) -> list[Commit]:
+        """Of the bodies that run."""
+        running = [seat.running for seat in self.seats]
+        return [one.commit for one in running if one is not None and one.commit is not None]
+
     @property
     def seat(self) -> Seat | None:
         """The seat of this thread."""
