@@ -1,7 +1,8 @@
-"""What is revoked lies in Redis, as what waits does: workers come and go, a countdown stays.
+"""Revocations are stored in Redis. A countdown waits there, and may outlive all workers that were told of its
+revocation.
 
-A worker notes what it learns by remote control, and takes over what others have noted: before its first claim, and
-every two seconds. A client of ours that revokes notes it, too, for when no worker lives (`common_tasks.control`)."""
+A worker stores what it learns by remote control, and reads what others have stored: before its first claim, and every
+two seconds. A client of ours that revokes stores it, too: perhaps no worker lives (`common_tasks.control`)."""
 
 import json
 from collections import deque
@@ -21,7 +22,7 @@ state: Any = celerys  # celery-types knows half of it
 
 REVOKE = Script("revoke")
 READ_SECONDS = 2.0
-AT_ONCE = 1_000  # of a first note: what a script does blocks everybody else
+AT_ONCE = 1_000  # ids in one call of the script: Redis serves nobody else meanwhile
 
 
 class Noted(NamedTuple):
@@ -37,7 +38,7 @@ def stamps_of(headers: Any) -> list[str]:
 
 
 def note(client: redis.Redis, ids: Iterable[str], stamps: Iterable[str] = (), since_us: int | str = "inf") -> Noted:
-    """Note these as revoked; what was noted by others since then."""
+    """Store these as revoked. Returns what was stored since `since_us`."""
     named = list(ids)
     arguments = [int(state.REVOKE_EXPIRES * 1e6), state.REVOKES_MAX, since_us, len(named), *named, *stamps]
     now, found, stamped = REVOKE(client, [keys.REVOKED, keys.REVOKED_STAMPS], arguments)
@@ -45,35 +46,36 @@ def note(client: redis.Redis, ids: Iterable[str], stamps: Iterable[str] = (), si
 
 
 class Revocations:
-    """Of one worker. The guard exchanges with Redis; the consumer's thread, which owns Celery's own sets, applies."""
+    """The revocations of one worker. The guard reads and writes Redis. The consumer's thread changes Celery's own
+    sets."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self.current = False  # what the others noted is known
-        self.pending = False  # there is something to apply
+        self.current = False  # whether this worker has read what others stored
+        self.pending = False  # whether `apply` has something to do
         self._read_at = 0.0
         self._since_us = 0
         self._mark: Any = None
-        self._known: dict[str, float] = {}  # id -> when Celery's set got it: these are in Redis
-        self._stamps: dict[str, float] = {}  # those in Redis -> when they are over
+        self._known: dict[str, float] = {}  # ids that are in Redis -> when Celery's set got them
+        self._stamps: dict[str, float] = {}  # stamps that are in Redis -> when they expire
         self._arrived: deque[Noted] = deque()
         signals.task_revoked.connect(self._ended, weak=False)
 
     def look(self, now: float) -> None:
-        """In the guard: note what is new here, read what is new there. Raises RedisError."""
+        """Called by the guard: store what is new in Celery's sets, read what is new in Redis. Raises RedisError."""
         ids, stamps = self._news()
         if ids or stamps or now >= self._read_at or not self.current:
             self._exchange(ids, stamps)
             self._read_at = now + READ_SECONDS
 
     def start(self) -> None:
-        """In the consumer's thread, before its first claim on a connection. Raises RedisError."""
+        """Called in the consumer's thread, before its first claim on a connection. Raises RedisError."""
         self.current = False
         self._exchange(*self._news())
         self.apply()
 
     def apply(self) -> None:
-        """In the consumer's thread: tell Celery what has arrived, and what is over."""
+        """Called in the consumer's thread: put into Celery's sets what was read, and remove stamps that expired."""
         self.pending = False
         while self._arrived:
             noted = self._arrived.popleft()
@@ -90,7 +92,7 @@ class Revocations:
         self._forget(monotonic())
 
     def _news(self) -> tuple[list[str], list[str]]:
-        """What Celery has learnt since: ids, stamps."""
+        """What is new in Celery's sets: ids, stamps."""
         data, stamped = _entries(), state.revoked_stamps
         try:
             mark = len(data), next(reversed(data.values()), None), sum(map(len, stamped.values()))
@@ -119,13 +121,13 @@ class Revocations:
                 if noted.ids or noted.stamps:
                     self._arrived.append(noted)
         except BaseException:
-            self._mark = None  # what was not noted is noted next time
+            self._mark = None  # what was not stored is stored next time
             raise
         self.current = True
         self.pending = bool(self._arrived or self._stamps)
 
     def _forget(self, now: float) -> None:
-        """Stamps whose time is over: as long as there is one, no stamped message takes the short way."""
+        """Remove stamps that expired. While there is a revoked stamp, no message takes the short way of a lane."""
         for one in [one for one, over in list(self._stamps.items()) if over < now]:
             del self._stamps[one]
             header, stamp = json.loads(one)
@@ -136,13 +138,15 @@ class Revocations:
                 state.revoked_stamps.pop(header, None)
 
     def _ended(self, request: Any = None, expired: bool = False, **_: Any) -> None:
-        """Celery adds what has expired to its set. Nobody revoked that, and there may be a lot of it."""
+        """Celery adds the ids of expired messages to its set. Nobody revoked those, and there may be many: they are not
+        stored."""
         entry = _entries().get(getattr(request, "id", None)) if expired else None
         if entry is not None:
             self._known[request.id] = entry[0]
 
 
 def _entries() -> dict[Any, Any]:
-    """Id -> (when it came, …) of Celery's set, in that order; there is no public way to see what is new."""
+    """The content of Celery's set: id -> (when it came, …), in this order. There is no public way to see what is
+    new."""
     data: dict[Any, Any] = state.revoked._data  # noqa: SLF001
     return data
