@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from common_tasks import retries
+from common_tasks import events, retries
 from common_tasks.breaker import State
 from common_tasks.contract import Contract
 from common_tasks.errors import CircuitOpen, PermanentError, TransientError
@@ -63,6 +63,7 @@ def page(payments: Payments, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace
     monkeypatch.setattr(retries, "CLASSIFICATION", table := dict(retries.CLASSIFICATION))
     monkeypatch.setattr("common_tasks.classification.CLASSIFICATION", table)
     names: dict[str, Any] = {"payments": payments, "__name__": "page"}
+    monkeypatch.setattr(events, "_listeners", [])
     for block in BLOCKS:
         exec(compile(block, "writing-a-handler.md", "exec"), names)
     return SimpleNamespace(**names)
@@ -183,3 +184,16 @@ def test_each_mistake_has_a_wrong_and_a_right_way_of_few_lines() -> None:
 def test_the_pages_own_test_passes(page: SimpleNamespace, payments: Payments) -> None:
     page.test_a_refund_gives_a_receipt()
     assert [500] == list(payments.refunds.values())
+
+
+def test_the_listener_on_the_page_hears_what_is_told(page: SimpleNamespace) -> None:
+    events.transition("task.succeeded", logged=False, task="tasks.refund", task_id="1", correlation_id="c")
+    events.ignore(page.count_ends)
+    events.transition("task.succeeded", logged=False, task="tasks.refund", task_id="2", correlation_id="c")
+    assert {("task.succeeded", "tasks.refund"): 1} == page.ends
+
+
+def test_every_event_that_a_listener_hears_is_in_the_table() -> None:
+    table = PAGE.split("## Listening", 1)[1].split("\n## ", 1)[0]
+    source = (events.listen.__doc__ or "").split("Redis has it:", 1)[1].split(". `fields`", 1)[0]
+    assert set(re.findall(r"`(\w+\.\w+)`", source)) == set(re.findall(r"^\| `(\w+\.\w+)`", table, re.MULTILINE))
