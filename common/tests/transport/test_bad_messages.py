@@ -25,6 +25,8 @@ from hypothesis import strategies as st
 
 from common_tasks.transport import keys
 from common_tasks.transport.lists import lists
+from common_tasks.transport.reading import loads
+from common_tasks.transport.shape import refusal
 
 pytestmark = pytest.mark.integration
 
@@ -268,6 +270,18 @@ def test_an_errback_that_cannot_be_called_is_a_failure_with_a_letter_and_no_loop
         ((_, about),) = bench.letters()
         assert "permanent" == about["reason"]
         assert "FAILURE" == (bench.stored(about["task_id"]) or {}).get("status")
+
+
+@pytest.mark.parametrize("place", [("headers", "abc"), ("body", 0, 0), ("properties", "abc")], ids=str)
+def test_what_a_pool_of_processes_cannot_pickle_is_undecodable(place: tuple[str | int, ...]) -> None:
+    """Celery finds that in the consumer's event loop, and ends the worker."""
+
+    def refused(depth: int) -> tuple[str, str] | None:
+        one = one_change("plain", place, "[" * depth + "]" * depth)
+        return refusal(loads(one.raw("id", "tag")), ["test.plain"], ["json"], pickled=True)
+
+    assert refused(100) is None
+    assert "undecodable" == (refused(850) or ("", ""))[0]
 
 
 def test_a_countdown_of_protocol_1_waits_in_redis(bench: Bench) -> None:

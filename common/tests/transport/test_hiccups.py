@@ -225,6 +225,7 @@ def test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messag
         SimpleNamespace(connection=SimpleNamespace(_deliver=deliver)),
         SimpleNamespace(pending=()),
     )
+    intake.foreign = None
     intake.pump()
     assert ([], [tag], {}) == (delivered, list(committer.held), intake.celerys)
     intake.pump()

@@ -184,7 +184,8 @@ class Intake:
             if job.tag not in self.committer.held:  # the lease was lost, or the message was given back
                 continue
             error: Exception | None = None
-            refused = refusal(job.message, self.app.tasks, self.app.conf.accept_content)
+            tasks, accepted = self.app.tasks, self.app.conf.accept_content
+            refused = refusal(job.message, tasks, accepted, pickled=self.foreign is not None)
             if refused is None:
                 try:
                     self._deliver(job)

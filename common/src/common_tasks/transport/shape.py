@@ -1,6 +1,7 @@
 """The shape of a task message. It is checked before anything else happens: with one wrong type in a header, Celery
 would drop the message, or the worker would end."""
 
+import pickle
 from collections.abc import Collection, Container
 from datetime import datetime
 from math import isfinite
@@ -18,6 +19,7 @@ from common_tasks.transport.reading import parts_of, raw_body, whole_body
 # not be published again.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 Number = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)]
+SPARE_DEPTH = 50  # that Celery's pool may need around a message
 OLD_ETA = "eta"  # beside the headers of a message of protocol 1: the ETA that only its body tells
 Seconds = Annotated[float, msgspec.Meta(ge=0)] | None
 Id = Annotated[str, msgspec.Meta(min_length=1)]
@@ -155,8 +157,11 @@ def check_links(embed: dict[str, Any]) -> None:
     msgspec.convert(embed, Links)
 
 
-def refusal(message: dict[str, Any], tasks: Container[str], accepted: Collection[str]) -> tuple[str, str] | None:
-    """Reason and text, if Celery cannot take this message and would drop it; else None. `accepted`: serializers."""
+def refusal(
+    message: dict[str, Any], tasks: Container[str], accepted: Collection[str], *, pickled: bool = False
+) -> tuple[str, str] | None:
+    """Reason and text, if Celery cannot take this message and would drop it; else None. `accepted`: serializers;
+    `pickled`: it goes to another process, and what cannot be pickled would end this one."""
     headers, kind = message["headers"], message["content-type"]
     types: Any = prepare_accept_content(accepted)
     if kind not in types:
@@ -173,9 +178,18 @@ def refusal(message: dict[str, Any], tasks: Container[str], accepted: Collection
             _check_words(old)
             task = old.task
             message[OLD_ETA] = None if "eta" in headers else old.eta
+        if pickled:
+            _check_depth([message, whole])
     except Exception as exc:
         return "undecodable", f"its body: {type(exc).__name__}: {exc}"
     return None if task in tasks else ("unknown-task", f"no task {task[:200]!r} here")
+
+
+def _check_depth(value: Any) -> None:
+    """Raises RecursionError, a bit earlier than the pool that pickles it."""
+    for _ in range(SPARE_DEPTH):
+        value = [value]
+    pickle.dumps(value)
 
 
 def _as_kombu(message: dict[str, Any], types: Any) -> Any:
