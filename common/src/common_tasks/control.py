@@ -1,4 +1,4 @@
-"""`app.control` of our apps: what it revokes is noted in Redis, too, so that it holds when no worker lives."""
+"""`app.control` of our apps: it stores revocations in Redis, too, so that they work when no worker lives."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from celery.utils.functional import maybe_list
 
 
 class Control(control.Control):
-    """Celery's own, with that note. With a `destination` only the workers that are named are told."""
+    """Celery's own, which also stores revocations. With a `destination` only the named workers get to know them."""
 
     def revoke(self, task_id: Any, destination: Any = None, *args: Any, **kwargs: Any) -> Any:
         if destination is None:

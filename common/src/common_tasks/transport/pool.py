@@ -552,7 +552,7 @@ class TaskPool(BasePool):
 
 
 def _counting(target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Celery's tracer. A run that is not the one that counts ends here: its message is finished or somebody else's."""
+    """Call Celery's tracer. A run that was refused or repeated ends here: nothing follows it."""
     try:
         return target(*args, **kwargs)
     except NotCommitted as exc:
