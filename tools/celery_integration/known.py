@@ -4,13 +4,11 @@ from __future__ import annotations
 
 _LATE = "acknowledged when done, so `acknowledged` is false while it runs; the same in stock with task_acks_late"
 _DUE = "what waits for its time lies in Redis, not in a worker's memory"
-_NOTES = "looks into a worker's memory of what it has done; with the setting that reads it, messages go Celery's own way"
-    "looks into the worker's memory of what it has done; with the setting that reads it, messages go Celery's own way"
-)
+_NOTES = "looks at what a worker remembers; with the setting that reads it, messages go Celery's own way"
 _SILENT = "publishing subscribes to no result: whoever waits for one subscribes then"
 _RACE = (
-    "not steady, nor with stock (4 of 300, ours 21 of 300): Celery forgets the first run when it has sent all but the last"
-    " part of the second one, and a part that is done before that is not counted"
+    "not steady, nor with stock (4 of 300, ours 21 of 300): Celery forgets the first run when it has sent all but the"
+    " last part of the second one, and a part that is done before that is not counted"
 )
 CELERY = {
     "test_canvas.py::test_chord::test_reapplying_frozen_chord_dispatches_body_again": _RACE,
