@@ -30,6 +30,9 @@ PACKAGES = (devctl, worker)
 BASE_IMAGES = ("python:3.11-slim", "redis:8-alpine")
 
 
+LONGEST = ("containers", "interop")
+
+
 @dataclass
 class RedisServer:
     """A private Redis on a free port; stop, start, pause and resume are for tests of what happens without it."""
@@ -255,6 +258,27 @@ def _docker(*arguments: str, seconds: float) -> subprocess.CompletedProcess[str]
 
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[-1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For tests side by side (`-n`): a file stays in one process, and so do all tests that share the engine, or the
+    environments of the stock peers. What takes longest begins first."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=_turn)
+
+
+def _group(item: pytest.Item) -> str:
+    if item.get_closest_marker("containers"):
+        return "containers"
+    return "interop" if "interop" in item.path.parts else str(item.path)
+
+
+def _turn(item: pytest.Item) -> int:
+    group = _group(item)
+    if group in LONGEST:
+        return LONGEST.index(group)
+    return len(LONGEST) + (item.get_closest_marker("integration") is None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
