@@ -129,8 +129,10 @@ class Lane:
         self.own_run = getattr(task, "own_run", None)  # a contract's `run`, which `work` stands for
         self.limits = task.run  # looks after soft limits, around this:
         self.body = getattr(task.run, "limits", task.run)
-        self.call, self.tracer, self.traced = type(task).__call__, None, False
+        self.call = type(task).__call__
         self.hooks = overrides(task, "on_success") or overrides(task, "after_return")
+        self.tracer: Any = None
+        self.traced = self.hooks  # through a tracer: Celery's, or a library's around it
         self.ignores = task.ignore_result
         self.backend = task.backend
         self.write_success = getattr(self.backend, "success_meta", None)
@@ -201,7 +203,9 @@ class Lane:
             HERE.window, HERE.running = seat.window, running
         ours = False  # whether the message ends with this commit. If not, it comes back, and its starts are counted
         try:
-            if self.hooks or linked or self._is_traced():
+            if task.__trace__ is not self.tracer:
+                self._look_at_the_tracer()
+            if linked or self.traced:
                 headers.update((name, embed.get(name)) for name in LINKED)
                 ours = self._trace(request, commit, events)
             else:
@@ -230,12 +234,10 @@ class Lane:
             or (headers.get("expires") and _may_be_expired(headers["expires"]))
         )
 
-    def _is_traced(self) -> bool:
-        """Whether a library has put something around Celery's tracer, which Celery makes after the lanes."""
-        tracer = self.task.__trace__
-        if tracer is not self.tracer:
-            self.tracer, self.traced = tracer, tracer is not None and not celerys(tracer)
-        return self.traced
+    def _look_at_the_tracer(self) -> None:
+        """Celery makes it after the lanes, and a library may have put something around it."""
+        self.tracer = self.task.__trace__
+        self.traced = self.hooks or (self.tracer is not None and not celerys(self.tracer))
 
     # A start that counts
 

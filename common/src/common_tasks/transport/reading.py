@@ -31,7 +31,7 @@ def loads(raw: bytes | str) -> Any:
 
 def body(message: dict[str, Any]) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
     """args, kwargs and the last part (callbacks, chain, …) of a body of protocol 2. Raises Undecodable."""
-    return parts_of(whole_body(message))
+    return parts_of(loads(raw_body(message)))
 
 
 def parts_of(whole: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:

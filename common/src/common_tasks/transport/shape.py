@@ -126,7 +126,9 @@ def check(message: Any) -> None:
     if "task" not in message["headers"]:
         msgspec.convert(message, OldEnvelope)
         return
-    _check_words(msgspec.convert(message, Envelope).headers)
+    headers = msgspec.convert(message, Envelope).headers
+    if headers.eta is not None or headers.expires is not None or not headers.id.isascii():
+        _check_words(headers)
 
 
 def _check_words(headers: Headers) -> None:
