@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 from celery import Task, chord, group, signals
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 from celery.result import AsyncResult, GroupResult, allow_join_result
 
 from common_tasks import environment, events, logs
@@ -177,6 +177,25 @@ def own(self: Any) -> list[str]:
     return [before, mine.state]
 
 
+@app.task(name="plain.tells", shared=False, bind=True)
+def tells(self: Any, then: str) -> str:
+    """It stores its own success, and goes on."""
+    self.update_state(state="SUCCESS", meta="early")
+    time.sleep(1)
+    if then == "fails":
+        raise ValueError("no")
+    if then == "is ignored":
+        raise Ignore
+    return "late"
+
+
+@app.task(name="plain.says_no", shared=False, bind=True)
+def says_no(self: Any) -> None:
+    meta = {"exc_type": "ValueError", "exc_message": ["by hand"], "exc_module": "builtins"}
+    self.update_state(state="FAILURE", meta=meta)
+    raise Ignore
+
+
 @app.task(name="plain.progress", shared=False, bind=True)
 def progress(self: Any) -> str:
     """It tells a state of its own, and then runs on for long."""
@@ -285,6 +304,30 @@ def rejects_seven_times(self: Any) -> Any:
 def eta(self: Any, sends: bool) -> Any:
     """Its own due time; or the id of a child that it sends with a countdown."""
     return eta.apply_async((False,), countdown=0.2).id if sends else self.request.eta
+
+
+class Plainly(Task):
+    """Not made by the app: its tasks go Celery's own way."""
+
+
+class Exits(Task):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        sys.exit("no")
+
+
+@app.task(name="plain.exits", shared=False)
+def exits() -> None:
+    sys.exit("no")
+
+
+@app.task(name="plain.exits_plainly", shared=False, base=Plainly)
+def exits_plainly() -> None:
+    sys.exit("no")
+
+
+@app.task(name="plain.exits_before", shared=False, base=Exits)
+def exits_before() -> None:
+    return None
 
 
 def listen(name: str) -> None:

@@ -131,6 +131,23 @@ def test_its_chord_is_told(name: str, app: Celery, workers: Workers) -> None:
     assert isinstance(body.result, ChordError)
 
 
+@pytest.mark.parametrize("name", ["plain.exits", "plain.exits_plainly", "plain.exits_before"])
+def test_a_body_that_wants_to_end_its_process_is_a_failure_of_its_task(
+    name: str, app: Celery, client: redis.Redis, workers: Workers
+) -> None:
+    if workers.environment == PREFORK:
+        pytest.skip("there it ends its process, as with stock Celery")
+    task_id = sent(app, client, name)
+    result = app.AsyncResult(task_id)
+    workers.until(lambda: result.state == "FAILURE")
+    assert "SystemExit: no" in str(result.result)
+    workers.until(lambda: json.dumps(task_id).encode() in client.lrange("notes-errback", 0, -1))
+    body = chord([app.signature(name), app.signature("plain.add", args=(1, 2))], app.signature("plain.same"), app=app)
+    told = body.apply_async()
+    workers.until(lambda: told.state == "FAILURE")
+    assert isinstance(told.result, ChordError)
+
+
 def test_a_body_that_cannot_be_read_is_a_failure_of_its_caller(
     app: Celery, client: redis.Redis, workers: Workers
 ) -> None:

@@ -150,6 +150,23 @@ def test_a_state_that_the_body_stored_is_not_replaced_by_started(app: Celery) ->
     assert "PROGRESS" == task(app, "progress").delay().get(timeout=10)
 
 
+@pytest.mark.parametrize("then", ["goes on", "fails", "is ignored"])
+def test_a_success_that_the_body_stores_is_seen_at_once_and_stays(then: str, app: Celery, client: redis.Redis) -> None:
+    result = task(app, "tells").delay(then)
+    assert "early" == result.get(timeout=10)
+    assert 0 < client.hlen("unacked")  # it still runs
+    deadline = time.monotonic() + 5
+    while client.hlen("unacked"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert ("SUCCESS", "early") == (app.AsyncResult(result.id).state, app.AsyncResult(result.id).result)
+
+
+def test_a_failure_that_the_body_stores_stays_where_it_is_ignored_then(app: Celery) -> None:
+    with pytest.raises(ValueError, match="by hand"):
+        task(app, "says_no").delay().get(timeout=10)
+
+
 def test_a_body_that_runs_for_long_is_stored_as_started(app: Celery) -> None:
     assert "STARTED" == task(app, "long").delay().get(timeout=10)
 

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from common_tasks.correlation import named
 from common_tasks.events import emit, listening, told, transition
 from common_tasks.retries import refused_for_now
-from common_tasks.transport.commit import HOME, OPEN, STATING, NotCommitted, closed
+from common_tasks.transport.commit import HOME, OPEN, STATING, NotCommitted, closed, ending
 from common_tasks.transport.direct import publish_ahead, publish_ahead_of
 from common_tasks.transport.hooks import commit_before
 from common_tasks.transport.message import dumps, encode
@@ -129,16 +129,20 @@ class Results(RedisBackend):
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
     ) -> Any:
         commit = OPEN.commit
-        if commit is None or task_id != commit.task_id or state not in ENDS:  # others see PROGRESS while it runs
-            if commit is not None and task_id == commit.task_id:
+        own = commit is not None and task_id == commit.task_id
+        if commit is None or not own or state not in ENDS or not OPEN.ending:  # a body's own state is seen at once
+            if commit is not None and own:
                 if state == states.STARTED:
                     return result  # the guard stores it, if the task runs for longer than 0.2 s
                 with STATING:
                     commit.stated = True
+                    commit.succeeded = commit.succeeded or state == states.SUCCESS
             with unread():
                 return super()._store_result(  # type: ignore[misc]  # the same
                     task_id, result, state, traceback=traceback, request=request, **kwargs
                 )
+        if commit.succeeded:  # as Celery: a success stays
+            return result
         if not self.shared:
             return self._store_elsewhere(task_id, result, state, traceback, request)
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
@@ -240,23 +244,27 @@ class Results(RedisBackend):
     # What follows an end
 
     def mark_as_done(self, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any) -> None:
-        super().mark_as_done(task_id, result, request, *args, **kwargs)
+        with ending():
+            super().mark_as_done(task_id, result, request, *args, **kwargs)
         _follow(task_id, "task.succeeded")
         commit_before(task_id, signals.task_success, "on_success", "after_return")
 
     def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:
-        super().mark_as_failure(task_id, exc, *args, **kwargs)
+        with ending():
+            super().mark_as_failure(task_id, exc, *args, **kwargs)
         _follow(task_id, "task.failed")
         commit_before(task_id, signals.task_failure, "on_failure", "after_return")
 
     def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
-        stored = super().mark_as_retry(task_id, exc, *args, **kwargs)
+        with ending():
+            stored = super().mark_as_retry(task_id, exc, *args, **kwargs)
         _follow(task_id, "task.retrying")
         commit_before(task_id, signals.task_retry, "on_retry")
         return stored
 
     def mark_as_revoked(self, task_id: str, *args: Any, **kwargs: Any) -> None:
-        super().mark_as_revoked(task_id, *args, **kwargs)
+        with ending():
+            super().mark_as_revoked(task_id, *args, **kwargs)
         _follow(task_id, "task.revoked")
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> None:

@@ -49,6 +49,7 @@ class Commit:
     verdict: Verdict | None = None  # None: Redis was not asked yet
     after: list[Callable[[], None]] | tuple[()] = ()  # called once it is committed
     stated = False  # a state of this run is stored: the body's own, or STARTED
+    succeeded = False  # its body has stored a success itself
     sealed = False  # it is on its way: nothing of it is sent ahead any more
 
     def __init__(self, tag: str, task_id: str = "") -> None:
@@ -130,6 +131,7 @@ SENDING = threading.Lock()
 class _Open(threading.local):
     commit: Commit | None = None  # what this thread publishes and stores becomes part of it
     own: Commit | None = None  # of the message that this thread works on; also while `commit` is set aside
+    ending = False  # a state that is stored is the task's end, and not a body's own word
     looks = True  # the task itself reads; False: Celery reads, in order to store
 
 
@@ -204,3 +206,13 @@ def closed() -> Iterator[None]:
         yield
     finally:
         OPEN.commit = was
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Inside, a state that is stored of this thread's task is its end, and becomes part of its outcome."""
+    was, OPEN.ending = OPEN.ending, True
+    try:
+        yield
+    finally:
+        OPEN.ending = was

@@ -361,14 +361,14 @@ class Intake:
         counts."""
         self._release([tag], started=True)
 
-    def _fail(self, commit: Commit, headers: Any, error: Exception) -> None:
+    def _fail(self, commit: Commit, headers: Any, error: Exception, links: Mapping[str, Any]) -> None:
         """End a message on Celery's own way whose body has ended, but Celery could not tell the caller."""
         held = self.committer.held.get(commit.tag)
         self.celerys.pop(commit.tag, None)
         self.opened.pop(commit.tag, None)
         if held is not None:
             why, known = f"{type(error).__name__}: {error}", legible({"headers": headers})
-            self.bury(commit, "permanent", why, held.list_key, known)
+            self.bury(commit, "permanent", why, held.list_key, known, links=links)
 
     def give_back(self, batch: Batch) -> None:
         """At a stop: give back the messages of a claim whose answer came too late to start them."""

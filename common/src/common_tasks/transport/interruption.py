@@ -10,7 +10,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import SoftTimeLimitExceeded, WorkerShutdown, WorkerTerminate
+
+from common_tasks.transport.commit import NotCommitted
 
 ONCE = (None,)
 
@@ -79,6 +81,11 @@ class Window:
         )
 
 
+def failure_of(error: BaseException) -> Exception:
+    """What is stored of an error that is no Exception."""
+    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
+
+
 class _Here(threading.local):
     window: Window | None = None  # of this thread, while it runs a task with a soft limit
     running: Any = None
@@ -98,11 +105,17 @@ def limited(body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def interruptible(run: Callable[..., Any]) -> Callable[..., Any]:
-    """A task's `run` that a soft limit can interrupt, for Celery's tracer."""
+    """A task's `run` for Celery's tracer. A soft limit can interrupt it. SystemExit and its like, which the tracer lets
+    pass, are a failure: a thread cannot end as a process does, and the caller is to be told."""
 
     @wraps(run)
     def called(*args: Any, **kwargs: Any) -> Any:
-        return limited(run, *args, **kwargs)
+        try:
+            return limited(run, *args, **kwargs)
+        except BaseException as exc:
+            if isinstance(exc, Exception | WorkerShutdown | WorkerTerminate | NotCommitted):
+                raise
+            raise failure_of(exc) from exc
 
     called.limits = run  # type: ignore[attr-defined]
     return called

@@ -25,10 +25,10 @@ from kombu.utils.encoding import safe_repr, safe_str
 from common_tasks.classification import of_the_broker
 from common_tasks.correlation import named
 from common_tasks.events import emit, heard, transition
-from common_tasks.transport.commit import OPEN, Commit, NotCommitted
+from common_tasks.transport.commit import OPEN, Commit, NotCommitted, ending
 from common_tasks.transport.hooks import commit_before, overrides
 from common_tasks.transport.intake import POISON, Intake, address
-from common_tasks.transport.interruption import HERE
+from common_tasks.transport.interruption import HERE, failure_of
 from common_tasks.transport.pool import Job, Running, Seat, TaskPool
 from common_tasks.transport.reading import body, loads
 from common_tasks.transport.shape import check_links
@@ -318,10 +318,11 @@ class Lane:
         ignore = headers.get("ignore_result")
         if self.ignores if ignore is None else ignore:
             return
-        if self.write_success is not None and "_children" not in headers:
+        if self.write_success is not None and "_children" not in headers and not commit.succeeded:
             self.write_success(commit, headers, value, as_json)
         else:
-            self.backend.store_result(commit.task_id, loads(value) if as_json else value, SUCCESS, request=request)
+            with ending():
+                self.backend.store_result(commit.task_id, loads(value) if as_json else value, SUCCESS, request=request)
 
     def _trace(self, request: Request, commit: Commit, events: bool) -> bool:
         """Run the task through Celery's own tracer. Returns whether the message ends with this commit."""
@@ -362,8 +363,7 @@ class Lane:
         if isinstance(error, Ignore):  # its publishes go out: that is how a task replaces itself
             return IGNORED, error, True
         status = RETRY if isinstance(error, Retry) else FAILURE
-        if not isinstance(error, Exception):
-            error = RuntimeError(f"{type(error).__name__}: {error}")
+        error = failure_of(error)
         try:
             told = TraceInfo(status, error).handle_error_state(self.task, request)
         except Exception as exc:  # an errback that cannot be called, or a hook that failed

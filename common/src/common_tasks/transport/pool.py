@@ -14,13 +14,13 @@ from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery.concurrency.base import BasePool, apply_target
-from celery.exceptions import Reject, WorkerTerminate
+from celery.exceptions import Ignore, Reject, WorkerShutdown, WorkerTerminate
 from celery.worker import state
 
 from common_tasks.classification import of_the_broker
 from common_tasks.events import emit
 from common_tasks.transport.commit import OPEN, Commit, NotCommitted
-from common_tasks.transport.interruption import HERE, Window
+from common_tasks.transport.interruption import HERE, Window, failure_of
 from common_tasks.transport.starts import Start
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class TaskPool(BasePool):
         self.decline: Callable[[Job], None] = lambda job: None
         self.release: Callable[..., Any] = lambda tags, started=False: None
         self.come_back: Callable[[str], None] = lambda tag: None
-        self.fail: Callable[[Commit, Any, Exception], None] = lambda commit, headers, error: None
+        self.fail: Callable[[Commit, Any, Exception, Any], None] = lambda commit, headers, error, links: None
         self.open: Callable[[str, dict[str, Any]], Commit | None] = lambda tag, request: None
         self._local = threading.local()
         self._put = 0  # jobs handed over: by the consumer's thread alone
@@ -371,7 +371,8 @@ class TaskPool(BasePool):
         if of_the_broker(error):
             self.come_back(commit.tag)
         else:
-            self.fail(commit, args[1][2], error)
+            links = {} if request is None else vars(request._context)  # noqa: SLF001  there is no public way
+            self.fail(commit, args[1][2], error, links)
 
     def _task(self, args: tuple[Any, ...]) -> tuple[Any, dict[str, Any], str] | None:
         """The task, its request and its tag; None if what Celery wants to be called is no task."""
@@ -556,7 +557,14 @@ def _counting(target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     try:
         return target(*args, **kwargs)
     except NotCommitted as exc:
-        return 0, str(exc), 0.0  # as the tracer: no failure, what is told of the result, seconds
+        try:
+            raise Ignore(str(exc)) from None
+        except Ignore:
+            return 1, TRACE.ExceptionInfo(), 0.0  # as the tracer: a failure, which is ignored; seconds
+    except BaseException as exc:  # of a `__call__` of the task's own
+        if isinstance(exc, Exception | WorkerShutdown | WorkerTerminate):
+            raise
+        raise failure_of(exc) from exc
 
 
 def _is_celerys(given: Any) -> bool:
