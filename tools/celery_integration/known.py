@@ -17,6 +17,8 @@ CELERY = {
     "test_inspect.py::test_Inspect::test_scheduled": _DUE,
     "test_tasks.py::test_tasks::test_send_task_without_ignore_result_uses_task_ignore_result": _NOTES,
     "test_tasks.py::test_tasks::test_send_task_without_ignore_result_stores_result": _NOTES,
+    "test_tasks.py::test_task_redis_result_backend::test_retry_preserves_ignore_result_false": _NOTES,
+    "test_tasks.py::test_task_redis_result_backend::test_retry_preserves_ignore_result_true": _NOTES,
     "test_tasks.py::test_task_redis_result_backend::test_asyncresult_forget_cancels_subscription": _SILENT,
     "test_tasks.py::test_task_redis_result_backend::test_asyncresult_get_cancels_subscription": _SILENT,
 }
