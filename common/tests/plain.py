@@ -92,6 +92,13 @@ def length_of_a_queue(name: str) -> bool:
 BESIDE = {"group restored": restored, "a queue": read_from_a_queue, "a queue's length": length_of_a_queue}
 
 
+@app.task(name="plain.told_and_exits", shared=False)
+def told_and_exits(request: Any, error: Any, traceback: Any) -> None:
+    """An errback of the new kind, which is called in place."""
+    note("errback", request.id)
+    sys.exit("of an errback")
+
+
 @app.task(name="plain.polls", shared=False, bind=True)
 def polls(self: Any, how: str) -> Any:
     """Sends a child, and asks for it in one of many ways until it is done."""
@@ -344,11 +351,22 @@ def listen(name: str) -> None:
     getattr(signals, name).connect(look, weak=False)
 
 
+def exits_beside(name: str) -> None:
+    """A listener of this signal wants to end its process."""
+
+    def leave(**_: Any) -> None:
+        sys.exit("of a listener")
+
+    getattr(signals, name).connect(leave, weak=False)
+
+
 if __name__ == "__main__":
     log = environment.load(LogSettings)
     logs.configure("plain", log.level, log.format)
     for signal in filter(None, os.environ.get("PLAIN_SIGNALS", "").split(",")):
         listen(signal)
+    for signal in filter(None, os.environ.get("PLAIN_EXITS", "").split(",")):
+        exits_beside(signal)
     if "PLAIN_EVENTS" in os.environ:
         events.listen(lambda event, fields: note("events", [fields["task_id"], event, fields["task"]]))
     sys.exit(run_worker(app, environment.load(WorkerSettings)))

@@ -131,6 +131,39 @@ def test_its_chord_is_told(name: str, app: Celery, workers: Workers) -> None:
     assert isinstance(body.result, ChordError)
 
 
+@pytest.mark.parametrize("name", ["plain.fail", "plain.rejects", "plain.nobody_has_it"])
+def test_an_errback_that_wants_to_end_its_process_is_called_and_ends_nothing(
+    name: str, app: Celery, client: redis.Redis, workers: Workers
+) -> None:
+    if workers.environment == PREFORK and name != "plain.nobody_has_it":
+        pytest.skip("there Celery calls it, and its process ends")
+    process = workers.worker.process
+    result = app.signature(name, queue="plain").apply_async(link_error=app.signature("plain.told_and_exits"))
+    workers.until(lambda: result.state == "FAILURE")
+    workers.until(lambda: not client.hlen("unacked"))
+    assert json.dumps(result.id).encode() in client.lrange("notes-errback", 0, -1)
+    assert (process, None) == (workers.worker.process, process.poll())
+
+
+@pytest.mark.parametrize("name", ["plain.echo", "plain.hooked", "plain.exits_plainly"])
+def test_a_listener_that_wants_to_end_its_process_does_not_change_how_its_task_ends(
+    name: str, workers: Workers, tmp_path: Path
+) -> None:
+    if workers.environment == PREFORK:
+        pytest.skip("there it ends the process of the task, as with stock Celery")
+    beside = {"PLAIN_EXITS": "task_postrun", "WORKER_QUEUES": "exits"}
+    worker = start_worker([str(PLAIN)], workers.url, tmp_path, **beside)
+    worker.wait_until_ready()
+    with make_app("test", CelerySettings(broker_url=workers.url)) as app:
+        result = app.send_task(name, queue="exits")
+        expected = "FAILURE" if "exits" in name else "SUCCESS"
+        try:
+            workers.until(lambda: result.state == expected, seconds=10)
+        finally:
+            assert 0 == worker.stop()
+            app.backend.result_consumer._pubsub = None
+
+
 @pytest.mark.parametrize("name", ["plain.exits", "plain.exits_plainly", "plain.exits_before"])
 def test_a_body_that_wants_to_end_its_process_is_a_failure_of_its_task(
     name: str, app: Celery, client: redis.Redis, workers: Workers

@@ -58,5 +58,5 @@ def transition(
     for listener in _listeners:
         try:
             listener(event, fields)
-        except Exception as exc:
+        except BaseException as exc:  # SystemExit, too: it must not end whoever tells
             emit("listener.failed", level=logging.ERROR, exc_info=exc, error=str(exc))

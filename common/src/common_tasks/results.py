@@ -247,6 +247,9 @@ class Results(RedisBackend):
         with ending():
             super().mark_as_done(task_id, result, request, *args, **kwargs)
         _follow(task_id, "task.succeeded")
+        commit = OPEN.commit
+        if commit is not None and commit.task_id == task_id:
+            commit.done = True
         commit_before(task_id, signals.task_success, "on_success", "after_return")
 
     def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:

@@ -39,6 +39,25 @@ def test_what_follows_a_commit_follows_it(client: redis.Redis) -> None:
     assert [(1, 0)] == seen
 
 
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_whatever_a_callback_or_a_listener_raises_the_next_one_is_told(
+    error: type[BaseException], client: redis.Redis, told: Any
+) -> None:
+    def fails(*_: Any) -> None:
+        raise error
+
+    committer, tags = holding(client, message("a"), message("b"))
+    first, second = done(tags[0]), done(tags[1])
+    first.then(fails)
+    second.then(lambda: events.transition("task.succeeded", task_id="b"))
+    events._listeners.insert(0, fails)
+    for commit in (first, second):
+        committer.finish(commit)
+    assert committer.drain(5)
+    events.ignore(fails)
+    assert [("task.succeeded", {"task_id": "b"})] == told
+
+
 def test_it_follows_at_once_where_the_commit_is_known_already(client: redis.Redis) -> None:
     committer, (tag,) = holding(client, message())
     commit, seen = done(tag), []

@@ -49,6 +49,7 @@ class Commit:
     verdict: Verdict | None = None  # None: Redis was not asked yet
     after: list[Callable[[], None]] | tuple[()] = ()  # called once it is committed
     stated = False  # a state of this run is stored: the body's own, or STARTED
+    done = False  # its task has succeeded, as Celery's tracer says
     succeeded = False  # its body has stored a success itself
     sealed = False  # it is on its way: nothing of it is sent ahead any more
 

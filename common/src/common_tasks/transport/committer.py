@@ -456,7 +456,7 @@ class Committer:
             commit = self._ended.popleft()
             try:
                 self._tell_of(commit)
-            except Exception as exc:  # raised by a callback: the message has ended all the same
+            except BaseException as exc:  # SystemExit, too: this may be the guard's thread
                 emit("listener.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
         self._is_telling = was
 

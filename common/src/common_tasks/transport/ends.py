@@ -70,7 +70,10 @@ class Ends:
                 self._fail(commit, reason, failure or _failure(reason, error, known), known, links or {})
         except NotCommitted:
             return
-        except Exception as exc:  # of an errback, or of the result store: the dead letter is written all the same
+        except (
+            Exception,
+            SystemExit,
+        ) as exc:  # of an errback, or of the result store: the dead letter is written all the same
             emit("end.not_told", level=logging.ERROR, exc_info=exc, error=str(exc), **fields)
         if commit.verdict is None:
             self._finish(commit)
@@ -93,7 +96,7 @@ class Ends:
         transition("task.dead", level=logging.ERROR, reason=reason, error=error[:500], **fields)
         try:
             self._mark(None, reason, _failure(reason, error, headers), headers, links_of(message))
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             emit("end.not_told", level=logging.ERROR, exc_info=exc, error=str(exc), **fields)
 
     def _fail(

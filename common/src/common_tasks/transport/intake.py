@@ -366,7 +366,9 @@ class Intake:
         held = self.committer.held.get(commit.tag)
         self.celerys.pop(commit.tag, None)
         self.opened.pop(commit.tag, None)
-        if held is not None:
+        if commit.done and commit.verdict is None:  # a listener failed: the outcome stays
+            self.committer.finish(commit)
+        elif held is not None:
             why, known = f"{type(error).__name__}: {error}", legible({"headers": headers})
             self.bury(commit, "permanent", why, held.list_key, known, links=links)
 

@@ -276,9 +276,9 @@ class Lane:
         value: Any = None
         ours = True
         try:
-            if signals.task_prerun.receivers:
-                signals.task_prerun.send(sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs)
             try:
+                if signals.task_prerun.receivers:
+                    signals.task_prerun.send(sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs)
                 run = task.run  # a library may have wrapped it; then it must be called as it is
                 run = self.body if run is self.limits and not running.soft else run
                 as_json = self.work is not None and bare(run) is self.own_run
@@ -301,12 +301,19 @@ class Lane:
                 status, value, ours = self._failed(exc, request, commit, events)
         finally:
             if signals.task_postrun.receivers:
-                signals.task_postrun.send(
-                    sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs, retval=value, state=status
-                )
+                self._send_postrun(task_id, args, kwargs, value, status)
             tasks.pop()
             requests.pop()
         return ours
+
+    def _send_postrun(self, task_id: str, args: Any, kwargs: Any, value: Any, status: str) -> None:
+        """The task has ended: SystemExit of a listener, which Celery lets pass, changes nothing."""
+        try:
+            signals.task_postrun.send(
+                sender=self.task, task_id=task_id, task=self.task, args=args, kwargs=kwargs, retval=value, state=status
+            )
+        except BaseException as exc:
+            emit("listener.failed", level=logging.ERROR, exc_info=exc, error=str(exc), task_id=task_id)
 
     @staticmethod
     def _task_stack(seat: Seat) -> list[Any]:
@@ -349,9 +356,9 @@ class Lane:
 
     def _failed(self, error: BaseException, request: Request, commit: Commit, events: bool) -> tuple[str, Any, bool]:
         """Celery's state for it, the error, and whether the message ends with this commit."""
-        if commit.verdict is not None:  # a hook failed after the commit: the outcome stays
+        if commit.verdict is not None or commit.done:  # a hook or a listener failed: the outcome stays
             emit("hook.failed", level=logging.ERROR, exc_info=error, error=str(error), task_id=commit.task_id)
-            return SUCCESS, None, False
+            return SUCCESS, None, commit.verdict is None
         commit.record = ""  # not done
         commit.effects = ()
         if isinstance(error, Reject):
@@ -366,7 +373,7 @@ class Lane:
         error = failure_of(error)
         try:
             told = TraceInfo(status, error).handle_error_state(self.task, request)
-        except Exception as exc:  # an errback that cannot be called, or a hook that failed
+        except (Exception, SystemExit) as exc:  # an errback that cannot be called, or a hook that failed
             if of_the_broker(exc):
                 raise
             return status, error, self._failed_twice(error, exc, request, commit)
@@ -374,7 +381,7 @@ class Lane:
             self._tell_failed(commit, status, told)
         return status, error, True
 
-    def _failed_twice(self, first: Exception, second: Exception, request: Request, commit: Commit) -> bool:
+    def _failed_twice(self, first: Exception, second: BaseException, request: Request, commit: Commit) -> bool:
         """It failed, and Celery could not say so. It ends here all the same, with a dead letter."""
         emit("task.not_ended", level=logging.ERROR, exc_info=second, error=str(second), task_id=commit.task_id)
         held = self.intake.committer.held.get(commit.tag)
