@@ -47,7 +47,7 @@ def test_whatever_a_callback_or_a_listener_raises_the_next_one_is_told(
         raise error
 
     committer, tags = holding(client, message("a"), message("b"))
-    first, second = done(tags[0]), done(tags[1])
+    first, second = Commit(tags[0], "a"), Commit(tags[1], "b")
     first.then(fails)
     second.then(lambda: events.transition("task.succeeded", task_id="b"))
     events._listeners.insert(0, fails)
