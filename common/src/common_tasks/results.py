@@ -137,6 +137,8 @@ class Results(RedisBackend):
                 with STATING:
                     commit.stated = True
                     commit.succeeded = commit.succeeded or state == states.SUCCESS
+            if not own:
+                self._store_end()
             with unread():
                 return super()._store_result(  # type: ignore[misc]  # the same
                     task_id, result, state, traceback=traceback, request=request, **kwargs
@@ -270,6 +272,15 @@ class Results(RedisBackend):
             super().mark_as_revoked(task_id, *args, **kwargs)
         _follow(task_id, "task.revoked")
 
+    def _store_end(self) -> None:
+        """The end of this thread's task, before others are told of it: its chord, or the rest of its chain, which ends
+        with it. Raises NotCommitted where its message is somebody else's."""
+        commit, committer = OPEN.commit, HOME.committer
+        if commit is None or committer is None or not commit.tag or not OPEN.ending:
+            return
+        if not committer.store(commit):
+            raise NotCommitted("its message is somebody else's")
+
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> None:
         """Tell the chord at once, after the result of this part is stored: the last part of a chord reads the results
         of all the others. A run that is refused does not tell."""
@@ -287,14 +298,7 @@ class Results(RedisBackend):
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _tell_chord(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        commit, committer = OPEN.commit, HOME.committer
-        if (
-            commit is not None
-            and committer is not None
-            and (request.id, True) == (commit.task_id, bool(commit.tag))
-            and not committer.store(commit)
-        ):
-            raise NotCommitted("its message is somebody else's")
+        self._store_end()
         with closed():
             super().on_chord_part_return(request, *args, **kwargs)
 

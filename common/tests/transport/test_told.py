@@ -3,13 +3,18 @@
 import math
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import redis
+from celery.app.task import Context
+from celery.backends.redis import RedisBackend
 from common.tests.transport.world import dead, done, effects, holding, letter, message, overdue
 
 from common_tasks import events
+from common_tasks.celery_app import make_app
+from common_tasks.settings import CelerySettings
 from common_tasks.transport import committer as module
 from common_tasks.transport import keys
 from common_tasks.transport.commit import HOME, OPEN, Commit, NotCommitted, Verdict, commit_now, opened
@@ -178,3 +183,25 @@ def test_a_chord_is_told_only_by_who_holds_its_part(client: redis.Redis, told: A
     assert ([b"end", None], Verdict.REFUSED) == (client.mget("meta-a", "meta-b"), other.verdict)
     assert second not in committer.held
     assert ["outcome.refused"] == [event for event, _ in told]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_the_rest_of_a_chain_and_its_chord_hear_of_a_failure_only_from_who_holds_the_message(
+    ours: bool, client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committer, (tag,) = holding(client, message("a"))
+    monkeypatch.setattr(HOME, "committer", committer)
+    body = {"task": "tasks.y", "options": {"task_id": "body"}, "chord_size": 2}
+    last = {"task": "tasks.x", "options": {"task_id": "last", "group_id": "group", "chord": body}}
+    seen: list[Any] = []
+    with make_app("test", CelerySettings(broker_url=redis_url)) as app:
+        app.conf.result_expires = None
+        monkeypatch.setattr(
+            RedisBackend, "on_chord_part_return", lambda *given, **more: seen.append(client.get("celery-task-meta-a"))
+        )
+        if not ours:
+            overdue(client)
+        with opened(Commit(tag, "a")), suppress(NotCommitted):
+            app.backend.mark_as_failure("a", ValueError("no"), request=Context({"id": "a", "chain": [last]}))
+    told_of = client.mget("celery-task-meta-a", "celery-task-meta-last")
+    assert ([ours, ours], ours) == ([one is not None for one in told_of], seen == [told_of[0]])
