@@ -51,6 +51,10 @@ def stock(worker: Any) -> Iterator[Celery]:
 @pytest.fixture
 def broker(worker: Any) -> Iterator[Any]:
     with redis.Redis.from_url(worker.url) as client:
+        deadline = time.monotonic() + 10
+        while client.llen("test") or client.hlen(keys.UNACKED):  # what the test before has sent is to be over
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         client.flushdb()
         yield client
 
