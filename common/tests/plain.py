@@ -141,6 +141,14 @@ def polls(self: Any, how: str) -> Any:
     return until(ways[how])
 
 
+@app.task(name="plain.reads_nonsense", shared=False, bind=True)
+def reads_nonsense(self: Any) -> str:
+    """It looks at what is no result."""
+    with redis_client() as client:
+        client.set(f"celery-task-meta-{self.request.id}-other", "{}")
+    return str(AsyncResult(f"{self.request.id}-other", app=app).state)
+
+
 @app.task(name="plain.races", shared=False, bind=True)
 def races(self: Any, children: int) -> bool:
     """A thread of its own asks for its children while they are sent."""

@@ -137,6 +137,13 @@ def test_a_thread_that_asks_while_its_body_sends_gets_each_child_once(
     assert sorted(map(int, client.lrange(f"notes-counted-{result.id}", 0, -1))) == list(range(200))
 
 
+def test_what_is_no_result_is_an_error_of_who_reads_it(app: Celery, worker: RunningWorker) -> None:
+    if stock(worker):
+        pytest.skip("tried again for ever: Celery takes it for an error of the connection")
+    with pytest.raises(KeyError):
+        task(app, "reads_nonsense").delay().get(timeout=10)
+
+
 def test_what_a_forked_process_sends_is_sent(app: Celery) -> None:
     child_id = task(app, "forks").delay().get(timeout=10)
     assert 3 == app.AsyncResult(child_id).get(timeout=10)

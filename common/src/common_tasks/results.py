@@ -102,7 +102,10 @@ class Results(RedisBackend):
         pass
 
     def exception_safe_to_retry(self, exc: Exception) -> bool:
-        """Errors after which a worker stores again, until Redis takes it: see `storing_settings`."""
+        """Errors after which a worker stores again, until Redis takes it: see `storing_settings`. kombu counts KeyError
+        among those of a connection; it says that what is stored cannot be read, now or later."""
+        if isinstance(exc, KeyError):
+            return False
         return refused_for_now(exc) or super().exception_safe_to_retry(exc)
 
     @property
