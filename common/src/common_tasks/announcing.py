@@ -10,8 +10,9 @@ from celery import signals
 from celery.exceptions import QueueNotFound
 
 from common_tasks import correlation, ledger
-from common_tasks.events import emit, logger
+from common_tasks.events import emit, heard, transition
 from common_tasks.transport import keys
+from common_tasks.transport.commit import OPEN
 from common_tasks.transport.message import encode, packed
 from common_tasks.transport.outgoing import Outgoing, Published
 from common_tasks.transport.reading import loads, whole_body
@@ -45,7 +46,7 @@ def after(task: str, queue: str, raw: bytes) -> None:
 
 def tell_all(chunk: list[Outgoing], published: Published) -> None:
     """Tell of all messages of a chunk that are published, now or before."""
-    if logger.isEnabledFor(logging.INFO) or listening() or published.missing:
+    if heard() or listening() or published.missing:
         accepted, before = set(published.accepted), set(published.duplicates)
         for message in chunk:
             if message.task_id in accepted:
@@ -83,8 +84,13 @@ def _published(sender: str, headers: dict[str, Any], routing_key: str, told: boo
 
 
 def _log(event: str, task: str, task_id: str, queue: str, correlation_id: str) -> None:
-    if correlation_id:  # messages of a benchmark have none, and get no line
-        emit(event, task=task, task_id=task_id, queue=queue, correlation_id=correlation_id)
+    if not correlation_id:  # messages of a benchmark have none, and get no line
+        return
+    fields: dict[str, Any] = {"task": task, "task_id": task_id, "queue": queue, "correlation_id": correlation_id}
+    if OPEN.commit is None:
+        transition(event, **fields)
+    else:  # published by a task: it is in Redis when that task is committed
+        OPEN.commit.then(lambda: transition(event, **fields))
 
 
 def listening() -> bool:

@@ -150,8 +150,8 @@ class Work:
             else:
                 self._put_together(outcome, mark, request, commit, bench_run)
             self._tell_done(request, commit, started, bench_run)
-            if opened is None and (in_place or commit_directly(self.app, commit, kept=not request.is_eager)):
-                _tell(commit)
+            if opened is None:
+                self._commit(commit, in_place, request)
         except (Exception, SystemExit) as exc:
             # Retry, Ignore and Reject are not failures but commands to Celery; so is WorkerShutdown, a kind of
             # SystemExit. A plain SystemExit came from the body, and would end the worker.
@@ -166,6 +166,13 @@ class Work:
         if bench_run:
             self.book.record(bench_run, request.id, started, time.time(), request.hostname)
         return written
+
+    def _commit(self, commit: Commit, in_place: bool, request: Any) -> None:
+        """A success where no commit is open."""
+        if in_place or commit_directly(self.app, commit, kept=not request.is_eager):
+            _tell(commit)
+        else:
+            transition("outcome.repeated", level=logging.WARNING, **self._fields(request))
 
     def _leave(self, commit: Commit, in_place: bool, args: list[Any], kwargs: dict[str, Any], request: Any) -> None:
         """A failure without an open commit: write its dead letter, and tell listeners."""

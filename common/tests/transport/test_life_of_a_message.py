@@ -689,7 +689,7 @@ def test_nothing_is_lost_and_nothing_has_its_effect_twice(life: type[Life]) -> N
             deadline=None,
             print_blob=True,
             suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate] if os.environ.get("NOSHRINK") else [Phase.generate, Phase.shrink],
+            phases=[Phase.generate, Phase.shrink],
         ),
     )
     print("; ".join(f"{number:,} {what}" for what, number in COUNTED.items()))

@@ -12,7 +12,7 @@ from celery.app.task import Context
 from celery.backends.redis import RedisBackend
 from common.tests.transport.world import dead, done, effects, holding, letter, message, overdue
 
-from common_tasks import events
+from common_tasks import announcing, events
 from common_tasks.celery_app import make_app
 from common_tasks.settings import CelerySettings
 from common_tasks.transport import committer as module
@@ -205,3 +205,16 @@ def test_the_rest_of_a_chain_and_its_chord_hear_of_a_failure_only_from_who_holds
             app.backend.mark_as_failure("a", ValueError("no"), request=Context({"id": "a", "chain": [last]}))
     told_of = client.mget("celery-task-meta-a", "celery-task-meta-last")
     assert ([ours, ours], ours) == ([one is not None for one in told_of], seen == [told_of[0]])
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_a_task_publishes_is_told_when_the_task_is_committed(client: redis.Redis, told: Any, lost: bool) -> None:
+    committer, (tag,) = holding(client, message())
+    commit = done(tag)
+    with opened(commit):
+        announcing._log("task.published", "tasks.child", "b", "mail", "c-1")
+    assert [] == told
+    if lost:
+        overdue(client)
+    committer.commit(commit)
+    assert ["outcome.refused" if lost else "task.published"] == [event for event, _ in told]
