@@ -28,7 +28,7 @@ from common_tasks.transport.direct import commit_directly
 from common_tasks.transport.fingerprint import fingerprint
 from common_tasks.transport.interruption import limited
 from common_tasks.transport.lists import list_of
-from common_tasks.transport.message import dumps, frame, frame_of_json
+from common_tasks.transport.message import frame, frame_of_json
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -122,7 +122,7 @@ class Work:
         return self._run(list(args), kwargs, request, commit, self.contract.result_data)
 
     def _to_json(self, result: Any) -> bytes:
-        return dumps(self.contract.result_data(result))
+        return self.contract.result_json(result)
 
     def _run(
         self, args: list[Any], kwargs: dict[str, Any], request: Any, opened: Commit | None, write: Callable[[Any], Any]
@@ -259,7 +259,7 @@ class Work:
         raw = frame_of_json(
             contract.name,
             queue,
-            dumps(contract.payload_data(payload)),
+            contract.payload_json(payload),
             task_id=task_id,
             root_id=request.root_id or request.id,
             parent_id=request.id,
