@@ -719,6 +719,16 @@ WORKER = [
         committing.test_a_start_that_was_counted_is_taken_back_with_the_claim,
     ),
     Mutant(
+        "committer.started: a start that was refused is none",
+        "answer[0] >= 0", "True",
+        committing.test_a_start_that_was_refused_is_not_taken_back,
+    ),
+    Mutant(
+        "committer._next_batch: a start that ended is not taken back",
+        "self._counted.discard(commit.tag)", "pass",
+        committing.test_a_start_that_ended_is_not_taken_back,
+    ),
+    Mutant(
         "committer.store: what is somebody else's has ended here",
         "self.held.pop(commit.tag, None)", "pass",
         telling.test_a_chord_is_told_only_by_who_holds_its_part,

@@ -366,6 +366,31 @@ def test_a_conflict_becomes_a_letter(client: redis.Redis) -> None:
     assert ((1, 0, 0), b"done:other") == (counted(committer), client.get(keys.once("a")))
 
 
+def test_a_start_that_was_refused_is_not_taken_back(client: redis.Redis) -> None:
+    """This worker stalled, lost its message, and got it again: only what it has counted since can be taken back."""
+    committer, (tag,) = holding(client, message())
+    client.hset(keys.STARTS, tag, 2)
+    overdue(client)
+    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert -1 == committer.started(tag)[0]
+    committer.held[tag] = Held(claim(client).fence, "orders")
+    assert 1 == committer.release([tag])
+    assert b"2" == client.hget(keys.STARTS, tag)
+
+
+def test_a_start_that_ended_is_not_taken_back(client: redis.Redis) -> None:
+    """Its outcome was refused, since the lease had been lost; then the message came to this worker again."""
+    committer, (tag,) = holding(client, message())
+    client.hset(keys.STARTS, tag, 2)
+    assert 3 == committer.started(tag)[0]
+    overdue(client)
+    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert "refused" == committer.commit(done(tag))
+    committer.held[tag] = Held(claim(client).fence, "orders")
+    assert 1 == committer.release([tag])
+    assert b"3" == client.hget(keys.STARTS, tag)
+
+
 def test_what_cannot_even_be_a_letter_comes_back_when_its_lease_is_over(client: redis.Redis) -> None:
     committer, (tag, good) = holding(client, message("a"), message("b"))
     client.set(keys.dead("orders"), "no stream")

@@ -186,7 +186,8 @@ class Committer:
             if held is None:
                 return -1, None
             answer = self._ask(START, [keys.STARTS, keys.LEASES, record_key], [tag, held.fence, by])
-            self._counted.add(tag)
+            if answer[0] >= 0:
+                self._counted.add(tag)
             return answer[0], answer[1] or None
 
     def release(self, tags: Iterable[str], *, started: bool = False) -> int:
@@ -253,6 +254,7 @@ class Committer:
             if self._state(commit.tag, commit.record_key or keys.once(commit.task_id), result, end=1):
                 return True
             self.held.pop(commit.tag, None)
+            self._counted.discard(commit.tag)
             self.counters.refused += 1
             self._end(commit, Verdict.REFUSED)
             return False
@@ -357,6 +359,8 @@ class Committer:
         while done and len(batch) < MOST_COMMITS and size < MOST_BYTES:
             commit = done.popleft()
             one = held.pop(commit.tag, None)
+            if self._counted:
+                self._counted.discard(commit.tag)
             if one is None:
                 self.counters.refused += 1  # a renewal found that its lease is lost
                 self._end(commit, Verdict.REFUSED)
