@@ -219,25 +219,25 @@ class ChannelMixin:
 
     def _get(self, queue: str, *args: Any, **kwargs: Any) -> Any:
         self._send_ahead()
-        return super()._get(queue, *args, **kwargs)  # type: ignore[misc]
+        return super()._get(queue, *args, **kwargs)  # type: ignore[misc]  # a mixin: kombu's
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
         self._send_ahead()
-        return bool(super()._has_queue(queue, **kwargs))  # type: ignore[misc]
+        return bool(super()._has_queue(queue, **kwargs))  # type: ignore[misc]  # a mixin: kombu's
 
     # Purging
 
     def _purge(self, queue: str) -> int:
         """Purge, together with what is due later, and with the notes of publish once: the same work can be published
         again."""
-        lists = [self._q_for_pri(queue, step) for step in self.priority_steps]  # type: ignore[attr-defined]
+        lists = [self._q_for_pri(queue, step) for step in self.priority_steps]  # type: ignore[attr-defined]  # kombu's
         with self.conn_or_acquire() as client:
             return purge(client, lists)
 
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
         if queue not in self.auto_delete_queues:  # those are for replies and remote control, and are deleted often
             self._purge(queue)
-        super()._delete(queue, *args, **kwargs)  # type: ignore[misc]
+        super()._delete(queue, *args, **kwargs)  # type: ignore[misc]  # a mixin: kombu's
 
 
 def is_answers(queue: str) -> bool:

@@ -44,7 +44,7 @@ class Foreign:
         return {str(job.correlation_id) for job in self._jobs().values()}
 
     def flush(self) -> None:
-        """Replaces the pool's own flush: keeps jobs that a process has got."""
+        """Replaces the pool's own flush: keeps jobs that a process has got, which billiard shows in no public way."""
         jobs = self._jobs()
         sent = {number: job for number, job in jobs.items() if job._write_to and not job._accepted}  # noqa: SLF001
         assert self._celerys is not None

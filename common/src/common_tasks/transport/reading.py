@@ -41,7 +41,7 @@ def parts_of(whole: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
     args, kwargs, embed = whole
     if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not isinstance(embed, dict | None):
         raise Undecodable("the body is not a list, an object and an object")
-    return args, kwargs, embed or {}  # type: ignore[return-value]
+    return args, kwargs, embed or {}  # type: ignore[return-value]  # a tuple of arguments does as well
 
 
 def whole_body(message: dict[str, Any]) -> Any:

@@ -148,5 +148,5 @@ class Revocations:
 def _entries() -> dict[Any, Any]:
     """The content of Celery's set: id -> (when it came, …), in this order. There is no public way to see what is
     new."""
-    data: dict[Any, Any] = state.revoked._data  # noqa: SLF001
+    data: dict[Any, Any] = state.revoked._data  # noqa: SLF001  as the docstring says
     return data

@@ -29,7 +29,7 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
         intake.ends.eventer = consumer.event_dispatcher
         intake.attach(channel, consumer)
         if isinstance(consumer.pool, TaskPool):
-            HOME.commits = consumer.pool.commits  # type: ignore[method-assign]
+            HOME.commits = consumer.pool.commits
             if getattr(task, "work", None) is None and not hasattr(task.run, "limits"):  # contracts do it in Work._run
                 task.run = interruptible(task.run)
             intake.lanes[task.name] = lane(task, app, consumer, intake)
