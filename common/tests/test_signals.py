@@ -50,8 +50,9 @@ def publish(url: str) -> None:
         Celery("producer", broker=url, backend=url, set_as_current=False) as stock,
         redis.Redis.from_url(url) as client,
     ):
-        stock.control.revoke("is revoked")
-        time.sleep(0.5)
+        deadline = time.monotonic() + 20
+        while not stock.control.revoke("is revoked", reply=True, limit=1, timeout=1):  # it may not listen yet
+            assert time.monotonic() < deadline
         for case in CASES:
             how = case if case in HOWS else "returns"
             options: dict[str, Any] = {"task_id": case, "queue": signalling.QUEUE, "ignore_result": False}
