@@ -19,12 +19,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+import celeriac
 import devctl
 import worker
 
-# Two packages are called like the folder they lie in. importlib mode names tests after folders (`devctl.tests.…`);
+# Three packages are called like the folder they lie in. importlib mode names tests after folders (`devctl.tests.…`);
 # imported here first, the packages win over those folders.
-PACKAGES = (devctl, worker)
+PACKAGES = (celeriac, devctl, worker)
 
 # What docker-compose.yml takes when nothing else is said.
 BASE_IMAGES = ("python:3.11-slim", "redis:8-alpine")

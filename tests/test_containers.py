@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from common_tasks.celery_app import make_app
-from common_tasks.settings import CelerySettings
+from celeriac.app.client import make_app
+from celeriac.app.settings import CelerySettings
 
 ROOT = Path(__file__).parents[1]
 BUILT = {"worker": "worker", "service1": "example-service-1", "service2": "example-service-2"}
@@ -223,7 +223,7 @@ def test_a_change_in_one_service_rebuilds_its_code_layer_and_nothing_else(stack)
 
 def test_a_change_in_common_reaches_every_service_and_no_dependency_layer(stack):
     before, ids = layers(stack), {service: stack.ids(service) for service in BUILT}
-    stack.change("common/src/common_tasks/errors.py")
+    stack.change("celeriac/src/celeriac/errors.py")
     stack.up("--build")
     after = layers(stack)
     for service in BUILT:

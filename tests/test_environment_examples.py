@@ -7,8 +7,8 @@ import pytest
 import service1.config
 import service2.config
 import worker.config
-from common_tasks.retries import variable
-from common_tasks.settings import CelerySettings, LogSettings, WorkerSettings
+from celeriac.app.settings import CelerySettings, LogSettings, WorkerSettings
+from celeriac.retry.policy import variable
 from common_tasks.tasks import process_order, send_notification
 
 ROOT = Path(__file__).parents[1]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from common_tasks.transport import keys
+from celeriac.broker import keys
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "message-life.md").read_text(encoding="utf-8")
-SCRIPTS = DOCS.parent / "common" / "src" / "common_tasks" / "transport"
+SCRIPTS = DOCS.parent / "celeriac" / "src" / "celeriac"
 NAMED = [
     (name.rpartition(".")[2], path)
     for text, path in re.findall(r"\[([^]]+)\]\((\.\./[^)]+\.py)\)", PAGE)
@@ -26,7 +26,7 @@ def test_what_it_names_is_in_the_file_that_it_names(name: str, path: str) -> Non
 
 def test_every_script_of_the_life_of_a_message_is_in_it_and_no_other() -> None:
     told = set(re.findall(r"(\w+)\.lua", PAGE))
-    assert told == {path.stem for path in SCRIPTS.glob("*.lua")} - {"letters", "state"}  # a look, and a state
+    assert told == {path.stem for path in SCRIPTS.glob("*/*.lua")} - {"letters", "state"}  # a look, and a state
 
 
 def test_every_key_is_in_the_table() -> None:

@@ -20,11 +20,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from common_tasks.errors import PublishError
+from celeriac.broker import keys
+from celeriac.errors import PublishError
+from celeriac.publish.publisher import Publisher
 from common_tasks.schemas import OrderItem, OrderPayload
 from common_tasks.tasks import process_order
-from common_tasks.transport import keys
-from common_tasks.transport.publishing import Publisher
 
 PAUSE_SECONDS = 0.002  # of each of the two publishers between two tasks
 LOAD_SECONDS = 5.0

@@ -50,13 +50,13 @@ class Kept:
 
 def prepare(kind: str, variant: str, count: int) -> Any:
     """A function that takes `count` messages through a lane."""
-    from common_tasks.celery_app import make_worker
-    from common_tasks.settings import CelerySettings
-    from common_tasks.transport import intake as intakes
-    from common_tasks.transport import lane as lanes
-    from common_tasks.transport.claiming import Batch
-    from common_tasks.transport.message import frame
-    from common_tasks.transport.pool import Seat, TaskPool
+    from celeriac.app.settings import CelerySettings
+    from celeriac.claim.claims import Batch
+    from celeriac.message.frame import frame
+    from celeriac.run import intake as intakes
+    from celeriac.run import runner as lanes
+    from celeriac.run.pool import Seat, TaskPool
+    from celeriac.worker.app import make_worker
     from worker.handlers import handle_order
 
     app = make_worker("cost", owns=[handle_order], settings=CelerySettings())
@@ -113,7 +113,7 @@ def raw_message(frame: Any, kind: str, name: str) -> bytes:
 def change(variant: str, lanes: Any, intakes: Any, app: Any) -> None:
     from celery.app.task import Context
 
-    from common_tasks.transport import reading
+    from celeriac.message import reading
 
     if variant == "json for msgspec":
         import json

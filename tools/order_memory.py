@@ -15,11 +15,11 @@ from uuid import uuid4
 import redis
 from failover_loss import free_port, start
 
-from common_tasks.celery_app import make_app
+from celeriac.app.client import make_app
+from celeriac.app.settings import CelerySettings
+from celeriac.broker import keys
 from common_tasks.schemas import OrderItem, OrderPayload
-from common_tasks.settings import CelerySettings
 from common_tasks.tasks import process_order
-from common_tasks.transport import keys
 
 KINDS = {keys.ONCE: "record", "celery-task-meta-": "result"}
 

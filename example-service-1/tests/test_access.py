@@ -4,7 +4,7 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from common_tasks import correlation
+from celeriac import correlation
 from service1.access import correlation_id
 
 

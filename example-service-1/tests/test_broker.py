@@ -12,7 +12,7 @@ import httpx
 import pytest
 import redis
 
-from common_tasks.settings import CelerySettings
+from celeriac.app.settings import CelerySettings
 from service1 import handlers, results
 from service1.api import create_app
 from service1.handlers import BrokerOrders, broker_orders

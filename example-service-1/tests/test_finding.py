@@ -17,7 +17,7 @@ def entry(status, result=None, **more):
     )
 
 
-def error(kind, *texts, module="common_tasks.errors"):
+def error(kind, *texts, module="celeriac.errors"):
     stored = {"exc_type": kind, "exc_message": list(texts), "exc_module": module}
     return results.read(ID, entry("FAILURE", stored, traceback="Traceback: /app/secret.py")).error
 
@@ -94,8 +94,8 @@ def test_the_fields_that_were_wrong_are_told():
 @pytest.mark.parametrize(
     ("kind", "module"),
     [
-        ("PermanentError", "common_tasks.errors"),
-        ("TransientError", "common_tasks.errors"),
+        ("PermanentError", "celeriac.errors"),
+        ("TransientError", "celeriac.errors"),
         ("OperationalError", "psycopg"),
         ("ValidationError", "somewhere.else"),
     ],
@@ -113,7 +113,7 @@ def test_a_failure_without_details_is_still_a_failure():
         "boom",
         {},
         {"exc_type": None},
-        {"exc_type": "ValidationError", "exc_module": "common_tasks.errors"},
+        {"exc_type": "ValidationError", "exc_module": "celeriac.errors"},
     ):
         assert results.failure(stored).message
 

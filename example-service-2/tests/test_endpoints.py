@@ -12,7 +12,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common_tasks.errors import SettingsError
+from celeriac.errors import SettingsError
 from service2 import endpoints
 from service2.endpoints import Endpoints, answer, listen
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 import structlog
 
-from common_tasks.errors import TransientError
+from celeriac.errors import TransientError
 from common_tasks.schemas import NotificationPayload, NotificationStatus, NotificationType
 from common_tasks.tasks import send_notification
 from service2.handlers import notifier

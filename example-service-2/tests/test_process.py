@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 import httpx
 import pytest
 
-from common_tasks.celery_app import make_app
+from celeriac.app.client import make_app
+from celeriac.app.settings import CelerySettings
 from common_tasks.schemas import NotificationPayload
-from common_tasks.settings import CelerySettings
 from common_tasks.tasks import send_notification
 from service2 import readiness
 from service2.main import main

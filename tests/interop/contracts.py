@@ -2,8 +2,8 @@
 
 from types import NoneType
 
-from common_tasks.contract import Contract
-from common_tasks.schemas import TaskPayload, TaskResult
+from celeriac.contract.contract import Contract
+from celeriac.payloads import TaskPayload, TaskResult
 
 
 class Say(TaskPayload):

@@ -9,10 +9,11 @@ from typing import Any
 import redis.connection
 import redis.utils
 
-from common_tasks import environment, logs
-from common_tasks.celery_app import make_worker, run_worker
-from common_tasks.contract import implements
-from common_tasks.settings import CelerySettings, LogSettings, WorkerSettings
+from celeriac import environment, logs
+from celeriac.app.settings import CelerySettings, LogSettings, WorkerSettings
+from celeriac.contract.contract import implements
+from celeriac.worker.app import make_worker
+from celeriac.worker.program import run_worker
 
 sys.path.insert(0, str(Path(__file__).parent))
 import stock_tasks

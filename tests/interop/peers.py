@@ -15,8 +15,8 @@ from unittest import mock
 from kombu.utils.json import dumps, loads
 from tests.interop.environments import HERE, environment
 
-from common_tasks import environment as settings
-from common_tasks.settings import CelerySettings
+from celeriac import environment as settings
+from celeriac.app.settings import CelerySettings
 from devctl.broker import leases
 
 QUEUES = "default,other,third"

@@ -5,7 +5,7 @@ import time
 import pytest
 import redis
 
-from common_tasks.transport.claiming import Claims
+from celeriac.claim.claims import Claims
 
 LEASE_US = 60_000_000
 

@@ -11,15 +11,15 @@ from uuid import uuid4
 import pytest
 from tests.interop.watched import MASTER, Watched, until
 
-from common_tasks.celery_app import make_app
-from common_tasks.errors import PublishError
+from celeriac.app.client import make_app
+from celeriac.app.settings import CelerySettings
+from celeriac.broker import keys
+from celeriac.errors import PublishError
+from celeriac.outcome.commit import Commit
+from celeriac.outcome.unclaimed import publish_ahead
+from celeriac.publish.of_app import publisher_of
 from common_tasks.schemas import OrderItem, OrderPayload
-from common_tasks.settings import CelerySettings
 from common_tasks.tasks import health_check, process_order
-from common_tasks.transport import keys
-from common_tasks.transport.commit import Commit
-from common_tasks.transport.direct import publish_ahead
-from common_tasks.transport.opening import publisher_of
 from service1.handlers import broker_orders
 
 

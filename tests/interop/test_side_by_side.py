@@ -6,8 +6,8 @@ import pytest
 from tests.interop.contracts import Said, Say, shout
 from tests.interop.peers import eventually, lease, our_worker, restore, stock_worker
 
-from common_tasks.celery_app import make_app
-from common_tasks.settings import CelerySettings
+from celeriac.app.client import make_app
+from celeriac.app.settings import CelerySettings
 
 SHORT_SECONDS = 3  # a stock worker's visibility timeout
 QUICK = {

@@ -48,24 +48,24 @@ def _patch_worker(pool: str) -> None:
     start = worker.start_worker
 
     def start_worker(app: Any, **options: Any) -> Any:
-        if ASKED["ours"]:  # as common_tasks.running does
+        if ASKED["ours"]:  # as celeriac.worker.program does
             for task in app.tasks.values():
-                task.Request = "common_tasks.transport.strategy:Request"
+                task.Request = "celeriac.run.strategy:Request"
         return start(app, **{**options, "pool": pool})
 
     worker.start_worker = start_worker
 
 
 def _patch_app() -> None:
-    """What common_tasks.celery_app does for an app of ours; the rest is settings."""
+    """What celeriac.app.client does for an app of ours; the rest is settings."""
     from celery.contrib.testing import app as testing
 
     make = testing.TestApp
 
     def app_of_ours(*args: Any, **options: Any) -> Any:
         app = make(*args, **options)
-        app.loader.override_backends = dict.fromkeys(("redis", "rediss"), "common_tasks.results:Results")
-        app.Task.Strategy = "common_tasks.transport.strategy:strategy"
+        app.loader.override_backends = dict.fromkeys(("redis", "rediss"), "celeriac.outcome.results:Results")
+        app.Task.Strategy = "celeriac.run.strategy:strategy"
         return app
 
     testing.TestApp = app_of_ours
@@ -76,7 +76,7 @@ def _patch_kombu() -> None:
     from kombu.transport import redis
     from kombu.utils import eventio
 
-    from common_tasks.transport import channel
+    from celeriac.claim import transport as channel
 
     def poll() -> Any:
         """They replace it before they import the module, as they think."""

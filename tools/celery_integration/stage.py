@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from common_tasks.settings import CelerySettings, celery_settings, storing_settings
+from celeriac.app.settings import CelerySettings, celery_settings, storing_settings
 from devctl.stack.local.redis import binary
 from runs import BAD, Found, Run, tell
 
@@ -26,7 +26,7 @@ SILENCE_SECONDS = 30  # beyond a test's own time: then its process is ended from
 AZURE = "t/integration/test_backend.py"  # imports what only Azure's backend needs
 # Celery's tests expect its own queue, and bring what they accept.
 NOT_FOR_TESTS = ("task_routes", "task_default_queue", "accept_content", "result_accept_content")
-THREADS = "common_tasks.transport.pool:TaskPool"
+THREADS = "celeriac.run.pool:TaskPool"
 
 
 class Kind(NamedTuple):

@@ -1,7 +1,7 @@
 from decimal import Decimal
 from uuid import UUID
 
-from common_tasks.outcome import Outcome
+from celeriac.contract.outcome import Outcome
 from common_tasks.schemas import NotificationPayload, NotificationType, OrderItem, OrderPayload, OrderStatus
 from common_tasks.tasks import send_notification
 from worker.handlers import check_health, handle_order

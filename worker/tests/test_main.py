@@ -16,11 +16,11 @@ import pytest
 import redis
 from celery import Celery
 
-from common_tasks import ledger
-from common_tasks.bench import BenchKind, BenchPayload, bench
-from common_tasks.celery_app import make_app
+from celeriac.app.client import make_app
+from celeriac.app.settings import CelerySettings
+from celeriac.workbench import ledger
+from celeriac.workbench.bench import BenchKind, BenchPayload, bench
 from common_tasks.schemas import OrderItem, OrderPayload, OrderStatus
-from common_tasks.settings import CelerySettings
 from common_tasks.tasks import health_check, process_order, send_notification
 
 pytestmark = pytest.mark.integration

@@ -1,22 +1,21 @@
 """Payloads and results: what travels between the services, as JSON objects."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 from uuid import UUID, uuid4
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
     model_validator,
 )
+
+from celeriac.payloads import Model, TaskPayload, TaskResult
 
 
 def _refuse_floats(value: object) -> object:
@@ -32,52 +31,9 @@ Money = Annotated[
     PlainSerializer(lambda amount: format(amount, "f"), return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^(?=.*[1-9])\d{1,12}(\.\d{1,2})?$", "examples": ["25.00"]}),
 ]
-ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64)]
 # No spaces, no control and no invisible characters. Spelt out, as readers of patterns differ on what \s is.
 VISIBLE = r"^[^\x00-\x20\x7F-\xA0\u1680\u2000-\u200F\u2028-\u202F\u205F-\u2064\u3000\uFEFF]+$"
 Identifier = Annotated[str, StringConstraints(pattern=VISIBLE, max_length=128)]
-
-
-class Model(BaseModel):
-    """Frozen. Unknown fields are refused, so that a misspelt one is noticed."""
-
-    # Checked again at every publish: model_construct and model_copy(update=…) skip the checks.
-    model_config = ConfigDict(frozen=True, extra="forbid", revalidate_instances="always")
-
-
-class TaskPayload(Model):
-    """One piece of work. `task_id` is its only id: Celery's task id, the idempotency key, the same in every retry."""
-
-    named_by: ClassVar[str | None] = None  # a field that holds the task_id under another name, such as order_id
-
-    task_id: UUID = Field(default_factory=uuid4)
-    timestamp: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
-    source_service: ServiceName
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_id(cls, data: Any) -> Any:
-        if cls.named_by is None or not isinstance(data, dict):
-            return data
-        known = data.get("task_id") or data.get(cls.named_by) or uuid4()
-        return {"task_id": known, cls.named_by: known, **data}
-
-    @model_validator(mode="after")
-    def _same_id(self) -> Self:
-        if self.named_by is not None and getattr(self, self.named_by) != self.task_id:
-            raise ValueError(f"{self.named_by} and task_id are two names of one id and must be equal")
-        return self
-
-    def with_task_id(self, task_id: UUID) -> Self:
-        """The same work under another id."""
-        renamed = {"task_id": task_id} | ({self.named_by: task_id} if self.named_by else {})
-        return self.model_copy(update=renamed)
-
-
-class TaskResult(Model):
-    """A result. A caller may be older than the worker: it ignores fields that it does not know."""
-
-    model_config = ConfigDict(extra="ignore")
 
 
 class Priority(StrEnum):

@@ -3,8 +3,8 @@
 from types import NoneType
 from typing import Any
 
-from common_tasks.contract import Contract
-from common_tasks.retries import RetryPolicy
+from celeriac.contract.contract import Contract
+from celeriac.retry.policy import RetryPolicy
 from common_tasks.schemas import HealthResult, NotificationPayload, NotificationResult, OrderPayload, OrderResult
 
 process_order = Contract(

@@ -20,8 +20,8 @@ import pytest
 import redis
 from kombu import Connection
 
-from common_tasks.dead_letters import Letter
-from common_tasks.transport.message import frame
+from celeriac.dead_letter.letters import Letter
+from celeriac.message.frame import frame
 from devctl.broker.celery import CeleryBroker
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import Broker, Message, QueueDepth, TaskResult

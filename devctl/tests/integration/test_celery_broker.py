@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu import Connection, Queue
 
-from common_tasks.celery_app import make_app
-from common_tasks.dead_letters import Letter
+from celeriac.app.client import make_app
+from celeriac.app.settings import CelerySettings
+from celeriac.dead_letter.letters import Letter
+from celeriac.message.frame import frame
 from common_tasks.schemas import OrderPayload
-from common_tasks.settings import CelerySettings
 from common_tasks.tasks import process_order
-from common_tasks.transport.message import frame
 from devctl.broker import server
 from devctl.broker.celery import CeleryBroker
 from devctl.broker.port import Message

@@ -15,8 +15,8 @@ from typing import Any, cast
 import jsonschema
 import pytest
 
-from common_tasks.dead_letters import Letter, Reason
-from common_tasks.transport.message import frame
+from celeriac.dead_letter.letters import Letter, Reason
+from celeriac.message.frame import frame
 from devctl.__main__ import main
 from devctl.broker.memory import MemoryBroker
 from devctl.cli import dead_letters as cli

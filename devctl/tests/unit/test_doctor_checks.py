@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from common_tasks.dead_letters import Letter
+from celeriac.dead_letter.letters import Letter
 from devctl import settings
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import ServerInfo
@@ -392,7 +392,7 @@ def worker_with(setting: str) -> str:
 def test_with_leases_a_worker_may_claim_as_much_as_it_likes_and_run_as_long(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours = {"broker_transport": "common_tasks.transport.channel:Transport", "worker_prefetch_multiplier": 0}
+    ours = {"broker_transport": "celeriac.claim.transport:Transport", "worker_prefetch_multiplier": 0}
     monkeypatch.setattr(delivery, "_module", lambda _: settings_with(**ours, task_time_limit=1000))
     assert ["ok"] == statuses(delivery.delivery, Patient(root))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from common_tasks.dead_letters import Letter
+from celeriac.dead_letter.letters import Letter
 from devctl.__main__ import main
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.overview import overview

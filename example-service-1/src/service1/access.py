@@ -8,7 +8,7 @@ from uuid import uuid4
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from common_tasks import correlation
+from celeriac import correlation
 from service1.errors import ApiError
 from service1.metrics import Metrics
 

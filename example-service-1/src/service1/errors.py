@@ -17,7 +17,7 @@ from typing import Any
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from common_tasks import correlation
+from celeriac import correlation
 
 # A request can be wrong in thousands of places; the first ones are enough to begin with.
 MOST_FIELDS = 20

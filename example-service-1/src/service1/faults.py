@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import redis.exceptions
 
-from common_tasks.transport.settling import unauthenticated
+from celeriac.publish.attempts import unauthenticated
 
 SILENT = "does not answer"
 UNREACHABLE = "cannot be reached"

@@ -7,16 +7,16 @@ from uuid import UUID
 import structlog
 from redis.asyncio import Redis
 
-from common_tasks import errors as publishing
-from common_tasks.announcing import tell_all
-from common_tasks.celery_app import make_app
-from common_tasks.contract import Contract
+from celeriac import errors as publishing
+from celeriac.app.client import make_app
+from celeriac.app.settings import CelerySettings
+from celeriac.contract.contract import Contract
+from celeriac.publish.announcement import tell_all
+from celeriac.publish.attempts import Patience
+from celeriac.publish.outgoing import Outgoing, Published
+from celeriac.publish.publisher import AsyncPublisher
 from common_tasks.schemas import OrderPayload, OrderResult
-from common_tasks.settings import CelerySettings
 from common_tasks.tasks import process_order
-from common_tasks.transport.outgoing import Outgoing, Published
-from common_tasks.transport.publishing import AsyncPublisher
-from common_tasks.transport.settling import Patience
 from service1 import faults, results
 from service1.availability import Availability
 from service1.errors import BrokerUnavailable, OutcomeUnknown, QueueFull, idempotency_conflict

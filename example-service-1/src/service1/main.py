@@ -9,9 +9,9 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from common_tasks import environment, logs
-from common_tasks.errors import SettingsError
-from common_tasks.settings import CelerySettings, LogSettings
+from celeriac import environment, logs
+from celeriac.app.settings import CelerySettings, LogSettings
+from celeriac.errors import SettingsError
 from service1.api import create_app
 from service1.config import HttpSettings
 from service1.handlers import broker_orders

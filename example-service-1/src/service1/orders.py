@@ -7,7 +7,8 @@ from uuid import UUID, uuid4, uuid5
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from common_tasks.schemas import Identifier, Model, Money, OrderItem, OrderPayload, OrderResult, Priority
+from celeriac.payloads import Model
+from common_tasks.schemas import Identifier, Money, OrderItem, OrderPayload, OrderResult, Priority
 
 SERVICE = "service1"
 KEYS = UUID("5f2b6c1e-93a4-4d0b-8a57-2f6de0c41b98")  # the namespace of idempotency keys: never to be changed

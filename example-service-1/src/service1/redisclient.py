@@ -10,7 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelManagedConnection
 from redis.backoff import NoBackoff
 
-from common_tasks.redis_url import parse, redis_py_url
+from celeriac.broker.url import parse, redis_py_url
 
 CONNECTIONS = 32
 

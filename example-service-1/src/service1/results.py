@@ -10,8 +10,8 @@ from uuid import UUID
 
 import pydantic
 
+from celeriac.publish.outgoing import MARKER_MS
 from common_tasks.schemas import OrderResult
-from common_tasks.transport.outgoing import MARKER_MS
 from service1.orders import Failure, OrderState, OrderStatus
 
 MARKER_SECONDS = MARKER_MS // 1000
@@ -74,7 +74,7 @@ def failure(stored: Any) -> Failure:
     """What a caller may know of an error."""
     stored = stored if isinstance(stored, dict) else {}
     kind = str(stored.get("exc_type") or "Error")
-    if kind == "ValidationError" and stored.get("exc_module") == "common_tasks.errors":
+    if kind == "ValidationError" and stored.get("exc_module") == "celeriac.errors":
         texts = stored.get("exc_message")
         text = texts[0] if isinstance(texts, list) and texts else OTHER
         return Failure(type=kind, message=str(text)[:LONGEST_TEXT])  # it names fields, never values

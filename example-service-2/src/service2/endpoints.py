@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from common_tasks.errors import SettingsError
+from celeriac.errors import SettingsError
 
 MOST_HEAD_BYTES = 8 * 1024
 MOST_CONNECTIONS = 64

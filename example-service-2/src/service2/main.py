@@ -5,10 +5,11 @@ import os
 import sys
 from http import HTTPStatus
 
-from common_tasks import logs
-from common_tasks.celery_app import make_app, make_worker, run_worker
-from common_tasks.errors import SettingsError
-from common_tasks.running import Consumption
+from celeriac import logs
+from celeriac.app.client import make_app
+from celeriac.errors import SettingsError
+from celeriac.worker.app import make_worker
+from celeriac.worker.program import Consumption, run_worker
 from common_tasks.tasks import send_notification
 from service2 import config
 from service2.endpoints import Answer, Endpoints, Route, answer, listen, problem

@@ -7,12 +7,14 @@ from types import NoneType
 from typing import Any
 
 from apps.settings import QUEUE, RESULTS, URL
-from common_tasks import environment, logs
-from common_tasks.celery_app import make_app, make_worker, run_worker
-from common_tasks.contract import Contract, implements
-from common_tasks.outcome import Outcome
+from celeriac import environment, logs
+from celeriac.app.client import make_app
+from celeriac.app.settings import CelerySettings, LogSettings, WorkerSettings
+from celeriac.contract.contract import Contract, implements
+from celeriac.contract.outcome import Outcome
+from celeriac.worker.app import make_worker
+from celeriac.worker.program import run_worker
 from common_tasks.schemas import OrderPayload, OrderResult
-from common_tasks.settings import CelerySettings, LogSettings, WorkerSettings
 from common_tasks.tasks import process_order
 from order import number, payload
 from tally import tally

@@ -3,9 +3,10 @@
 import os
 from dataclasses import dataclass
 
-from common_tasks import environment, retries
-from common_tasks.retries import RetryPolicy
-from common_tasks.settings import CelerySettings, LogSettings, WorkerSettings
+from celeriac import environment
+from celeriac.app.settings import CelerySettings, LogSettings, WorkerSettings
+from celeriac.retry import policy as retries
+from celeriac.retry.policy import RetryPolicy
 from common_tasks.tasks import CONTRACTS
 
 

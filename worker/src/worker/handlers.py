@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from celery import current_task
 
-from common_tasks.contract import implements
-from common_tasks.outcome import Outcome
+from celeriac.contract.contract import implements
+from celeriac.contract.outcome import Outcome
 from common_tasks.schemas import (
     HealthResult,
     NotificationPayload,

@@ -2,10 +2,12 @@
 
 import sys
 
-from common_tasks import chaos, logs
-from common_tasks.bench import bench_task
-from common_tasks.celery_app import make_worker, run_worker
-from common_tasks.errors import SettingsError
+from celeriac import logs
+from celeriac.errors import SettingsError
+from celeriac.workbench import chaos
+from celeriac.workbench.bench import bench_task
+from celeriac.worker.app import make_worker
+from celeriac.worker.program import run_worker
 from worker import config
 from worker.handlers import SERVICE, check_health, handle_order
 

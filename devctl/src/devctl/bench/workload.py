@@ -51,7 +51,7 @@ class Workload:
 
 def own(task: Task) -> Workload:
     """The bench's own task: does nothing, computes or waits."""
-    from common_tasks.bench import BenchKind, BenchPayload, bench
+    from celeriac.workbench.bench import BenchKind, BenchPayload, bench
 
     # Checked once by the contract; the copies differ in their id alone.
     sample = BenchPayload(kind=BenchKind(task.kind), milliseconds=task.milliseconds, source_service="devctl")

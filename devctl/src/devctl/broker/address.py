@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
-from common_tasks.dead_letters import BOUND
-from common_tasks.transport.options import Options
+from celeriac.broker.options import Options
+from celeriac.dead_letter.letters import BOUND
 from devctl.stack.model import Stack
 
 Locate = Callable[[str, int], tuple[str, int]]

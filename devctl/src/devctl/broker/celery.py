@@ -13,14 +13,15 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from common_tasks import dead_letters
-from common_tasks.errors import Conflict, PublishError, QueueFull
-from common_tasks.transport import keys, replaying
-from common_tasks.transport.lists import lists
-from common_tasks.transport.options import Options
-from common_tasks.transport.outgoing import Published
-from common_tasks.transport.publishing import Publisher
-from common_tasks.transport.settling import Patience
+from celeriac.broker import keys
+from celeriac.broker.lists import lists
+from celeriac.broker.options import Options
+from celeriac.dead_letter import letters as dead_letters
+from celeriac.dead_letter import replay as replaying
+from celeriac.errors import Conflict, PublishError, QueueFull
+from celeriac.publish.attempts import Patience
+from celeriac.publish.outgoing import Published
+from celeriac.publish.publisher import Publisher
 from devctl.broker import claims, delayed, depth, frames, leases, results, server
 from devctl.broker.address import Locate, addresses, dead_bound, queue_bound
 from devctl.broker.control import Control

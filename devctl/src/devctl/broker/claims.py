@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import redis
 
-from common_tasks.transport.keys import LEASES, STARTS, UNACKED
+from celeriac.broker.keys import LEASES, STARTS, UNACKED
 
 DEADLINES = "unacked_index"  # of stock workers; ours have leases
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import redis
 
-from common_tasks.transport.keys import DUE
-from common_tasks.transport.lists import SEPARATOR, lists
+from celeriac.broker.keys import DUE
+from celeriac.broker.lists import SEPARATOR, lists
 
 # Members are "<list>\n<message>", and messages can be large, so only the names of the lists leave the server; in steps,
 # because a script blocks everyone else. Members of the lists in ARGV[2…] are removed.

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 
 import redis
 
-from common_tasks import dead_letters
-from common_tasks.transport import keys
-from common_tasks.transport.lists import lists
+from celeriac.broker import keys
+from celeriac.broker.lists import lists
+from celeriac.dead_letter import letters as dead_letters
 from devctl.broker import claims, delayed
 from devctl.broker.port import QueueDepth
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from celery.utils.saferepr import saferepr
 
-from common_tasks.messages import FINGERPRINT
-from common_tasks.transport.fingerprint import fingerprint
-from common_tasks.transport.message import frame as task_frame
-from common_tasks.transport.outgoing import CHUNK_BYTES, CHUNK_MESSAGES, Outgoing
+from celeriac.contract.messages import FINGERPRINT
+from celeriac.message.fingerprint import fingerprint
+from celeriac.message.frame import frame as task_frame
+from celeriac.publish.outgoing import CHUNK_BYTES, CHUNK_MESSAGES, Outgoing
 from devctl.broker.port import Message
 
 REPLY_TO = str(uuid.uuid4())  # stock Celery has one, too; nobody answers there

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import redis
 
-from common_tasks.transport.keys import LEASES, STARTS, UNACKED
-from common_tasks.transport.lists import SEPARATOR, STEPS
-from common_tasks.transport.scripts import Script
+from celeriac.broker.keys import LEASES, STARTS, UNACKED
+from celeriac.broker.lists import SEPARATOR, STEPS
+from celeriac.broker.scripts import Script
 
 # Our workers look every few seconds. What is over for longer than this, none of them has seen.
 GRACE_SECONDS = 10
 _BATCH = 500  # in one step: a script blocks everyone else
 
-_RESTORE = Script("restore")
+_RESTORE = Script("lease/restore")
 
 
 def give_back(client: redis.Redis) -> int:

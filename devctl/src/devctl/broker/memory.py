@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from common_tasks.dead_letters import BOUND, Letter, Reason, key_and_id
-from common_tasks.transport.fingerprint import fingerprint
-from common_tasks.transport.replaying import Unreadable, opened
+from celeriac.dead_letter.letters import BOUND, Letter, Reason, key_and_id
+from celeriac.dead_letter.replay import Unreadable, opened
+from celeriac.message.fingerprint import fingerprint
 from devctl.broker.port import Acceptance, Consumer, Execution, Message, QueueDepth, ServerInfo, TaskResult
 from devctl.errors import DevctlError
 

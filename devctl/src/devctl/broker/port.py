@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from common_tasks.dead_letters import Letter
+    from celeriac.dead_letter.letters import Letter
 
 TaskState = Literal["pending", "started", "retrying", "succeeded", "failed"]
 

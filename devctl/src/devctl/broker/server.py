@@ -10,7 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from common_tasks.redis_url import parse, redis_py_url
+from celeriac.broker.url import parse, redis_py_url
 from devctl.broker.port import ServerInfo
 from devctl.errors import DevctlError
 

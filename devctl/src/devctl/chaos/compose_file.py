@@ -144,7 +144,7 @@ def _proxy(worker: Mapping[str, Any], place: Place) -> dict[str, Any]:
     listen, control = f"0.0.0.0:{REDIS_PORT}", f"0.0.0.0:{CONTROL_PORT}"  # in a container, or rewritten
     options = ["--listen", listen, "--to", f"{place.broker}:{REDIS_PORT}", "--control", control]
     proxy["command"] = _program(proxy, "proxy", place, options)
-    health = ["CMD", "python", "-m", "common_tasks.health", "http", f"http://127.0.0.1:{CONTROL_PORT}/health"]
+    health = ["CMD", "python", "-m", "celeriac.health", "http", f"http://127.0.0.1:{CONTROL_PORT}/health"]
     proxy["healthcheck"] = {**(worker.get("healthcheck") or {}), "test": health}
     return proxy
 

@@ -31,7 +31,7 @@ class Ledger:
     """Reads one run's lines; `offset` is what the ledger's clock is behind this machine's."""
 
     def __init__(self, client: redis.Redis, run: str, now: float) -> None:
-        from common_tasks.chaos import ledger_key
+        from celeriac.workbench.chaos import ledger_key
 
         self._client, self._key = client, ledger_key(run)
         seconds, micros = client.time()

@@ -66,9 +66,9 @@ class Contracted:
     """Through the contract, as services of this stack do."""
 
     def __init__(self, url: str, run: str, *, touch: bool = False) -> None:
-        from common_tasks.celery_app import make_app
-        from common_tasks.chaos import ChaosPayload, chaos
-        from common_tasks.settings import CelerySettings
+        from celeriac.app.client import make_app
+        from celeriac.app.settings import CelerySettings
+        from celeriac.workbench.chaos import ChaosPayload, chaos
 
         settings = CelerySettings(broker_url=url, result_backend=None, queue_bound=QUEUE_BOUND)
         self._contract = chaos.bind(make_app(SOURCE, settings, patience_seconds=PATIENCE_SECONDS))

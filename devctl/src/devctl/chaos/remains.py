@@ -123,7 +123,7 @@ def letters(client: redis.Redis) -> list[Letter]:
 
 def effects(client: redis.Redis, run: str) -> dict[str, int]:
     """Task id -> how often its effect was applied."""
-    from common_tasks.chaos import effects_key
+    from celeriac.workbench.chaos import effects_key
 
     found = cast("Mapping[bytes, bytes]", client.hgetall(effects_key(run)))
     return {id_.decode(): int(times) for id_, times in found.items()}

@@ -31,7 +31,7 @@ def note(run: str, task_id: str, what: str) -> None:
 
 @app.task(name="tasks.chaos", bind=True)
 def work(self: Any, payload: dict[str, Any]) -> None:
-    """The same body as `common_tasks.chaos`, written as one writes it with stock Celery."""
+    """The same body as `celeriac.workbench.chaos`, written as one writes it with stock Celery."""
     run, task_id, kind = payload["run"], payload["task_id"], payload["kind"]
     start = int(ledger.hincrby(f"chaos:{run}:starts", task_id, 1))
     note(run, task_id, "start")

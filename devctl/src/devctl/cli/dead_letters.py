@@ -11,7 +11,7 @@ from devctl import errors
 from devctl.cli import completion, options
 from devctl.errors import DevctlError, UsageError
 
-# As common_tasks.dead_letters has them: importing it costs more than a TAB may take. A test holds them equal.
+# As celeriac.dead_letter.letters has them: importing it costs more than a TAB may take. A test holds them equal.
 REASONS = ("permanent", "retries-exhausted", "poison", "undecodable", "unknown-task", "wrong-payload", "conflict")
 
 dead_letters = typer.Typer(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from common_tasks.dead_letters import Letter, Reason
-from common_tasks.transport.replaying import Opened, Unreadable, opened
+from celeriac.dead_letter.letters import Letter, Reason
+from celeriac.dead_letter.replay import Opened, Unreadable, opened
 from devctl.contracts.catalog import Catalog, TaskContract
 from devctl.contracts.payload import Wrong, checked
 

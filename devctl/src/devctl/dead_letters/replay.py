@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from common_tasks.dead_letters import Letter
+from celeriac.dead_letter.letters import Letter
 from devctl.broker.port import Broker
 from devctl.contracts.catalog import Catalog
 from devctl.dead_letters.check import Flaw, flaws

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from common_tasks.dead_letters import Letter, Reason
+from celeriac.dead_letter.letters import Letter, Reason
 from devctl.broker.port import Broker
 from devctl.errors import UsageError
 from devctl.logs.selection import duration_seconds

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from common_tasks.environment import typos
+from celeriac.environment import typos
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.doctor.rules import RULES, claims, transport

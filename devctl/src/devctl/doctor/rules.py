@@ -33,7 +33,7 @@ def longest_run(settings: Mapping[str, Any]) -> float:
 def claims(settings: Mapping[str, Any]) -> bool:
     """Whether workers take messages with claims that they renew: a run may last, and how much they take is bounded by
     the time it needs. Stock ones renew nothing and count messages."""
-    return str(settings.get("broker_transport") or "").startswith("common_tasks.transport.")
+    return str(settings.get("broker_transport") or "").startswith("celeriac.")
 
 
 RULES = (

@@ -16,7 +16,7 @@ from itertools import islice
 from types import TracebackType
 from typing import IO, Any
 
-from common_tasks.dead_letters import Letter
+from celeriac.dead_letter.letters import Letter
 from devctl.dead_letters.check import arguments
 from devctl.dead_letters.replay import Event, Gone, Refused, Replayed, Report
 from devctl.logs.parse import clean

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import IO, Any
 
-from common_tasks.transport.keys import once
+from celeriac.broker.keys import once
 from devctl.broker.port import Message, TaskResult
 from devctl.broker.sending import Event, NobodyConsumes, NobodyKnows, Sent
 from devctl.logs.ran import Ran

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from common_tasks.dead_letters import Letter, Reason
-from common_tasks.transport.message import frame
+from celeriac.dead_letter.letters import Letter, Reason
+from celeriac.message.frame import frame
 from devctl.contracts.catalog import Catalog
 from devctl.dead_letters.check import arguments, flaws
 

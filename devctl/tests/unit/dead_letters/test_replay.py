@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from common_tasks.dead_letters import Letter
-from common_tasks.transport.message import frame
+from celeriac.dead_letter.letters import Letter
+from celeriac.message.frame import frame
 from devctl.broker.memory import MemoryBroker
 from devctl.contracts.catalog import Catalog, TaskContract
 from devctl.dead_letters.check import Flaw

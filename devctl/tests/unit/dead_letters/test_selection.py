@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from common_tasks.dead_letters import Letter
+from celeriac.dead_letter.letters import Letter
 from devctl.broker.memory import MemoryBroker
 from devctl.dead_letters.selection import Wanted, choose, named, select, wanted
 from devctl.errors import UsageError

@@ -1,0 +1,29 @@
+"""`app.control` of our apps: it stores revocations in Redis, too, so that they work when no worker lives."""
+
+from typing import Any
+
+from celery.app import control
+from celery.utils.functional import maybe_list
+
+
+class Control(control.Control):
+    """Celery's own, which also stores revocations. With a `destination` only the named workers get to know them."""
+
+    def revoke(self, task_id: Any, destination: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if destination is None:
+            self._note([str(one) for one in maybe_list(task_id) or []], {}, kwargs.get("connection"))
+        return super().revoke(task_id, destination, *args, **kwargs)
+
+    def revoke_by_stamped_headers(self, headers: Any, destination: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if destination is None:
+            self._note([], headers, kwargs.get("connection"))
+        return super().revoke_by_stamped_headers(headers, destination, *args, **kwargs)
+
+    def _note(self, ids: list[str], headers: Any, connection: Any) -> None:
+        from celeriac.claim.revocations import note, stamps_of
+        from celeriac.claim.transport import ChannelMixin
+
+        with self.app.connection_or_acquire(connection) as found:
+            channel = found.default_channel
+            if isinstance(channel, ChannelMixin):
+                note(channel.client, ids, stamps_of(headers))

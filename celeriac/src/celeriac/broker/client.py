@@ -1,0 +1,30 @@
+"""Makes a redis-py client for one of Celery's URLs, also for sentinel://."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from celeriac.broker.url import parse, redis_py_url
+
+
+def connect(url: str, transport_options: Mapping[str, Any], **options: Any) -> redis.Redis:
+    """A client; it connects with its first command. Over sentinel://, each new connection goes to the current master;
+    `transport_options` has `master_name`, and may have `sentinel_kwargs`, as in Celery."""
+    if not url.startswith("sentinel://"):
+        return redis.Redis.from_url(redis_py_url(url), **options)
+    address = parse(url)
+    # If a sentinel is away, the next one is asked at once.
+    asked = {"retry": Retry(NoBackoff(), 0), **(transport_options.get("sentinel_kwargs") or {})}
+    sentinels: Any = cast("Any", Sentinel)(address.hosts, transport_options.get("min_other_sentinels") or 0, asked)
+    client: redis.Redis = sentinels.master_for(
+        transport_options["master_name"],
+        db=address.database,
+        username=address.username,
+        password=address.password,
+        **options,
+    )
+    return client

@@ -1,0 +1,319 @@
+"""kombu's Redis channel, with claims and outcomes in place of pops and acknowledgements.
+
+A channel that feeds no worker (a client's, remote control's) does what kombu's does, except for a publish inside a
+task."""
+
+import time
+from datetime import datetime
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+from kombu.exceptions import ChannelError
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+from kombu.utils.json import dumps
+from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import ResponseError
+
+from celeriac.broker import keys
+from celeriac.broker.lists import queue_of
+from celeriac.broker.removal import purge
+from celeriac.outcome.commit import HOME, OPEN, Commit
+from celeriac.outcome.unclaimed import publish_ahead
+from celeriac.retry.policy import refused_for_now
+
+if TYPE_CHECKING:
+    from celeriac.run.intake import Intake
+
+
+class QoS(kombu_redis.QoS):
+    """What is delivered and not acknowledged."""
+
+    channel: Any
+
+    def can_consume(self) -> bool:
+        intake = self.channel.intake
+        return bool(super().can_consume()) if intake is None else intake.hungry()
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        if self.channel.intake is None:
+            super().append(message, delivery_tag)
+        else:  # the claim registered it
+            virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        intake = self.channel.intake
+        if intake is None:
+            super().ack(delivery_tag)
+        else:
+            intake.acknowledge(delivery_tag)
+            virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        intake = self.channel.intake
+        if intake is None:
+            super().reject(delivery_tag, requeue)
+        else:
+            intake.reject(delivery_tag, requeue=requeue)
+            virtual.QoS.ack(self, delivery_tag)
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Give back what stock workers have left behind. A full Redis refuses the lock for it: then later."""
+        try:
+            super().restore_visible(*args, **kwargs)
+        except ResponseError as exc:
+            if not refused_for_now(exc):
+                raise
+
+    def restore_unacked_once(self, *args: Any, **kwargs: Any) -> None:
+        if self.channel.intake is None:
+            super().restore_unacked_once(*args, **kwargs)
+
+
+class ChannelMixin:
+    """Over kombu's channel, or its channel for Sentinel."""
+
+    QoS: Any = QoS
+    intake: "Intake | None" = None
+
+    if TYPE_CHECKING:
+        client: Any
+        connection: Any
+        active_queues: Any
+        _queue_cycle: Any
+        priority_steps: Any
+        sep: str
+        _in_poll: Any
+        closed: bool
+        connection_errors: Any
+        global_keyprefix: str
+        conn_or_acquire: Any
+        auto_delete_queues: set[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__init__(*args, **kwargs)
+        except ResponseError as exc:
+            if not refused_for_now(exc):
+                raise
+            raise Lost(str(exc)) from exc  # the caller connects again, as for a Redis that is away
+        if self.global_keyprefix:
+            raise ChannelError(
+                "global_keyprefix: claims and outcomes do not know it; "
+                "use a database of its own, or CELERY_TRANSPORT=stock"
+            )
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        params: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]
+        if asynchronous:
+            params["protocol"] = 3  # Redis tells an idle worker of a new message; with RESP2 it cannot
+        return params
+
+    def _on_connection_disconnect(self, connection: Any) -> None:
+        """No answer will come on this connection any more. kombu also drops a connection that has fallen silent."""
+        if self.intake is not None and self.intake.channel is self and connection is self.client.connection:
+            self.intake.claims.forget()
+        super()._on_connection_disconnect(connection)  # type: ignore[misc]
+
+    # Claims
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        intake = self.intake
+        if intake is None:
+            if not all(is_answers(queue) for queue in self.active_queues):
+                self._send_ahead()
+            super()._brpop_start(timeout)  # type: ignore[misc]
+            return
+        room = intake.room()
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues or room <= 0:
+            return
+        lists = [self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues]  # type: ignore[attr-defined]
+        dead = [keys.dead(queue) for _ in self.priority_steps for queue in queues]
+        connection = self.client.connection
+        self._in_poll = connection
+        self._brpop_sent_at = time.monotonic()  # kombu closes a connection that does not answer
+        intake.claims.start(connection, lists, dead, room)
+        if intake.claims.state == "waiting":
+            self._brpop_sent_at = None  # type: ignore[assignment]
+
+    def _brpop_read(self, **options: Any) -> Any:
+        intake = self.intake
+        if intake is None:
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        connection = self.client.connection
+        claims = intake.claims
+        try:
+            batch = claims.read(self.client, connection)
+        except self.connection_errors:
+            claims.forget()
+            self._in_poll = None
+            connection.disconnect()
+            raise
+        if claims.state != "waiting":
+            self._in_poll = None
+        else:
+            self._brpop_sent_at = None  # type: ignore[assignment]  # nothing is under way
+        if batch is None:
+            raise Empty
+        self._queue_cycle_rotate(batch)
+        try:
+            if batch.messages and intake.room() > len(batch.messages):
+                self._brpop_start()  # the next claim is on its way while this one runs
+        finally:
+            intake.receive(batch)
+        return True
+
+    def _queue_cycle_rotate(self, batch: Any) -> None:
+        if batch.messages:
+            self._queue_cycle.rotate(queue_of(batch.messages[-1][0]))
+
+    def rest(self) -> None:
+        """The wait for a message has ended: the connection is free for the next claim."""
+        if self.intake is not None and self.intake.claims.state == "idle":
+            self._in_poll = None
+
+    # The end of a channel
+
+    def close(self) -> None:
+        if self.intake is not None and not self.closed:
+            if self.intake.channel is self:
+                self._answer_claim(self.intake)
+                self.intake.lost_channel()
+            if self._in_poll:  # kombu would wait for the answer to a BRPOP here
+                self._in_poll.disconnect()
+                self._in_poll = None
+        super().close()  # type: ignore[misc]
+
+    def _answer_claim(self, intake: "Intake") -> None:
+        """Read the answer to a claim that was sent, and give its messages back."""
+        if not self._in_poll or intake.claims.state != "claiming":
+            return
+        try:
+            batch = intake.claims.read(self.client, self._in_poll)
+        except (*self.connection_errors, ResponseError):
+            return  # what it has claimed comes back when its lease is over
+        if batch is not None:
+            intake.give_back(batch)
+
+    # Publishing
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        commit = OPEN.commit
+        if commit is None or kwargs.get("_publish_batch") is not None or address(self) != HOME.address:
+            self._publish(queue, message, **kwargs)
+            return
+        list_key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))  # type: ignore[attr-defined]
+        _capture(commit, list_key, message)
+
+    def _publish(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        super()._put(queue, message, **kwargs)  # type: ignore[misc]
+
+    # A body that reads a queue by itself
+
+    def _send_ahead(self) -> None:
+        """It may look for what it has sent, or for an answer to that."""
+        own = OPEN.own
+        if own is not None and (own.children or own.due) and address(self) == HOME.address:
+            publish_ahead(HOME.app, own)
+
+    def _get(self, queue: str, *args: Any, **kwargs: Any) -> Any:
+        self._send_ahead()
+        return super()._get(queue, *args, **kwargs)  # type: ignore[misc]  # a mixin: kombu's
+
+    def _has_queue(self, queue: str, **kwargs: Any) -> bool:
+        self._send_ahead()
+        return bool(super()._has_queue(queue, **kwargs))  # type: ignore[misc]  # a mixin: kombu's
+
+    # Purging
+
+    def _purge(self, queue: str) -> int:
+        """Purge, together with what is due later, and with the notes of publish once: the same work can be published
+        again."""
+        lists = [self._q_for_pri(queue, step) for step in self.priority_steps]  # type: ignore[attr-defined]  # kombu's
+        with self.conn_or_acquire() as client:
+            return purge(client, lists)
+
+    def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
+        if queue not in self.auto_delete_queues:  # those are for replies and remote control, and are deleted often
+            self._purge(queue)
+        super()._delete(queue, *args, **kwargs)  # type: ignore[misc]  # a mixin: kombu's
+
+
+def is_answers(queue: str) -> bool:
+    """Whether workers answer remote control in it."""
+    return queue.endswith(".pidbox")
+
+
+def address(channel: Any) -> tuple[Any, ...]:
+    """The address of a channel's broker. With several sentinels it is all of them and the name of the master: Celery
+    may ask any of them."""
+    told = channel.connection.client
+    if told.alt:
+        return *told.alt, getattr(channel, "master_name", None)
+    return told.hostname, told.port, told.virtual_host
+
+
+def _capture(commit: Commit, list_key: str, message: dict[str, Any]) -> None:
+    """Make a message that a task publishes a part of its outcome. An ETA becomes a wait that begins with the commit, by
+    Redis's clock: the ETA was made with the clock of this machine, which may be wrong."""
+    headers = message.get("headers") or {}
+    eta = headers.get("eta")
+    if eta:
+        try:
+            due = datetime.fromisoformat(eta).timestamp()
+        except (ValueError, TypeError):
+            due = 0.0
+        wait = due - time.time()
+        if wait > 0:
+            # A copy: listeners of after_task_publish see the headers after us.
+            again = {**message, "headers": {**headers, "due_at": eta, "eta": None}}
+            commit.add_due(list_key, dumps(again), int(wait * 1e6))
+            return
+    commit.add_child(list_key, dumps(message))
+
+
+class Channel(ChannelMixin, kombu_redis.Channel):
+    """Over one Redis."""
+
+
+class SentinelChannel(ChannelMixin, kombu_redis.SentinelChannel):
+    """Over a Redis that Sentinel names."""
+
+
+class Poller(kombu_redis.MultiChannelPoller):
+    _channels: set[Any]
+
+    def on_poll_start(self) -> None:
+        for channel in list(self._channels):
+            intake = getattr(channel, "intake", None)
+            if intake is not None:
+                channel.rest()
+                intake.pump()
+                intake.committer.flush(wait=False)
+                if intake.claims.state in ("arming", "waiting"):
+                    intake.committer.settle()
+        super().on_poll_start()
+
+
+class Transport(kombu_redis.Transport):
+    """`broker_transport`; the URL stays redis://, rediss:// or redis+socket://."""
+
+    Channel = Channel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = Poller()
+
+
+class SentinelTransport(kombu_redis.SentinelTransport):
+    """The same over Sentinel: sentinel://."""
+
+    Channel = SentinelChannel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = Poller()
+
+
+__all__ = ["Channel", "ChannelMixin", "SentinelTransport", "Transport"]

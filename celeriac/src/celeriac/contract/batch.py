@@ -1,0 +1,83 @@
+"""Publishes many payloads. Whatever ends it, the caller gets to know exactly what became of each payload."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from celeriac.contract.messages import Messages, usual
+from celeriac.outcome.commit import current as open_commit
+from celeriac.payloads import TaskPayload
+from celeriac.publish.announcement import listening, tell_all
+from celeriac.publish.of_app import publisher_of
+from celeriac.publish.outgoing import Outgoing, Published
+from celeriac.publish.publisher import Publisher
+
+if TYPE_CHECKING:
+    from celeriac.contract.contract import Contract
+
+T = TypeVar("T")
+
+
+def publish_many(contract: "Contract[Any, Any]", payloads: Iterable[Any], options: Mapping[str, Any]) -> Published:
+    """Publish in order; each payload is validated before it is sent. It ends with the first one that is not accepted:
+    the error has `published`."""
+    app = contract.app
+    given = iter(payloads)
+    wrong: list[tuple[Any, Exception]] = []
+
+    def each(make: Callable[[Any], T]) -> Iterator[T]:
+        for payload in given:
+            try:
+                made = make(contract.check(payload))
+            except Exception as exc:
+                wrong.append((payload, exc))
+                return
+            yield made
+
+    became = Published()
+    publisher = publisher_of(app) if usual(app, options) else None
+    try:
+        if publisher is None or open_commit(app.conf.broker_url) is not None or app.current_worker_task is not None:
+            became = _one_by_one(contract, each(_itself), options)
+        else:
+            messages = each(Messages(contract, options, publisher.now_us).make)
+            became = _in_turn(publisher, messages) if listening() else publisher.publish_all(messages, tell_all)
+        for _, problem in wrong:
+            raise problem
+    except Exception as exc:
+        became = getattr(exc, "published", None) or became
+        rest = [*(payload for payload, _ in wrong), *given]
+        exc.published = became + Published(refused=_ids(rest))  # type: ignore[attr-defined]
+        raise
+    return became
+
+
+def _one_by_one(contract: "Contract[Any, Any]", payloads: Iterable[Any], options: Mapping[str, Any]) -> Published:
+    accepted: list[str] = []
+    for payload in payloads:
+        try:
+            accepted.append(contract.apply_async(payload, **options).id)
+        except Exception as exc:
+            became = getattr(exc, "published", None) or Published(unknown=_ids([payload]))
+            exc.published = Published(accepted=tuple(accepted)) + became  # type: ignore[attr-defined]
+            raise
+    return Published(accepted=tuple(accepted))
+
+
+def _in_turn(publisher: Publisher, messages: Iterable[Outgoing]) -> Published:
+    """The signals have receivers: publish one message and send its signals before the next one (`announcing.after`)."""
+    became = Published()
+    for message in messages:
+        try:
+            became += publisher.publish_all([message], tell_all)
+        except Exception as exc:
+            exc.published = became + (getattr(exc, "published", None) or Published())  # type: ignore[attr-defined]
+            raise
+    return became
+
+
+def _itself(payload: Any) -> Any:
+    return payload
+
+
+def _ids(payloads: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(str(payload.task_id) for payload in payloads if isinstance(payload, TaskPayload))

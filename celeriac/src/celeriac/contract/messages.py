@@ -1,0 +1,148 @@
+"""Makes the message of a contract's payload: the same as Celery's, in less time."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from json.encoder import encode_basestring_ascii as quoted
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from celery import signals
+
+from celeriac import correlation
+from celeriac.broker.lists import list_of
+from celeriac.message.fingerprint import fingerprint
+from celeriac.message.frame import CELERYS, Mould, body_of, dumps
+from celeriac.payloads import TaskPayload
+from celeriac.publish.announcement import listening, shown
+from celeriac.publish.outgoing import Outgoing
+from celeriac.workbench import ledger
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from celeriac.contract.contract import Contract
+
+FINGERPRINT = "fingerprint"  # header; it differs for other work with the same id
+REPEATED_FOR_SECONDS = 60  # without a record, an id is remembered for as long as its publisher may repeat the call
+STAMPED = {FINGERPRINT, correlation.HEADER, correlation.PUBLISHED_AT}  # our headers: they replace given ones
+NONE: Mapping[str, Any] = MappingProxyType({})
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# The options that are known here. Celery makes messages with others: links, chains, groups, serializers, connections, …
+OPTIONS = frozenset(
+    {"countdown", "eta", "expires", "headers", "ignore_result", "priority", "queue", "soft_time_limit", "task_id"}
+    | {"time_limit"}
+)
+
+
+def _nobody_asks() -> int:
+    """In place of Redis's clock, for messages without options: they have no due time."""
+    raise AssertionError("there is no due time without options")
+
+
+def usual(app: "Celery", options: Mapping[str, Any]) -> bool:
+    """Whether a message with these options is made here."""
+    if app.conf.task_always_eager or signals.task_sent.receivers:
+        return False
+    return not options or (
+        OPTIONS.issuperset(name for name, value in options.items() if value is not None)
+        and isinstance(options.get("queue") or "", str)
+        and CELERYS.isdisjoint(options.get("headers") or ())
+    )
+
+
+def named(contract: "Contract[Any, Any]", payload: Any, options: Mapping[str, Any]) -> str:
+    """The task id: the payload's, where there is one."""
+    given = options.get("task_id")
+    if not isinstance(payload, TaskPayload):
+        return str(given or uuid4())
+    if given is not None and str(given) != str(payload.task_id):
+        raise ValueError(f"the task_id of {contract.name} is the payload's: {payload.task_id}")
+    return str(payload.task_id)
+
+
+class Messages:
+    """Makes messages of one contract with the same options, which are `usual`. `now_us`: Redis's clock."""
+
+    def __init__(
+        self,
+        contract: "Contract[Any, Any]",
+        options: Mapping[str, Any] = NONE,
+        now_us: Callable[[], int] = _nobody_asks,
+    ) -> None:
+        app = contract.app
+        self._app, self._contract, self._options = app, contract, options
+        self._data = contract.payload_data
+        self._queue = options.get("queue") or contract.queue
+        given: Mapping[str, Any] = options.get("headers") or NONE
+        self._measured = ledger.HEADER in given
+        self._correlation_id = str(correlation.current() or given.get(correlation.HEADER) or "")
+        self._shown = listening()
+        self._due_us, self._life_ms = 0, 1000 * (contract.record_seconds or REPEATED_FOR_SECONDS)
+        ignored = options.get("ignore_result")
+        parts: dict[str, Any] = {"ignore_result": contract.ignore_result if ignored is None else bool(ignored)}
+        if options:
+            if due_us := _due_us(app, options, now_us):
+                self._due_us = due_us
+                self._life_ms += max(0, due_us - now_us()) // 1000
+                parts["eta"] = (EPOCH + timedelta(microseconds=due_us)).isoformat()
+            parts["expires"] = _expires(app, options.get("expires"))
+            parts["priority"] = int(options.get("priority") or 0)
+            parts["timelimit"] = options.get("time_limit"), options.get("soft_time_limit")
+        if (parent := app.current_worker_task) is not None:
+            parts["root_id"] = parent.request.root_id or parent.request.id
+            parts["parent_id"] = parent.request.id
+            if options.get("priority") is None and app.conf.task_inherit_parent_priority:
+                parts["priority"] = int((parent.request.delivery_info or {}).get("priority") or 0)
+        self._list = list_of(self._queue, parts.get("priority", 0))
+        self._mould = Mould(
+            contract.name,
+            self._queue,
+            headers={name: value for name, value in given.items() if name not in STAMPED},
+            **parts,
+        )
+
+    def make(self, payload: Any, marker: bytes = b"") -> Outgoing:
+        """`payload` is checked already."""
+        name, queue = self._contract.name, self._queue
+        task_id = named(self._contract, payload, self._options)
+        if payload is None:
+            body, mark = body_of(None), fingerprint(name, (), {})
+        else:
+            data = self._data(payload)
+            body = body_of(dumps(data))
+            if isinstance(data, dict):  # not that of a RootModel
+                data.pop("timestamp", None)  # it does not count; without it, `fingerprint` need not make a copy
+            mark = fingerprint(name, (data,), {})
+        correlation_id, list_key = self._correlation_id or correlation.new(), self._list
+        stamps = f', "{FINGERPRINT}": "{mark}", "{correlation.HEADER}": {quoted(correlation_id)}'
+        raw = self._mould.message(body, task_id, f'{stamps}, "{correlation.PUBLISHED_AT}": {time.time()!r}')
+        if self._shown:
+            raw, priority, correlation_id = shown(self._app, name, queue, raw)
+            list_key = list_of(queue, priority)
+        told = "" if self._measured else correlation_id
+        return Outgoing(name, task_id, queue, list_key, mark, self._life_ms, raw, self._due_us, marker, told)
+
+
+def _due_us(app: "Celery", options: Mapping[str, Any], now_us: Callable[[], int]) -> int:
+    if countdown := options.get("countdown"):
+        return now_us() + int(countdown * 1_000_000)
+    eta = options.get("eta")
+    if not eta:
+        return 0
+    return (_aware(app, eta) - EPOCH) // timedelta(microseconds=1)
+
+
+def _expires(app: "Celery", expires: Any) -> str | None:
+    if expires is None:
+        return None
+    if isinstance(expires, int | float):
+        return (datetime.now(UTC) + timedelta(seconds=expires)).isoformat()
+    return _aware(app, expires).isoformat()
+
+
+def _aware(app: "Celery", moment: datetime | str) -> datetime:
+    moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return moment.replace(tzinfo=app.timezone) if moment.tzinfo is None else moment

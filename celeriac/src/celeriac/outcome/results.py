@@ -1,0 +1,352 @@
+"""Celery's Redis result backend. Inside a task, a result becomes part of the outcome."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as quoted
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+from celery import signals, states
+from celery._state import get_current_task
+from celery.backends.redis import RedisBackend, SentinelBackend
+from celery.exceptions import SoftTimeLimitExceeded
+from kombu.exceptions import EncodeError
+from redis.exceptions import RedisError
+
+from celeriac.correlation import named
+from celeriac.events import emit, listening, told, transition
+from celeriac.message.frame import dumps, encode
+from celeriac.outcome.commit import HOME, OPEN, STATING, NotCommitted, closed, ending
+from celeriac.outcome.hooks import commit_before
+from celeriac.outcome.unclaimed import publish_ahead, publish_ahead_of
+from celeriac.retry.policy import refused_for_now
+
+if TYPE_CHECKING:
+    from celeriac.outcome.commit import Commit
+
+# For results in another Redis, which may be away. A task that is done waits so long for it; then its outcome is
+# committed without a result, and for some seconds no task waits again.
+PATIENCE_SECONDS = 3.0
+DOWN_SECONDS = 5.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0  # between attempts to tell a chord
+ENDS = states.READY_STATES | {states.RETRY}
+
+
+@contextmanager
+def unread() -> Iterator[None]:
+    """Inside, Celery reads a result in order to store one; the task itself does not read."""
+    was, OPEN.looks = OPEN.looks, False
+    try:
+        yield
+    finally:
+        OPEN.looks = was
+
+
+def _follow(task_id: str, event: str) -> None:
+    """Tell listeners of the end of a plain task, once it is committed. (Celery logs it. A contract does this
+    itself.)"""
+    commit = OPEN.commit
+    if not listening() or (commit is not None and commit.task_id != task_id):
+        return
+    headers = commit.headers if commit is not None else None
+    fields = named(headers, task_id)
+    if fields["task"] in told:
+        return
+    if commit is None:
+        transition(event, logged=False, **fields)
+    else:
+        commit.then(lambda: transition(event, logged=False, **fields))
+
+
+class _Clock:
+    """ISO time, made once a millisecond."""
+
+    def __init__(self) -> None:
+        self._at, self._text = 0.0, ""
+
+    def now(self) -> str:
+        now = monotonic()
+        if now - self._at > 0.001:
+            self._text = datetime.now(UTC).isoformat()
+            self._at = now
+        return self._text
+
+
+class Results(RedisBackend):
+    """Celery's backend, with these differences:
+
+    - Inside a task, a result in the broker's Redis becomes part of the outcome.
+    - A publish does not subscribe to the result. That saves a round trip for each publish; and no AsyncResult talks to
+      Redis from its __del__, when Redis may be away.
+    - A Redis that refuses writes for a while (it is full, …) counts as one that is away."""
+
+    if TYPE_CHECKING:  # celery-types knows little of what is inherited
+        app: Any
+        expires: Any
+        serializer: str
+        always_retry: bool
+        compression: str | None
+        _get_result_meta: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._clock = _Clock()
+        self._down_until = 0.0
+        self._lock = threading.Lock()
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        pass
+
+    def exception_safe_to_retry(self, exc: Exception) -> bool:
+        """Errors after which a worker stores again, until Redis takes it: see `storing_settings`. kombu counts KeyError
+        among those of a connection; it says that what is stored cannot be read, now or later."""
+        if isinstance(exc, KeyError):
+            return False
+        return refused_for_now(exc) or super().exception_safe_to_retry(exc)
+
+    @property
+    def shared(self) -> bool:
+        """Whether results are in the broker's own database, so that one script can write both."""
+        found: bool | None = self.__dict__.get("_shared")
+        if found is None:
+            conf = self.app.conf
+            found = self._shared = conf.result_backend == conf.broker_url
+        return found
+
+    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
+        """As Celery's. But a soft time limit is ignored while the end of a task is stored: its body has ended."""
+        try:
+            return super().store_result(task_id, result, state, *args, **kwargs)
+        except SoftTimeLimitExceeded:
+            if state not in ENDS:
+                raise
+            return super().store_result(task_id, result, state, *args, **kwargs)
+
+    # Inside a task
+
+    def _store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
+    ) -> Any:
+        commit = OPEN.commit
+        own = commit is not None and task_id == commit.task_id
+        if commit is None or not own or state not in ENDS or not OPEN.ending:  # a body's own state is seen at once
+            if commit is not None and own:
+                if state == states.STARTED:
+                    return result  # the guard stores it, if the task runs for longer than 0.2 s
+                with STATING:
+                    commit.stated = True
+                    commit.succeeded = commit.succeeded or state == states.SUCCESS
+            if not own:
+                self._store_end()
+            with unread():
+                return super()._store_result(  # type: ignore[misc]  # the same
+                    task_id, result, state, traceback=traceback, request=request, **kwargs
+                )
+        if commit.succeeded:  # as Celery: a success stays
+            return result
+        if not self.shared:
+            return self._store_elsewhere(task_id, result, state, traceback, request)
+        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+        meta["task_id"] = task_id
+        commit.result_key = self.get_key_for_task(task_id)
+        commit.result = self.encode(meta)
+        commit.result_seconds = self.expires_seconds
+        return result
+
+    def _store_elsewhere(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> Any:
+        """Store the result first; the rest follows in the commit. If the result store is away, go on without: the body
+        has run, and must not run again for that."""
+        if monotonic() < self._down_until:
+            return result
+        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+        meta["task_id"] = task_id
+        key, value = self.get_key_for_task(task_id), self.encode(meta)
+        deadline, pause = monotonic() + PATIENCE_SECONDS, 0.05
+        while True:
+            try:
+                self._once(key, value)
+            except (RedisError, OSError) as exc:
+                if monotonic() + pause < deadline:
+                    sleep(pause)
+                    pause *= 2
+                    continue
+                self._down_until = monotonic() + DOWN_SECONDS
+                emit("result.not_stored", level=logging.ERROR, task_id=task_id, error=str(exc))
+            return result
+
+    def _once(self, key: Any, value: Any) -> None:
+        with self.client.pipeline() as pipe:
+            if self.expires_seconds:
+                pipe.setex(key, self.expires_seconds, value)
+            else:
+                pipe.set(key, value)
+            pipe.publish(key, value)
+            pipe.execute()
+
+    @property
+    def expires_seconds(self) -> int:
+        """0: results are kept for ever."""
+        return int(self.expires or 0)
+
+    # What a task reads
+
+    def get(self, key: Any) -> Any:
+        value = super().get(key)
+        return self._seen(key, value) if OPEN.looks else value
+
+    def mget(self, keys: Any) -> Any:
+        names = list(keys)
+        values = super().mget(names)
+        if not OPEN.looks:
+            return values
+        return [self._seen(key, value) for key, value in zip(names, values, strict=True)]
+
+    def _seen(self, key: Any, value: Any) -> Any:
+        """What a task sees when it reads a result: the same as with stock Celery.
+
+        Its own state is what this run has stored so far. If another task has not ended, this body may have sent it, or
+        sent a task that it waits for. So all that this body has sent goes out now, ahead of the outcome."""
+        own = OPEN.own
+        if own is None:
+            self._sent_by_others(key, value)
+            return value
+        if key == self.get_key_for_task(own.task_id):
+            if own.result_key == key:
+                return own.result
+            return value if own.stated else self._started(own) or value
+        if (own.children or own.due) and not self._ended(value):
+            publish_ahead(HOME.app or self.app, own)
+        return value
+
+    def _sent_by_others(self, key: Any, value: Any) -> None:
+        """In a thread that a body has started: the body may have sent what is looked for."""
+        commits = [one for one in HOME.commits() if one.children or one.due]
+        if not commits or self._ended(value):
+            return
+        prefix: Any = self.get_key_for_task("x")[:-1]
+        if key.startswith(prefix):
+            publish_ahead_of(HOME.app or self.app, commits, key[len(prefix) :].decode())
+
+    def _started(self, own: "Commit") -> bytes | None:
+        """STARTED, which the guard stores only after 0.2 s. None if Celery would not store it for this task."""
+        task = get_current_task()
+        if task is None or task.request.id != own.task_id or not task.track_started:
+            return None
+        ignored = task.request.ignore_result
+        if task.ignore_result if ignored is None else ignored:
+            return None
+        return self.started_meta(own.task_id, str(task.request.hostname))[1]
+
+    def _ended(self, value: Any) -> bool:
+        """Whether it is the result of a task that has ended. What is stored of a group has no status."""
+        found = self.decode(value) if value else None
+        return isinstance(found, dict) and found.get("status") in states.READY_STATES
+
+    # What follows an end
+
+    def mark_as_done(self, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any) -> None:
+        with ending():
+            super().mark_as_done(task_id, result, request, *args, **kwargs)
+        _follow(task_id, "task.succeeded")
+        commit = OPEN.commit
+        if commit is not None and commit.task_id == task_id:
+            commit.done = True
+        commit_before(task_id, signals.task_success, "on_success", "after_return")
+
+    def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:
+        with ending():
+            super().mark_as_failure(task_id, exc, *args, **kwargs)
+        _follow(task_id, "task.failed")
+        commit_before(task_id, signals.task_failure, "on_failure", "after_return")
+
+    def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
+        with ending():
+            stored = super().mark_as_retry(task_id, exc, *args, **kwargs)
+        _follow(task_id, "task.retrying")
+        commit_before(task_id, signals.task_retry, "on_retry")
+        return stored
+
+    def mark_as_revoked(self, task_id: str, *args: Any, **kwargs: Any) -> None:
+        with ending():
+            super().mark_as_revoked(task_id, *args, **kwargs)
+        _follow(task_id, "task.revoked")
+
+    def _store_end(self) -> None:
+        """The end of this thread's task, before others are told of it: its chord, or the rest of its chain, which ends
+        with it. Raises NotCommitted where its message is somebody else's."""
+        commit, committer = OPEN.commit, HOME.committer
+        if commit is None or committer is None or not commit.tag or not OPEN.ending:
+            return
+        if not committer.store(commit):
+            raise NotCommitted("its message is somebody else's")
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> None:
+        """Tell the chord at once, after the result of this part is stored: the last part of a chord reads the results
+        of all the others. A run that is refused does not tell."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                self._tell_chord(request, state, result, *args, **kwargs)
+            except Exception as exc:
+                if not (self.always_retry and self.exception_safe_to_retry(exc)):
+                    raise
+                emit("chord.not_told", level=logging.WARNING, task_id=request.id, error=str(exc))
+            else:
+                return
+            sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _tell_chord(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        self._store_end()
+        with closed():
+            super().on_chord_part_return(request, *args, **kwargs)
+
+    @property
+    def success_meta(self) -> Any:
+        """`write(commit, headers, value, is_json)` writes a success as Celery does, in a tenth of the time. None if the
+        settings want something that it does not write."""
+        conf = self.app.conf
+        if not self.shared or self.serializer != "json" or self.compression or conf.result_extended:
+            return None
+        key: Any = self.get_key_for_task("x")
+        prefix = key[:-1].decode()
+        seconds, clock, prepared = self.expires_seconds, self._clock, self.prepare_value
+
+        def write(commit: "Commit", headers: dict[str, Any], value: Any, is_json: bool) -> None:
+            try:
+                text = value if is_json else encode(prepared(value))  # what `self.encode` ends in
+            except Exception as exc:  # as kombu's own `dumps`
+                raise EncodeError(exc) from exc
+            if isinstance(text, bytes):
+                text = text.decode()
+            more = f', "group_id": {quoted(headers["group"])}' if headers.get("group") else ""
+            if headers.get("parent_id"):
+                more += f', "parent_id": {quoted(headers["parent_id"])}'
+            commit.result_key = prefix + commit.task_id
+            commit.result_seconds = seconds
+            commit.result = (
+                f'{{"status": "SUCCESS", "result": {text}, "traceback": null, "children": [], '
+                f'"date_done": "{clock.now()}"{more}, "task_id": {quoted(commit.task_id)}}}'
+            )
+
+        return write
+
+    def started_meta(self, task_id: str, hostname: str) -> tuple[Any, bytes, int]:
+        """Key, value and life (s) of the state STARTED."""
+        meta: dict[str, Any] = {
+            "status": states.STARTED,
+            "result": {"pid": os.getpid(), "hostname": hostname},
+            "traceback": None,
+            "children": [],
+            "date_done": None,
+            "task_id": task_id,
+        }
+        return self.get_key_for_task(task_id), dumps(meta), self.expires_seconds
+
+
+class SentinelResults(Results, SentinelBackend):
+    """The same over Sentinel: sentinel://."""

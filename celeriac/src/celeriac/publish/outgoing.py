@@ -1,0 +1,86 @@
+"""Messages on their way to a queue, and what became of them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from celeriac.broker.keys import DUE
+from celeriac.broker.lists import lists
+
+# One call of publish.lua carries a chunk: large enough for few round trips, small enough not to block Redis.
+CHUNK_MESSAGES, CHUNK_BYTES = 500, 1_000_000
+MARKER_MS = (
+    7 * 24 * 3600 * 1000
+)  # longer than any backlog should take; the first state that a worker stores replaces it
+
+pack = msgspec.msgpack.Encoder().encode
+# What publish.lua answers for a message.
+PUSHED, THERE, FULL, CONFLICT, MISSING, UNCHECKED = 1, 0, -1, -2, 2, 3
+
+
+class Outgoing(NamedTuple):
+    """One message, ready to be published once."""
+
+    task: str
+    task_id: str
+    queue: str
+    list: str
+    fingerprint: str
+    life_ms: int  # how long its id is remembered
+    raw: bytes
+    due_us: int = 0  # of Redis's clock; 0: at once
+    marker: bytes = b""  # a first result, stored in the same step as the push if there is no result yet
+    correlation_id: str = ""  # for the log; "": no line in the log
+
+    @property
+    def way(self) -> tuple[str, str, int, int]:
+        """What all messages of one chunk must have in common."""
+        return self.list, self.queue, self.due_us, self.life_ms
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of messages: their task ids, in the order in which they were given."""
+
+    accepted: tuple[str, ...] = ()  # in the queue, by this call
+    duplicates: tuple[str, ...] = ()  # published before: nothing happened
+    refused: tuple[str, ...] = ()  # certainly not in the queue by this call
+    unknown: tuple[str, ...] = ()  # sent, and no answer came: publish them again to know
+    # These are duplicates, too, whose work is not done:
+    missing: tuple[str, ...] = ()  # their message does not wait, and is not claimed, due or dead: see README
+    unchecked: tuple[str, ...] = ()  # Redis holds too many messages to search for theirs
+
+    def __add__(self, other: "Published") -> "Published":
+        return Published(
+            self.accepted + other.accepted,
+            self.duplicates + other.duplicates,
+            self.refused + other.refused,
+            self.unknown + other.unknown,
+            self.missing + other.missing,
+            self.unchecked + other.unchecked,
+        )
+
+
+def chunks(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
+    """In order, each for one call."""
+    chunk: list[Outgoing] = []
+    size = 0
+    for message in messages:
+        size += len(message.raw)
+        if chunk and (len(chunk) == CHUNK_MESSAGES or size > CHUNK_BYTES or message.way != chunk[0].way):
+            yield chunk
+            chunk, size = [], len(message.raw)
+        chunk.append(message)
+    if chunk:
+        yield chunk
+
+
+def words(chunk: list[Outgoing], bound: int) -> tuple[list[str], list[Any]]:
+    """KEYS and ARGV for publish.lua."""
+    first = chunk[0]
+    # As one argument: redis-py looks at each, which for a chunk costs more than all that Redis does with it.
+    # All as text, which Redis's MessagePack has; it has no bytes.
+    packed = pack([(one.task_id, one.fingerprint, one.raw.decode(), one.marker.decode()) for one in chunk])
+    return [first.list, DUE, *lists(first.queue)], [bound, first.life_ms, first.due_us, MARKER_MS, packed]

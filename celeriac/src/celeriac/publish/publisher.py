@@ -1,0 +1,200 @@
+"""Publish once: a message whose task id was published before is not published again. So to repeat a call is
+harmless."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.exceptions import NoScriptError
+
+from celeriac.broker.scripts import Script
+from celeriac.errors import Conflict, NotPublished, PublishError
+from celeriac.publish.attempts import FAILURES, Call, Calls, Patience
+from celeriac.publish.outgoing import Outgoing, Published, chunks
+from celeriac.redaction import redact
+
+SCRIPT = Script("publish/publish")
+MEASURED_FOR_SECONDS = 60.0  # Redis's clock is asked again after this; two clocks hardly drift apart in a minute
+Tell = Callable[[list[Outgoing], Published], None]
+
+
+def untold(chunk: list[Outgoing], published: Published) -> None:
+    """Nobody wants to hear of it."""
+
+
+class Publisher:
+    """Over redis-py; safe in every thread."""
+
+    def __init__(self, client: redis.Redis, bound: int, patience: Patience | None = None) -> None:
+        self._client = client
+        self._calls = Calls(bound, patience or Patience())
+        self._clock: tuple[float, float] | None = None  # monotonic time of the question; offset of Redis
+
+    def publish(self, message: Outgoing) -> bool:
+        """True: the message is in its queue by this call. False: it was published before. Raises PublishError or
+        Conflict if it is not published, or not certainly."""
+        return bool(self.place(message).accepted)
+
+    def place(self, message: Outgoing) -> Published:
+        """The same, and what is known where it was published before."""
+        return self._landed(_Flight(self._client, self._calls([message])))
+
+    def publish_all(self, messages: Iterable[Outgoing], tell: Tell = untold) -> Published:
+        """Publish in chunks; the next chunk is made while Redis works on the last one. It ends with the first chunk of
+        which a message is not accepted: `published` of the error says what became of every message."""
+        became = Published()
+        waiting = chunks(messages)
+        chunk = next(waiting, None)
+        while chunk is not None:
+            flight = _Flight(self._client, self._calls(chunk))
+            try:
+                following = next(waiting, None)
+            except BaseException:
+                flight.crash()
+                raise
+            try:
+                now = self._landed(flight)
+            except (PublishError, Conflict) as exc:
+                now = exc.published or Published()
+                tell(chunk, now)
+                unsent = [one.task_id for chunk in (following or [], *waiting) for one in chunk]
+                exc.published = became + now + Published(refused=tuple(unsent))
+                raise
+            tell(chunk, now)
+            became += now
+            chunk = following
+        return became
+
+    def now_us(self) -> int:
+        """Redis's clock, asked once a minute. Due times follow it: the clock of this machine may be wrong."""
+        if self._clock is None or time.monotonic() - self._clock[0] > MEASURED_FOR_SECONDS:
+            before = time.monotonic()
+            try:
+                seconds, microseconds = self._client.time()
+            except FAILURES as exc:
+                raise NotPublished(f"the broker does not tell its time: {redact(str(exc))}") from exc
+            after = time.monotonic()
+            self._clock = after, seconds + microseconds / 1_000_000 - (before + after) / 2
+        return int((time.monotonic() + self._clock[1]) * 1_000_000)
+
+    def _landed(self, flight: "_Flight") -> Published:
+        call = flight.call
+        while (answers := flight.land()) is None:
+            flight = _Flight(self._client, call)
+        return call.answered(answers)
+
+
+class _Flight:
+    """One attempt of a call: sent now, answered later. In between, this thread makes the next chunk. (A second thread
+    would not help: only one thread at a time runs Python.)"""
+
+    def __init__(self, client: redis.Redis, call: Call) -> None:
+        self.call = call
+        self._pool: Any = client.connection_pool
+        self._connection: Any = None
+        self._sent = False  # or begun to
+        self._problem: Exception | None = None
+        try:
+            self._connection = self._pool.get_connection()
+            self._send("EVALSHA", SCRIPT.sha)
+        except FAILURES as exc:
+            self._problem = exc
+
+    def land(self) -> Sequence[int] | None:
+        """The answers. None: the attempt failed; the pause is over, and the caller tries again."""
+        try:
+            if self._problem is None:
+                return self._answers()
+        except FAILURES as exc:
+            self._problem = exc
+        finally:
+            self._leave(whole=self._problem is None or isinstance(self._problem, redis.ResponseError))
+        time.sleep(self.call.failed(self._problem, sent=self._sent))
+        return None
+
+    def crash(self) -> None:
+        """Nobody will hear the answers."""
+        self._leave(whole=False)
+
+    def _send(self, command: str, script: str) -> None:
+        self._sent = True
+        self._connection.send_command(command, script, len(self.call.keys), *self.call.keys, *self.call.arguments)
+
+    def _answers(self) -> Sequence[int]:
+        answers: Sequence[int]
+        try:
+            answers = self._connection.read_response()
+        except NoScriptError:
+            self._send("EVAL", SCRIPT.text)
+            answers = self._connection.read_response()
+        return answers
+
+    def _leave(self, *, whole: bool) -> None:
+        if self._connection is not None:
+            if not whole:
+                self._connection.disconnect()  # what may yet come on it belongs to nobody
+            self._pool.release(self._connection)
+
+
+class AsyncPublisher:
+    """Over redis.asyncio, for event loops. `attempt_seconds` is for the whole of an attempt, connecting included."""
+
+    def __init__(
+        self, client: redis.asyncio.Redis, bound: int, patience: Patience, attempt_seconds: float | None = None
+    ) -> None:
+        self._client = client
+        self._calls = Calls(bound, patience)
+        self._attempt_seconds = attempt_seconds
+
+    async def publish(self, message: Outgoing) -> bool:
+        """As Publisher's."""
+        return bool((await self.place(message)).accepted)
+
+    async def place(self, message: Outgoing) -> Published:
+        """As Publisher's."""
+        call = self._calls([message])
+        while True:
+            flight = _AsyncFlight(self._client, call)
+            try:
+                async with asyncio.timeout(self._attempt_seconds):
+                    answers = await flight.answers()
+                return call.answered(answers)
+            except FAILURES as exc:
+                pause = call.failed(exc, sent=flight.sent)
+            await asyncio.sleep(pause)
+
+
+class _AsyncFlight:
+    """One attempt of a call, over an event loop."""
+
+    def __init__(self, client: redis.asyncio.Redis, call: Call) -> None:
+        self._pool: Any = client.connection_pool
+        self._call = call
+        self.sent = False  # or begun to
+
+    async def answers(self) -> Sequence[int]:
+        connection = await self._pool.get_connection()
+        whole = False
+        try:
+            try:
+                answers = await self._ask(connection, "EVALSHA", SCRIPT.sha)
+            except NoScriptError:
+                answers = await self._ask(connection, "EVAL", SCRIPT.text)
+            whole = True
+            return answers
+        except redis.ResponseError:
+            whole = True
+            raise
+        finally:
+            if not whole:
+                await connection.disconnect(nowait=True)  # what may yet come on it belongs to nobody
+            await self._pool.release(connection)
+
+    async def _ask(self, connection: Any, command: str, script: str) -> Sequence[int]:
+        self.sent = True
+        await connection.send_command(command, script, len(self._call.keys), *self._call.keys, *self._call.arguments)
+        answers: Sequence[int] = await connection.read_response()
+        return answers

@@ -1,0 +1,31 @@
+"""The app of those who own tasks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from celery import Celery
+
+from celeriac.app.client import make_app
+from celeriac.app.settings import CelerySettings, Routed, storing_settings
+from celeriac.contract.contract import Implementation
+from celeriac.contract.execution import register
+from celeriac.retry.policy import RetryPolicy
+
+
+def make_worker(
+    service: str,
+    owns: Sequence[Implementation[Any, Any]],
+    settings: CelerySettings | None = None,
+    retries: Mapping[str, RetryPolicy] | None = None,
+    contracts: Iterable[Routed] = (),
+) -> Celery:
+    """An app that runs the tasks that `service` owns, and no others. `retries`: task name -> its policy, in place of
+    the contract's. `contracts`: those that it publishes by their names."""
+    made = make_app(service, settings, contracts=[*contracts, *(one.contract for one in owns)])
+    made.add_defaults(storing_settings)
+    for implementation in owns:
+        register(implementation, made, (retries or {}).get(implementation.contract.name))
+    if made.conf.broker_transport:
+        made.Task.Strategy = "celeriac.run.strategy:strategy"
+    made.owned_queues = tuple(dict.fromkeys(one.contract.queue for one in owns))  # type: ignore[attr-defined]
+    return made

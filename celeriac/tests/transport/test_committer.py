@@ -1,0 +1,665 @@
+"""The committer against a real Redis over a line that loses what it is told to lose."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import redis
+from celeriac.tests.transport.conftest import impatient
+from celeriac.tests.transport.world import (
+    children,
+    claim,
+    committer_of,
+    dead,
+    done,
+    effects,
+    full,
+    holding,
+    letter,
+    message,
+    overdue,
+    push,
+    tag_of,
+)
+
+from celeriac.broker import keys
+from celeriac.broker.lists import SEPARATOR, STEPS
+from celeriac.lease.starts import PROVEN
+from celeriac.outcome import committer as module
+from celeriac.outcome.commit import Commit
+from celeriac.outcome.committer import OUTCOME, Committer, Held
+from celeriac.run import intake
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow each other closely, and what is finished is sent when the test says so."""
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(module, "FLUSH_SECONDS", math.inf)
+
+
+def over(line: Any, client: redis.Redis, *raws: bytes) -> tuple[Committer, list[str]]:
+    """A committer on the far side of the line, that holds these messages."""
+    client.script_load(OUTCOME.text)
+    near, tags = holding(client, *raws)
+    far = committer_of(impatient(line.port))
+    far.held.update(near.held)
+    return far, tags
+
+
+def counted(committer: Committer) -> tuple[int, int, int]:
+    return committer.counters.committed, committer.counters.refused, committer.counters.repeated
+
+
+# Sending
+
+
+def test_what_is_finished_is_committed_in_one_script(client: redis.Redis) -> None:
+    committer, tags = holding(client, *[message(str(n)) for n in range(20)])
+    calls = client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+    for number, tag in enumerate(tags):
+        committer.finish(done(tag, str(number)))
+    assert committer.drain(5)
+    assert calls + 2 >= client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert ((20, 0, 0), 20) == (counted(committer), children(client))
+    assert not client.exists(keys.UNACKED, keys.LEASES)
+    assert {} == committer.held
+
+
+def test_a_finished_task_waits_for_others_only_a_few_milliseconds(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0.005)
+    client.script_load(OUTCOME.text)  # or the first batch would be sent again, before all others
+    committer, (first, second, third) = holding(client, *[message(name) for name in "abc"])
+    committer.finish(done(first, "a"))
+    committer.finish(done(second, "b"))
+    assert 1 == len(committer._done)
+    time.sleep(0.006)
+    committer.finish(done(third, "c"))
+    assert 0 == len(committer._done)
+
+
+def test_no_batch_is_larger_than_a_script_may_be(client: redis.Redis) -> None:
+    committer, tags = holding(client, *[message(str(n)) for n in range(100)])
+    for tag in tags:
+        commit = Commit(tag)
+        commit.add_child("mail", b"x" * 20_000)
+        committer.finish(commit)
+    assert 50 == len(committer._next_batch())
+    committer.held.update({str(n): Held(1, "orders") for n in range(module.MOST_COMMITS + 1)})
+    committer._done.clear()
+    committer._done.extend(Commit(str(n)) for n in range(module.MOST_COMMITS + 1))
+    assert module.MOST_COMMITS == len(committer._next_batch())
+
+
+def retry(tag: str) -> Commit:
+    commit = Commit(tag)
+    commit.add_due("orders", b"x" * 20_000, 1)
+    return commit
+
+
+def large_effect(tag: str) -> Commit:
+    commit = Commit(tag)
+    commit.effects = [("SET", "x", "y" * 20_000)]
+    return commit
+
+
+def small_effects(tag: str) -> Commit:
+    """Their number is what takes time."""
+    commit = Commit(tag)
+    commit.effects = [("INCRBY", "x", 1)] * 450
+    return commit
+
+
+def large_letter(tag: str) -> Commit:
+    commit = Commit(tag)
+    commit.bury("celery-dead-orders", "x" * 20_000)
+    return commit
+
+
+@pytest.mark.parametrize("end", [retry, large_effect, small_effects, large_letter])
+def test_the_size_of_a_batch_is_of_all_that_is_in_it(client: redis.Redis, end: Callable[[str], Commit]) -> None:
+    committer, tags = holding(client, *[message(str(n)) for n in range(100)])
+    for tag in tags:
+        committer.finish(end(tag))
+    assert 40 < len(committer._next_batch()) < 60
+
+
+def test_what_came_from_nowhere_is_refused_and_not_sent(client: redis.Redis) -> None:
+    committer, _ = holding(client)
+    committer.finish(done("unknown"))
+    assert committer.drain(5)
+    assert ((0, 1, 0), 0) == (counted(committer), effects(client))
+
+
+def test_of_two_ends_of_one_message_the_first_counts(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    committer.finish(done(tag, record=False))
+    committer.finish(done(tag, record=False))
+    assert committer.drain(5)
+    assert ((1, 1, 0), 1, 1) == (counted(committer), effects(client), children(client))
+
+
+# Lost answers
+
+
+def test_where_the_answer_is_lost_the_outcome_is_sent_again_and_has_its_effect_once(
+    client: redis.Redis, line: Any
+) -> None:
+    committer, tags = over(line, client, *[message(name) for name in "abc"])
+    line.lose_answers(1)
+    for tag, name in zip(tags, "abc", strict=True):
+        committer.finish(done(tag, name, record=False))
+    assert committer.drain(5)
+    assert [1, 1, 1] == [effects(client, name) for name in "abc"]
+    assert (3, (0, 3, 0)) == (children(client), counted(committer))
+    assert not client.exists(keys.UNACKED, keys.LEASES)
+
+
+def test_where_the_request_is_lost_the_outcome_is_sent_again(client: redis.Redis, line: Any) -> None:
+    committer, (tag,) = over(line, client, message())
+    line.lose_requests(2)
+    committer.finish(done(tag))
+    assert committer.drain(5)
+    assert ((1, 0, 0), 1) == (counted(committer), effects(client))
+
+
+def test_where_redis_says_nothing_the_outcome_is_sent_again(client: redis.Redis, line: Any) -> None:
+    committer, (tag,) = over(line, client, message())
+    lost = iter([b""])
+    line.answers = lambda piece: next(lost, piece)
+    committer.finish(done(tag, record=False))
+    assert committer.drain(5)
+    assert 1 == effects(client)
+
+
+@pytest.mark.parametrize("cut_after", [0, 50, 400, 1_500, 2_000])
+def test_a_request_cut_in_the_middle_is_sent_again(client: redis.Redis, line: Any, cut_after: int) -> None:
+    committer, tags = over(line, client, *[message(str(n)) for n in range(10)])
+    for number, tag in enumerate(tags):
+        committer.finish(done(tag, str(number), record=False))
+    committer._connected()
+    seen, cut = [0], [False]
+
+    def requests(piece: bytes) -> bytes | str:
+        seen[0] += len(piece)
+        if not cut[0] and seen[0] > cut_after:
+            cut[0] = True
+            return "cut"
+        return piece
+
+    line.requests = requests
+    assert committer.drain(5)
+    assert cut[0]
+    assert [1] * 10 == [effects(client, str(number)) for number in range(10)]
+    assert 10 == children(client)
+
+
+def test_an_outcome_of_unknown_fate_goes_before_what_was_finished_later(client: redis.Redis, line: Any) -> None:
+    committer, (first, second) = over(line, client, message("a"), message("b"))
+    line.lose_requests(1)
+    committer.finish(done(first, "a"))
+    committer.flush()
+    committer.settle()
+    committer.finish(done(second, "b"))
+    assert committer.drain(5)
+    assert [b"child of a", b"child of b"] == client.lrange("mail", 0, -1)[::-1]
+
+
+# Redis away
+
+
+def test_while_redis_is_away_nothing_is_lost_and_when_it_is_back_all_is_committed(
+    client: redis.Redis, line: Any
+) -> None:
+    committer, tags = over(line, client, *[message(str(n)) for n in range(30)])
+    line.requests = lambda piece: "cut"
+    for number, tag in enumerate(tags[:20]):
+        committer.finish(done(tag, str(number)))
+        if number % 5 == 0:
+            committer.flush()
+    assert not committer.drain(0.1)
+    assert not committer.settled
+    for number, tag in enumerate(tags[20:], 20):
+        committer.finish(done(tag, str(number)))
+    line.requests = lambda piece: piece
+    assert committer.drain(5)
+    assert ((30, 0, 0), 30) == (counted(committer), children(client))
+
+
+def test_the_next_attempt_waits_longer_each_time_up_to_two_seconds(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.05)
+    now = [100.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    committer = committer_of(client)
+    pauses = []
+    for _ in range(8):
+        committer._gone()
+        pauses.append(round(committer._away_until - now[0], 3))
+        assert not committer._reachable()
+        now[0] = committer._away_until
+        assert committer._reachable()
+    assert [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0] == pauses
+
+
+def test_to_finish_a_task_never_waits_for_a_redis_that_is_away(client: redis.Redis, line: Any) -> None:
+    committer, (tag, other) = over(line, client, message("a"), message("b"))
+    line.requests = lambda piece: "cut"
+    committer.finish(done(tag, "a"))
+    committer.flush()
+    committer.settle()
+    committer._away_until = time.monotonic() + 60
+    line.requests = lambda piece: b""  # whoever asks waits for the time-out
+    before = time.monotonic()
+    committer.finish(done(other, "b"))
+    committer.flush()
+    assert not committer.drain(0.0)
+    assert time.monotonic() - before < 0.25
+
+
+def test_drain_ends_in_time_where_redis_says_nothing(redis_to_break: Any) -> None:
+    with redis.Redis(port=redis_to_break.port) as client:
+        near, (tag,) = holding(client, message())
+    committer = committer_of(impatient(redis_to_break.port, 0.2))
+    committer.held.update(near.held)
+    redis_to_break.pause()
+    committer.finish(done(tag))
+    before = time.monotonic()
+    assert not committer.drain(0.5)
+    assert time.monotonic() - before < 1.5
+    redis_to_break.resume()
+    assert committer.drain(5)
+
+
+def test_a_redis_that_takes_no_writes_for_now_gets_the_outcome_later(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    client.script_load(OUTCOME.text)
+    client.config_set("min-replicas-to-write", 1)
+    try:
+        committer.finish(done(tag))
+        assert not committer.drain(0.1)
+        assert 0 == committer.counters.committed
+    finally:
+        client.config_set("min-replicas-to-write", 0)
+    assert committer.drain(5)
+    assert ((1, 0, 0), 1) == (counted(committer), effects(client))
+    assert [] == dead(client)
+
+
+def test_after_a_script_flush_everything_goes_on(client: redis.Redis) -> None:
+    committer, tags = holding(client, *[message(str(n)) for n in range(4)])
+    committer.finish(done(tags[0], "0"))
+    assert committer.drain(5)
+    client.script_flush()
+    committer.finish(done(tags[1], "1"))
+    assert committer.drain(5)
+    client.script_flush()
+    committer.renew()
+    assert (1, None) == committer.started(tags[2], keys.once("2"))
+    client.script_flush()
+    committer.show(tags[2], "a", "meta", b"STARTED", 60)
+    assert b"STARTED" == client.get("meta")
+    client.script_flush()
+    assert 1 == committer.release([tags[2]])
+    committer.finish(done(tags[3], "3"))
+    assert committer.drain(5)
+    assert (3, 0, 0) == counted(committer)
+
+
+# What can never be committed
+
+
+def test_one_that_redis_will_never_take_becomes_a_letter_and_its_neighbours_are_committed(client: redis.Redis) -> None:
+    raws = [message(str(n)) for n in range(7)]
+    committer, tags = holding(client, *raws)
+    commits = [done(tag, str(number)) for number, tag in enumerate(tags)]
+    commits[3].record_ms = 0  # SET refuses it, and with it the script
+    for commit in commits:
+        committer.finish(commit)
+    assert committer.drain(5)
+    assert [1, 1, 1, 0, 1, 1, 1] == [effects(client, str(number)) for number in range(7)]
+    assert 6 == children(client)
+    assert [raws[3]] == [raw for raw, _ in dead(client)]
+    assert not client.exists(keys.UNACKED, keys.LEASES)
+
+
+def test_neighbours_without_a_record_have_their_effect_once_all_the_same(client: redis.Redis) -> None:
+    committer, tags = holding(client, message("good"), message("bad"))
+    bad = done(tags[1], "bad")
+    bad.record_ms = 0
+    committer.finish(done(tags[0], "good", record=False))
+    committer.finish(bad)
+    assert committer.drain(5)
+    assert (1, 1) == (effects(client, "good"), children(client))
+
+
+def test_a_large_batch_with_one_such_is_through_quickly(client: redis.Redis) -> None:
+    committer, tags = holding(client, *[message(str(n)) for n in range(60)])
+    for number, tag in enumerate(tags):
+        committer.finish(done(tag, str(number)))
+    committer._done[30].record_ms = 0
+    for _ in range(5):  # half a second of the guard's ticks
+        committer.flush()
+        committer.settle()
+    assert committer.settled
+
+
+def test_a_conflict_becomes_a_letter(client: redis.Redis) -> None:
+    client.set(keys.once("a"), "done:other")
+    committer, (tag,) = holding(client, message())
+    committer.finish(done(tag))
+    assert committer.drain(5)
+    assert ["conflict"] == [about["reason"] for _, about in dead(client)]
+    assert ((1, 0, 0), b"done:other") == (counted(committer), client.get(keys.once("a")))
+
+
+def test_a_start_that_was_refused_is_not_taken_back(client: redis.Redis) -> None:
+    """This worker stalled, lost its message, and got it again: only what it has counted since can be taken back."""
+    committer, (tag,) = holding(client, message())
+    client.hset(keys.STARTS, tag, 2)
+    overdue(client)
+    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert -1 == committer.started(tag)[0]
+    committer.held[tag] = Held(claim(client).fence, "orders")
+    assert 1 == committer.release([tag])
+    assert b"2" == client.hget(keys.STARTS, tag)
+
+
+def test_a_start_that_ended_is_not_taken_back(client: redis.Redis) -> None:
+    """Its outcome was refused, since the lease had been lost; then the message came to this worker again."""
+    committer, (tag,) = holding(client, message())
+    client.hset(keys.STARTS, tag, 2)
+    assert 3 == committer.started(tag)[0]
+    overdue(client)
+    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert "refused" == committer.commit(done(tag))
+    committer.held[tag] = Held(claim(client).fence, "orders")
+    assert 1 == committer.release([tag])
+    assert b"3" == client.hget(keys.STARTS, tag)
+
+
+def test_what_cannot_even_be_a_letter_comes_back_when_its_lease_is_over(client: redis.Redis) -> None:
+    committer, (tag, good) = holding(client, message("a"), message("b"))
+    client.set(keys.dead("orders"), "no stream")
+    committer.finish(letter(tag))
+    committer.finish(done(good, "b"))
+    assert committer.drain(0.5)
+    assert 1 == effects(client, "b")
+    client.delete(keys.dead("orders"))
+    overdue(client)
+    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert {tag: 0} == claim(client).starts
+
+
+UNSENDABLE = {
+    "None": [("SET", "k", None)],
+    "a list": [("SET", "k", [1])],
+    "half a surrogate pair": [("SET", "k", "\ud800")],
+}
+
+
+@pytest.mark.parametrize("wanted", UNSENDABLE.values(), ids=UNSENDABLE)
+def test_what_cannot_be_sent_becomes_a_letter_and_its_neighbours_are_committed(
+    client: redis.Redis, wanted: Any
+) -> None:
+    committer, (bad, good) = holding(client, message("a"), message("b"))
+    commit = done(bad, "a")
+    commit.effects = wanted
+    committer.finish(commit)
+    committer.finish(done(good, "b"))
+    assert committer.drain(1)
+    assert (1, 0) == (effects(client, "b"), effects(client, "a"))
+    assert 1 == len(dead(client))
+
+
+# Leases
+
+
+def test_a_renewal_makes_new_fences_and_the_outcome_knows_them(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    old = int(committer.held[tag].fence)
+    committer.renew()
+    assert int(committer.held[tag].fence) == client.zscore(keys.LEASES, tag) > old
+    committer.finish(done(tag))
+    assert committer.drain(5)
+    assert (1, 0, 0) == counted(committer)
+
+
+def test_more_is_renewed_than_fits_a_script(client: redis.Redis) -> None:
+    count = module.MOST_COMMITS + 5
+    push(client, *[message(str(n)) for n in range(count)])
+    committer = committer_of(client)
+    for _ in range(2):
+        claimed = claim(client, want=500)
+        committer.held.update({tag_of(raw): Held(claimed.fence, "orders") for raw in claimed.raws})
+    committer.lease_us = 120_000_000
+    committer.renew()
+    expected = {tag: int(held.fence) for tag, held in committer.held.items()}
+    assert expected == {tag.decode(): score for tag, score in client.zrange(keys.LEASES, 0, -1, withscores=True)}
+    assert (count, 0) == (len(expected), committer.counters.lost)
+
+
+def test_a_lease_lost_at_a_renewal_is_let_go_and_a_later_outcome_is_refused_and_counted(client: redis.Redis) -> None:
+    committer, (lost, kept) = holding(client, message("a"), message("b"))
+    client.zadd(keys.LEASES, {lost: 1})
+    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    claim(client)
+    committer.renew()
+    assert ({kept}, 1) == (set(committer.held), committer.counters.lost)
+    committer.finish(done(lost, "a"))
+    committer.finish(done(kept, "b"))
+    assert committer.drain(5)
+    assert ((1, 1, 0), 0, 1) == (counted(committer), effects(client, "a"), effects(client, "b"))
+    assert lost.encode() in client.hkeys(keys.UNACKED)
+
+
+def test_a_renewal_reads_the_answer_that_is_under_way(client: redis.Redis) -> None:
+    committer, (first, second) = holding(client, message("a"), message("b"))
+    committer.finish(done(first, "a"))
+    committer.flush()
+    assert committer._sent
+    committer.renew()
+    assert int(committer.held[second].fence) == client.zscore(keys.LEASES, second)
+    assert (1, 0, 0) == counted(committer)
+
+
+def test_what_is_asked_after_an_outcome_gets_its_own_answer(client: redis.Redis) -> None:
+    committer, (first, second) = holding(client, message("a"), message("b"))
+    committer.finish(done(first, "a"))
+    committer.flush()
+    assert (1, None) == committer.started(second, "")
+    assert (1, 0, 0) == counted(committer)
+
+
+def test_a_message_that_was_given_back_while_a_renewal_was_under_way_is_not_held_again(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    ask = committer._ask
+
+    def meanwhile(*words: Any) -> Any:
+        committer.held.pop(tag)
+        return ask(*words)
+
+    committer._ask = meanwhile  # type: ignore[method-assign]
+    committer.renew()
+    assert {} == committer.held
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "release",
+        "started",
+    ],
+)
+def test_a_renewal_under_way_does_not_make_a_claim_worthless(client: redis.Redis, what: str) -> None:
+    committer, (tag,) = holding(client, message())
+    ask, asked, answer = committer._ask, threading.Event(), []
+
+    def slow(script: Any, *words: Any) -> Any:
+        if script is module.RENEW:
+            other.start()
+            asked.wait(0.2)  # the other thread has read what it reads before it waits for us
+        return ask(script, *words)
+
+    def meanwhile() -> None:
+        answer.append(committer.release([tag]) if what == "release" else committer.started(tag, "")[0])
+
+    other = threading.Thread(target=meanwhile)
+    committer._ask = slow  # type: ignore[method-assign]
+    committer.renew()
+    other.join()
+    assert [1] == answer
+
+
+def test_a_renewal_whose_answer_is_lost_loses_no_message(client: redis.Redis, line: Any) -> None:
+    """What ran is refused, because its fence is not known: it comes back and runs again."""
+    committer, (tag,) = over(line, client, message())
+    committer._connected()
+    line.lose_answers(1)
+    with pytest.raises(redis.ConnectionError):
+        committer.renew()
+    time.sleep(0.01)
+    committer.finish(done(tag, record=False))
+    assert committer.drain(5)
+    assert ((0, 1, 0), 0) == (counted(committer), effects(client))
+    overdue(client)
+    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+
+
+def test_while_redis_is_away_nothing_is_renewed_and_nothing_let_go(client: redis.Redis, line: Any) -> None:
+    committer, (tag,) = over(line, client, message())
+    committer._connected()
+    line.requests = lambda piece: "cut"
+    for _ in range(3):
+        with suppress(redis.ConnectionError):
+            committer.renew()
+    line.requests = lambda piece: piece
+    time.sleep(0.05)
+    committer.renew()
+    assert ({tag}, 0) == (set(committer.held), committer.counters.lost)
+
+
+# Giving back
+
+
+def test_what_is_given_back_is_not_committed_any_more(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    assert 1 == committer.release([tag, "unknown"])
+    committer.finish(done(tag))
+    assert committer.drain(5)
+    assert ((0, 1, 0), 0) == (counted(committer), effects(client))
+    assert 1 == client.llen("orders")
+
+
+@pytest.mark.parametrize(("started", "expected"), [(True, {f"{PROVEN}"}), (False, set())])
+def test_only_what_its_worker_ended_for_counts_when_it_starts_again(
+    client: redis.Redis, started: bool, expected: set[str]
+) -> None:
+    committer, (tag,) = holding(client, message())
+    committer.release([tag], started=started)
+    assert expected == {value.decode() for value in client.hvals(keys.STARTS)}
+
+
+def test_a_start_that_was_counted_is_taken_back_with_the_claim(client: redis.Redis) -> None:
+    committer, (tag, other) = holding(client, message(), message("b"))
+    client.hset(keys.STARTS, mapping={tag: 2, other: 2})
+    committer.started(tag)
+    committer.renew()
+    assert 2 == committer.release([tag, other])
+    assert {tag: 2, other: 2} == claim(client).starts
+    assert not committer._counted
+
+
+def test_what_was_counted_and_is_held_no_more_is_forgotten(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    committer.started(tag)
+    committer.finish(done(tag))
+    assert committer.drain(5)
+    committer.renew()
+    assert not committer._counted
+
+
+def test_what_could_not_be_given_back_comes_back_when_its_lease_is_over(client: redis.Redis, line: Any) -> None:
+    committer, (tag,) = over(line, client, message())
+    line.requests = lambda piece: "cut"
+    assert 0 == committer.release([tag])
+    assert {} == committer.held
+    overdue(client)
+    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+
+
+def test_claims_are_given_back_though_the_connection_died_while_nobody_looked(client: redis.Redis, line: Any) -> None:
+    committer, (tag,) = over(line, client, message())
+    committer.renew()
+    line.lose_requests(1)
+    assert 1 == committer.release([tag])
+    assert (0, 1) == (client.zcard(keys.LEASES), client.llen("orders"))
+
+
+def test_a_start_of_what_is_not_held_is_no_start(client: redis.Redis) -> None:
+    committer, _ = holding(client)
+    assert (-1, None) == committer.started("unknown", "")
+
+
+def test_a_state_is_shown_only_of_what_is_held(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    committer.show("unknown", "a", "meta", b"STARTED", 60)
+    assert not client.exists("meta")
+    committer.show(tag, "a", "meta", b"STARTED", 60)
+    assert b"STARTED" == client.get("meta")
+
+
+def test_after_a_fork_nothing_is_held_and_nothing_sent(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    committer.finish(done(tag))
+    committer.reset()
+    assert ({}, True) == (committer.held, committer.drain(1))
+    assert 0 == effects(client)
+
+
+def test_a_full_redis_takes_outcomes_and_claims_back(redis_to_break: Any) -> None:
+    with redis.Redis(port=redis_to_break.port) as client:
+        committer, (first, second) = holding(client, message("a"), message("b"))
+        full(client)
+        committer.finish(done(first, "a"))
+        assert committer.drain(5)
+        assert (1, 1) == (effects(client, "a"), committer.release([second]))
+
+
+# Threads
+
+
+def test_threads_finish_while_leases_are_renewed_and_everything_is_committed_once(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0.0005)
+    committer, tags = holding(client, *[message(str(n)) for n in range(100)])
+
+    def work(part: list[str]) -> None:
+        for tag in part:
+            committer.finish(done(tag, tag, record=False))
+            time.sleep(0.0005)
+
+    threads = [threading.Thread(target=work, args=(tags[number::4],)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        committer.renew()
+    assert committer.drain(5)
+    assert ((100, 0, 0), 0) == (counted(committer), committer.counters.lost)
+    assert [1] * 100 == [effects(client, tag) for tag in tags]

@@ -1,0 +1,371 @@
+"""The guard over a real Redis and seats of our own making; the pool's threads with lanes of our own making."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis
+from celeriac.tests.transport.conftest import impatient
+from celeriac.tests.transport.world import claim, committer_of, done, effects, holding, message, overdue, push, tag_of
+from celery.worker import state
+
+from celeriac.broker import keys
+from celeriac.broker.lists import SEPARATOR, STEPS
+from celeriac.lease.starts import PROVEN
+from celeriac.outcome import committer as committer_module
+from celeriac.outcome.committer import Committer, Held
+from celeriac.run import guard as module
+from celeriac.run import intake
+from celeriac.run.guard import Guard
+from celeriac.run.pool import Alone, Job, Running, Seat, TaskPool
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_SECONDS = 5.0
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+class Pool:
+    """Seats, and what the guard asks of them."""
+
+    def __init__(self, seats: int = 1) -> None:
+        self.seats = [Seat(number) for number in range(seats)]
+        self.unstarted = 0
+        self.stopping = False
+        self.interrupted: list[Seat] = []
+        self.given_back = 0
+
+        self.alone: Any = None
+
+    def interrupt(self, seat: Seat, running: Running) -> bool:
+        self.interrupted.append(seat)
+        return True
+
+    def give_back(self) -> None:
+        self.given_back += 1
+
+
+def guard_of(pool: Any, committer: Committer, **changes: Any) -> Guard:
+    given: dict[str, Any] = {"restore": lambda: 0, "show": lambda running: None, "restore_seconds": 5.0}
+    return Guard(pool, committer, **given | changes)
+
+
+def body(tag: str, since: float, **limits: float) -> Running:
+    running = Running(SimpleNamespace(name="tasks.x"), tag, {"id": "a"}, **limits)
+    running.since = since
+    return running
+
+
+# Leases
+
+
+def test_a_lease_is_renewed_four_times_in_its_life_while_the_body_runs(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    guard = guard_of(Pool(), committer)
+    fences = []
+    for now in (100.0, 110.0, 115.0, 129.0, 130.0):
+        guard._look(now)
+        fences.append(int(committer.held[tag].fence))
+    assert [False, True, False, True] == [after > before for before, after in pairwise(fences)]
+    assert fences[-1] == client.zscore(keys.LEASES, tag)
+
+
+def test_messages_of_dead_workers_are_given_back_at_their_time(client: redis.Redis) -> None:
+    asked = []
+    guard = guard_of(Pool(), committer_of(client), restore=lambda: asked.append(1))
+    for now in (100.0, 104.9, 105.0, 109.9, 110.0):
+        guard._look(now)
+    assert 3 == len(asked)
+
+
+def test_what_is_finished_is_committed_by_the_guard_where_nobody_else_does(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "FLUSH_SECONDS", math.inf)
+    committer, (tag,) = holding(client, message())
+    committer.finish(done(tag))
+    guard = guard_of(Pool(), committer)
+    guard._look(100.0)
+    guard._look(100.1)
+    assert committer.settled
+    assert 1 == effects(client)
+
+
+def test_it_lives_on_while_redis_is_away_and_renews_when_it_is_back(
+    client: redis.Redis, line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(module, "emit", lambda event, **_: told.append(event))
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.005)
+    near, (tag,) = holding(client, message())
+    committer = committer_of(impatient(line.port))
+    committer.held.update(near.held)
+    before = int(committer.held[tag].fence)
+    line.requests = lambda piece: "cut"
+    guard = guard_of(Pool(), committer)
+    guard.start()
+    eventually(lambda: told)
+    line.requests = lambda piece: piece
+    try:
+        eventually(lambda: client.zscore(keys.LEASES, tag) > before, 1.0)
+    finally:
+        guard._ended.set()
+    assert ["guard.broker_away"] == told
+
+
+def test_an_error_of_ours_does_not_end_it(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "emit", lambda *_, **__: None)
+    monkeypatch.setattr(module, "sleep", lambda seconds: None)
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.005)
+    asked = []
+
+    def restore() -> None:
+        asked.append(1)
+        raise ZeroDivisionError
+
+    guard = guard_of(Pool(), committer_of(client), restore=restore, restore_seconds=0.0)
+    guard.start()
+    eventually(lambda: len(asked) > 1)
+    guard._ended.set()
+
+
+def eventually(holds: Callable[[], Any], seconds: float | None = None) -> None:
+    deadline = time.monotonic() + (seconds or PATIENCE_SECONDS)
+    while not holds():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.005)
+
+
+# Limits
+
+
+def test_a_soft_limit_interrupts_once(client: redis.Redis) -> None:
+    pool = Pool(2)
+    pool.seats[1].running = body("tag", 100.0, soft=2.0)
+    guard = guard_of(pool, committer_of(client))
+    counts = []
+    for now in (101.9, 102.1, 102.2):
+        guard._look(now)
+        counts.append(len(pool.interrupted))
+    assert ([0, 1, 1], [pool.seats[1]]) == (counts, pool.interrupted)
+
+
+def test_a_hard_limit_ends_the_process_and_loses_nothing(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    exits: list[int] = []
+    monkeypatch.setattr(module, "emit", lambda *_, **__: None)
+    monkeypatch.setattr(module.os, "_exit", exits.append)
+    committer, (finished, running, waiting, beside) = holding(client, *[message(name) for name in "abcd"])
+    pool = Pool(2)
+    pool.seats[0].running = body(running, 100.0, hard=3.0)
+    pool.seats[1].running = body(beside, 100.0, hard=30.0)
+    guard = guard_of(pool, committer)
+    guard._look(102.9)
+    assert [] == exits
+    committer.finish(done(finished, "a"))
+    guard._look(103.1)
+    assert [module.EXIT_TIME_LIMIT] == exits
+    assert pool.stopping
+    assert 1 == effects(client, "a")
+    claimed = claim(client)
+    assert {running, waiting, beside} == {tag_of(raw) for raw in claimed.raws}
+    assert {running: PROVEN} == claimed.starts  # its next start counts: it must not hang for ever
+
+
+def test_a_body_without_a_limit_runs_on(client: redis.Redis) -> None:
+    pool = Pool()
+    pool.seats[0].running = body("tag", 0.0)
+    guard_of(pool, committer_of(client))._look(1e9)
+    assert [] == pool.interrupted
+
+
+def test_a_body_that_runs_long_is_shown_once_while_it_runs(client: redis.Redis) -> None:
+    pool, shown = Pool(), []
+    running = pool.seats[0].running = body("tag", 100.0)
+    guard = guard_of(pool, committer_of(client), show=shown.append)
+    for now in (100.1, 100.3, 100.4):
+        guard._look(now)
+    state.active_requests.discard(running)
+    state.requests.pop(running.id, None)
+    assert [running] == shown
+
+
+# Never hoard
+
+
+@pytest.mark.parametrize(
+    ("ran", "unstarted", "expected"),
+    [([0.2, 0.3], 1, 1), ([0.2, 0.05], 1, 0), ([0.2, None], 1, 0), ([0.2, 0.3], 0, 0)],
+    ids=["all run long", "one is short", "one is idle", "nothing waits"],
+)
+def test_what_waits_goes_back_when_every_thread_runs_something_long(
+    client: redis.Redis, ran: list[float | None], unstarted: int, expected: int
+) -> None:
+    pool = Pool(len(ran))
+    pool.unstarted = unstarted
+    for seat, seconds in zip(pool.seats, ran, strict=True):
+        seat.running = None if seconds is None else body("tag", 100.0 - seconds)
+    guard_of(pool, committer_of(client))._look(100.0)
+    assert expected == pool.given_back
+    assert [True] * expected == [seat.seconds >= 0.2 for seat in pool.seats][:expected]
+
+
+# The end
+
+
+def test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "FLUSH_SECONDS", math.inf)
+    committer, (finished, running, waiting) = holding(client, *[message(name) for name in "abc"])
+    pool = Pool()
+    pool.seats[0].running = body(running, 100.0)
+    committer.finish(done(finished, "a"))
+    assert guard_of(pool, committer).finish(1.0)
+    assert ({}, 1) == (committer.held, effects(client, "a"))
+    assert not client.exists(keys.UNACKED, keys.LEASES)
+    claimed = claim(client)
+    assert {running, waiting} == {tag_of(raw) for raw in claimed.raws}
+    assert {} == claimed.starts  # a stop is no death
+
+
+def test_a_stop_takes_back_a_start_that_was_counted(client: redis.Redis) -> None:
+    committer, (running, waiting) = holding(client, message("a"), message("b"))
+    client.hset(keys.STARTS, mapping={running: 2, waiting: 2})
+    committer.started(running)
+    pool = Pool()
+    pool.seats[0].running = body(running, 100.0)
+    guard_of(pool, committer).finish(1.0)
+    assert {running: 2, waiting: 2} == claim(client).starts
+
+
+def test_when_its_time_alone_is_over_the_others_start_and_its_death_proves_nothing(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    client.hset(keys.STARTS, tag, 3)
+    committer.started(tag, by=PROVEN + 1)
+    pool: Any = Pool()
+    pool.alone, ended = Alone(pool.seats[0], tag, 5.0), []
+    pool.end_alone = ended.append
+    guard = guard_of(pool, committer)
+    guard._look(1e9)
+    assert [] == ended  # it has not begun
+    pool.alone.until = 105.0
+    for now in (104.9, 105.1):
+        guard._look(now)
+    assert [pool.alone] == ended
+    assert b"4" == client.hget(keys.STARTS, tag)
+
+
+def test_a_stop_says_when_not_all_is_committed_and_then_it_comes_back(
+    client: redis.Redis, line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "emit", lambda *_, **__: None)
+    near, (tag,) = holding(client, message())
+    committer = committer_of(impatient(line.port))
+    committer.held.update(near.held)
+    line.requests = lambda piece: "cut"
+    committer.finish(done(tag))
+    assert not guard_of(Pool(), committer).finish(0.1)
+    overdue(client)
+    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+
+
+# Threads
+
+
+@pytest.fixture
+def pool() -> Iterator[TaskPool]:
+    pool = TaskPool(1)
+    released: list[str] = []
+    pool.release = lambda tags, started=False: released.extend((tag, started) for tag in tags)
+    pool.released = released
+    yield pool
+    pool.stopping = True
+
+
+def job(tag: str, lane: Any) -> Job:
+    return Job(lane, {}, b"", tag, "orders")
+
+
+def test_a_lane_that_fails_does_not_take_its_thread_along_and_its_message_goes_back(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.run.pool.emit", lambda *_, **__: None)
+    ran = []
+
+    def broken(job: Job, seat: Seat) -> bool:
+        raise redis.ConnectionError("away")
+
+    def good(job: Job, seat: Seat) -> bool:
+        ran.append(job.tag)
+        return True
+
+    pool.on_start()
+    pool.take([job("a", broken), job("b", good)])
+    pool.take([job("c", good)])
+    eventually(lambda: ran == ["b", "c"])
+    assert [("a", True)] == pool.released
+
+
+def test_what_a_thread_has_not_started_can_be_taken_back(pool: Any) -> None:
+    begun, go_on, ran = threading.Event(), threading.Event(), []
+
+    def slow(job: Job, seat: Seat) -> bool:
+        ran.append(job.tag)
+        begun.set()
+        return go_on.wait(5)
+
+    pool.on_start()
+    pool.take([job(tag, slow) for tag in "abc"])
+    assert begun.wait(5)
+    pool.take([job("d", slow)])
+    assert 3 == pool.unstarted
+    assert ["b", "c", "d"] == sorted(pool.give_back())
+    assert 0 == pool.unstarted
+    go_on.set()
+    eventually(lambda: not pool.seats[0].busy)
+    assert ["a"] == ran
+
+
+def test_at_a_stop_nothing_more_is_started(pool: Any) -> None:
+    ran: list[str] = []
+
+    def lane(job: Job, seat: Seat) -> bool:
+        ran.append(job.tag)
+        return True
+
+    pool.stopping = True
+    pool.on_start()
+    pool.take([job("a", lane)])
+    eventually(lambda: pool.released)
+    assert ([], [("a", False)]) == (ran, pool.released)
+
+
+def test_what_is_given_back_is_what_redis_gets_back(client: redis.Redis, pool: Any) -> None:
+    raws = [message(str(n)) for n in range(5)]
+    push(client, *raws)
+    claimed = claim(client)
+    committer = committer_of(client)
+    committer.held.update({tag_of(raw): Held(claimed.fence, "orders") for raw in raws})
+    pool.release = committer.release
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(job: Job, seat: Seat) -> bool:
+        begun.set()
+        return go_on.wait(5)
+
+    pool.on_start()
+    pool.take([job(tag_of(raw), slow) for raw in raws])
+    assert begun.wait(5)
+    pool.give_back()
+    go_on.set()
+    assert raws[1:] == claim(client).raws

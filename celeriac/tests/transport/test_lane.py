@@ -1,0 +1,274 @@
+"""The lane of a task, alone: a message that came back, and how a body ends."""
+
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis
+from celeriac.tests.transport.world import claim, holding, message, overdue, tag_of
+from celery import Celery, current_task
+from celery.app.trace import build_tracer
+from celery.exceptions import Ignore, Reject, WorkerShutdown
+
+from celeriac.broker import keys
+from celeriac.broker.lists import SEPARATOR, STEPS
+from celeriac.broker.options import Options
+from celeriac.lease.starts import Start, next_start
+from celeriac.message.reading import loads
+from celeriac.outcome import committer
+from celeriac.outcome.commit import OPEN, Commit
+from celeriac.run import intake as intakes
+from celeriac.run.pool import Job, Seat, TaskPool
+from celeriac.run.runner import Lane, Request, bare, celerys, lane
+
+pytestmark = pytest.mark.integration
+
+MAX_STARTS = 3
+ETA = "2030-01-02T03:04:05+00:00"
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+class Intake:
+    """As much of one as a lane looks at."""
+
+    def __init__(self, committer: Any, pool: TaskPool) -> None:
+        self.committer, self.pool = committer, pool
+        self.starts: dict[str, int] = {}
+        self.options = Options(max_starts=MAX_STARTS)
+        self.buried: list[tuple[str, int | None]] = []
+        self.rejected: list[tuple[str, bool]] = []
+
+    def bury(
+        self,
+        commit: Commit,
+        reason: str,
+        error: str,
+        list_key: str,
+        headers: Any,
+        starts: Any = None,
+        links: Any = None,
+    ) -> None:
+        self.buried.append((reason, starts))
+        commit.discard()
+        commit.bury(keys.dead("orders"), "{}")
+        self.committer.finish(commit)
+
+    def not_taken(self, message: Any, reason: str, error: Exception) -> None:
+        return None
+
+    def start_of(self, tag: str) -> Start:
+        return next_start(self.starts[tag], MAX_STARTS)
+
+    def reject(self, tag: str, *, requeue: bool, commit: Commit, error: Any) -> None:
+        self.rejected.append((tag, requeue))
+
+
+class Stage:
+    """One message of a task whose body is given, held by a worker."""
+
+    def __init__(self, client: redis.Redis, body: Any) -> None:
+        self.client = client
+        self.raw = message()
+        self.committer, (self.tag,) = holding(client, self.raw)
+        app = Celery("x", broker="memory://", backend="cache+memory://", set_as_current=False)
+
+        def work(*_: Any) -> bytes:
+            body()
+            return b"null"
+
+        task: Any = app.task(name="tasks.x", shared=False, lazy=False, acks_late=True)(work)
+        task.work = task.own_run = work
+        pool = TaskPool(1, app=app)
+        pool.obey = lambda error: None
+        self.intake = Intake(self.committer, pool)
+        consumer = SimpleNamespace(hostname="w", task_buckets=defaultdict(lambda: None), event_dispatcher=None)
+        found = lane(task, app, consumer, self.intake)  # type: ignore[arg-type]
+        assert isinstance(found, Lane)
+        self.lane = found
+
+    def run(self) -> bool:
+        return self.lane(Job(None, loads(self.raw), self.raw, self.tag, "orders"), Seat(0))
+
+    def come_back(self) -> None:
+        """Its worker died; this one has it now."""
+        overdue(self.client)
+        assert 1 == intakes.restore(self.client, SEPARATOR, STEPS)
+        claimed = claim(self.client)
+        self.committer.held[self.tag] = intakes.Held(claimed.fence, "orders")
+        self.intake.starts.update(claimed.starts)
+
+
+def nothing() -> None:
+    return None
+
+
+def test_a_body_runs_and_its_message_ends(client: redis.Redis) -> None:
+    ran: list[int] = []
+    stage = Stage(client, lambda: ran.append(1))
+    assert stage.run()
+    assert stage.committer.drain(5)
+    assert ([1], 0) == (ran, client.hlen(keys.UNACKED))
+    assert OPEN.commit is None
+
+
+def test_a_body_is_told_of_its_delivery_as_in_a_stock_worker(client: redis.Redis) -> None:
+    seen: list[Any] = []
+    stage = Stage(client, lambda: seen.append(dict(current_task.request.delivery_info)))
+    stage.run()
+    assert [{"exchange": "", "routing_key": "orders", "priority": 0, "redelivered": False}] == seen
+
+
+@pytest.mark.parametrize("how", [{"eta": None, "due_at": ETA}, {"eta": ETA}], ids=["by a task", "by a client"])
+def test_a_body_that_waited_in_redis_is_told_until_when(client: redis.Redis, how: dict[str, Any]) -> None:
+    frame = {"headers": {**loads(message())["headers"], **how}, "properties": loads(message())["properties"]}
+    request = Request.adopt(frame["headers"], frame["properties"], [], {}, "w")
+    assert ETA == request.eta
+
+
+@pytest.mark.parametrize("contract", [False, True], ids=["plain", "contract"])
+def test_what_celery_is_to_do_once_goes_its_own_way_unless_a_record_sees_to_it(
+    client: redis.Redis, contract: bool
+) -> None:
+    stage = Stage(client, nothing)
+    task = stage.lane.task
+    task.app.conf.worker_deduplicate_successful_tasks = True
+    if not contract:
+        del task.work
+    consumer = SimpleNamespace(hostname="w", task_buckets=defaultdict(lambda: None), event_dispatcher=None)
+    assert contract == (lane(task, task.app, consumer, stage.intake) is not None)  # type: ignore[arg-type]
+
+
+def test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter(client: redis.Redis) -> None:
+    ran: list[int] = []
+
+    def dies() -> None:
+        ran.append(1)
+        raise WorkerShutdown(1)  # it goes back, and its start counts
+
+    stage = Stage(client, dies)
+    stage.run()
+    for _ in range(10):
+        claimed = claim(client)
+        if not claimed.messages:
+            break
+        stage.committer.held[stage.tag] = intakes.Held(claimed.fence, "orders")
+        stage.intake.starts.update(claimed.starts)
+        stage.run()
+        stage.committer.drain(5)
+    assert (MAX_STARTS, [("poison", MAX_STARTS)]) == (len(ran), stage.intake.buried)
+    assert (0, 1) == (client.hlen(keys.UNACKED), client.xlen(keys.dead("orders")))
+
+
+def test_what_came_back_and_is_somebody_elses_by_now_does_not_run(client: redis.Redis) -> None:
+    ran: list[int] = []
+    stage = Stage(client, lambda: ran.append(1))
+    stage.come_back()
+    overdue(client)
+    intakes.restore(client, SEPARATOR, STEPS)
+    other = claim(client)
+    assert stage.run()
+    assert ([], {}) == (ran, stage.committer.held)
+    assert other.fence == client.zscore(keys.LEASES, stage.tag)
+
+
+def test_before_what_came_back_runs_everything_is_committed(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take the process along."""
+    monkeypatch.setattr(committer, "FLUSH_SECONDS", math.inf)
+    stage = Stage(client, lambda: settled.append(stage.committer.settled))
+    settled: list[bool] = []
+    client.lpush("orders", other := message("other"))
+    stage.come_back()
+    stage.committer.held[tag_of(other)] = intakes.Held(stage.committer.held[stage.tag].fence, "orders")
+    stage.committer.finish(Commit(tag_of(other)))
+    stage.run()
+    assert [True] == settled
+
+
+def test_a_contract_goes_the_short_way_unless_its_run_is_wrapped(client: redis.Redis) -> None:
+    stage = Stage(client, nothing)
+    task, ways = stage.lane.task, []
+    stage.lane.work = lambda *_: ways.append("short") or b"null"  # type: ignore[func-returns-value]
+    stage.run()
+    original = task.run
+
+    @functools.wraps(original)  # it has the name, the module and the attributes of what it wraps
+    def wrapper(*args: Any) -> Any:
+        ways.append("wrapped")
+
+    task.run = wrapper
+    stage.run()
+    task.run = original
+    stage.run()
+    assert ["short", "wrapped", "short"] == ways
+
+
+class Proxy:
+    """As libraries wrap: all but what `type` says is that of the wrapped one."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return self._wrapped.__class__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._wrapped == other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_a_wrapper_is_not_taken_for_what_it_wraps() -> None:
+    app = Celery("x", broker="memory://", set_as_current=False)
+
+    def body(task: Any) -> None:
+        return None
+
+    task: Any = app.task(name="tasks.x", bind=True, shared=False, lazy=False)(body)
+    tracer = build_tracer("tasks.x", task, app=app)
+    for function in (type(task).__call__, tracer):
+        assert (True, False) == (celerys(function), celerys(Proxy(function)))
+    own = bare(task.run)
+    assert (True, False) == (bare(task.run) is own, bare(Proxy(task.run)) is own)
+
+
+@pytest.mark.parametrize(
+    ("error", "rejected", "held"),
+    [(Reject(requeue=True), [True], True), (Reject(requeue=False), [False], True), (Ignore(), [], False)],
+    ids=["reject, requeue", "reject", "ignore"],
+)
+def test_how_a_body_may_end_besides(client: redis.Redis, error: Exception, rejected: list[bool], held: bool) -> None:
+    def body() -> None:
+        raise error
+
+    stage = Stage(client, body)
+    assert stage.run()
+    stage.committer.drain(5)
+    assert rejected == [requeue for _, requeue in stage.intake.rejected]
+    assert held == bool(client.hlen(keys.UNACKED))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), SystemExit(3), KeyboardInterrupt(), ValueError("no")])
+def test_whatever_a_body_raises_ends_its_message_and_not_the_thread(client: redis.Redis, error: BaseException) -> None:
+    def body() -> None:
+        raise error
+
+    stage = Stage(client, body)
+    assert stage.run()
+    assert stage.committer.drain(5)
+    assert 0 == client.hlen(keys.UNACKED)
+    assert not client.exists(keys.once("a"))
