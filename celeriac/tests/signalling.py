@@ -17,7 +17,8 @@ from celery.exceptions import Ignore, Reject
 
 from celeriac import environment
 from celeriac.app.settings import CelerySettings, WorkerSettings
-from celeriac.contract.contract import Contract, implements
+from celeriac.contract.contract import Contract
+from celeriac.contract.implementation import implements
 from celeriac.contract.outcome import Outcome
 from celeriac.errors import PermanentError, TransientError
 from celeriac.payloads import TaskPayload, TaskResult

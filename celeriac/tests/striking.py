@@ -11,7 +11,8 @@ import redis
 
 from celeriac import environment, logs
 from celeriac.app.settings import CelerySettings, LogSettings, WorkerSettings
-from celeriac.contract.contract import Contract, implements
+from celeriac.contract.contract import Contract
+from celeriac.contract.implementation import implements
 from celeriac.contract.outcome import Outcome
 from celeriac.errors import PermanentError
 from celeriac.payloads import TaskPayload, TaskResult

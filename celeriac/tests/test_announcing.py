@@ -13,8 +13,9 @@ from celery.app.task import Context
 from celeriac import correlation
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings, TransportKind
-from celeriac.contract.contract import Contract, implements
+from celeriac.contract.contract import Contract
 from celeriac.contract.execution import Work
+from celeriac.contract.implementation import implements
 from celeriac.contract.outcome import Outcome
 from celeriac.errors import QueueFull
 from celeriac.outcome.commit import Commit
@@ -195,7 +196,7 @@ class Run:
             return Nothing()
 
         self.commit = Commit("tag", "parent")
-        work = Work(handle, app, made.retries)
+        work = Work(made, handle, app, made.retries)
         request = Context(id="parent", root_id="root", headers=None, **{correlation.HEADER: "c"})
         work.lane([Note().model_dump(mode="json")], {}, request, self.commit)
 

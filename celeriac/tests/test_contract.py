@@ -28,7 +28,8 @@ def order(**changes: Any) -> OrderPayload:
 @pytest.fixture
 def memory() -> Celery:
     """An app whose broker is this process."""
-    app = make_app("test", CelerySettings(broker_url="redis://unused", transport=TransportKind.STOCK))
+    settings = CelerySettings(broker_url="redis://unused", transport=TransportKind.STOCK)
+    app = make_app("test", settings, contracts=CONTRACTS)
     app.conf.update(broker_url="memory://", broker_read_url="memory://", broker_write_url="memory://")
     app.conf.update(broker_transport_options={})
     app.backend_cls = "cache+memory://"

@@ -11,7 +11,8 @@ from celery.exceptions import NotRegistered
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
 from celeriac.contract import execution
-from celeriac.contract.contract import Contract, implements
+from celeriac.contract.contract import Contract
+from celeriac.contract.implementation import implements
 from celeriac.contract.outcome import Outcome
 from celeriac.errors import CircuitOpen, PermanentError, TransientError, ValidationError, WrongPayload
 from celeriac.outcome.commit import OPEN, Commit

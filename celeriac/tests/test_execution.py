@@ -6,8 +6,9 @@ import pytest
 import redis.exceptions
 from kombu.exceptions import OperationalError
 
-from celeriac.contract.contract import Contract, implements
-from celeriac.contract.execution import LONGEST_TEXT, execute, portable
+from celeriac.contract.contract import Contract
+from celeriac.contract.execution import LONGEST_TEXT, checked, perform, portable
+from celeriac.contract.implementation import Implementation, implements
 from celeriac.contract.outcome import Outcome
 from celeriac.errors import PermanentError, TransientError, ValidationError
 from celeriac.payloads import TaskPayload, TaskResult
@@ -48,6 +49,13 @@ def test_a_payload_without_an_id_has_the_id_of_its_message() -> None:
 def test_the_id_in_the_payload_wins_over_the_id_of_the_message() -> None:
     other = str(uuid4())
     assert ({"id": other}, []) == tuple_of(execute(handle, {"source_service": "stock", "task_id": other}, str(ID)))
+
+
+def execute(made: Implementation[Any, Any], raw: Any, task_id: str) -> tuple[Any, Outcome]:
+    """A run, from the message's argument to the stored result."""
+    contract = made.contract
+    result, outcome = perform(contract, made, checked(contract, raw, task_id), task_id)
+    return contract.result_data(result), outcome
 
 
 def tuple_of(ended: tuple[Any, Outcome]) -> tuple[Any, list[Any]]:

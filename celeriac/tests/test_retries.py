@@ -5,7 +5,7 @@ import pytest
 
 from celeriac import environment
 from celeriac.app.settings import CelerySettings
-from celeriac.contract.contract import implements
+from celeriac.contract.implementation import implements
 from celeriac.errors import (
     CircuitOpen,
     PermanentError,

@@ -11,7 +11,7 @@ SNIPPET = """
 from celery import chain, chord, group
 from celeriac.workbench.bench import bench_task
 from celeriac.worker.app import make_worker
-from celeriac.contract.contract import implements
+from celeriac.contract.implementation import implements
 from celeriac.contract.outcome import Outcome
 from common_tasks.schemas import HealthResult, NotificationPayload, OrderPayload, OrderResult
 from common_tasks.tasks import health_check, process_order, send_notification

@@ -11,7 +11,7 @@ import redis.utils
 
 from celeriac import environment, logs
 from celeriac.app.settings import CelerySettings, LogSettings, WorkerSettings
-from celeriac.contract.contract import implements
+from celeriac.contract.implementation import implements
 from celeriac.worker.app import make_worker
 from celeriac.worker.program import run_worker
 

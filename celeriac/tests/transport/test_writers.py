@@ -29,8 +29,9 @@ from pydantic import Field, RootModel, TypeAdapter
 from celeriac import correlation
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
-from celeriac.contract.contract import Contract, implements
+from celeriac.contract.contract import Contract
 from celeriac.contract.execution import Work
+from celeriac.contract.implementation import implements
 from celeriac.contract.messages import Messages
 from celeriac.message.frame import frame, further
 from celeriac.message.reading import body, loads
@@ -366,7 +367,7 @@ def published(app: Celery, made: Contract[Any, Any], payload: Any) -> Any:
 
 
 def published_by_a_task(app: Celery, made: Contract[Any, Any], payload: Any) -> Any:
-    work = Work(implements(made)(lambda given: None), app, made.retries)
+    work = Work(made, implements(made)(lambda given: None), app, made.retries)
     commit = Commit("tag", "parent")
     work._publish(made, payload, {correlation.HEADER: "c"}, Context(id="parent"), commit, None)
     return body(loads(commit.children[1]))[0][0]
@@ -374,7 +375,7 @@ def published_by_a_task(app: Celery, made: Contract[Any, Any], payload: Any) -> 
 
 def returned(app: Celery, made: Contract[Any, Any], value: Any) -> Any:
     """As a lane does it."""
-    work = Work(implements(made)(lambda given: value), app, made.retries)
+    work = Work(made, implements(made)(lambda given: value), app, made.retries)
     backend: Any = app.backend
     commit = Commit("tag", "a")
     backend.success_meta(commit, {}, work._to_json(value), True)
@@ -425,7 +426,7 @@ def test_what_json_has_no_place_for_is_an_encode_error(app: Celery, value: Any, 
 def test_a_correlation_id_is_text_whatever_was_given(app: Celery) -> None:
     made = contract(Odd).bind(app)
     options = {"headers": {correlation.HEADER: UUID(int=7), "n": 5, 3: None}}
-    message = Messages(made, options).make(Odd())
+    message = Messages(made, app, options).make(Odd())
     headers = loads(message.raw)["headers"]
     assert (str(UUID(int=7)), 5, None) == (headers[correlation.HEADER], headers["n"], headers["3"])
 

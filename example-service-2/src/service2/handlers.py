@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from celeriac.contract.contract import Implementation, implements
+from celeriac.contract.implementation import Implementation, implements
 from common_tasks.schemas import NotificationPayload, NotificationResult, NotificationStatus
 from common_tasks.tasks import send_notification
 from service2.sink import Sink

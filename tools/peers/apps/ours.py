@@ -10,7 +10,8 @@ from apps.settings import QUEUE, RESULTS, URL
 from celeriac import environment, logs
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings, LogSettings, WorkerSettings
-from celeriac.contract.contract import Contract, implements
+from celeriac.contract.contract import Contract
+from celeriac.contract.implementation import implements
 from celeriac.contract.outcome import Outcome
 from celeriac.worker.app import make_worker
 from celeriac.worker.program import run_worker

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from celery import current_task
 
-from celeriac.contract.contract import implements
+from celeriac.contract.implementation import implements
 from celeriac.contract.outcome import Outcome
 from common_tasks.schemas import (
     HealthResult,

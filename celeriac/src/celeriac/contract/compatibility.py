@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from celeriac.contract.contract import Contract
+from celeriac.contract.spec import Spec
 
 HOW_TO_VERSION = (
     "Messages and results of the old shape exist when this is deployed. Leave the contract as it is, add the new shape "
@@ -30,7 +30,7 @@ COMPARED = {*LOWER_LIMITS, *UPPER_LIMITS, *OTHER_LIMITS, "type", "enum", "const"
 SAYS_NOTHING = {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "discriminator"}
 
 
-def snapshot(contract: Contract[Any, Any]) -> Schema:
+def snapshot(contract: Spec[Any, Any]) -> Schema:
     """The contract as others may rely on it."""
     return {
         "name": contract.name,
@@ -184,7 +184,7 @@ def _name(schema: Schema) -> str:
     return str(schema.get("type") or schema.get("title") or "anything")
 
 
-def check(folder: Path, contracts: Iterable[Contract[Any, Any]]) -> tuple[list[str], list[str]]:
+def check(folder: Path, contracts: Iterable[Spec[Any, Any]]) -> tuple[list[str], list[str]]:
     """What breaks, and what merely is not in the snapshots yet."""
     breaking, unwritten = [], []
     now = {contract.name: snapshot(contract) for contract in contracts}
@@ -200,7 +200,7 @@ def check(folder: Path, contracts: Iterable[Contract[Any, Any]]) -> tuple[list[s
     return breaking, unwritten
 
 
-def write(folder: Path, contracts: Iterable[Contract[Any, Any]]) -> None:
+def write(folder: Path, contracts: Iterable[Spec[Any, Any]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for contract in contracts:
         (folder / f"{contract.name}.json").write_text(json.dumps(snapshot(contract), indent=2, sort_keys=True) + "\n")

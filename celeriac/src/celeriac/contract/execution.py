@@ -16,8 +16,8 @@ from celeriac import correlation
 from celeriac.broker import keys
 from celeriac.broker.lists import list_of
 from celeriac.contract import eager
-from celeriac.contract.contract import Contract, Implementation, describe
 from celeriac.contract.outcome import Child, Outcome
+from celeriac.contract.spec import Spec, describe
 from celeriac.dead_letter.description import about
 from celeriac.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
 from celeriac.events import emit, heard, told, told_at, transition
@@ -43,8 +43,10 @@ FINGERPRINT, REPLAYS = "fingerprint", "replays"  # headers of ours, beside those
 DUE_AT = "due_at"  # the eta of a message that has waited in Redis
 KEPT_HEADERS = (correlation.HEADER, correlation.PUBLISHED_AT, FINGERPRINT, REPLAYS, ledger.HEADER)
 
+Body = Callable[[Any, Outcome], Any]  # gets the checked payload, and what it fills: its outcome
 
-def checked(contract: Contract[Any, Any], raw: Any, task_id: str) -> Any:
+
+def checked(contract: Spec[Any, Any], raw: Any, task_id: str) -> Any:
     """The payload of a message with this id. Raises WrongPayload."""
     try:
         return contract.payload_adapter.validate_python(_named(contract.payload, raw, task_id))
@@ -52,22 +54,14 @@ def checked(contract: Contract[Any, Any], raw: Any, task_id: str) -> Any:
         raise WrongPayload(f"{contract.name} was sent a wrong payload: {describe(exc)}") from None
 
 
-def perform(implementation: Implementation[Any, Any], payload: Any, task_id: str) -> tuple[Any, Outcome]:
+def perform(contract: Spec[Any, Any], body: Body, payload: Any, task_id: str) -> tuple[Any, Outcome]:
     """Run the body. Returns its validated result and its outcome. This function knows nothing of Celery."""
-    contract = implementation.contract
     outcome = Outcome(payload.task_id if isinstance(payload, TaskPayload) else _uuid(task_id))
-    result = implementation(payload, outcome)
+    result = body(payload, outcome)
     try:
         return contract.result_adapter.validate_python(result), outcome
     except pydantic.ValidationError as exc:
         raise ValidationError(f"{contract.name} returned a wrong result: {describe(exc)}") from None
-
-
-def execute(implementation: Implementation[Any, Any], raw: Any, task_id: str) -> tuple[Any, Outcome]:
-    """The same; the payload and the result are JSON data."""
-    contract = implementation.contract
-    result, outcome = perform(implementation, checked(contract, raw, task_id), task_id)
-    return contract.result_data(result), outcome
 
 
 def _uuid(task_id: str) -> UUID:
@@ -103,9 +97,8 @@ def portable(error: BaseException) -> Exception:
 class Work:
     """A contract's body as a Celery task runs it, in a lane and on Celery's own way."""
 
-    def __init__(self, implementation: Implementation[Any, Any], app: "Celery", retries: RetryPolicy) -> None:
-        self.implementation, self.contract, self.app = implementation, implementation.contract, app
-        self.retries = retries
+    def __init__(self, contract: Spec[Any, Any], body: Body, app: "Celery", retries: RetryPolicy) -> None:
+        self.contract, self.body, self.app, self.retries = contract, body, app, retries
         self.book = ledger.Ledger.of(app)
         self.task: Any = None
 
@@ -145,7 +138,7 @@ class Work:
             if isinstance(payload, TaskPayload):
                 self._record(str(payload.task_id), commit)
                 commit.apart = str(payload.task_id) != request.id
-            result, outcome = limited(perform, self.implementation, payload, request.id)
+            result, outcome = limited(perform, self.contract, self.body, payload, request.id)
             written = write(result)
             if in_place:
                 eager.RUNNING.children += outcome.children
@@ -249,7 +242,7 @@ class Work:
 
     def _publish(
         self,
-        contract: Contract[Any, Any],
+        contract: Spec[Any, Any],
         payload: TaskPayload,
         headers: dict[str, Any],
         request: Any,
@@ -370,11 +363,10 @@ class Work:
         commit.bury(keys.dead(queue), about(reason, error, queue=queue, headers=told_of, starts=starts, worker=worker))
 
 
-def register(implementation: Implementation[Any, Any], app: "Celery", retries: RetryPolicy | None = None) -> None:
+def register(contract: Spec[Any, Any], body: Body, app: "Celery", retries: RetryPolicy | None = None) -> None:
     """Make a Celery task of it; `retries` in place of the contract's own."""
-    contract = implementation.contract
     told.add(contract.name)
-    work = Work(implementation, app, retries or contract.retries)
+    work = Work(contract, body, app, retries or contract.retries)
 
     def run(task: Any, *args: Any, **kwargs: Any) -> Any:
         return work.celery(task, *args, **kwargs)

@@ -5,24 +5,20 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
-from celery import signals
+from celery import Celery, signals
 
 from celeriac import correlation
 from celeriac.broker.lists import list_of
+from celeriac.contract.spec import Spec
 from celeriac.message.fingerprint import fingerprint
 from celeriac.message.frame import CELERYS, Mould, body_of, dumps
 from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import listening, shown
 from celeriac.publish.outgoing import Outgoing
 from celeriac.workbench import ledger
-
-if TYPE_CHECKING:
-    from celery import Celery
-
-    from celeriac.contract.contract import Contract
 
 FINGERPRINT = "fingerprint"  # header; it differs for other work with the same id
 REPEATED_FOR_SECONDS = 60  # without a record, an id is remembered for as long as its publisher may repeat the call
@@ -42,7 +38,7 @@ def _nobody_asks() -> int:
     raise AssertionError("there is no due time without options")
 
 
-def usual(app: "Celery", options: Mapping[str, Any]) -> bool:
+def usual(app: Celery, options: Mapping[str, Any]) -> bool:
     """Whether a message with these options is made here."""
     if app.conf.task_always_eager or signals.task_sent.receivers:
         return False
@@ -53,13 +49,13 @@ def usual(app: "Celery", options: Mapping[str, Any]) -> bool:
     )
 
 
-def named(contract: "Contract[Any, Any]", payload: Any, options: Mapping[str, Any]) -> str:
+def named(spec: Spec[Any, Any], payload: Any, options: Mapping[str, Any]) -> str:
     """The task id: the payload's, where there is one."""
     given = options.get("task_id")
     if not isinstance(payload, TaskPayload):
         return str(given or uuid4())
     if given is not None and str(given) != str(payload.task_id):
-        raise ValueError(f"the task_id of {contract.name} is the payload's: {payload.task_id}")
+        raise ValueError(f"the task_id of {spec.name} is the payload's: {payload.task_id}")
     return str(payload.task_id)
 
 
@@ -68,21 +64,21 @@ class Messages:
 
     def __init__(
         self,
-        contract: "Contract[Any, Any]",
+        spec: Spec[Any, Any],
+        app: Celery,
         options: Mapping[str, Any] = NONE,
         now_us: Callable[[], int] = _nobody_asks,
     ) -> None:
-        app = contract.app
-        self._app, self._contract, self._options = app, contract, options
-        self._data = contract.payload_data
-        self._queue = options.get("queue") or contract.queue
+        self._app, self._spec, self._options = app, spec, options
+        self._data = spec.payload_data
+        self._queue = options.get("queue") or spec.queue
         given: Mapping[str, Any] = options.get("headers") or NONE
         self._measured = ledger.HEADER in given
         self._correlation_id = str(correlation.current() or given.get(correlation.HEADER) or "")
         self._shown = listening()
-        self._due_us, self._life_ms = 0, 1000 * (contract.record_seconds or REPEATED_FOR_SECONDS)
+        self._due_us, self._life_ms = 0, 1000 * (spec.record_seconds or REPEATED_FOR_SECONDS)
         ignored = options.get("ignore_result")
-        parts: dict[str, Any] = {"ignore_result": contract.ignore_result if ignored is None else bool(ignored)}
+        parts: dict[str, Any] = {"ignore_result": spec.ignore_result if ignored is None else bool(ignored)}
         if options:
             if due_us := _due_us(app, options, now_us):
                 self._due_us = due_us
@@ -98,7 +94,7 @@ class Messages:
                 parts["priority"] = int((parent.request.delivery_info or {}).get("priority") or 0)
         self._list = list_of(self._queue, parts.get("priority", 0))
         self._mould = Mould(
-            contract.name,
+            spec.name,
             self._queue,
             headers={name: value for name, value in given.items() if name not in STAMPED},
             **parts,
@@ -106,8 +102,8 @@ class Messages:
 
     def make(self, payload: Any, marker: bytes = b"") -> Outgoing:
         """`payload` is checked already."""
-        name, queue = self._contract.name, self._queue
-        task_id = named(self._contract, payload, self._options)
+        name, queue = self._spec.name, self._queue
+        task_id = named(self._spec, payload, self._options)
         if payload is None:
             body, mark = body_of(None), fingerprint(name, (), {})
         else:
@@ -126,7 +122,7 @@ class Messages:
         return Outgoing(name, task_id, queue, list_key, mark, self._life_ms, raw, self._due_us, marker, told)
 
 
-def _due_us(app: "Celery", options: Mapping[str, Any], now_us: Callable[[], int]) -> int:
+def _due_us(app: Celery, options: Mapping[str, Any], now_us: Callable[[], int]) -> int:
     if countdown := options.get("countdown"):
         return now_us() + int(countdown * 1_000_000)
     eta = options.get("eta")
@@ -135,7 +131,7 @@ def _due_us(app: "Celery", options: Mapping[str, Any], now_us: Callable[[], int]
     return (_aware(app, eta) - EPOCH) // timedelta(microseconds=1)
 
 
-def _expires(app: "Celery", expires: Any) -> str | None:
+def _expires(app: Celery, expires: Any) -> str | None:
     if expires is None:
         return None
     if isinstance(expires, int | float):
@@ -143,6 +139,6 @@ def _expires(app: "Celery", expires: Any) -> str | None:
     return _aware(app, expires).isoformat()
 
 
-def _aware(app: "Celery", moment: datetime | str) -> datetime:
+def _aware(app: Celery, moment: datetime | str) -> datetime:
     moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     return moment.replace(tzinfo=app.timezone) if moment.tzinfo is None else moment

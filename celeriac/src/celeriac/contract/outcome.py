@@ -3,13 +3,11 @@ succeeds."""
 
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
+from celeriac.contract.spec import Spec
 from celeriac.payloads import TaskPayload
-
-if TYPE_CHECKING:
-    from celeriac.contract.contract import Contract
 
 P = TypeVar("P", bound=TaskPayload)
 
@@ -38,7 +36,7 @@ PAIRED = {"HSET", "ZADD"}  # field and value, score and member
 class Child:
     """A message that the outcome will publish."""
 
-    contract: "Contract[Any, Any]"
+    contract: Spec[Any, Any]
     payload: TaskPayload
 
 
@@ -51,7 +49,7 @@ class Outcome:
     children: list[Child] = field(default_factory=list)
     effects: list[tuple[str | int | float | bytes, ...]] = field(default_factory=list)
 
-    def publish(self, contract: "Contract[P, Any]", payload: P) -> UUID:
+    def publish(self, contract: Spec[P, Any], payload: P) -> UUID:
         """Publish a task. Returns its id. The nth child has the same id in every run of this task: it is the same
         work."""
         task_id = uuid5(self.task_id, f"{contract.name}:{len(self.children)}")

@@ -5,7 +5,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from celeriac.contract.contract import Contract, implements
+from celeriac.contract.contract import Contract
+from celeriac.contract.implementation import implements
 from celeriac.payloads import TaskPayload, TaskResult
 
 

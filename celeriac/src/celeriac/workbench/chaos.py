@@ -16,7 +16,8 @@ from pydantic import Field
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from celeriac.contract.contract import Contract, Implementation, implements
+from celeriac.contract.contract import Contract
+from celeriac.contract.implementation import Implementation, implements
 from celeriac.contract.outcome import Outcome
 from celeriac.errors import PermanentError, TransientError
 from celeriac.payloads import TaskPayload, TaskResult

@@ -7,8 +7,7 @@ from celery import Celery
 
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings, Routed, storing_settings
-from celeriac.contract.contract import Implementation
-from celeriac.contract.execution import register
+from celeriac.contract.implementation import Implementation
 from celeriac.retry.policy import RetryPolicy
 
 
@@ -24,7 +23,7 @@ def make_worker(
     made = make_app(service, settings, contracts=[*contracts, *(one.contract for one in owns)])
     made.add_defaults(storing_settings)
     for implementation in owns:
-        register(implementation, made, (retries or {}).get(implementation.contract.name))
+        implementation.register(made, (retries or {}).get(implementation.contract.name))
     if made.conf.broker_transport:
         made.Task.Strategy = "celeriac.run.strategy:strategy"
     made.owned_queues = tuple(dict.fromkeys(one.contract.queue for one in owns))  # type: ignore[attr-defined]

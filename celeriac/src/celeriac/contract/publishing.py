@@ -1,33 +1,53 @@
-"""Publishes many payloads. Whatever ends it, the caller gets to know exactly what became of each payload."""
+"""Publishes payloads of a contract: one, or many. Whatever ends it, the caller gets to know exactly what became of each
+payload."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from celery import Celery
+from celery.result import EagerResult
+
+from celeriac.contract import signature
 from celeriac.contract.messages import Messages, usual
+from celeriac.contract.spec import Spec
 from celeriac.outcome.commit import current as open_commit
 from celeriac.payloads import TaskPayload
-from celeriac.publish.announcement import listening, tell_all
+from celeriac.publish.announcement import listening, tell, tell_all
 from celeriac.publish.of_app import publisher_of
 from celeriac.publish.outgoing import Outgoing, Published
 from celeriac.publish.publisher import Publisher
 
-if TYPE_CHECKING:
-    from celeriac.contract.contract import Contract
-
 T = TypeVar("T")
 
 
-def publish_many(contract: "Contract[Any, Any]", payloads: Iterable[Any], options: Mapping[str, Any]) -> Published:
+def publish(spec: Spec[Any, Any], app: Celery, checked: Any, options: Mapping[str, Any]) -> "str | EagerResult[Any]":
+    """Publish a payload that is checked already. Returns its task id; with `task_always_eager` the result of the task,
+    which has run. Raises PublishError, Conflict or NoBody."""
+    publisher = publisher_of(app) if usual(app, options) else None
+    if publisher is None:
+        sent = signature.of(spec, app, checked, options).apply_async()
+        return sent if isinstance(sent, EagerResult) else str(sent.id)
+    message = Messages(spec, app, options, publisher.now_us).make(checked)
+    if (commit := open_commit(app.conf.broker_url)) is not None:
+        commit.add_child(message.list, message.raw)
+        tell(message)
+    else:
+        tell_all([message], publisher.place(message))
+    if (parent := app.current_worker_task) is not None:
+        parent.add_trail(app.AsyncResult(message.task_id))
+    return message.task_id
+
+
+def publish_many(spec: Spec[Any, Any], app: Celery, payloads: Iterable[Any], options: Mapping[str, Any]) -> Published:
     """Publish in order; each payload is validated before it is sent. It ends with the first one that is not accepted:
     the error has `published`."""
-    app = contract.app
     given = iter(payloads)
     wrong: list[tuple[Any, Exception]] = []
 
     def each(make: Callable[[Any], T]) -> Iterator[T]:
         for payload in given:
             try:
-                made = make(contract.check(payload))
+                made = make(spec.check(payload))
             except Exception as exc:
                 wrong.append((payload, exc))
                 return
@@ -37,9 +57,9 @@ def publish_many(contract: "Contract[Any, Any]", payloads: Iterable[Any], option
     publisher = publisher_of(app) if usual(app, options) else None
     try:
         if publisher is None or open_commit(app.conf.broker_url) is not None or app.current_worker_task is not None:
-            became = _one_by_one(contract, each(_itself), options)
+            became = _one_by_one(spec, app, each(_itself), options)
         else:
-            messages = each(Messages(contract, options, publisher.now_us).make)
+            messages = each(Messages(spec, app, options, publisher.now_us).make)
             became = _in_turn(publisher, messages) if listening() else publisher.publish_all(messages, tell_all)
         for _, problem in wrong:
             raise problem
@@ -51,11 +71,12 @@ def publish_many(contract: "Contract[Any, Any]", payloads: Iterable[Any], option
     return became
 
 
-def _one_by_one(contract: "Contract[Any, Any]", payloads: Iterable[Any], options: Mapping[str, Any]) -> Published:
+def _one_by_one(spec: Spec[Any, Any], app: Celery, payloads: Iterable[Any], options: Mapping[str, Any]) -> Published:
     accepted: list[str] = []
     for payload in payloads:
         try:
-            accepted.append(contract.apply_async(payload, **options).id)
+            sent = publish(spec, app, payload, options)
+            accepted.append(sent if isinstance(sent, str) else sent.id)
         except Exception as exc:
             became = getattr(exc, "published", None) or Published(unknown=_ids([payload]))
             exc.published = Published(accepted=tuple(accepted)) + became  # type: ignore[attr-defined]
@@ -64,7 +85,7 @@ def _one_by_one(contract: "Contract[Any, Any]", payloads: Iterable[Any], options
 
 
 def _in_turn(publisher: Publisher, messages: Iterable[Outgoing]) -> Published:
-    """The signals have receivers: publish one message and send its signals before the next one (`announcing.after`)."""
+    """The signals have receivers: publish one message and send its signals (`announcement.after`) before the next."""
     became = Published()
     for message in messages:
         try:
