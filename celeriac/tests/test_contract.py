@@ -112,9 +112,10 @@ def test_every_message_carries_a_correlation_id_and_its_time(memory: Celery) -> 
     assert isinstance(headers["published_at"], float)
 
 
-def test_stock_callers_find_the_queue_by_the_name_alone(memory: Celery) -> None:
+def test_the_contracts_of_an_app_are_its_routes_for_callers_that_know_only_a_name() -> None:
+    app = make_app("routes", CelerySettings(), contracts=CONTRACTS)
     assert {one.name: one.queue for one in CONTRACTS} == {
-        one.name: memory.amqp.router.route({}, one.name)["queue"].name for one in CONTRACTS
+        one.name: app.amqp.router.route({}, one.name)["queue"].name for one in CONTRACTS
     }
 
 

@@ -229,6 +229,8 @@ def test_a_running_worker_uses_the_settings_of_the_table(worker_url: str, app: C
     (conf,) = app.control.inspect(timeout=5, limit=1).conf(with_defaults=True).values()
     expected = celery_settings(CelerySettings(broker_url=worker_url))
     secret = {"broker_url", "broker_read_url", "broker_write_url", "result_backend"}  # shown without what they hold
+    expected["task_routes"] = {name: {"queue": "test"} for name in conf["task_routes"]}
+    assert "test.misbehave" in expected["task_routes"]
     shown = {name: conf.get(name) for name in expected if name not in secret}
     assert {name: value for name, value in expected.items() if name not in secret} == shown
 

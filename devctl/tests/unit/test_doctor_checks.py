@@ -62,6 +62,7 @@ class Contract:
     name: str
     queue: str
     retries: Any = field(default_factory=lambda: types.SimpleNamespace(cap_seconds=60))
+    of_celeriac: bool = True
 
 
 class Patient:
@@ -73,7 +74,7 @@ class Patient:
         (root / "docker-compose.yml").write_text(compose)
         self.settings = settings.load(start=root, environ={"PATH": "/nowhere", **(environ or {})})
         self.broker = MemoryBroker(url="redis://:secret@127.0.0.1:6379/0")
-        self.catalog = (Contract("tasks.order", "orders"), Contract("tasks.notify", "notifications"))
+        self.catalog: Any = (Contract("tasks.order", "orders"), Contract("tasks.notify", "notifications"))
         self._runtime: FakeRuntime | None = None
 
     @property
@@ -415,7 +416,8 @@ def test_visibility_timeouts_that_differ_are_a_problem(root: Path, monkeypatch: 
 
 
 def test_contracts_that_do_not_say_how_celery_is_set_are_not_judged(root: Path) -> None:
-    patient = Patient(root, COMPOSE.replace("contracts: common_tasks", "contracts: json"))
+    patient = Patient(root)
+    patient.catalog = (Contract("tasks.order", "orders", of_celeriac=False),)
     assert ["skipped"] == statuses(delivery.delivery, patient)
     assert [] == statuses(delivery.service_settings, patient)
 

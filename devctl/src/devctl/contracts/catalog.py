@@ -29,6 +29,8 @@ class TaskContract:
     ignore_result: bool = False
     record_seconds: int | None = 24 * 3600
     """How long a done task makes its duplicates harmless."""
+    of_celeriac: bool = False
+    """Whether it is a contract of celeriac: then celeriac's settings say how Celery is configured."""
 
     @classmethod
     def of(cls, contract: Any) -> TaskContract:
@@ -45,6 +47,7 @@ class TaskContract:
             retries=getattr(contract, "retries", None),
             ignore_result=bool(getattr(contract, "ignore_result", False)),
             record_seconds=getattr(contract, "record_seconds", 24 * 3600),
+            of_celeriac=type(contract).__module__.startswith("celeriac."),
         )
 
     @property

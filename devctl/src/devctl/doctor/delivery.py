@@ -11,7 +11,6 @@ from celeriac.environment import typos
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.doctor.rules import RULES, claims, transport
-from devctl.errors import DevctlError
 
 _CELERY = "CELERY_"
 _UNSET = "\0"  # a prefix no variable has: our own environment must not mix with a service's
@@ -137,18 +136,11 @@ def _settings_by_service(facts: Facts) -> dict[str, dict[str, Any]]:
 
 
 def _module(facts: Facts) -> ModuleType:
-    contracts = facts.stack.contracts
-    if not contracts:
+    if not facts.stack.contracts:
         raise _NotOurs("the Compose file names no contracts")
-    try:
-        module = importlib.import_module(f"{contracts}.settings")
-    except ModuleNotFoundError as missing:
-        if not str(missing.name).startswith(contracts):
-            raise DevctlError(f"{contracts} cannot be imported: {missing}", hint="make setup") from missing
-        raise _NotOurs(f"{contracts} has no module settings") from missing
-    if not (hasattr(module, "celery_settings") and hasattr(module, "CelerySettings")):
-        raise _NotOurs(f"{contracts}.settings has no celery_settings()")
-    return module
+    if not any(one.of_celeriac for one in facts.contracts):
+        raise _NotOurs(f"{facts.stack.contracts} has no contract of celeriac")
+    return importlib.import_module("celeriac.app.settings")
 
 
 def _known(module: ModuleType) -> set[str]:
