@@ -25,7 +25,7 @@ from celeriac.errors import Conflict, QueueFull, ValidationError
 from celeriac.outcome.commit import HOME, OPEN, Commit
 from celeriac.payloads import TaskPayload, TaskResult
 from celeriac.publish.of_app import publisher_of
-from celeriac.publish.outgoing import Published
+from celeriac.published import Published
 from common_tasks.schemas import OrderPayload
 from common_tasks.tasks import health_check, process_order
 

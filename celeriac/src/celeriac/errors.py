@@ -19,12 +19,9 @@ them: other data would not reach the caller. Everything else is given by keyword
 stays in the process that raised it.
 """
 
-from typing import TYPE_CHECKING
-
 from kombu.exceptions import OperationalError
 
-if TYPE_CHECKING:
-    from celeriac.publish.outgoing import Published
+from celeriac.published import Published
 
 
 class SettingsError(Exception):
@@ -66,7 +63,7 @@ class PublishError(TransientError, OperationalError):
     """A message is not published, or not certainly; `published` says what became of each task."""
 
     def __init__(
-        self, message: str = "", published: "Published | None" = None, *, retry_after_seconds: float | None = None
+        self, message: str = "", published: Published | None = None, *, retry_after_seconds: float | None = None
     ) -> None:
         super().__init__(message, retry_after_seconds=retry_after_seconds)
         self.published = published
@@ -87,6 +84,6 @@ class OutcomeUnknown(PublishError):
 class Conflict(PermanentError):
     """This id was published before, for other work: an id is for one piece of work. `published` as in PublishError."""
 
-    def __init__(self, message: str = "", published: "Published | None" = None) -> None:
+    def __init__(self, message: str = "", published: Published | None = None) -> None:
         super().__init__(message)
         self.published = published

@@ -19,8 +19,9 @@ from redis.retry import Retry
 from celeriac.errors import Conflict, NotPublished, OutcomeUnknown, PublishError, QueueFull, TransientError
 from celeriac.message.frame import frame
 from celeriac.publish.attempts import Patience
-from celeriac.publish.outgoing import Outgoing, Published, chunks
+from celeriac.publish.outgoing import Outgoing, chunks
 from celeriac.publish.publisher import AsyncPublisher, Publisher
+from celeriac.published import Published
 
 pytestmark = pytest.mark.integration
 

@@ -13,8 +13,9 @@ from celeriac.app.settings import CelerySettings
 from celeriac.contract.contract import Contract
 from celeriac.publish.announcement import tell_all
 from celeriac.publish.attempts import Patience
-from celeriac.publish.outgoing import Outgoing, Published
+from celeriac.publish.outgoing import Outgoing
 from celeriac.publish.publisher import AsyncPublisher
+from celeriac.published import Published
 from common_tasks.schemas import OrderPayload, OrderResult
 from common_tasks.tasks import process_order
 from service1 import faults, results

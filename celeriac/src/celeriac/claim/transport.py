@@ -6,7 +6,7 @@ task."""
 import time
 from datetime import datetime
 from queue import Empty
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kombu.exceptions import ChannelError
 from kombu.transport import redis as kombu_redis
@@ -18,12 +18,51 @@ from redis.exceptions import ResponseError
 from celeriac.broker import keys
 from celeriac.broker.lists import queue_of
 from celeriac.broker.removal import purge
+from celeriac.claim.claims import Batch, Claims
 from celeriac.outcome.commit import HOME, OPEN, Commit
 from celeriac.outcome.unclaimed import publish_ahead
 from celeriac.retry.policy import refused_for_now
 
-if TYPE_CHECKING:
-    from celeriac.run.intake import Intake
+
+class Outcomes(Protocol):
+    """The committer of a worker, as far as a channel needs it."""
+
+    def flush(self, *, wait: bool = True) -> None: ...
+    def settle(self) -> None: ...
+
+
+class Intake(Protocol):
+    """The intake of a worker, as far as a channel needs it. All calls come from the consumer's thread."""
+
+    channel: Any
+    claims: Claims
+
+    @property
+    def committer(self) -> Outcomes: ...
+
+    def hungry(self) -> bool:
+        """Whether the claim connection is to be read or written."""
+
+    def room(self) -> int:
+        """How many messages to claim now."""
+
+    def receive(self, batch: Batch) -> None:
+        """Hand out what a claim brought."""
+
+    def give_back(self, batch: Batch) -> None:
+        """Give back what a claim brought: its answer came too late to start it."""
+
+    def pump(self) -> None:
+        """Hand messages that go Celery's own way to Celery."""
+
+    def acknowledge(self, tag: str) -> None:
+        """Celery acknowledges."""
+
+    def reject(self, tag: str, *, requeue: bool) -> None:
+        """Celery rejects."""
+
+    def lost_channel(self) -> None:
+        """The consumer's connection ended."""
 
 
 class QoS(kombu_redis.QoS):
@@ -74,7 +113,7 @@ class ChannelMixin:
     """Over kombu's channel, or its channel for Sentinel."""
 
     QoS: Any = QoS
-    intake: "Intake | None" = None
+    intake: Intake | None = None
 
     if TYPE_CHECKING:
         client: Any
@@ -185,7 +224,7 @@ class ChannelMixin:
                 self._in_poll = None
         super().close()  # type: ignore[misc]
 
-    def _answer_claim(self, intake: "Intake") -> None:
+    def _answer_claim(self, intake: Intake) -> None:
         """Read the answer to a claim that was sent, and give its messages back."""
         if not self._in_poll or intake.claims.state != "claiming":
             return

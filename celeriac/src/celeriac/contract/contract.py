@@ -13,7 +13,8 @@ from celeriac.contract import publishing, signature
 from celeriac.contract.messages import Messages
 from celeriac.contract.pending import Pending
 from celeriac.contract.spec import Spec
-from celeriac.publish.outgoing import Outgoing, Published
+from celeriac.publish.outgoing import Outgoing
+from celeriac.published import Published
 
 if TYPE_CHECKING:
     from celery.canvas import Signature

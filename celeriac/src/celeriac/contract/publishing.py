@@ -14,8 +14,9 @@ from celeriac.outcome.commit import current as open_commit
 from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import listening, tell, tell_all
 from celeriac.publish.of_app import publisher_of
-from celeriac.publish.outgoing import Outgoing, Published
+from celeriac.publish.outgoing import Outgoing
 from celeriac.publish.publisher import Publisher
+from celeriac.published import Published
 
 T = TypeVar("T")
 

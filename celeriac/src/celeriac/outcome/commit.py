@@ -5,10 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from celeriac.outcome.committer import Committer
+from typing import Any, Protocol
 
 WORD = 8  # bytes of a number, and of the frame of a word
 PLAIN = 6  # arguments of a message that has a record and a result, and nothing else
@@ -142,13 +139,20 @@ STATING = threading.Lock()
 that the body stores in the same moment."""
 
 
+class Commits(Protocol):
+    """The committer, as far as it matters here."""
+
+    def commit(self, commit: Commit) -> Verdict: ...
+    def store(self, commit: Commit) -> bool: ...
+
+
 class _Home:
     """The worker of this process: its app, its broker, its committer."""
 
     app: Any = None
     broker_url = ""
     address: Any = None
-    committer: "Committer | None" = None
+    committer: Commits | None = None
     commits: Callable[[], list[Commit]] = list  # those of the bodies that run in threads of this process
 
 

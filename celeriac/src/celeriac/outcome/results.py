@@ -20,13 +20,10 @@ from redis.exceptions import RedisError
 from celeriac.correlation import named
 from celeriac.events import emit, listening, told, transition
 from celeriac.message.frame import dumps, encode
-from celeriac.outcome.commit import HOME, OPEN, STATING, NotCommitted, closed, ending
+from celeriac.outcome.commit import HOME, OPEN, STATING, Commit, NotCommitted, closed, ending
 from celeriac.outcome.hooks import commit_before
 from celeriac.outcome.unclaimed import publish_ahead, publish_ahead_of
 from celeriac.retry.policy import refused_for_now
-
-if TYPE_CHECKING:
-    from celeriac.outcome.commit import Commit
 
 # For results in another Redis, which may be away. A task that is done waits so long for it; then its outcome is
 # committed without a result, and for some seconds no task waits again.
@@ -316,7 +313,7 @@ class Results(RedisBackend):
         prefix = key[:-1].decode()
         seconds, clock, prepared = self.expires_seconds, self._clock, self.prepare_value
 
-        def write(commit: "Commit", headers: dict[str, Any], value: Any, is_json: bool) -> None:
+        def write(commit: Commit, headers: dict[str, Any], value: Any, is_json: bool) -> None:
             try:
                 text = value if is_json else encode(prepared(value))  # what `self.encode` ends in
             except Exception as exc:  # as kombu's own `dumps`

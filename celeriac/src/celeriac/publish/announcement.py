@@ -15,7 +15,8 @@ from celeriac.events import emit, heard, transition
 from celeriac.message.frame import encode, packed
 from celeriac.message.reading import loads, whole_body
 from celeriac.outcome.commit import OPEN
-from celeriac.publish.outgoing import Outgoing, Published
+from celeriac.publish.outgoing import Outgoing
+from celeriac.published import Published
 from celeriac.workbench import ledger
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import redis.exceptions as refusals
 
 from celeriac.errors import Conflict, NotPublished, OutcomeUnknown, QueueFull
 from celeriac.publish.backlog import Drain
-from celeriac.publish.outgoing import CONFLICT, FULL, MISSING, PUSHED, UNCHECKED, Outgoing, Published, words
+from celeriac.publish.outgoing import CONFLICT, FULL, MISSING, PUSHED, UNCHECKED, Outgoing, words
+from celeriac.published import Published
 from celeriac.redaction import redact
 
 FAILURES = (refusals.RedisError, OSError)

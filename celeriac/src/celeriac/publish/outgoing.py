@@ -1,7 +1,6 @@
-"""Messages on their way to a queue, and what became of them."""
+"""Messages on their way to a queue."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,9 +10,8 @@ from celeriac.broker.lists import lists
 
 # One call of publish.lua carries a chunk: large enough for few round trips, small enough not to block Redis.
 CHUNK_MESSAGES, CHUNK_BYTES = 500, 1_000_000
-MARKER_MS = (
-    7 * 24 * 3600 * 1000
-)  # longer than any backlog should take; the first state that a worker stores replaces it
+# Longer than any backlog should take. The first state that a worker stores replaces it.
+MARKER_MS = 7 * 24 * 3600 * 1000
 
 pack = msgspec.msgpack.Encoder().encode
 # What publish.lua answers for a message.
@@ -38,29 +36,6 @@ class Outgoing(NamedTuple):
     def way(self) -> tuple[str, str, int, int]:
         """What all messages of one chunk must have in common."""
         return self.list, self.queue, self.due_us, self.life_ms
-
-
-@dataclass(frozen=True)
-class Published:
-    """What became of messages: their task ids, in the order in which they were given."""
-
-    accepted: tuple[str, ...] = ()  # in the queue, by this call
-    duplicates: tuple[str, ...] = ()  # published before: nothing happened
-    refused: tuple[str, ...] = ()  # certainly not in the queue by this call
-    unknown: tuple[str, ...] = ()  # sent, and no answer came: publish them again to know
-    # These are duplicates, too, whose work is not done:
-    missing: tuple[str, ...] = ()  # their message does not wait, and is not claimed, due or dead: see README
-    unchecked: tuple[str, ...] = ()  # Redis holds too many messages to search for theirs
-
-    def __add__(self, other: "Published") -> "Published":
-        return Published(
-            self.accepted + other.accepted,
-            self.duplicates + other.duplicates,
-            self.refused + other.refused,
-            self.unknown + other.unknown,
-            self.missing + other.missing,
-            self.unchecked + other.unchecked,
-        )
 
 
 def chunks(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:

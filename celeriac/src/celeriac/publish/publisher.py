@@ -13,7 +13,8 @@ from redis.exceptions import NoScriptError
 from celeriac.broker.scripts import Script
 from celeriac.errors import Conflict, NotPublished, PublishError
 from celeriac.publish.attempts import FAILURES, Call, Calls, Patience
-from celeriac.publish.outgoing import Outgoing, Published, chunks
+from celeriac.publish.outgoing import Outgoing, chunks
+from celeriac.published import Published
 from celeriac.redaction import redact
 
 SCRIPT = Script("publish/publish")

@@ -89,7 +89,7 @@ class Intake:
             revocations=self.revocations.look,
             restore_seconds=min(5.0, max(0.5, self.options.lease_seconds / 12)),
         )
-        pool.guard = guard
+        pool.end = guard.finish
         self.guard = guard
         guard.start()
 

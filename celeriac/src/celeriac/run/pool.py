@@ -11,7 +11,7 @@ from importlib import import_module
 from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep, time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from celery.concurrency.base import BasePool, apply_target
 from celery.exceptions import Ignore, Reject, WorkerShutdown, WorkerTerminate
@@ -22,9 +22,6 @@ from celeriac.lease.starts import Start
 from celeriac.outcome.commit import OPEN, Commit, NotCommitted
 from celeriac.outcome.soft_limit import HERE, Window, failure_of
 from celeriac.retry.classification import of_the_broker
-
-if TYPE_CHECKING:
-    from celeriac.run.guard import Guard
 
 TRACE: Any = import_module("celery.app.trace")  # celery-types knows half of it
 FIRST_GUESS_SECONDS = 0.02  # how long a message takes, until there is one to measure
@@ -143,7 +140,7 @@ class TaskPool(BasePool):
         self.soft_limit = self.options.get("soft_timeout")
         self.seats: list[Seat] = []
         self.inbox: SimpleQueue[Any] = SimpleQueue()
-        self.guard: Guard | None = None
+        self.end: Callable[[float], Any] = lambda seconds: True  # commits, and gives the rest back, in so many seconds
         self.stopping = False
         self.hub: Any = None
         self.flush: Callable[[], None] = lambda: None  # an intake's, when there is one
@@ -519,18 +516,16 @@ class TaskPool(BasePool):
                 deadline = monotonic()
             sleep(0.005)
         self._acknowledge()
-        if self.guard is not None:
-            left = [seat.running for seat in self.seats if seat.running is not None]
-            if left:
-                emit("worker.stop_overdue", running=[one.id for one in left])
-            self.guard.finish(max(1.0, deadline - monotonic()))
+        left = [seat.running for seat in self.seats if seat.running is not None]
+        if left:
+            emit("worker.stop_overdue", running=[one.id for one in left])
+        self.end(max(1.0, deadline - monotonic()))
 
     def on_terminate(self) -> None:
         """A cold stop: what is finished is committed, all else goes back, what runs included."""
         self.on_close()
         self._acknowledge()
-        if self.guard is not None:
-            self.guard.finish(1.0)
+        self.end(1.0)
 
     def _acknowledge(self) -> None:
         """Celery's own way acknowledges through the event loop, which has ended."""

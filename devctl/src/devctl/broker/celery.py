@@ -20,8 +20,8 @@ from celeriac.dead_letter import letters as dead_letters
 from celeriac.dead_letter import replay as replaying
 from celeriac.errors import Conflict, PublishError, QueueFull
 from celeriac.publish.attempts import Patience
-from celeriac.publish.outgoing import Published
 from celeriac.publish.publisher import Publisher
+from celeriac.published import Published
 from devctl.broker import claims, delayed, depth, frames, leases, results, server
 from devctl.broker.address import Locate, addresses, dead_bound, queue_bound
 from devctl.broker.control import Control
