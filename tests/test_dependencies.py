@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-OURS = {"common-tasks"}
+OURS = {"celeriac", "common-tasks"}
 TOOLS = {"uv"}  # comes from tools/bootstrap.in
 
 
@@ -15,8 +15,9 @@ def declared() -> set[str]:
     names = set()
     for file in [ROOT / "pyproject.toml", *ROOT.glob("*/pyproject.toml")]:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
-        wanted = document.get("project", {}).get("dependencies", [])
-        wanted += [one for group in document.get("dependency-groups", {}).values() for one in group]
+        project = document.get("project", {})
+        groups = project.get("optional-dependencies", {}) | document.get("dependency-groups", {})
+        wanted = [*project.get("dependencies", []), *(one for group in groups.values() for one in group)]
         names |= {re.split(r"[\[<>=;~! ]", one, maxsplit=1)[0] for one in wanted}
     return names - OURS
 

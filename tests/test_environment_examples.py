@@ -6,19 +6,22 @@ import pytest
 
 import service1.config
 import service2.config
-import worker.config
-from celeriac.app.settings import CelerySettings, LogSettings, WorkerSettings
+from celeriac.app.settings import CelerySettings, HttpSettings, LogSettings, WorkerSettings
 from celeriac.retry.policy import variable
+from celeriac.worker.service import load
 from common_tasks.tasks import process_order, send_notification
+from service2.handlers import handle_notification
+from worker.handlers import handle_order
 
 ROOT = Path(__file__).parents[1]
 READS = {
-    "worker": (CelerySettings, LogSettings, WorkerSettings),
+    "worker": (CelerySettings, LogSettings, WorkerSettings, HttpSettings),
     "example-service-1": (CelerySettings, LogSettings, service1.config.HttpSettings),
-    "example-service-2": (CelerySettings, LogSettings, WorkerSettings, service2.config.HttpSettings),
+    "example-service-2": (CelerySettings, LogSettings, WorkerSettings, HttpSettings),
 }
 RETRIED = {"worker": [process_order], "example-service-1": [], "example-service-2": [send_notification]}
-LOADED = {"worker": worker.config.load, "example-service-2": service2.config.load}
+OWNED = {"worker": [handle_order], "example-service-2": [handle_notification]}
+PORTS = {"worker": "", "example-service-2": str(service2.config.HTTP_PORT)}  # if the environment names none
 
 
 def example(folder: str) -> dict[str, str]:
@@ -46,18 +49,21 @@ def test_it_lists_what_the_service_reads(folder):
 @pytest.mark.parametrize("folder", READS)
 def test_copied_as_it_is_it_changes_nothing(folder, monkeypatch):
     defaults = [kind() for kind in READS[folder]]
-    for name, value in example(folder).items():
+    given = example(folder)
+    if folder in PORTS:
+        assert PORTS[folder] == given.pop("HTTP_PORT")
+    for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert [kind() for kind in READS[folder]] == defaults
 
 
-@pytest.mark.parametrize("folder", LOADED)
+@pytest.mark.parametrize("folder", OWNED)
 def test_it_tells_the_policy_that_a_variable_would_override(folder, monkeypatch):
     for contract in RETRIED[folder]:
         assert (
             f"# {variable(contract.name)}={contract.retries}"
             in (ROOT / folder / ".env.example").read_text().splitlines()
         )
-        assert LOADED[folder]().retries[contract.name] == contract.retries
+        assert load(OWNED[folder]).retries[contract.name] == contract.retries
         monkeypatch.setenv(variable(contract.name), "limit=9")
-        assert 9 == LOADED[folder]().retries[contract.name].limit
+        assert 9 == load(OWNED[folder]).retries[contract.name].limit

@@ -17,7 +17,7 @@ PEERS = (
     "tools/celery_integration/requirements.lock",
 )
 LOCKS = ("dev.lock", "tools/bootstrap.lock", *PEERS, *(f"{folder}/requirements.lock" for folder in DEPLOYED))
-OURS = {"common-tasks"}  # comes from this repository, not from a lock
+OURS = {"celeriac", "common-tasks"}  # come from this repository, not from a lock
 
 Pins = dict[str, set[str]]
 

@@ -8,7 +8,7 @@ import structlog
 from celeriac.errors import TransientError
 from common_tasks.schemas import NotificationPayload, NotificationStatus, NotificationType
 from common_tasks.tasks import send_notification
-from service2.handlers import notifier
+from service2.handlers import DELIVERIES, notifier
 from service2.sink import LogSink, masked
 
 
@@ -37,17 +37,15 @@ def notification():
 
 
 @pytest.fixture
-def counted():
-    return []
-
-
-def handler(sink, counted):
-    return notifier(sink, lambda *event: counted.append(event))
+def counted(monkeypatch):
+    events = []
+    monkeypatch.setattr(DELIVERIES, "count", lambda *event: events.append(event))
+    return events
 
 
 def test_a_notification_is_delivered(notification, counted):
     outbox = Outbox()
-    result = handler(outbox, counted)(notification)
+    result = notifier(outbox)(notification)
 
     assert (notification.notification_id, NotificationStatus.DELIVERED) == (result.notification_id, result.status)
     assert result.delivered_at.tzinfo is not None
@@ -55,18 +53,18 @@ def test_a_notification_is_delivered(notification, counted):
     assert [("EMAIL", "delivered")] == counted
 
 
-def test_the_same_one_again_has_the_same_key_and_is_sent_once(notification, counted):
+def test_the_same_one_again_has_the_same_key_and_is_sent_once(notification):
     outbox = Outbox()
     for _ in range(2):
-        handler(outbox, counted)(notification)
+        notifier(outbox)(notification)
 
     assert 1 == len(outbox.sent)
 
 
-def test_two_notifications_have_two_keys(notification, counted):
+def test_two_notifications_have_two_keys(notification):
     outbox = Outbox()
     for one in (notification, notification.with_task_id(uuid4())):
-        handler(outbox, counted)(one)
+        notifier(outbox)(one)
 
     assert 2 == len(outbox.sent)
 
@@ -76,14 +74,14 @@ def test_what_the_provider_says_goes_to_the_retry_policy(notification, counted):
     outbox.problem = TransientError("the provider is away")
 
     with pytest.raises(TransientError, match="is away"):
-        handler(outbox, counted)(notification)
+        notifier(outbox)(notification)
     assert [("EMAIL", "failed")] == counted
     assert send_notification.retries.allows(outbox.problem, retries=4)
     assert not send_notification.retries.allows(outbox.problem, retries=5)
 
 
-def test_it_owns_its_contract_and_nothing_else(counted):
-    assert send_notification == handler(Outbox(), counted).contract
+def test_it_owns_its_contract_and_nothing_else():
+    assert send_notification == notifier(Outbox()).contract
 
 
 def test_the_log_sink_writes_one_event_and_none_of_the_content(notification):

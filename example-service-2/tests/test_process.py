@@ -14,9 +14,9 @@ import pytest
 
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
+from celeriac.worker.readiness import REMEMBERED_SECONDS
 from common_tasks.schemas import NotificationPayload
 from common_tasks.tasks import send_notification
-from service2 import readiness
 from service2.main import main
 
 pytestmark = pytest.mark.integration
@@ -111,6 +111,7 @@ def test_a_notification_from_its_queue_to_the_log_in_every_pool(redis_url, pool)
         result = sent.get(timeout=10)
         service.counted('notifications_total{notification_type="SMS",outcome="delivered"} 1.0')
         service.counted("consumer_bound 1.0")
+        service.counted('celery_tasks_total{state="succeeded",task="tasks.send_notification"} 1.0')
         code, lines, errors = service.stop()
     delivered = [line for line in lines if line["event"] == "notification.delivered"]
 
@@ -128,12 +129,12 @@ def test_the_broker_goes_freezes_and_comes_back(redis_to_break):
         service.wait_for("/ready", 200)
 
         redis_to_break.pause()
-        time.sleep(readiness.REMEMBERED_SECONDS)
+        time.sleep(REMEMBERED_SECONDS)
         for _ in range(2):
             started = time.monotonic()
             assert "does not answer" in service.why()
             assert time.monotonic() - started < 2.5
-            time.sleep(readiness.REMEMBERED_SECONDS)
+            time.sleep(REMEMBERED_SECONDS)
         assert [200, 200] == [service.status("/health"), service.status("/metrics")]
         redis_to_break.resume()
         service.wait_for("/ready", 200)

@@ -218,7 +218,7 @@ def test_a_wrong_environment_is_one_line_and_exit_1(name: str, value: str, start
     worker = start("redis://127.0.0.1:1/0", **{name: value})
     assert 1 == worker.process.wait(20)
     (line,) = worker.output().splitlines()
-    assert line.startswith(f"worker: {name} is ")
+    assert line.startswith(f"worker cannot start: {name} is ")
     assert "hunter2" not in line
 
 

@@ -1,30 +1,30 @@
-"""The consumers: what this service does with the messages of its queue."""
+"""The consumer: what this service does with the messages of its queue."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from celeriac.contract.implementation import Implementation, implements
-from common_tasks.schemas import NotificationPayload, NotificationResult, NotificationStatus
+from celeriac.worker.metrics import EventCounter
+from common_tasks.schemas import NotificationPayload, NotificationResult, NotificationStatus, NotificationType
 from common_tasks.tasks import send_notification
-from service2.sink import Sink
+from service2.sink import LogSink, Sink
 
-SERVICE = "service2"
+DELIVERIES = EventCounter(
+    "notifications", "Attempts to deliver.", notification_type=NotificationType, outcome=("delivered", "failed")
+)
 
-Count = Callable[[str, str], None]  # the type of a notification, and what became of it
 
-
-def notifier(sink: Sink, count: Count) -> Implementation[NotificationPayload, NotificationResult]:
+def notifier(sink: Sink) -> Implementation[NotificationPayload, NotificationResult]:
     """The owner of send_notification, delivering to this sink."""
 
     @implements(send_notification)
     def handle_notification(notification: NotificationPayload) -> NotificationResult:
-        kind = notification.notification_type.value
+        kind = notification.notification_type
         try:
             sink.deliver(notification, idempotency_key=str(notification.notification_id))
         except Exception:
-            count(kind, "failed")
+            DELIVERIES.count(kind, "failed")
             raise
-        count(kind, "delivered")
+        DELIVERIES.count(kind, "delivered")
         return NotificationResult(
             notification_id=notification.notification_id,
             status=NotificationStatus.DELIVERED,
@@ -32,3 +32,6 @@ def notifier(sink: Sink, count: Count) -> Implementation[NotificationPayload, No
         )
 
     return handle_notification
+
+
+handle_notification = notifier(LogSink())

@@ -15,8 +15,7 @@ from common_tasks.schemas import (
     OrderStatus,
 )
 from common_tasks.tasks import health_check, process_order, send_notification
-
-SERVICE = "worker"
+from worker.config import SERVICE
 
 
 @implements(process_order)

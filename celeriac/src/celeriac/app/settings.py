@@ -117,6 +117,17 @@ class LogSettings(BaseSettings):
     format: LogFormat = LogFormat.AUTO
 
 
+class HttpSettings(BaseSettings):
+    """Where a service answers over HTTP: HTTP_HOST and HTTP_PORT."""
+
+    model_config = SettingsConfigDict(env_prefix="HTTP_", env_ignore_empty=True, frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int | None = Field(
+        default=None, ge=1, le=65_535
+    )  # none: the service's own; a worker without one answers none
+
+
 class Routed(Protocol):
     """A contract, as far as its route matters."""
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from celeriac.errors import SettingsError
-from service2 import endpoints
-from service2.endpoints import Endpoints, answer, listen
+from celeriac.worker import endpoints
+from celeriac.worker.endpoints import Endpoints, answer, listen
 
 
 async def fine():

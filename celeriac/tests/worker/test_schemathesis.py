@@ -8,9 +8,9 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from service2.endpoints import Endpoints, listen
-from service2.main import METRICS_TYPE, routes
-from service2.metrics import Metrics
+from celeriac.worker.endpoints import Endpoints, listen
+from celeriac.worker.metrics import METRICS_TYPE, Metrics
+from celeriac.worker.probes import routes
 
 READY = {
     "type": "object",
@@ -26,7 +26,7 @@ def json_of(schema: dict[str, Any]) -> dict[str, Any]:
 # There is no document of it: three GETs without parameters. This is what README.md says of them.
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
-    "info": {"title": "service2", "version": "1"},
+    "info": {"title": "worker", "version": "1"},
     "paths": {
         "/health": {"get": {"responses": {"200": json_of({"properties": {"status": {"const": "ok"}}})}}},
         "/ready": {"get": {"responses": {"200": json_of(READY)}}},
@@ -57,7 +57,7 @@ class Ready:
 def document() -> Any:
     listener = listen("127.0.0.1", 0)
     readiness: Any = Ready()
-    Endpoints(listener, routes(readiness, Metrics(lambda: True))).start()
+    Endpoints(listener, routes(readiness, Metrics(["mail"], lambda: True))).start()
     document = schemathesis.openapi.from_dict(DOCUMENT)
     document.config.update(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
     return document

@@ -6,8 +6,8 @@ from threading import Event
 
 import pytest
 
-from service2 import readiness
-from service2.readiness import NotReady, Readiness
+from celeriac.worker import readiness
+from celeriac.worker.readiness import NotReady, Readiness
 
 
 class Broker:

@@ -26,7 +26,7 @@ JSON = "application/json"
 
 REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (/[!-~]*) HTTP/1\.[01]\r\n")
 
-log = structlog.get_logger("service2.endpoints")
+log = structlog.get_logger("celeriac.worker.endpoints")
 
 
 @dataclass(frozen=True)
