@@ -10,6 +10,7 @@ with WAIT, when a replica has confirmed it, too. It is lost when the new master 
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,8 +24,10 @@ from redis.retry import Retry
 from celeriac.broker import keys
 from celeriac.errors import PublishError
 from celeriac.publish.publisher import Publisher
-from common_tasks.schemas import OrderItem, OrderPayload
-from common_tasks.tasks import process_order
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "celeriac" / "tests" / "lib"))
+from shop.schemas import OrderItem, OrderPayload
+from shop.tasks import process_order
 
 PAUSE_SECONDS = 0.002  # of each of the two publishers between two tasks
 LOAD_SECONDS = 5.0

@@ -57,7 +57,9 @@ def prepare(kind: str, variant: str, count: int) -> Any:
     from celeriac.run import runner as lanes
     from celeriac.run.pool import Seat, TaskPool
     from celeriac.worker.app import make_worker
-    from worker.handlers import handle_order
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "celeriac" / "tests" / "lib"))
+    from shop.worker import handle_order
 
     app = make_worker("cost", owns=[handle_order], settings=CelerySettings())
     app.task(name="noop", ignore_result=True)(noop)

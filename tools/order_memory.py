@@ -1,6 +1,6 @@
 """What an order that is done keeps in Redis: its record and result, and those of its notification.
 
-python tools/order_memory.py [ORDERS]       bytes of each key, measured on a Redis, a worker and a service2 of its own
+python tools/order_memory.py [ORDERS]       bytes of each key, measured on a Redis and a worker of its own
 """
 
 import os
@@ -13,13 +13,16 @@ from typing import Any
 from uuid import uuid4
 
 import redis
-from failover_loss import free_port, start
+from failover_loss import start
 
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
 from celeriac.broker import keys
-from common_tasks.schemas import OrderItem, OrderPayload
-from common_tasks.tasks import process_order
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "celeriac" / "tests" / "lib"))
+import shop
+from shop.schemas import OrderItem, OrderPayload
+from shop.tasks import process_order
 
 KINDS = {keys.ONCE: "record", "celery-task-meta-": "result"}
 
@@ -27,7 +30,7 @@ KINDS = {keys.ONCE: "record", "celery-task-meta-": "result"}
 def order() -> OrderPayload:
     items = tuple(OrderItem(product_id=f"product-{n}", quantity=2) for n in range(2))
     return OrderPayload(
-        task_id=uuid4(), source_service="service1", customer_id="customer-4711", items=items, total_amount="59.90"
+        task_id=uuid4(), source_service="shop", customer_id="customer-4711", items=items, total_amount="59.90"
     )
 
 
@@ -64,18 +67,14 @@ def measure(client: redis.Redis, url: str, orders: int) -> None:
 
 def work(client: redis.Redis, url: str, orders: int) -> None:
     """Until they and their notifications are done."""
-    environment = {**os.environ, "CELERY_BROKER_URL": url, "LOG_LEVEL": "ERROR", "HTTP_PORT": str(free_port())}
-    services = [
-        subprocess.Popen([sys.executable, "-m", name], env=environment, stdout=subprocess.DEVNULL)
-        for name in ("worker.main", "service2.main")
-    ]
+    environment = {**os.environ, "CELERY_BROKER_URL": url, "LOG_LEVEL": "ERROR", "PYTHONPATH": shop.PATH}
+    worker = subprocess.Popen([sys.executable, "-m", "shop.worker"], env=environment, stdout=subprocess.DEVNULL)
     try:
         while client.dbsize() < 4 * orders or client.hlen(keys.UNACKED):
             time.sleep(0.2)
     finally:
-        for one in services:
-            one.terminate()
-            one.wait()
+        worker.terminate()
+        worker.wait()
 
 
 def used(client: redis.Redis) -> int:

@@ -9,8 +9,8 @@ import pytest
 
 from celeriac.contract.compatibility import HOW_TO_VERSION, breaks, check, main, write
 from celeriac.contract.contract import Contract
-from common_tasks.schemas import OrderPayload, OrderResult
-from common_tasks.tasks import process_order
+from shop.schemas import OrderPayload, OrderResult
+from shop.tasks import process_order
 
 Schema = dict[str, Any]
 

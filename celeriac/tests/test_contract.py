@@ -11,8 +11,8 @@ from celeriac.app.settings import CelerySettings, TransportKind
 from celeriac.contract.contract import Contract
 from celeriac.errors import ValidationError
 from celeriac.worker.app import make_worker
-from common_tasks.schemas import NotificationPayload, OrderItem, OrderPayload
-from common_tasks.tasks import CONTRACTS, health_check, process_order, send_notification
+from shop.schemas import NotificationPayload, OrderItem, OrderPayload
+from shop.tasks import CONTRACTS, health_check, process_order, send_notification
 
 
 def order(**changes: Any) -> OrderPayload:

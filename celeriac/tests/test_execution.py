@@ -13,8 +13,8 @@ from celeriac.contract.outcome import Outcome
 from celeriac.errors import PermanentError, TransientError, ValidationError
 from celeriac.payloads import TaskPayload, TaskResult
 from celeriac.retry.policy import RetryPolicy
-from common_tasks.schemas import OrderPayload, OrderResult
-from common_tasks.tasks import process_order
+from shop.schemas import OrderPayload, OrderResult
+from shop.tasks import process_order
 
 ID = UUID("5b7d1c8e-34a5-4ab5-9f0e-0b0f1ec9e1d4")
 RAW: dict[str, Any] = {

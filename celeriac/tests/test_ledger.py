@@ -14,7 +14,7 @@ from celeriac.app.settings import CelerySettings
 from celeriac.workbench import ledger
 from celeriac.workbench.bench import BenchKind, BenchPayload, bench, bench_task
 from celeriac.workbench.ledger import Ledger
-from common_tasks.tasks import CONTRACTS
+from shop.tasks import CONTRACTS
 
 
 @pytest.fixture

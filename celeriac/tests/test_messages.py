@@ -26,8 +26,8 @@ from celeriac.outcome.commit import HOME, OPEN, Commit
 from celeriac.payloads import TaskPayload, TaskResult
 from celeriac.publish.of_app import publisher_of
 from celeriac.published import Published
-from common_tasks.schemas import OrderPayload
-from common_tasks.tasks import health_check, process_order
+from shop.schemas import OrderPayload
+from shop.tasks import health_check, process_order
 
 pytestmark = pytest.mark.integration
 

@@ -24,8 +24,8 @@ from celeriac.retry.policy import (
     variable,
 )
 from celeriac.worker.app import make_worker
-from common_tasks.schemas import OrderPayload, OrderResult
-from common_tasks.tasks import CONTRACTS, process_order, send_notification
+from shop.schemas import OrderPayload, OrderResult
+from shop.tasks import CONTRACTS, process_order, send_notification
 
 POLICY = RetryPolicy(limit=3, cap_seconds=30)
 

@@ -10,7 +10,7 @@ from celeriac.app.settings import CelerySettings, LogSettings, Pool, WorkerSetti
 from celeriac.errors import SettingsError
 from celeriac.retry import policy as retries
 from celeriac.worker.app import make_worker
-from common_tasks.tasks import CONTRACTS
+from shop.tasks import CONTRACTS
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-SOURCES = Path(__file__).parents[1] / "src"
+import shop
+
+SOURCES = f"{Path(__file__).parents[1] / 'src'}:{shop.PATH}"
 
 SNIPPET = """
 from celery import chain, chord, group
@@ -13,8 +15,8 @@ from celeriac.workbench.bench import bench_task
 from celeriac.worker.app import make_worker
 from celeriac.contract.implementation import implements
 from celeriac.contract.outcome import Outcome
-from common_tasks.schemas import HealthResult, NotificationPayload, OrderPayload, OrderResult
-from common_tasks.tasks import health_check, process_order, send_notification
+from shop.schemas import HealthResult, NotificationPayload, OrderPayload, OrderResult
+from shop.tasks import health_check, process_order, send_notification
 
 
 def right(order: OrderPayload, notification: NotificationPayload) -> None:
@@ -75,7 +77,7 @@ make_worker("one", owns=[lambda order: None])  # wrong: not an implementation
 
 CONFIG = f"[mypy]\nstrict = true\nplugins = pydantic.mypy\nmypy_path = {SOURCES}\ndisable_error_code = empty-body\n"
 CACHE = Path(__file__).parents[2] / ".mypy_cache" / "snippets"  # 20 s the first time, 2 s from then on
-REVEALED = re.compile(r'Revealed type is "common_tasks\.schemas\.(\w+)"')
+REVEALED = re.compile(r'Revealed type is "shop\.schemas\.(\w+)"')
 
 
 def test_mypy_infers_the_result_and_rejects_a_wrong_payload_and_a_wrong_handler(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from celeriac.errors import CircuitOpen, PermanentError, TransientError
 from celeriac.retry import policy as retries
 from celeriac.retry.breaker import State
 from celeriac.retry.policy import PARTS, Again, Dead, Kind, classify, from_environment, variable
-from common_tasks.tasks import CONTRACTS, process_order, send_notification
 
 PAGE = (Path(__file__).parents[2] / "docs" / "writing-a-handler.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -90,8 +89,8 @@ def test_the_first_handler_asks_for_everything_and_does_the_same_again(
     assert f"receipt {ID}" == receipt
     assert [("HINCRBY", "refunds", "c-1", 700)] == first.effects == second.effects
     assert [one.payload.task_id for one in first.children] == [one.payload.task_id for one in second.children]
-    assert [(send_notification, "700 cents are on their way back to you.")] == [
-        (one.contract, one.payload.message) for one in first.children
+    assert [(page.notify, "700 cents are on their way back to you.")] == [
+        (one.contract, one.payload.text) for one in first.children
     ]
     assert {receipt: 700} == payments.refunds
 
@@ -118,10 +117,10 @@ def test_the_table_has_what_the_page_adds(page: SimpleNamespace) -> None:
     assert Kind.TRANSIENT is classify(named())
 
 
-def test_the_variable_on_the_page_is_one() -> None:
+def test_the_variable_on_the_page_is_one(page: SimpleNamespace) -> None:
     name, text = re.findall(r"`(RETRY_\w+)=(\S+)`", PAGE)[0]
-    assert variable(process_order.name) == name
-    assert text == str(from_environment(CONTRACTS, {name: text})[process_order.name])
+    assert variable(page.refund.name) == name
+    assert text == str(from_environment([page.refund], {name: text})[page.refund.name])
     assert set(PARTS) == set(re.findall(r"(\w+)=", text))
 
 

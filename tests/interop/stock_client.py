@@ -155,7 +155,7 @@ class Commands:
         return events
 
     def versions(self):
-        ours = importlib.util.find_spec("common_tasks") is not None
+        ours = importlib.util.find_spec("celeriac") is not None
         return {"celery": celery.__version__, "kombu": kombu.__version__, "redis": redis.__version__, "ours": ours}
 
 

@@ -1,6 +1,5 @@
 """Behind Sentinel: its master is found, and followed when another one takes its place."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -9,8 +8,8 @@ import time
 from uuid import uuid4
 
 import pytest
-from tests.interop.watched import MASTER, Watched, until
 
+import shop
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
 from celeriac.broker import keys
@@ -18,9 +17,9 @@ from celeriac.errors import PublishError
 from celeriac.outcome.commit import Commit
 from celeriac.outcome.unclaimed import publish_ahead
 from celeriac.publish.of_app import publisher_of
-from common_tasks.schemas import OrderItem, OrderPayload
-from common_tasks.tasks import health_check, process_order
-from service1.handlers import broker_orders
+from shop.schemas import OrderItem, OrderPayload
+from shop.tasks import health_check, process_order
+from watched import MASTER, Watched, until
 
 
 def order() -> OrderPayload:
@@ -49,7 +48,10 @@ def worker(watched, tmp_path):
     given = {"WORKER_HEALTH_FILE": str(health), "LOG_FORMAT": "json", "CELERY_LEASE_SECONDS": "2"}
     with (tmp_path / "worker.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "worker.main"], env={**plain, **watched.environment, **given}, stdout=log, stderr=log
+            [sys.executable, "-m", "shop.worker"],
+            env={**plain, **watched.environment, **given, "PYTHONPATH": shop.PATH},
+            stdout=log,
+            stderr=log,
         )
     until(health.exists)
     yield process
@@ -75,7 +77,7 @@ def app(settings):
 
 
 @pytest.mark.parametrize("watched", [{"password": "p@:/;%", "asked": "of the sentinels"}], indirect=True)
-def test_orders_go_through_and_results_come_back_with_passwords_of_both_kinds(app, settings, watched, worker):
+def test_orders_go_through_and_results_come_back_with_passwords_of_both_kinds(app, watched, worker):
     contract = process_order.bind(app)
     payload = order()
     assert contract.delay(payload).get(10).order_id == payload.task_id
@@ -89,22 +91,6 @@ def test_orders_go_through_and_results_come_back_with_passwords_of_both_kinds(ap
         assert client.lrange("elsewhere", 0, -1) == ["message"]
     app.direct_client.connection_pool.disconnect()
     app.direct_client.connection_pool.sentinel_manager.close()
-    asyncio.run(placed_and_found(settings))
-
-
-async def placed_and_found(settings):
-    """By the example's API."""
-    orders = broker_orders(settings)
-    try:
-        await orders.check()
-        payload = order()
-        assert (await orders.place(payload), await orders.place(payload)) == (True, False)
-        deadline = time.monotonic() + 10
-        while (await orders.find(payload.task_id)).status != "succeeded":
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
-    finally:
-        await orders.close()
 
 
 def test_after_a_failover_workers_go_on_and_nothing_is_lost_that_the_replica_had_got(app, watched, worker):

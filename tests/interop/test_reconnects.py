@@ -5,7 +5,8 @@ import time
 
 import pytest
 from tests.interop.peers import eventually, lease, our_worker, stock_worker
-from tests.interop.servers import Server
+
+from servers import Server
 
 LATE = {
     "task_acks_late": True,

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.interop import servers
 from tests.interop.conftest import need
 from tests.interop.peers import eventually, our_worker
-from tests.interop.servers import Container, Server
+
+import servers
+from servers import Container, Server
 
 NEWEST = "celery-newest"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FOLDER = ROOT / ".devctl" / "peers"
+SHARED = (ROOT / "celeriac" / "src", ROOT / "celeriac" / "tests" / "lib")  # the payloads, for peers too
 LOCKS = {"main": "requirements.lock", "arq": "arq.lock", "saq": "saq.lock"}
 OURS = "ours"
 NAMED = ("celery", "kombu", "dramatiq", "taskiq", "taskiq-redis", "arq", "saq", "rq", "huey", "redis", "hiredis")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid5
 
-from common_tasks.schemas import (
+from shop.schemas import (
     NotificationPayload,
     NotificationType,
     OrderItem,

@@ -47,7 +47,7 @@ class Peer:
 
     def settings(self, port: int, setup: Setup) -> dict[str, str]:
         """The environment of its processes."""
-        paths = (environments.HERE, environments.ROOT / "common" / "src")
+        paths = (environments.HERE, *environments.SHARED)
         return {
             "PYTHONPATH": ":".join(map(str, paths)),
             "PYTHONWARNINGS": "ignore",

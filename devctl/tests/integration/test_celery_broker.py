@@ -24,12 +24,12 @@ from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
 from celeriac.dead_letter.letters import Letter
 from celeriac.message.frame import frame
-from common_tasks.schemas import OrderPayload
-from common_tasks.tasks import process_order
 from devctl.broker import server
 from devctl.broker.celery import CeleryBroker
 from devctl.broker.port import Message
 from devctl.errors import DevctlError
+from shop.schemas import OrderPayload
+from shop.tasks import process_order
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ from devctl.workbench import Workbench
 
 COMPOSE = """\
 name: shop
-x-devctl: {broker: redis, workers: [worker], aliases: {api: service1}, contracts: common_tasks}
+x-devctl: {broker: redis, workers: [worker], aliases: {api: service1}, contracts: shop}
 services:
   redis:
     image: redis:8-alpine

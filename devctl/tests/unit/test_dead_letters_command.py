@@ -47,9 +47,9 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(folder, folder / "docker-compose.yml", "auto", "", {})
-        self.stack = Stack("x", {"redis": Service("redis")}, "redis", (), {}, "common_tasks")
+        self.stack = Stack("x", {"redis": Service("redis")}, "redis", (), {}, "shop")
         self.runtime = FakeRuntime(self.stack)
-        self.catalog = Catalog.load("common_tasks")
+        self.catalog = Catalog.load("shop")
         self.broker = MemoryBroker(eager=False)
         self.died = died()
 
@@ -426,7 +426,7 @@ def test_completion_offers_commands_and_reasons_and_loads_nothing_heavy(tmp_path
     def offered(typed: str) -> list[str]:
         asked = {"_DEVCTL_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
         code = "import sys; sys.argv = ['devctl']\nfrom devctl.__main__ import run\ntry: run()\nfinally: "
-        code += "print([m for m in ('redis', 'celery', 'common_tasks') if m in sys.modules], file=sys.stderr)"
+        code += "print([m for m in ('redis', 'celery', 'pydantic') if m in sys.modules], file=sys.stderr)"
         ran = subprocess.run(
             [sys.executable, "-c", code],
             cwd=tmp_path,

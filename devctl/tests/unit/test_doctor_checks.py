@@ -38,7 +38,7 @@ from devctl.stack.file import read
 from devctl.stack.port import Replica
 
 COMPOSE = """
-x-devctl: {broker: redis, workers: [worker], contracts: common_tasks}
+x-devctl: {broker: redis, workers: [worker], contracts: shop}
 services:
   redis:
     image: redis:8

@@ -23,7 +23,7 @@ class Bench:
 
     def __init__(self, behaviours: dict[str, Behaviour]) -> None:
         services = {name: Service(name) for name in ("redis", "worker")}
-        self.stack = Stack("x", services, "redis", ("worker",), {"example-worker": "worker"}, "common_tasks")
+        self.stack = Stack("x", services, "redis", ("worker",), {"example-worker": "worker"}, "shop")
         self.runtime = FakeRuntime(self.stack, behaviours, FakeClock(time.time()))  # today's lines say no date
 
 

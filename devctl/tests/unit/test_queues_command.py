@@ -30,9 +30,9 @@ class Bench:
         (folder / "worker/src/handlers.py").write_text("@implements(process_order)\ndef f(): ...\n")
         services = {"redis": Service("redis"), "worker": Service("worker", build=Build(folder / "worker"))}
         self.settings = Settings(folder, folder / "docker-compose.yml", "auto", "", {})
-        self.stack = Stack("x", services, "redis", ("worker",), {}, "common_tasks")
+        self.stack = Stack("x", services, "redis", ("worker",), {}, "shop")
         self.runtime = FakeRuntime(self.stack)
-        self.catalog = Catalog.load("common_tasks")
+        self.catalog = Catalog.load("shop")
         self.broker = MemoryBroker(eager=False, clock=lambda: 1_000.0)
 
 

@@ -36,9 +36,9 @@ class Bench:
         (owned / "handlers.py").write_text("@implements(process_order)\ndef f(): ...\n@implements(health_check)\n")
         services = {"redis": Service("redis"), "worker": Service("worker", build=Build(folder / "worker"))}
         self.settings = Settings(folder, folder / "docker-compose.yml", "auto", "", {})
-        self.stack = Stack("x", services, "redis", ("worker",), {}, "common_tasks")
+        self.stack = Stack("x", services, "redis", ("worker",), {}, "shop")
         self.runtime = FakeRuntime(self.stack, clock=FakeClock(time.time()))
-        self.catalog = Catalog.load("common_tasks")
+        self.catalog = Catalog.load("shop")
         self.broker = MemoryBroker()
 
     def work(self, **bodies: Callable[..., Any]) -> None:

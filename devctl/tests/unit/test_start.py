@@ -23,7 +23,7 @@ def service(name: str, **fields: object) -> Service:
 
 
 def stack(*services: Service) -> Stack:
-    return Stack("shop", {s.name: s for s in services}, "redis", ("worker",), {"api": "service1"}, "common_tasks")
+    return Stack("shop", {s.name: s for s in services}, "redis", ("worker",), {"api": "service1"}, "shop")
 
 
 REDIS = service("redis", ports=(Port(6379, 6379),))

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import shop
 from devctl.cli.app import COMMANDS, GROUPS
 
-HEAVY = ("celery", "redis", "kombu", "python_on_whales", "pydantic", "rich", "supervisor", "psutil", "common_tasks")
-COMPOSE = 'x-devctl: {broker: redis, workers: [], contracts: ""}\nservices: {redis: {image: "redis:8-alpine"}}\n'
+HEAVY = ("celery", "redis", "kombu", "python_on_whales", "pydantic", "rich", "supervisor", "psutil", "shop")
+COMPOSE = 'x-devctl: {broker: redis, workers: [], contracts: shop}\nservices: {redis: {image: "redis:8-alpine"}}\n'
 
 
 def loaded(folder: Path, arguments: list[str], environment: dict[str, str]) -> tuple[set[str], str]:
@@ -27,7 +28,7 @@ run()
     ran = subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONPATH": shop.PATH, **environment},
         capture_output=True,
         text=True,
         check=True,

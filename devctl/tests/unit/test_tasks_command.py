@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+import shop
 from devctl.__main__ import main
 from devctl.cli import completion, options
 from devctl.contracts.catalog import Catalog, TaskContract
@@ -16,14 +18,15 @@ from devctl.contracts.payload import checked
 from devctl.settings import Settings
 from devctl.stack.model import Service, Stack
 
+COMPOSE = 'x-devctl: {broker: redis, workers: [], contracts: shop}\nservices: {redis: {image: "redis:8-alpine"}}\n'
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/json/tasks.schema.json").read_text())
 
 
 class Bench:
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(folder, folder / "docker-compose.yml", "auto", "", {})
-        self.stack = Stack("x", {"redis": Service("redis")}, "redis", (), {}, "common_tasks")
-        self.catalog = Catalog.load("common_tasks")
+        self.stack = Stack("x", {"redis": Service("redis")}, "redis", (), {}, "shop")
+        self.catalog = Catalog.load("shop")
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +66,7 @@ def test_the_example_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
     assert "devctl send-task process_order --wait --json-file - <<'EOF'" == command
     document, end, _ = rest.partition("\nEOF\n")
     assert "\nEOF\n" == end
-    assert checked(Catalog.load("common_tasks").default, json.loads(document))
+    assert checked(Catalog.load("shop").default, json.loads(document))
 
 
 def test_a_task_without_payload_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,18 +150,16 @@ def test_the_key_changes_with_the_files(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.integration
 def test_completion_imports_nothing_heavy(tmp_path: Path) -> None:
-    program = (
-        "import sys; from devctl.cli import completion; completion.tasks('');"
-        "found = completion.tasks('');"
-        "sys.modules.pop('common_tasks', None);"
-        "print(found)"
-    )
+    (tmp_path / "docker-compose.yml").write_text(COMPOSE)
+    program = "from devctl.cli import completion; completion.tasks('')"
     light = (
         "import sys; from devctl.cli import completion; print(completion.tasks(''));"
         "print([name for name in ('celery', 'redis', 'pydantic', 'kombu') if name in sys.modules])"
     )
-    root = Path(__file__).parents[3]
-    subprocess.run([sys.executable, "-c", program], cwd=root, check=True, capture_output=True)
-    done = subprocess.run([sys.executable, "-c", light], cwd=root, check=True, capture_output=True, text=True)
+    with_shop = {**os.environ, "PYTHONPATH": shop.PATH}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=with_shop, check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", light], cwd=tmp_path, env=with_shop, check=True, capture_output=True, text=True
+    )
     assert "tasks.process_order" in done.stdout
     assert "[]" == done.stdout.splitlines()[1]

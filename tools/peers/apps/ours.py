@@ -1,4 +1,4 @@
-"""Ours: contracts, `make_worker` and `run_worker` as a service has them, and the worker's own handle_order."""
+"""Ours: contracts, `make_worker` and `run_worker` as a service has them, and a body of process_order as theirs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from celeriac.contract.implementation import implements
 from celeriac.contract.outcome import Outcome
 from celeriac.worker.app import make_worker
 from celeriac.worker.program import run_worker
-from common_tasks.schemas import OrderPayload, OrderResult
-from common_tasks.tasks import process_order
 from order import number, payload
+from shop.schemas import OrderPayload, OrderResult
+from shop.tasks import process_order
+from shop.worker import handle_order
 from tally import tally
-from worker.handlers import handle_order
 
 SERVICE = "peers"
 

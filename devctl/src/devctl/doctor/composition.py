@@ -124,7 +124,7 @@ def _stop_seconds(facts: Facts, service: Service) -> float:
     """How long its running tasks have at a stop; 0 where that cannot be known."""
     given = service.environment.get("WORKER_STOP_SECONDS") or ""
     if not given:
-        return _STOP_SECONDS if service.name in facts.stack.workers and facts.stack.contracts == "common_tasks" else 0.0
+        return _STOP_SECONDS if service.name in facts.stack.workers and facts.stack.contracts else 0.0
     try:
         return float(given)
     except ValueError:  # the worker says so, and does not start

@@ -30,7 +30,7 @@ def shop(workers: int = 1) -> Stack:
         ),
         Service("service1", healthcheck=check, depends_on={"redis": "service_healthy"}),
     ]
-    return Stack("shop", {one.name: one for one in services}, "redis", ("worker",), {"work": "worker"}, "common_tasks")
+    return Stack("shop", {one.name: one for one in services}, "redis", ("worker",), {"work": "worker"}, "shop")
 
 
 @dataclass

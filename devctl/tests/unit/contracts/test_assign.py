@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from common_tasks.tasks import CONTRACTS
 from devctl.contracts.assign import assign
 from devctl.contracts.catalog import TaskContract
 from devctl.contracts.payload import checked
 from devctl.errors import UsageError
+from shop.tasks import CONTRACTS
 
 ORDER, NOTIFICATION, HEALTH = (TaskContract.of(one) for one in CONTRACTS)
 

@@ -24,9 +24,9 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_the_contracts_of_a_package_or_of_its_tasks_module() -> None:
     assert ["tasks.process_order", "tasks.send_notification", "tasks.health_check"] == [
-        one.name for one in Catalog.load("common_tasks")
+        one.name for one in Catalog.load("shop")
     ]
-    assert "tasks.process_order" == Catalog.load("common_tasks.tasks").default.name
+    assert "tasks.process_order" == Catalog.load("shop.tasks").default.name
 
 
 def test_anything_with_a_name_and_a_queue_is_a_contract(module: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_short_name_is_enough_where_it_is_clear() -> None:
 )
 def test_an_unknown_name_says_what_was_meant(name: str, meant: str | None) -> None:
     with pytest.raises(UsageError) as caught:
-        Catalog.load("common_tasks").get(name)
+        Catalog.load("shop").get(name)
     assert (f"no task {name!r}" + (f": did you mean {meant}?" if meant else "")) == caught.value.problem
     assert "tasks.health_check" in caught.value.hint
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from common_tasks.schemas import VISIBLE
-from common_tasks.tasks import CONTRACTS
 from devctl.contracts.catalog import TaskContract
 from devctl.contracts.payload import Wrong, checked, message
+from shop.schemas import VISIBLE
+from shop.tasks import CONTRACTS
 
 ORDER, NOTIFICATION, HEALTH = (TaskContract.of(one) for one in CONTRACTS)
 

@@ -9,7 +9,7 @@ from devctl.contracts.document import Document
 from devctl.contracts.request import Request, messages
 from devctl.errors import UsageError
 
-CATALOG = Catalog.load("common_tasks")
+CATALOG = Catalog.load("shop")
 GOOD = {
     "source_service": "t",
     "customer_id": "c",

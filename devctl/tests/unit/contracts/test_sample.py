@@ -30,12 +30,12 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from common_tasks.tasks import CONTRACTS
 from devctl.contracts.catalog import TaskContract
 from devctl.contracts.pattern import matching
 from devctl.contracts.payload import checked
 from devctl.contracts.sample import samples
 from devctl.errors import DevctlError
+from shop.tasks import CONTRACTS
 
 
 def contract(payload: Any) -> TaskContract:

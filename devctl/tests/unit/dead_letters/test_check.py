@@ -12,7 +12,7 @@ from devctl.contracts.catalog import Catalog
 from devctl.dead_letters.check import arguments, flaws
 
 NOW = 1_795_000_000.0
-CATALOG = Catalog.load("common_tasks")
+CATALOG = Catalog.load("shop")
 ORDER: dict[str, Any] = {
     "source_service": "test",
     "customer_id": "c-1",

@@ -7,7 +7,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import redis
-from tests.interop.servers import Server
+
+from servers import Server
 
 MASTER = "orders"
 DOWN_AFTER_MS = 500
