@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import redis
-from celeriac.tests.transport.world import claim, holding, message, overdue, tag_of
+from celeriac.tests.life.world import claim, holding, message, overdue, tag_of
 from celery import Celery, current_task
 from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Reject, WorkerShutdown

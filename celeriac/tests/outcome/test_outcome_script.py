@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from celeriac.tests.transport.world import (
+from celeriac.tests.life.world import (
     ALL_WELL,
     Answer,
     children,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import redis
-from celeriac.tests.transport.conftest import impatient
-from celeriac.tests.transport.world import claim, committer_of, done, effects, holding, message, overdue, push, tag_of
+from celeriac.tests.conftest import impatient
+from celeriac.tests.life.world import claim, committer_of, done, effects, holding, message, overdue, push, tag_of
 from celery.worker import state
 
 from celeriac.broker import keys

@@ -4,19 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from celeriac.tests import test_revocations as revoking
-from celeriac.tests.transport import test_committer as committing
-from celeriac.tests.transport import test_direct as without
-from celeriac.tests.transport import test_guard as guarding
-from celeriac.tests.transport import test_hiccups as hiccups
-from celeriac.tests.transport import test_lane as running
-from celeriac.tests.transport import test_publish_script as publishing
-from celeriac.tests.transport import test_removing as removals
-from celeriac.tests.transport import test_replaying as replays
-from celeriac.tests.transport import test_scripts_claim as claiming
-from celeriac.tests.transport import test_scripts_leases as leasing
-from celeriac.tests.transport import test_scripts_outcome as ending
-from celeriac.tests.transport import test_told as telling
+from celeriac.tests.broker import test_removal as removals
+from celeriac.tests.claim import test_claim_script as claiming
+from celeriac.tests.claim import test_revocations as revoking
+from celeriac.tests.dead_letter import test_replay as replays
+from celeriac.tests.lease import test_lease_scripts as leasing
+from celeriac.tests.life import test_hiccups as hiccups
+from celeriac.tests.outcome import test_callbacks as telling
+from celeriac.tests.outcome import test_committer as committing
+from celeriac.tests.outcome import test_outcome_script as ending
+from celeriac.tests.outcome import test_unclaimed as without
+from celeriac.tests.publish import test_publish_script as publishing
+from celeriac.tests.run import test_guard as guarding
+from celeriac.tests.run import test_runner as running
 
 from celeriac.outcome.commit import Commit
 

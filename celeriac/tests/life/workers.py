@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import redis
-from celeriac.tests.transport.model import End, result_of
-from celeriac.tests.transport.world import Claimed, claim, committer_of, queue_of, tag_of
+from celeriac.tests.life.model import End, result_of
+from celeriac.tests.life.world import Claimed, claim, committer_of, queue_of, tag_of
 
 from celeriac.broker import keys
 from celeriac.broker.lists import list_of

@@ -3,7 +3,7 @@ is done or a dead letter byte for byte, nothing stays behind, and the worker liv
 
 Some hundred messages in every run, always the same ones. Many, and others each time, take minutes:
 
-    MESSAGES=10000 .venv/bin/pytest celeriac/tests/transport/test_bad_messages.py -s
+    MESSAGES=10000 .venv/bin/pytest celeriac/tests/life/test_bad_messages.py -s
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import redis
 from celeriac.tests.conftest import RunningWorker, start_worker
-from celeriac.tests.transport.spoiled import QUEUE, SPOILED, Change, Spoiled, marked, protocol_2, upper, written
+from celeriac.tests.life.spoiled import QUEUE, SPOILED, Change, Spoiled, marked, protocol_2, upper, written
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 

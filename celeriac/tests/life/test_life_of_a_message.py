@@ -3,7 +3,7 @@ stock worker beside: Redis holds what the model says, no message is lost, nothin
 
 A few hundred histories in every run, always the same ones. Many, and others each time, take minutes:
 
-    HISTORIES=10000 .venv/bin/pytest celeriac/tests/transport/test_life_of_a_message.py -s
+    HISTORIES=10000 .venv/bin/pytest celeriac/tests/life/test_life_of_a_message.py -s
 """
 
 import json
@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import pytest
 import redis
-from celeriac.tests.transport.model import AHEAD, GARBAGE, PROVEN, Copy, End, Model
-from celeriac.tests.transport.workers import HOUR_US, OurWorker, StockRun, StockWorker, commit_of, seen
-from celeriac.tests.transport.world import tag_of
+from celeriac.tests.life.model import AHEAD, GARBAGE, PROVEN, Copy, End, Model
+from celeriac.tests.life.workers import HOUR_US, OurWorker, StockRun, StockWorker, commit_of, seen
+from celeriac.tests.life.world import tag_of
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis
-from celeriac.tests.transport.world import dead, done, effects, holding, letter, message, overdue
+from celeriac.tests.life.world import dead, done, effects, holding, letter, message, overdue
 from celery.app.task import Context
 from celery.backends.redis import RedisBackend
 

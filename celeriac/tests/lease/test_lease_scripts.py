@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import redis
-from celeriac.tests.transport.world import claim, claim_one, everything, full, message, overdue, push, tag_of
+from celeriac.tests.life.world import claim, claim_one, everything, full, message, overdue, push, tag_of
 
 from celeriac.broker import keys
 from celeriac.broker.lists import SEPARATOR, STEPS, list_of, lists

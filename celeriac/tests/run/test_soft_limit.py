@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import redis
-from celeriac.tests.transport.test_lane import Intake
-from celeriac.tests.transport.world import holding, message, tag_of
+from celeriac.tests.life.world import holding, message, tag_of
+from celeriac.tests.run.test_runner import Intake
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 

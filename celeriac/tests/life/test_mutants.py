@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import redis
-from celeriac.tests.transport import test_committer as committing
-from celeriac.tests.transport import test_guard as guarding
-from celeriac.tests.transport import test_publish_script as publishing
-from celeriac.tests.transport.mutants import MUTANTS, Mutant
+from celeriac.tests.life.mutants import MUTANTS, Mutant
+from celeriac.tests.outcome import test_committer as committing
+from celeriac.tests.publish import test_publish_script as publishing
+from celeriac.tests.run import test_guard as guarding
 
 from celeriac.broker import removal as removing
 from celeriac.broker.scripts import Script

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import redis
-from celeriac.tests.transport.conftest import impatient
-from celeriac.tests.transport.world import (
+from celeriac.tests.conftest import impatient
+from celeriac.tests.life.world import (
     children,
     claim,
     committer_of,

@@ -16,8 +16,8 @@ import pytest
 import redis
 import redis.asyncio
 from celeriac.tests.conftest import RunningWorker, start_worker
-from celeriac.tests.transport.spoiled import protocol_2, upper, written
-from celeriac.tests.transport.world import dead, done, full, holding, message
+from celeriac.tests.life.spoiled import protocol_2, upper, written
+from celeriac.tests.life.world import dead, done, full, holding, message
 from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 from celeriac.broker import keys

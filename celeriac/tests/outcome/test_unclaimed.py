@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import redis
-from celeriac.tests.transport.conftest import impatient
-from celeriac.tests.transport.world import children, dead, done, effects, everything, full, letter, message
+from celeriac.tests.conftest import impatient
+from celeriac.tests.life.world import children, dead, done, effects, everything, full, letter, message
 from celery.exceptions import SoftTimeLimitExceeded
 
 from celeriac.broker import keys

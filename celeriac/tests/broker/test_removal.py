@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import redis
-from celeriac.tests.transport.world import claim, full, letter, outcome, tag_of
+from celeriac.tests.life.world import claim, full, letter, outcome, tag_of
 from celery import Celery
 
 from celeriac.app.client import make_app
