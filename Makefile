@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-peers figures lock docs clean
+.PHONY: help setup demo test lint format bench bench-peers figures lock docs reference dist clean
 
 SIDE_BY_SIDE ?= 4  # most tests wait for something: more than there are CPUs
 packages := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml))
@@ -39,6 +39,9 @@ figures: setup  ## what the README claims, measured here; takes minutes (ONLY="h
 lock: setup  ## write the locks again and install them (UPGRADE=1 takes the newest versions)
 	@UPGRADE='$(UPGRADE)' tools/lock
 	@PYTHON='$(PYTHON)' tools/setup
+
+reference: setup  ## docs/reference.md, from the docstrings of what celeriac makes public
+	@.venv/bin/python tools/reference.py
 
 docs: setup  ## the README's picture of a terminal, from a real run
 	@.venv/bin/python tools/terminal_picture.py docs/demo.svg --columns 80 -- .venv/bin/devctl demo --runtime local

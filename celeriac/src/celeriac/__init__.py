@@ -1,0 +1,164 @@
+"""Celery on Redis that loses nothing and does nothing twice.
+
+What can be imported from here is public: it is described in docs/reference.md, and a change of it is in CHANGELOG.md.
+Everything else is free to change. A name is loaded when it is first used, so `import celeriac` itself costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeriac.app.client import make_app
+    from celeriac.app.settings import CelerySettings, WorkerSettings
+    from celeriac.contract.contract import Contract
+    from celeriac.contract.implementation import Implementation, implements
+    from celeriac.contract.outcome import Outcome
+    from celeriac.contract.pending import Pending
+    from celeriac.correlation import bind as bind_correlation
+    from celeriac.correlation import current as current_correlation
+    from celeriac.dead_letter.letters import Letter as DeadLetter
+    from celeriac.dead_letter.letters import Reason
+    from celeriac.dead_letter.letters import drop as drop_dead_letters
+    from celeriac.dead_letter.letters import find as find_dead_letter
+    from celeriac.dead_letter.letters import read as read_dead_letters
+    from celeriac.dead_letter.replay import Unreadable
+    from celeriac.dead_letter.replay import replay as replay_dead_letter
+    from celeriac.errors import (
+        CircuitOpen,
+        Conflict,
+        NotPublished,
+        OutcomeUnknown,
+        PermanentError,
+        PublishError,
+        QueueFull,
+        SettingsError,
+        TaskError,
+        TransientError,
+        ValidationError,
+        WrongPayload,
+    )
+    from celeriac.events import ignore, listen
+    from celeriac.logs import configure as configure_logs
+    from celeriac.payloads import Model, TaskPayload, TaskResult
+    from celeriac.published import Published
+    from celeriac.retry.breaker import Breaker
+    from celeriac.retry.classification import CLASSIFICATION, Kind
+    from celeriac.retry.policy import RetryPolicy
+    from celeriac.worker.app import make_worker
+    from celeriac.worker.metrics import EventCounter
+    from celeriac.worker.program import run_worker
+    from celeriac.worker.service import serve
+
+    __version__: str
+
+__all__ = [
+    "CLASSIFICATION",
+    "Breaker",
+    "CelerySettings",
+    "CircuitOpen",
+    "Conflict",
+    "Contract",
+    "DeadLetter",
+    "EventCounter",
+    "Implementation",
+    "Kind",
+    "Model",
+    "NotPublished",
+    "Outcome",
+    "OutcomeUnknown",
+    "Pending",
+    "PermanentError",
+    "PublishError",
+    "Published",
+    "QueueFull",
+    "Reason",
+    "RetryPolicy",
+    "SettingsError",
+    "TaskError",
+    "TaskPayload",
+    "TaskResult",
+    "TransientError",
+    "Unreadable",
+    "ValidationError",
+    "WorkerSettings",
+    "WrongPayload",
+    "__version__",
+    "bind_correlation",
+    "configure_logs",
+    "current_correlation",
+    "drop_dead_letters",
+    "find_dead_letter",
+    "ignore",
+    "implements",
+    "listen",
+    "make_app",
+    "make_worker",
+    "read_dead_letters",
+    "replay_dead_letter",
+    "run_worker",
+    "serve",
+]
+
+_ERRORS = (
+    "CircuitOpen",
+    "Conflict",
+    "NotPublished",
+    "OutcomeUnknown",
+    "PermanentError",
+    "PublishError",
+    "QueueFull",
+    "SettingsError",
+    "TaskError",
+    "TransientError",
+    "ValidationError",
+    "WrongPayload",
+)
+# Name -> the module that has it; behind a colon, its name there if that is another one.
+_HOMES = dict.fromkeys(_ERRORS, "errors") | {
+    "Breaker": "retry.breaker",
+    "CLASSIFICATION": "retry.classification",
+    "CelerySettings": "app.settings",
+    "Contract": "contract.contract",
+    "DeadLetter": "dead_letter.letters:Letter",
+    "EventCounter": "worker.metrics",
+    "Implementation": "contract.implementation",
+    "Kind": "retry.classification",
+    "Model": "payloads",
+    "Outcome": "contract.outcome",
+    "Pending": "contract.pending",
+    "Published": "published",
+    "Reason": "dead_letter.letters",
+    "RetryPolicy": "retry.policy",
+    "TaskPayload": "payloads",
+    "TaskResult": "payloads",
+    "Unreadable": "dead_letter.replay",
+    "WorkerSettings": "app.settings",
+    "bind_correlation": "correlation:bind",
+    "configure_logs": "logs:configure",
+    "current_correlation": "correlation:current",
+    "drop_dead_letters": "dead_letter.letters:drop",
+    "find_dead_letter": "dead_letter.letters:find",
+    "ignore": "events",
+    "implements": "contract.implementation",
+    "listen": "events",
+    "make_app": "app.client",
+    "make_worker": "worker.app",
+    "read_dead_letters": "dead_letter.letters:read",
+    "replay_dead_letter": "dead_letter.replay:replay",
+    "run_worker": "worker.program",
+    "serve": "worker.service",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("celeriac")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home, _, there = _HOMES[name].partition(":")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), there or name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

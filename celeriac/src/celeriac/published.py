@@ -7,13 +7,18 @@ from dataclasses import dataclass
 class Published:
     """What became of messages: their task ids, in the order in which they were given."""
 
-    accepted: tuple[str, ...] = ()  # in the queue, by this call
-    duplicates: tuple[str, ...] = ()  # published before: nothing happened
-    refused: tuple[str, ...] = ()  # certainly not in the queue by this call
-    unknown: tuple[str, ...] = ()  # sent, and no answer came: publish them again to know
-    # These are duplicates, too, whose work is not done:
-    missing: tuple[str, ...] = ()  # their message does not wait, and is not claimed, due or dead: see README
-    unchecked: tuple[str, ...] = ()  # Redis holds too many messages to search for theirs
+    accepted: tuple[str, ...] = ()
+    """In the queue, by this call."""
+    duplicates: tuple[str, ...] = ()
+    """Published before: nothing happened."""
+    refused: tuple[str, ...] = ()
+    """Certainly not in the queue by this call."""
+    unknown: tuple[str, ...] = ()
+    """Sent, and no answer came: publish them again to know."""
+    missing: tuple[str, ...] = ()
+    """Duplicates, too, whose work is not done: their message does not wait, and is not claimed, due or dead."""
+    unchecked: tuple[str, ...] = ()
+    """Duplicates, too, whose work is not done: Redis holds too many messages to search for theirs."""
 
     def __add__(self, other: "Published") -> "Published":
         return Published(

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from celeriac.payloads import Model, TaskPayload, TaskResult
+from celeriac import Model, TaskPayload, TaskResult
 
 
 def _refuse_floats(value: object) -> object:

@@ -3,8 +3,7 @@
 from types import NoneType
 from typing import Any
 
-from celeriac.contract.contract import Contract
-from celeriac.retry.policy import RetryPolicy
+from celeriac import Contract, RetryPolicy
 from common_tasks.schemas import HealthResult, NotificationPayload, NotificationResult, OrderPayload, OrderResult
 
 process_order = Contract(

@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 from celery import current_task
 
-from celeriac.contract.implementation import implements
-from celeriac.contract.outcome import Outcome
+from celeriac import Outcome, implements
 from common_tasks.schemas import (
     HealthResult,
     NotificationPayload,

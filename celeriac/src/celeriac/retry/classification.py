@@ -27,6 +27,8 @@ from celeriac.errors import PermanentError, TransientError, ValidationError
 
 
 class Kind(StrEnum):
+    """What an error says about the next try."""
+
     PERMANENT = "permanent"  # the next try would end the same way
     TRANSIENT = "transient"  # the next try may go well
     UNKNOWN = "unknown"  # not in the table: one more try
