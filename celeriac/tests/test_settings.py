@@ -8,6 +8,7 @@ from celeriac import environment
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings, LogSettings, Pool, WorkerSettings, celery_settings, transport_settings
 from celeriac.errors import SettingsError
+from celeriac.outcome.results import Results
 from celeriac.retry import policy as retries
 from celeriac.worker.app import make_worker
 from shop.tasks import CONTRACTS
@@ -162,7 +163,7 @@ def test_what_is_somebody_else_s_is_left_alone(
     for kind in (CelerySettings, WorkerSettings, LogSettings):
         environment.load(kind)
     retries.from_environment(CONTRACTS, os.environ)
-    assert make_worker("test", [], CelerySettings()).loader.override_backends
+    assert isinstance(make_worker("test", [], CelerySettings()).backend, Results)
     assert [] == caplog.messages
 
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from celery import Celery
 
 from celeriac import environment
+from celeriac.app.installation import first_installed, make_ours
 from celeriac.app.settings import CelerySettings, celery_settings
 
 if TYPE_CHECKING:
     from celeriac.app.settings import Routed
-
-CONTROL = "celeriac.app.control:Control"
 
 
 def make_app(
@@ -27,20 +26,21 @@ def make_app(
     `contracts`: their queues are also used for callers that know only the name of a task. `patience_seconds` is for
     callers for whom a user waits: nothing is retried, and no network wait is longer."""
     # Celery would follow CELERY_LOADER, which many environments have for another program.
-    made = Celery(name, loader="celery.loaders.app:AppLoader", set_as_current=False, control=CONTROL)
+    made = Celery(name, loader="celery.loaders.app:AppLoader", set_as_current=False)
+    make_ours(made)
     routes = {one.name: {"queue": one.queue} for one in contracts}
     made.add_defaults(lambda: celery_settings(settings or environment.load(CelerySettings), routes, patience_seconds))
-    # Our backends have the usual schemes, so that stock Celery understands the same URLs.
-    made.loader.override_backends = {
-        **dict.fromkeys(("redis", "rediss"), "celeriac.outcome.results:Results"),
-        "sentinel": "celeriac.outcome.results:SentinelResults",
-    }
     if settings is not None:
         made.backend_cls = settings.results_url  # else CELERY_RESULT_BACKEND would win over what was given
     return made
 
 
-@cache
 def default_app() -> Celery:
-    """The app of the environment: it publishes the contracts that are bound to no app."""
+    """It publishes the contracts that are bound to no app: the first app that `install` got in this process; without
+    one, the app of the environment."""
+    return first_installed() or _of_environment()
+
+
+@cache
+def _of_environment() -> Celery:
     return make_app()

@@ -3,7 +3,7 @@ in most parameters after the "?". So an URL is accepted here only if it means th
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
@@ -53,6 +53,20 @@ def parse(url: str) -> Address:
         )
     hosts = tuple(host for one in several for host in one.hosts)
     return Address("sentinel", hosts, first.database, first.username, first.password)
+
+
+def same_redis(one: str, other: str) -> bool:
+    """Whether two URLs name the same database of the same server, though they are written in two ways. False where
+    that is not certain."""
+    try:
+        addresses = parse(one), parse(other)
+    except ValueError:
+        return False
+    places = [
+        (replace(found, scheme=""), urlsplit(url).path if not found.hosts else "")
+        for found, url in zip(addresses, (one, other), strict=True)
+    ]
+    return places[0] == places[1] and "sentinel" not in {found.scheme for found in addresses}
 
 
 def _parse_one(url: str) -> Address:

@@ -1,4 +1,4 @@
-"""Celery's Redis result backend. Inside a task, a result becomes part of the outcome."""
+"""Result backends. Inside a task, a result in the broker's Redis becomes part of the outcome."""
 
 import logging
 import os
@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from json.encoder import encode_basestring_ascii as quoted
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from kombu.exceptions import EncodeError
 from redis.exceptions import RedisError
 
+from celeriac.broker.url import same_redis
 from celeriac.correlation import named
 from celeriac.events import emit, listening, told, transition
 from celeriac.message.frame import dumps, encode
@@ -73,7 +75,121 @@ class _Clock:
         return self._text
 
 
-class Results(RedisBackend):
+class Followed:
+    """What follows an end, of any backend: the end is committed before hooks run, and before a chord or the rest of a
+    chain is told of it."""
+
+    if TYPE_CHECKING:  # of Celery's backend
+        app: Any
+        always_retry: bool
+
+        def exception_safe_to_retry(self, exc: Exception) -> bool: ...
+
+    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
+        """As Celery's. But a soft time limit is ignored while the end of a task is stored: its body has ended."""
+        try:
+            return super().store_result(task_id, result, state, *args, **kwargs)  # type: ignore[misc]  # Celery's
+        except SoftTimeLimitExceeded:
+            if state not in ENDS:
+                raise
+            return super().store_result(task_id, result, state, *args, **kwargs)  # type: ignore[misc]  # Celery's
+
+    def mark_as_done(self, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any) -> None:
+        with ending():
+            super().mark_as_done(task_id, result, request, *args, **kwargs)  # type: ignore[misc]  # Celery's
+        _follow(task_id, "task.succeeded")
+        commit = OPEN.commit
+        if commit is not None and commit.task_id == task_id:
+            commit.done = True
+        commit_before(task_id, signals.task_success, "on_success", "after_return")
+
+    def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:
+        with ending():
+            super().mark_as_failure(task_id, exc, *args, **kwargs)  # type: ignore[misc]  # Celery's
+        _follow(task_id, "task.failed")
+        commit_before(task_id, signals.task_failure, "on_failure", "after_return")
+
+    def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
+        with ending():
+            stored = super().mark_as_retry(task_id, exc, *args, **kwargs)  # type: ignore[misc]  # Celery's
+        _follow(task_id, "task.retrying")
+        commit_before(task_id, signals.task_retry, "on_retry")
+        return stored
+
+    def mark_as_revoked(self, task_id: str, *args: Any, **kwargs: Any) -> None:
+        with ending():
+            super().mark_as_revoked(task_id, *args, **kwargs)  # type: ignore[misc]  # Celery's
+        _follow(task_id, "task.revoked")
+
+    def _store_end(self) -> None:
+        """The end of this thread's task, before others are told of it: its chord, or the rest of its chain, which ends
+        with it. Raises NotCommitted where its message is somebody else's."""
+        commit, committer = OPEN.commit, HOME.committer
+        if commit is None or committer is None or not commit.tag or not OPEN.ending:
+            return
+        if not committer.store(commit):
+            raise NotCommitted("its message is somebody else's")
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> None:
+        """Tell the chord at once, after the result of this part is stored: the last part of a chord reads the results
+        of all the others. A run that is refused does not tell."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                self._tell_chord(request, state, result, *args, **kwargs)
+            except Exception as exc:
+                if not (self.always_retry and self.exception_safe_to_retry(exc)):
+                    raise
+                emit("chord.not_told", level=logging.WARNING, task_id=request.id, error=str(exc))
+            else:
+                return
+            sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _tell_chord(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        self._store_end()
+        with closed():
+            super().on_chord_part_return(request, *args, **kwargs)  # type: ignore[misc]  # Celery's
+
+
+class Elsewhere(Followed):
+    """Over any backend but Redis's. What it stores is no part of the outcome: it is stored first, and the rest follows.
+    So if a worker dies in between, or has lost its message, the body runs again and the result is overwritten."""
+
+    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
+        commit = OPEN.commit
+        if commit is not None and commit.task_id != task_id:
+            self._store_end()
+        with closed():  # some backends store by a message
+            return super().store_result(task_id, result, state, *args, **kwargs)
+
+    # What a task reads. It may wait for what it has sent, so that goes out at once
+
+    def get_task_meta(self, task_id: str, *args: Any, **kwargs: Any) -> Any:
+        self._send_ahead(task_id)
+        return super().get_task_meta(task_id, *args, **kwargs)  # type: ignore[misc]  # Celery's
+
+    def get_many(self, task_ids: Any, *args: Any, **kwargs: Any) -> Any:
+        wanted = list(task_ids)
+        self._send_ahead(*wanted)
+        return super().get_many(wanted, *args, **kwargs)  # type: ignore[misc]  # Celery's
+
+    def wait_for_pending(self, result: Any, *args: Any, **kwargs: Any) -> Any:
+        self._send_ahead(str(result.id))
+        return super().wait_for_pending(result, *args, **kwargs)  # type: ignore[misc]  # Celery's
+
+    def _send_ahead(self, *task_ids: str) -> None:
+        own, app = OPEN.own, HOME.app or self.app
+        if own is not None:
+            if (own.children or own.due) and any(one != own.task_id for one in task_ids):
+                publish_ahead(app, own)
+            return
+        for one in task_ids:  # in a thread that a body has started
+            if commits := [commit for commit in HOME.commits() if commit.children or commit.due]:
+                publish_ahead_of(app, commits, one)
+
+
+class Results(Followed, RedisBackend):
     """Celery's backend, with these differences:
 
     - Inside a task, a result in the broker's Redis becomes part of the outcome.
@@ -110,18 +226,19 @@ class Results(RedisBackend):
         """Whether results are in the broker's own database, so that one script can write both."""
         found: bool | None = self.__dict__.get("_shared")
         if found is None:
-            conf = self.app.conf
-            found = self._shared = conf.result_backend == conf.broker_url
+            found = self._shared = self._is_the_brokers()
         return found
 
-    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
-        """As Celery's. But a soft time limit is ignored while the end of a task is stored: its body has ended."""
-        try:
-            return super().store_result(task_id, result, state, *args, **kwargs)
-        except SoftTimeLimitExceeded:
-            if state not in ENDS:
-                raise
-            return super().store_result(task_id, result, state, *args, **kwargs)
+    def _is_the_brokers(self) -> bool:
+        conf = self.app.conf
+        results, broker = conf.result_backend, conf.broker_url
+        if results == broker:
+            return True
+        if any(
+            one.get("master_name") for one in (conf.broker_transport_options, conf.result_backend_transport_options)
+        ):
+            return False
+        return isinstance(results, str) and isinstance(broker, str) and same_redis(results, broker)
 
     # Inside a task
 
@@ -243,65 +360,6 @@ class Results(RedisBackend):
         found = self.decode(value) if value else None
         return isinstance(found, dict) and found.get("status") in states.READY_STATES
 
-    # What follows an end
-
-    def mark_as_done(self, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any) -> None:
-        with ending():
-            super().mark_as_done(task_id, result, request, *args, **kwargs)
-        _follow(task_id, "task.succeeded")
-        commit = OPEN.commit
-        if commit is not None and commit.task_id == task_id:
-            commit.done = True
-        commit_before(task_id, signals.task_success, "on_success", "after_return")
-
-    def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:
-        with ending():
-            super().mark_as_failure(task_id, exc, *args, **kwargs)
-        _follow(task_id, "task.failed")
-        commit_before(task_id, signals.task_failure, "on_failure", "after_return")
-
-    def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
-        with ending():
-            stored = super().mark_as_retry(task_id, exc, *args, **kwargs)
-        _follow(task_id, "task.retrying")
-        commit_before(task_id, signals.task_retry, "on_retry")
-        return stored
-
-    def mark_as_revoked(self, task_id: str, *args: Any, **kwargs: Any) -> None:
-        with ending():
-            super().mark_as_revoked(task_id, *args, **kwargs)
-        _follow(task_id, "task.revoked")
-
-    def _store_end(self) -> None:
-        """The end of this thread's task, before others are told of it: its chord, or the rest of its chain, which ends
-        with it. Raises NotCommitted where its message is somebody else's."""
-        commit, committer = OPEN.commit, HOME.committer
-        if commit is None or committer is None or not commit.tag or not OPEN.ending:
-            return
-        if not committer.store(commit):
-            raise NotCommitted("its message is somebody else's")
-
-    def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> None:
-        """Tell the chord at once, after the result of this part is stored: the last part of a chord reads the results
-        of all the others. A run that is refused does not tell."""
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                self._tell_chord(request, state, result, *args, **kwargs)
-            except Exception as exc:
-                if not (self.always_retry and self.exception_safe_to_retry(exc)):
-                    raise
-                emit("chord.not_told", level=logging.WARNING, task_id=request.id, error=str(exc))
-            else:
-                return
-            sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-    def _tell_chord(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        self._store_end()
-        with closed():
-            super().on_chord_part_return(request, *args, **kwargs)
-
     @property
     def success_meta(self) -> Any:
         """`write(commit, headers, value, is_json)` writes a success as Celery does, in a tenth of the time. None if the
@@ -347,3 +405,17 @@ class Results(RedisBackend):
 
 class SentinelResults(Results, SentinelBackend):
     """The same over Sentinel: sentinel://."""
+
+
+@cache
+def ours(kind: type[Any]) -> type[Any]:
+    """Our backend in place of this one, or over it. The schemes of URLs stay, so that stock Celery reads the same
+    results."""
+    if issubclass(kind, Followed):
+        return kind
+    if kind in (RedisBackend, SentinelBackend):
+        return Results if kind is RedisBackend else SentinelResults
+    base: type[Followed] = Elsewhere
+    if issubclass(kind, RedisBackend):
+        base = SentinelResults if issubclass(kind, SentinelBackend) else Results
+    return type(kind.__name__, (base, kind), {"__module__": kind.__module__})

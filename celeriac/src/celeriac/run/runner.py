@@ -130,9 +130,12 @@ class Lane:
         self.limits = task.run  # looks after soft limits, around this:
         self.body = getattr(task.run, "limits", task.run)
         self.call = type(task).__call__
-        self.hooks = overrides(task, "on_success") or overrides(task, "after_return")
         self.tracer: Any = None
-        self.traced = self.hooks  # through a tracer: Celery's, or a library's around it
+        # Through a tracer: Celery's, or a library's around it. (Another store than Redis
+        # gets STARTED from the tracer: the guard must not wait for that store.)
+        hooks = overrides(task, "on_success") or overrides(task, "after_return")
+        self.traces = hooks or (task.track_started and not hasattr(task.backend, "started_meta"))
+        self.traced = self.traces
         self.ignores = task.ignore_result
         self.backend = task.backend
         self.write_success = getattr(self.backend, "success_meta", None)
@@ -237,7 +240,7 @@ class Lane:
     def _look_at_the_tracer(self) -> None:
         """Celery makes it after the lanes, and a library may have put something around it."""
         self.tracer = self.task.__trace__
-        self.traced = self.hooks or (self.tracer is not None and not celerys(self.tracer))
+        self.traced = self.traces or (self.tracer is not None and not celerys(self.tracer))
 
     # A start that counts
 

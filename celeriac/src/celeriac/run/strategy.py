@@ -32,7 +32,8 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
             HOME.commits = consumer.pool.commits
             if getattr(task, "work", None) is None and not hasattr(task.run, "limits"):  # contracts do it in Work._run
                 task.run = interruptible(task.run)
-            intake.lanes[task.name] = lane(task, app, consumer, intake)
+            # A request of a task's own wants to see its messages.
+            intake.lanes[task.name] = lane(task, app, consumer, intake) if task.Request is Request else None
     return default(task, app, consumer, **kwargs)
 
 

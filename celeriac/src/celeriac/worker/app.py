@@ -24,7 +24,5 @@ def make_worker(
     made.add_defaults(storing_settings)
     for implementation in owns:
         implementation.register(made, (retries or {}).get(implementation.contract.name))
-    if made.conf.broker_transport:
-        made.Task.Strategy = "celeriac.run.strategy:strategy"
     made.owned_queues = tuple(dict.fromkeys(one.contract.queue for one in owns))  # type: ignore[attr-defined]
     return made
