@@ -209,7 +209,9 @@ def _acknowledge_late(task: Any) -> None:
     """Let this task be acknowledged late, unless it says otherwise itself. (Tasks that are bound later find it in the
     settings.)"""
     for name in ("acks_late", "reject_on_worker_lost"):
-        if getattr(task, name) is False and name not in vars(task) and not _says_itself(type(task), name):
+        value = getattr(task, name)
+        itself = name in vars(task) or _says_itself(type(task), name)
+        if value is None or (not value and not itself):
             setattr(type(task), name, True)
 
 
