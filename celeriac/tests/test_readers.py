@@ -229,7 +229,7 @@ def listener(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     worker.stop()
 
 
-@pytest.mark.parametrize("name", ["echo", "hooked"])  # in a lane's own tracer, and in Celery's
+@pytest.mark.parametrize("name", ["echo", "hooked"])  # in a runner's own tracer, and in Celery's
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_a_signal_is_sent_behind_the_commit(
     name: str, signal: str, url: str, client: redis.Redis, listener: RunningWorker

@@ -103,7 +103,7 @@ def signals_of(url: str, folder: Path, **environment: str) -> dict[str, list[Any
 
 
 WORKERS = {
-    "lane": {"WORKER_POOL": "threads", "HEAR": ",".join(WITHOUT_RECEIVED)},
+    "short": {"WORKER_POOL": "threads", "HEAR": ",".join(WITHOUT_RECEIVED)},
     "celerys own way": {"WORKER_POOL": "threads"},
     "prefork": {"WORKER_POOL": "prefork"},
 }
@@ -114,7 +114,7 @@ def test_ours_sends_the_signals_of_a_stock_worker(
     worker: str, of_stock: dict[str, list[Any]], urls: list[str], tmp_path: Path
 ) -> None:
     found = signals_of(urls[1], tmp_path / "ours", KIND="ours", **WORKERS[worker])
-    received = [] if worker == "lane" else ["task_received"]
+    received = [] if worker == "short" else ["task_received"]
     for case, of_theirs in of_stock.items():
         wanted = [one for one in of_theirs if one[0] in [*received, *WITHOUT_RECEIVED]]
         if case == "is undecodable":  # stock says nothing of a body that it cannot read, and its caller waits
@@ -192,7 +192,7 @@ def test_a_contract_sends_them_as_a_plain_task_does(
         time.sleep(0.3)
     assert [f"{text}, by {ids['publishes']}" for text in ("one", "two")] == texts
     everything = heard(url)
-    received = [] if worker == "lane" else ["task_received"]
+    received = [] if worker == "short" else ["task_received"]
     for how, names in ENDS.items():
         wanted = names
         of_this = [one for one in everything if one[0] == ids[how] and one[1] != "task_received"]

@@ -60,6 +60,6 @@ def stamp(headers: dict[str, Any]) -> None:
 def named(headers: Mapping[str, Any] | None, task_id: str) -> dict[str, Any]:
     """Task, task id and correlation id of a message, for its line in the log. They are taken from its headers: another
     task may run in this thread by then."""
-    told = headers or {}
-    correlation_id = told.get(HEADER) or told.get("root_id") or task_id
-    return {"task": told.get("task"), "task_id": task_id, "correlation_id": correlation_id}
+    known = headers or {}
+    correlation_id = known.get(HEADER) or known.get("root_id") or task_id
+    return {"task": known.get("task"), "task_id": task_id, "correlation_id": correlation_id}

@@ -605,12 +605,12 @@ PUBLISH = [
 
 WORKER = [
     Mutant(
-        "direct.publish_ahead_of: an outcome that is on its way sends what is its own",
+        "unclaimed.publish_ahead_of: an outcome that is on its way sends what is its own",
         "commit.sealed or not", "not",
         without.test_a_thread_sends_ahead_what_leads_to_its_task_and_nothing_else,
     ),
     Mutant(
-        "direct._mentions: a later part of a chain stands in the body",
+        "unclaimed._mentions: a later part of a chain stands in the body",
         "return task_id in (body.encode() if isinstance(body, str) else body)", "return False",
         without.test_a_thread_sends_ahead_what_leads_to_its_task_and_nothing_else,
     ),
@@ -659,7 +659,7 @@ WORKER = [
     ),
     Mutant(
         "committer._ask: answers are read in their order",
-        "self._settle()", "pass",
+        "self._read_answer()", "pass",
         committing.test_what_is_asked_after_an_outcome_gets_its_own_answer,
     ),
     Mutant(
@@ -669,7 +669,7 @@ WORKER = [
     ),
     Mutant(
         "committer._next_batch: what is not held is not sent",
-        "continue", "one = Held(0, '')",
+        "continue", "one = Lease(0, '')",
         committing.test_what_came_from_nowhere_is_refused_and_not_sent,
     ),
     Mutant(
@@ -689,7 +689,7 @@ WORKER = [
     ),
     Mutant(
         "committer.renew: the new fence is known",
-        "self.held[tag] = Held(fence, one.list_key)", "pass",
+        "self.held[tag] = Lease(fence, one.list_key)", "pass",
         committing.test_a_renewal_makes_new_fences_and_the_outcome_knows_them,
     ),
     Mutant(
@@ -734,12 +734,12 @@ WORKER = [
         telling.test_a_chord_is_told_only_by_who_holds_its_part,
     ),
     Mutant(
-        "committer._tell_of: nothing follows what did not happen",
+        "committer._follow: nothing follows what did not happen",
         "commit.verdict is Verdict.COMMITTED", "True",
         telling.test_nothing_follows_what_is_refused_and_whoever_listens_hears_of_that,
     ),
     Mutant(
-        "committer._tell: without the lock",
+        "committer._call_back: without the lock",
         "self._ended and", "False and",
         telling.test_what_follows_a_commit_follows_it,
     ),
@@ -780,9 +780,9 @@ WORKER = [
         committing.test_what_cannot_even_be_a_letter_comes_back_when_its_lease_is_over,
     ),
     Mutant(
-        "committer.drain: in time",
+        "committer.commit_all: in time",
         "monotonic() + seconds", "monotonic() + 4 * seconds",
-        committing.test_drain_ends_in_time_where_redis_says_nothing,
+        committing.test_commit_all_ends_in_time_where_redis_says_nothing,
     ),
     Mutant(
         "committer._pause: longer each time",
@@ -811,7 +811,7 @@ WORKER = [
     ),
     Mutant(
         "guard._limits: a soft limit",
-        "self._pool.interrupt(seat, running)", "False",
+        "self._pool.interrupt(thread, running)", "False",
         guarding.test_a_soft_limit_interrupts_once,
     ),
     Mutant(
@@ -821,22 +821,22 @@ WORKER = [
     ),
     Mutant(
         "guard._end: what is finished is committed, the rest goes back",
-        "self.finish(1.0, culprits)", "pass",
+        "self._committer.shut_down(1.0, culprits=[one.tag for one in culprits])", "pass",
         guarding.test_a_hard_limit_ends_the_process_and_loses_nothing,
     ),
     Mutant(
-        "guard.finish: what is finished is committed first",
-        "self._committer.drain(seconds)", "True",
+        "committer.shut_down: what is finished is committed first",
+        "self.commit_all(seconds)", "True",
         guarding.test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back,
     ),
     Mutant(
-        "guard.finish: the next start of a culprit counts",
+        "committer.shut_down: the next start of a culprit counts",
         "started=True", "started=False",
         guarding.test_a_hard_limit_ends_the_process_and_loses_nothing,
     ),
     Mutant(
         "guard._end: its neighbours are no culprits",
-        "self.finish(1.0, culprits)", "self.finish(1.0, [s.running for s in self._pool.seats])",
+        "for one in culprits]", "for one in (each.running for each in self._pool.threads)]",
         guarding.test_a_hard_limit_ends_the_process_and_loses_nothing,
     ),
     Mutant(
@@ -845,48 +845,48 @@ WORKER = [
         guarding.test_when_its_time_alone_is_over_the_others_start_and_its_death_proves_nothing,
     ),
     Mutant(
-        "guard.finish: what waits goes back",
-        "self._committer.release(list(self._committer.held))", "pass",
+        "committer.shut_down: what waits goes back",
+        "self.release(list(self.held))", "pass",
         guarding.test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back,
     ),
     Mutant(
-        "guard._hoarded: nothing waits behind what runs long",
+        "guard._waiting: nothing waits behind what runs long",
         "pool.give_back()", "pass",
         guarding.test_what_waits_goes_back_when_every_thread_runs_something_long,
         {"ran": [0.2, 0.3], "unstarted": 1, "expected": 1},
     ),
     Mutant(
-        "pool._lanes: a lane that fails does not end its thread",
+        "pool._run_jobs: a runner that fails does not end its thread",
         "except BaseException as exc:", "except KeyError as exc:",
-        guarding.test_a_lane_that_fails_does_not_take_its_thread_along_and_its_message_goes_back,
+        guarding.test_a_runner_that_fails_does_not_take_its_thread_along_and_its_message_goes_back,
     ),
     Mutant(
-        "pool._lanes: nothing is started at a stop",
+        "pool._run_jobs: nothing is started at a stop",
         "if self.stopping:", "if False:",
         guarding.test_at_a_stop_nothing_more_is_started,
     ),
     Mutant(
-        "lane.__call__: a message starts as often as it may",
+        "runner.__call__: a message starts as often as it may",
         "start.poison", "False",
         running.test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter,
     ),
     Mutant(
-        "lane._begin: what is somebody else's does not run",
+        "runner._begin: what is somebody else's does not run",
         "counted < 0", "False",
         running.test_what_came_back_and_is_somebody_elses_by_now_does_not_run,
     ),
     Mutant(
-        "lane._begin: before a risk everything is committed",
-        "committer.drain(1.0)", "pass",
+        "runner._begin: before a risk everything is committed",
+        "committer.commit_all(1.0)", "pass",
         running.test_before_what_came_back_runs_everything_is_committed,
     ),
     Mutant(
-        "lane._failed: what stops a worker counts as a start",
+        "runner._failed: what stops a worker counts as a start",
         "started=True", "started=False",
         running.test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter,
     ),
     Mutant(
-        "lane._failed: what failed has no record",
+        "runner._failed: what failed has no record",
         'commit.record = ""', "commit.record_key, commit.record, commit.record_ms = 'celery-once-a', 'done:', 9",
         running.test_whatever_a_body_raises_ends_its_message_and_not_the_thread, {"error": ValueError("no")},
     ),

@@ -28,7 +28,7 @@ from celeriac.publish.attempts import Patience
 from celeriac.publish.outgoing import Outgoing
 from celeriac.publish.publisher import AsyncPublisher, Publisher
 from celeriac.run.intake import Intake
-from celeriac.run.pool import Job
+from celeriac.run.threads import Job
 
 pytestmark = pytest.mark.integration
 
@@ -161,9 +161,9 @@ def test_an_outcome_is_kept_while_redis_refuses_a_new_connection(
         committer, tags = holding(client, message())
         with monkeypatch.context() as refusing:
             refusing.setattr(client.connection_pool, "get_connection", Mock(side_effect=error))
-            committer.finish(done(tags[0]))
+            committer.submit(done(tags[0]))
             committer.flush()
-        assert committer.drain(5.0)
+        assert committer.commit_all(5.0)
         assert b'"fine"' == client.get("celery-task-meta-a")
         assert [] == dead(client)
 
@@ -205,7 +205,7 @@ def test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messag
         SimpleNamespace(connection=SimpleNamespace(_deliver=deliver)),
         SimpleNamespace(pending=()),
     )
-    intake.foreign = None
+    intake.celery_pool = None
     intake.pump()
     assert ([], [tag], {}) == (delivered, list(committer.held), intake.celerys)
     intake.pump()

@@ -18,16 +18,14 @@ from celeriac.broker.scripts import Script
 from celeriac.claim import claims as claims
 from celeriac.claim import revocations
 from celeriac.dead_letter import replay as replaying
-from celeriac.outcome import committer
-from celeriac.outcome import unclaimed as direct
-from celeriac.run import ends, guard, intake, pool
-from celeriac.run import runner as lane
+from celeriac.outcome import committer, unclaimed
+from celeriac.run import ends, guard, intake, pool, runner
 
 pytestmark = pytest.mark.integration
 
 SCRIPTS: dict[str, list[Script]] = {
     "claim": [claims.CLAIM],
-    "outcome": [committer.OUTCOME, direct.OUTCOME],
+    "outcome": [committer.OUTCOME, unclaimed.OUTCOME],
     "renew": [committer.RENEW],
     "start": [committer.START],
     "release": [committer.RELEASE],
@@ -40,11 +38,11 @@ SCRIPTS: dict[str, list[Script]] = {
 }
 CLASSES: dict[str, Any] = {
     "committer": committer.Committer,
-    "direct": direct,
+    "unclaimed": unclaimed,
     "ends": ends.Ends,
     "guard": guard.Guard,
     "intake": intake.Intake,
-    "lane": lane.Lane,
+    "runner": runner.Runner,
     "pool": pool.TaskPool,
 }
 

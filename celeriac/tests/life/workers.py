@@ -17,7 +17,7 @@ from celeriac.broker.lists import list_of
 from celeriac.errors import PermanentError
 from celeriac.lease.starts import next_start
 from celeriac.outcome.commit import Commit
-from celeriac.outcome.committer import OUTCOME, Held
+from celeriac.outcome.committer import OUTCOME, Lease
 from celeriac.outcome.unclaimed import commit_directly
 
 HOUR_US = 3_600_000_000
@@ -52,7 +52,7 @@ def commit_of(end: End, tag: str) -> Commit:
 
 
 class OurWorker:
-    """Claims, begins and finishes as the intake and the lanes do."""
+    """Claims, begins and finishes as the intake and the runners do."""
 
     def __init__(self, client: redis.Redis, names: list[str], max_starts: int) -> None:
         self.client, self.names, self.max_starts = client, names, max_starts
@@ -72,18 +72,18 @@ class OurWorker:
     def claim(self, want: int, bound: int) -> Claimed:
         claimed = claim(self.client, *self.names, want=want, lease_us=HOUR_US, bound=bound)
         for name, raw in claimed.messages:
-            self.committer.held[tag_of(raw)] = Held(claimed.fence, name)
+            self.committer.held[tag_of(raw)] = Lease(claimed.fence, name)
         self.came_back.update(claimed.starts)
         return claimed
 
     def begin(self, tag: str) -> str:
-        """runs, lost, poison: what a lane does with it."""
+        """runs, lost, poison: what a runner does with it."""
         if tag in self.came_back:
             start = next_start(self.came_back[tag], self.max_starts)
             if start.poison:
                 self.came_back.pop(tag)
                 return "poison"
-            self.committer.drain(1.0)
+            self.committer.commit_all(1.0)
             counted, _ = self.committer.started(tag, by=start.by(alone=bool(start.alone_seconds)))
             self.came_back.pop(tag)
             if counted < 0:
@@ -94,7 +94,7 @@ class OurWorker:
 
     def finish(self, tag: str, commit: Commit) -> None:
         self.running.discard(tag)
-        self.committer.finish(commit)
+        self.committer.submit(commit)
 
     def commit(self, tag: str, commit: Commit) -> str:
         """This one at once, as before hooks that look at what it has done."""
@@ -104,10 +104,10 @@ class OurWorker:
     def deliver(self) -> None:
         """Send what is finished until nothing is left to say."""
         committer = self.committer
-        while not committer.settled:
+        while not committer.everything_committed:
             committer._away_until = 0.0
             committer.flush()
-            committer.settle()
+            committer.read_answer()
 
     def lose_answer(self) -> None:
         """Redis does it, and the connection breaks before we read that."""
@@ -117,14 +117,14 @@ class OurWorker:
         connection = self.committer._connection
         assert connection.can_read(timeout=5)
         connection.disconnect()
-        self.committer.settle()
+        self.committer.read_answer()
 
     def lose_request(self) -> None:
         """The connection breaks before Redis hears of it."""
         self.committer._away_until = 0.0
         self.committer._connected()._sock.shutdown(socket.SHUT_RDWR)
         self.committer.flush()
-        self.committer.settle()
+        self.committer.read_answer()
 
     def stall(self) -> None:
         """Nothing is renewed any more, and the leases pass."""
@@ -143,7 +143,7 @@ class OurWorker:
         new = OurWorker(self.client, self.names, self.max_starts)
         old = self.committer
         if old._sent:
-            old._settle()
+            old._read_answer()
         new.committer._client, new.committer._connection = old._client, old._connection
         return new
 

@@ -11,7 +11,7 @@ from celeriac.broker.lists import SEPARATOR
 from celeriac.claim.claims import CLAIM
 from celeriac.message.frame import frame
 from celeriac.outcome.commit import Commit
-from celeriac.outcome.committer import OUTCOME, Committer, Held
+from celeriac.outcome.committer import OUTCOME, Committer, Lease
 from celeriac.run.ends import Ends
 from celeriac.run.intake import Intake
 
@@ -157,7 +157,7 @@ def holding(client: redis.Redis, *raws: bytes, lease_seconds: float = 60.0) -> t
     committer = committer_of(client, lease_seconds)
     tags = [tag_of(raw) for raw in claimed.raws]
     for tag in tags:
-        committer.held[tag] = Held(claimed.fence, "orders")
+        committer.held[tag] = Lease(claimed.fence, "orders")
     return committer, tags
 
 
@@ -166,5 +166,5 @@ def committer_of(client: redis.Redis, lease_seconds: float = 60.0) -> Committer:
     intake = Intake.__new__(Intake)
     intake.committer = Committer(lambda: client, lease_seconds=lease_seconds, bury=intake._impossible)
     app = Celery("x", broker="memory://", backend="cache+memory://", set_as_current=False)
-    intake.ends = Ends(app, "worker@a", intake.committer.finish)
+    intake.ends = Ends(app, "worker@a", intake.committer.submit)
     return intake.committer

@@ -249,7 +249,7 @@ def app(redis_server: Any) -> Iterator[Celery]:
 
 
 def result(app: Celery) -> Callable[[Any], Any]:
-    """As the lane of a plain task writes a success, read as any client reads it."""
+    """As the runner of a plain task writes a success, read as any client reads it."""
     backend: Any = app.backend
     write = backend.success_meta
 
@@ -374,7 +374,7 @@ def published_by_a_task(app: Celery, made: Contract[Any, Any], payload: Any) -> 
 
 
 def returned(app: Celery, made: Contract[Any, Any], value: Any) -> Any:
-    """As a lane does it."""
+    """As a runner does it."""
     work = Work(made, implements(made)(lambda given: value), app, made.retries)
     backend: Any = app.backend
     commit = Commit("tag", "a")

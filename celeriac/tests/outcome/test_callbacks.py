@@ -39,9 +39,9 @@ def test_what_follows_a_commit_follows_it(client: redis.Redis) -> None:
     committer, (tag,) = holding(client, message())
     commit, seen = done(tag), []
     commit.then(lambda: seen.append((effects(client), client.hlen(keys.UNACKED))))
-    committer.finish(commit)
+    committer.submit(commit)
     assert [] == seen
-    assert committer.drain(5)
+    assert committer.commit_all(5)
     assert [(1, 0)] == seen
 
 
@@ -58,8 +58,8 @@ def test_whatever_a_callback_or_a_listener_raises_the_next_one_is_told(
     second.then(lambda: events.transition("task.succeeded", task_id="b"))
     events._listeners.insert(0, fails)
     for commit in (first, second):
-        committer.finish(commit)
-    assert committer.drain(5)
+        committer.submit(commit)
+    assert committer.commit_all(5)
     events.ignore(fails)
     assert [("task.succeeded", {"task_id": "b"})] == told
 
@@ -95,7 +95,7 @@ def test_a_conflict_is_told_as_the_letter_that_it_becomes(client: redis.Redis, t
     client.set(keys.once("a"), "done:other")
     committer, (tag,) = holding(client, message())
     assert Verdict.IMPOSSIBLE is committer.commit(done(tag))
-    assert committer.drain(5)
+    assert committer.commit_all(5)
     assert [("task.dead", "conflict")] == [(event, fields["reason"]) for event, fields in told]
     assert ["conflict"] == [about["reason"] for _, about in dead(client)]
 
@@ -117,8 +117,8 @@ def test_a_listener_that_fails_stops_nobody(client: redis.Redis, told: Any) -> N
     events._listeners.insert(0, breaks)
     try:
         for commit in commits:
-            committer.finish(commit)
-        assert committer.drain(5)
+            committer.submit(commit)
+        assert committer.commit_all(5)
     finally:
         events.ignore(breaks)
     assert ["task.succeeded", "task.succeeded"] == [event for event, _ in told]
@@ -136,8 +136,8 @@ def test_who_is_told_may_commit_more(client: redis.Redis) -> None:
 
     commit = done(first, "a")
     commit.then(more)
-    committer.finish(commit)
-    assert committer.drain(5)
+    committer.submit(commit)
+    assert committer.commit_all(5)
     assert [Verdict.COMMITTED] == ended
 
 

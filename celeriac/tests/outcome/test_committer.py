@@ -31,7 +31,7 @@ from celeriac.broker.lists import SEPARATOR, STEPS
 from celeriac.lease.starts import PROVEN
 from celeriac.outcome import committer as module
 from celeriac.outcome.commit import Commit
-from celeriac.outcome.committer import OUTCOME, Committer, Held
+from celeriac.outcome.committer import OUTCOME, Committer, Lease
 from celeriac.run import intake
 
 pytestmark = pytest.mark.integration
@@ -70,8 +70,8 @@ def test_what_is_finished_is_committed_in_one_script(client: redis.Redis) -> Non
     committer, tags = holding(client, *[message(str(n)) for n in range(20)])
     calls = client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
     for number, tag in enumerate(tags):
-        committer.finish(done(tag, str(number)))
-    assert committer.drain(5)
+        committer.submit(done(tag, str(number)))
+    assert committer.commit_all(5)
     assert calls + 2 >= client.info("commandstats")["cmdstat_evalsha"]["calls"]
     assert ((20, 0, 0), 20) == (counted(committer), children(client))
     assert not client.exists(keys.UNACKED, keys.LEASES)
@@ -84,11 +84,11 @@ def test_a_finished_task_waits_for_others_only_a_few_milliseconds(
     monkeypatch.setattr(module, "FLUSH_SECONDS", 0.005)
     client.script_load(OUTCOME.text)  # or the first batch would be sent again, before all others
     committer, (first, second, third) = holding(client, *[message(name) for name in "abc"])
-    committer.finish(done(first, "a"))
-    committer.finish(done(second, "b"))
+    committer.submit(done(first, "a"))
+    committer.submit(done(second, "b"))
     assert 1 == len(committer._done)
     time.sleep(0.006)
-    committer.finish(done(third, "c"))
+    committer.submit(done(third, "c"))
     assert 0 == len(committer._done)
 
 
@@ -97,9 +97,9 @@ def test_no_batch_is_larger_than_a_script_may_be(client: redis.Redis) -> None:
     for tag in tags:
         commit = Commit(tag)
         commit.add_child("mail", b"x" * 20_000)
-        committer.finish(commit)
+        committer.submit(commit)
     assert 50 == len(committer._next_batch())
-    committer.held.update({str(n): Held(1, "orders") for n in range(module.MOST_COMMITS + 1)})
+    committer.held.update({str(n): Lease(1, "orders") for n in range(module.MOST_COMMITS + 1)})
     committer._done.clear()
     committer._done.extend(Commit(str(n)) for n in range(module.MOST_COMMITS + 1))
     assert module.MOST_COMMITS == len(committer._next_batch())
@@ -134,22 +134,22 @@ def large_letter(tag: str) -> Commit:
 def test_the_size_of_a_batch_is_of_all_that_is_in_it(client: redis.Redis, end: Callable[[str], Commit]) -> None:
     committer, tags = holding(client, *[message(str(n)) for n in range(100)])
     for tag in tags:
-        committer.finish(end(tag))
+        committer.submit(end(tag))
     assert 40 < len(committer._next_batch()) < 60
 
 
 def test_what_came_from_nowhere_is_refused_and_not_sent(client: redis.Redis) -> None:
     committer, _ = holding(client)
-    committer.finish(done("unknown"))
-    assert committer.drain(5)
+    committer.submit(done("unknown"))
+    assert committer.commit_all(5)
     assert ((0, 1, 0), 0) == (counted(committer), effects(client))
 
 
 def test_of_two_ends_of_one_message_the_first_counts(client: redis.Redis) -> None:
     committer, (tag,) = holding(client, message())
-    committer.finish(done(tag, record=False))
-    committer.finish(done(tag, record=False))
-    assert committer.drain(5)
+    committer.submit(done(tag, record=False))
+    committer.submit(done(tag, record=False))
+    assert committer.commit_all(5)
     assert ((1, 1, 0), 1, 1) == (counted(committer), effects(client), children(client))
 
 
@@ -162,8 +162,8 @@ def test_where_the_answer_is_lost_the_outcome_is_sent_again_and_has_its_effect_o
     committer, tags = over(line, client, *[message(name) for name in "abc"])
     line.lose_answers(1)
     for tag, name in zip(tags, "abc", strict=True):
-        committer.finish(done(tag, name, record=False))
-    assert committer.drain(5)
+        committer.submit(done(tag, name, record=False))
+    assert committer.commit_all(5)
     assert [1, 1, 1] == [effects(client, name) for name in "abc"]
     assert (3, (0, 3, 0)) == (children(client), counted(committer))
     assert not client.exists(keys.UNACKED, keys.LEASES)
@@ -172,8 +172,8 @@ def test_where_the_answer_is_lost_the_outcome_is_sent_again_and_has_its_effect_o
 def test_where_the_request_is_lost_the_outcome_is_sent_again(client: redis.Redis, line: Any) -> None:
     committer, (tag,) = over(line, client, message())
     line.lose_requests(2)
-    committer.finish(done(tag))
-    assert committer.drain(5)
+    committer.submit(done(tag))
+    assert committer.commit_all(5)
     assert ((1, 0, 0), 1) == (counted(committer), effects(client))
 
 
@@ -181,8 +181,8 @@ def test_where_redis_says_nothing_the_outcome_is_sent_again(client: redis.Redis,
     committer, (tag,) = over(line, client, message())
     lost = iter([b""])
     line.answers = lambda piece: next(lost, piece)
-    committer.finish(done(tag, record=False))
-    assert committer.drain(5)
+    committer.submit(done(tag, record=False))
+    assert committer.commit_all(5)
     assert 1 == effects(client)
 
 
@@ -190,7 +190,7 @@ def test_where_redis_says_nothing_the_outcome_is_sent_again(client: redis.Redis,
 def test_a_request_cut_in_the_middle_is_sent_again(client: redis.Redis, line: Any, cut_after: int) -> None:
     committer, tags = over(line, client, *[message(str(n)) for n in range(10)])
     for number, tag in enumerate(tags):
-        committer.finish(done(tag, str(number), record=False))
+        committer.submit(done(tag, str(number), record=False))
     committer._connected()
     seen, cut = [0], [False]
 
@@ -202,7 +202,7 @@ def test_a_request_cut_in_the_middle_is_sent_again(client: redis.Redis, line: An
         return piece
 
     line.requests = requests
-    assert committer.drain(5)
+    assert committer.commit_all(5)
     assert cut[0]
     assert [1] * 10 == [effects(client, str(number)) for number in range(10)]
     assert 10 == children(client)
@@ -211,11 +211,11 @@ def test_a_request_cut_in_the_middle_is_sent_again(client: redis.Redis, line: An
 def test_an_outcome_of_unknown_fate_goes_before_what_was_finished_later(client: redis.Redis, line: Any) -> None:
     committer, (first, second) = over(line, client, message("a"), message("b"))
     line.lose_requests(1)
-    committer.finish(done(first, "a"))
+    committer.submit(done(first, "a"))
     committer.flush()
-    committer.settle()
-    committer.finish(done(second, "b"))
-    assert committer.drain(5)
+    committer.read_answer()
+    committer.submit(done(second, "b"))
+    assert committer.commit_all(5)
     assert [b"child of a", b"child of b"] == client.lrange("mail", 0, -1)[::-1]
 
 
@@ -228,15 +228,15 @@ def test_while_redis_is_away_nothing_is_lost_and_when_it_is_back_all_is_committe
     committer, tags = over(line, client, *[message(str(n)) for n in range(30)])
     line.requests = lambda piece: "cut"
     for number, tag in enumerate(tags[:20]):
-        committer.finish(done(tag, str(number)))
+        committer.submit(done(tag, str(number)))
         if number % 5 == 0:
             committer.flush()
-    assert not committer.drain(0.1)
-    assert not committer.settled
+    assert not committer.commit_all(0.1)
+    assert not committer.everything_committed
     for number, tag in enumerate(tags[20:], 20):
-        committer.finish(done(tag, str(number)))
+        committer.submit(done(tag, str(number)))
     line.requests = lambda piece: piece
-    assert committer.drain(5)
+    assert committer.commit_all(5)
     assert ((30, 0, 0), 30) == (counted(committer), children(client))
 
 
@@ -260,30 +260,30 @@ def test_the_next_attempt_waits_longer_each_time_up_to_two_seconds(
 def test_to_finish_a_task_never_waits_for_a_redis_that_is_away(client: redis.Redis, line: Any) -> None:
     committer, (tag, other) = over(line, client, message("a"), message("b"))
     line.requests = lambda piece: "cut"
-    committer.finish(done(tag, "a"))
+    committer.submit(done(tag, "a"))
     committer.flush()
-    committer.settle()
+    committer.read_answer()
     committer._away_until = time.monotonic() + 60
     line.requests = lambda piece: b""  # whoever asks waits for the time-out
     before = time.monotonic()
-    committer.finish(done(other, "b"))
+    committer.submit(done(other, "b"))
     committer.flush()
-    assert not committer.drain(0.0)
+    assert not committer.commit_all(0.0)
     assert time.monotonic() - before < 0.25
 
 
-def test_drain_ends_in_time_where_redis_says_nothing(redis_to_break: Any) -> None:
+def test_commit_all_ends_in_time_where_redis_says_nothing(redis_to_break: Any) -> None:
     with redis.Redis(port=redis_to_break.port) as client:
         near, (tag,) = holding(client, message())
     committer = committer_of(impatient(redis_to_break.port, 0.2))
     committer.held.update(near.held)
     redis_to_break.pause()
-    committer.finish(done(tag))
+    committer.submit(done(tag))
     before = time.monotonic()
-    assert not committer.drain(0.5)
+    assert not committer.commit_all(0.5)
     assert time.monotonic() - before < 1.5
     redis_to_break.resume()
-    assert committer.drain(5)
+    assert committer.commit_all(5)
 
 
 def test_a_redis_that_takes_no_writes_for_now_gets_the_outcome_later(client: redis.Redis) -> None:
@@ -291,23 +291,23 @@ def test_a_redis_that_takes_no_writes_for_now_gets_the_outcome_later(client: red
     client.script_load(OUTCOME.text)
     client.config_set("min-replicas-to-write", 1)
     try:
-        committer.finish(done(tag))
-        assert not committer.drain(0.1)
+        committer.submit(done(tag))
+        assert not committer.commit_all(0.1)
         assert 0 == committer.counters.committed
     finally:
         client.config_set("min-replicas-to-write", 0)
-    assert committer.drain(5)
+    assert committer.commit_all(5)
     assert ((1, 0, 0), 1) == (counted(committer), effects(client))
     assert [] == dead(client)
 
 
 def test_after_a_script_flush_everything_goes_on(client: redis.Redis) -> None:
     committer, tags = holding(client, *[message(str(n)) for n in range(4)])
-    committer.finish(done(tags[0], "0"))
-    assert committer.drain(5)
+    committer.submit(done(tags[0], "0"))
+    assert committer.commit_all(5)
     client.script_flush()
-    committer.finish(done(tags[1], "1"))
-    assert committer.drain(5)
+    committer.submit(done(tags[1], "1"))
+    assert committer.commit_all(5)
     client.script_flush()
     committer.renew()
     assert (1, None) == committer.started(tags[2], keys.once("2"))
@@ -316,8 +316,8 @@ def test_after_a_script_flush_everything_goes_on(client: redis.Redis) -> None:
     assert b"STARTED" == client.get("meta")
     client.script_flush()
     assert 1 == committer.release([tags[2]])
-    committer.finish(done(tags[3], "3"))
-    assert committer.drain(5)
+    committer.submit(done(tags[3], "3"))
+    assert committer.commit_all(5)
     assert (3, 0, 0) == counted(committer)
 
 
@@ -330,8 +330,8 @@ def test_one_that_redis_will_never_take_becomes_a_letter_and_its_neighbours_are_
     commits = [done(tag, str(number)) for number, tag in enumerate(tags)]
     commits[3].record_ms = 0  # SET refuses it, and with it the script
     for commit in commits:
-        committer.finish(commit)
-    assert committer.drain(5)
+        committer.submit(commit)
+    assert committer.commit_all(5)
     assert [1, 1, 1, 0, 1, 1, 1] == [effects(client, str(number)) for number in range(7)]
     assert 6 == children(client)
     assert [raws[3]] == [raw for raw, _ in dead(client)]
@@ -342,28 +342,28 @@ def test_neighbours_without_a_record_have_their_effect_once_all_the_same(client:
     committer, tags = holding(client, message("good"), message("bad"))
     bad = done(tags[1], "bad")
     bad.record_ms = 0
-    committer.finish(done(tags[0], "good", record=False))
-    committer.finish(bad)
-    assert committer.drain(5)
+    committer.submit(done(tags[0], "good", record=False))
+    committer.submit(bad)
+    assert committer.commit_all(5)
     assert (1, 1) == (effects(client, "good"), children(client))
 
 
 def test_a_large_batch_with_one_such_is_through_quickly(client: redis.Redis) -> None:
     committer, tags = holding(client, *[message(str(n)) for n in range(60)])
     for number, tag in enumerate(tags):
-        committer.finish(done(tag, str(number)))
+        committer.submit(done(tag, str(number)))
     committer._done[30].record_ms = 0
     for _ in range(5):  # half a second of the guard's ticks
         committer.flush()
-        committer.settle()
-    assert committer.settled
+        committer.read_answer()
+    assert committer.everything_committed
 
 
 def test_a_conflict_becomes_a_letter(client: redis.Redis) -> None:
     client.set(keys.once("a"), "done:other")
     committer, (tag,) = holding(client, message())
-    committer.finish(done(tag))
-    assert committer.drain(5)
+    committer.submit(done(tag))
+    assert committer.commit_all(5)
     assert ["conflict"] == [about["reason"] for _, about in dead(client)]
     assert ((1, 0, 0), b"done:other") == (counted(committer), client.get(keys.once("a")))
 
@@ -375,7 +375,7 @@ def test_a_start_that_was_refused_is_not_taken_back(client: redis.Redis) -> None
     overdue(client)
     assert 1 == intake.restore(client, SEPARATOR, STEPS)
     assert -1 == committer.started(tag)[0]
-    committer.held[tag] = Held(claim(client).fence, "orders")
+    committer.held[tag] = Lease(claim(client).fence, "orders")
     assert 1 == committer.release([tag])
     assert b"2" == client.hget(keys.STARTS, tag)
 
@@ -388,7 +388,7 @@ def test_a_start_that_ended_is_not_taken_back(client: redis.Redis) -> None:
     overdue(client)
     assert 1 == intake.restore(client, SEPARATOR, STEPS)
     assert "refused" == committer.commit(done(tag))
-    committer.held[tag] = Held(claim(client).fence, "orders")
+    committer.held[tag] = Lease(claim(client).fence, "orders")
     assert 1 == committer.release([tag])
     assert b"3" == client.hget(keys.STARTS, tag)
 
@@ -396,9 +396,9 @@ def test_a_start_that_ended_is_not_taken_back(client: redis.Redis) -> None:
 def test_what_cannot_even_be_a_letter_comes_back_when_its_lease_is_over(client: redis.Redis) -> None:
     committer, (tag, good) = holding(client, message("a"), message("b"))
     client.set(keys.dead("orders"), "no stream")
-    committer.finish(letter(tag))
-    committer.finish(done(good, "b"))
-    assert committer.drain(0.5)
+    committer.submit(letter(tag))
+    committer.submit(done(good, "b"))
+    assert committer.commit_all(0.5)
     assert 1 == effects(client, "b")
     client.delete(keys.dead("orders"))
     overdue(client)
@@ -420,9 +420,9 @@ def test_what_cannot_be_sent_becomes_a_letter_and_its_neighbours_are_committed(
     committer, (bad, good) = holding(client, message("a"), message("b"))
     commit = done(bad, "a")
     commit.effects = wanted
-    committer.finish(commit)
-    committer.finish(done(good, "b"))
-    assert committer.drain(1)
+    committer.submit(commit)
+    committer.submit(done(good, "b"))
+    assert committer.commit_all(1)
     assert (1, 0) == (effects(client, "b"), effects(client, "a"))
     assert 1 == len(dead(client))
 
@@ -435,8 +435,8 @@ def test_a_renewal_makes_new_fences_and_the_outcome_knows_them(client: redis.Red
     old = int(committer.held[tag].fence)
     committer.renew()
     assert int(committer.held[tag].fence) == client.zscore(keys.LEASES, tag) > old
-    committer.finish(done(tag))
-    assert committer.drain(5)
+    committer.submit(done(tag))
+    assert committer.commit_all(5)
     assert (1, 0, 0) == counted(committer)
 
 
@@ -446,7 +446,7 @@ def test_more_is_renewed_than_fits_a_script(client: redis.Redis) -> None:
     committer = committer_of(client)
     for _ in range(2):
         claimed = claim(client, want=500)
-        committer.held.update({tag_of(raw): Held(claimed.fence, "orders") for raw in claimed.raws})
+        committer.held.update({tag_of(raw): Lease(claimed.fence, "orders") for raw in claimed.raws})
     committer.lease_us = 120_000_000
     committer.renew()
     expected = {tag: int(held.fence) for tag, held in committer.held.items()}
@@ -461,16 +461,16 @@ def test_a_lease_lost_at_a_renewal_is_let_go_and_a_later_outcome_is_refused_and_
     claim(client)
     committer.renew()
     assert ({kept}, 1) == (set(committer.held), committer.counters.lost)
-    committer.finish(done(lost, "a"))
-    committer.finish(done(kept, "b"))
-    assert committer.drain(5)
+    committer.submit(done(lost, "a"))
+    committer.submit(done(kept, "b"))
+    assert committer.commit_all(5)
     assert ((1, 1, 0), 0, 1) == (counted(committer), effects(client, "a"), effects(client, "b"))
     assert lost.encode() in client.hkeys(keys.UNACKED)
 
 
 def test_a_renewal_reads_the_answer_that_is_under_way(client: redis.Redis) -> None:
     committer, (first, second) = holding(client, message("a"), message("b"))
-    committer.finish(done(first, "a"))
+    committer.submit(done(first, "a"))
     committer.flush()
     assert committer._sent
     committer.renew()
@@ -480,7 +480,7 @@ def test_a_renewal_reads_the_answer_that_is_under_way(client: redis.Redis) -> No
 
 def test_what_is_asked_after_an_outcome_gets_its_own_answer(client: redis.Redis) -> None:
     committer, (first, second) = holding(client, message("a"), message("b"))
-    committer.finish(done(first, "a"))
+    committer.submit(done(first, "a"))
     committer.flush()
     assert (1, None) == committer.started(second, "")
     assert (1, 0, 0) == counted(committer)
@@ -534,8 +534,8 @@ def test_a_renewal_whose_answer_is_lost_loses_no_message(client: redis.Redis, li
     with pytest.raises(redis.ConnectionError):
         committer.renew()
     time.sleep(0.01)
-    committer.finish(done(tag, record=False))
-    assert committer.drain(5)
+    committer.submit(done(tag, record=False))
+    assert committer.commit_all(5)
     assert ((0, 1, 0), 0) == (counted(committer), effects(client))
     overdue(client)
     assert 1 == intake.restore(client, SEPARATOR, STEPS)
@@ -560,8 +560,8 @@ def test_while_redis_is_away_nothing_is_renewed_and_nothing_let_go(client: redis
 def test_what_is_given_back_is_not_committed_any_more(client: redis.Redis) -> None:
     committer, (tag,) = holding(client, message())
     assert 1 == committer.release([tag, "unknown"])
-    committer.finish(done(tag))
-    assert committer.drain(5)
+    committer.submit(done(tag))
+    assert committer.commit_all(5)
     assert ((0, 1, 0), 0) == (counted(committer), effects(client))
     assert 1 == client.llen("orders")
 
@@ -588,8 +588,8 @@ def test_a_start_that_was_counted_is_taken_back_with_the_claim(client: redis.Red
 def test_what_was_counted_and_is_held_no_more_is_forgotten(client: redis.Redis) -> None:
     committer, (tag,) = holding(client, message())
     committer.started(tag)
-    committer.finish(done(tag))
-    assert committer.drain(5)
+    committer.submit(done(tag))
+    assert committer.commit_all(5)
     committer.renew()
     assert not committer._counted
 
@@ -626,9 +626,9 @@ def test_a_state_is_shown_only_of_what_is_held(client: redis.Redis) -> None:
 
 def test_after_a_fork_nothing_is_held_and_nothing_sent(client: redis.Redis) -> None:
     committer, (tag,) = holding(client, message())
-    committer.finish(done(tag))
+    committer.submit(done(tag))
     committer.reset()
-    assert ({}, True) == (committer.held, committer.drain(1))
+    assert ({}, True) == (committer.held, committer.commit_all(1))
     assert 0 == effects(client)
 
 
@@ -636,8 +636,8 @@ def test_a_full_redis_takes_outcomes_and_claims_back(redis_to_break: Any) -> Non
     with redis.Redis(port=redis_to_break.port) as client:
         committer, (first, second) = holding(client, message("a"), message("b"))
         full(client)
-        committer.finish(done(first, "a"))
-        assert committer.drain(5)
+        committer.submit(done(first, "a"))
+        assert committer.commit_all(5)
         assert (1, 1) == (effects(client, "a"), committer.release([second]))
 
 
@@ -652,7 +652,7 @@ def test_threads_finish_while_leases_are_renewed_and_everything_is_committed_onc
 
     def work(part: list[str]) -> None:
         for tag in part:
-            committer.finish(done(tag, tag, record=False))
+            committer.submit(done(tag, tag, record=False))
             time.sleep(0.0005)
 
     threads = [threading.Thread(target=work, args=(tags[number::4],)) for number in range(4)]
@@ -660,6 +660,6 @@ def test_threads_finish_while_leases_are_renewed_and_everything_is_committed_onc
         thread.start()
     while any(thread.is_alive() for thread in threads):
         committer.renew()
-    assert committer.drain(5)
+    assert committer.commit_all(5)
     assert ((100, 0, 0), 0) == (counted(committer), committer.counters.lost)
     assert [1] * 100 == [effects(client, tag) for tag in tags]

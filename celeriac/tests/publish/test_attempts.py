@@ -67,5 +67,5 @@ def test_what_an_error_was_raised_from_makes_nothing_certain(calls: Calls, by: s
 
 def test_what_a_chunk_put_into_its_queue_is_remembered_for_the_rate(calls: Calls) -> None:
     calls([message("a"), message("b"), message("c")]).answered([7, 1, 0, 1])
-    [(_, depth, accepted)] = calls.drains["orders"]._samples
+    [(_, depth, accepted)] = calls.backlogs["orders"]._samples
     assert (7, 2) == (depth, accepted)

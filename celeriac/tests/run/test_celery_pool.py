@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from celeriac.run.celery_pool import Foreign
+from celeriac.run.celery_pool import CeleryPool
 
 
 class Job:
@@ -43,8 +43,8 @@ class Solo:
 
 def test_what_a_process_has_got_is_kept_and_what_none_has_is_forgotten() -> None:
     pool = Prefork(Job("waits"), Job("sent", sent=True), Job("runs", sent=True, accepted=True))
-    foreign = Foreign(pool)
-    assert {"sent", "runs"} == foreign.forget({"waits", "sent", "runs", "reserved"})
+    celery_pool = CeleryPool(pool)
+    assert {"sent", "runs"} == celery_pool.forget({"waits", "sent", "runs", "reserved"})
     pool.flush()  # Celery calls it once more
     assert {"sent", "runs"} == {job.correlation_id for job in pool._pool._cache.values()}
 
@@ -53,16 +53,16 @@ def test_what_ends_meanwhile_is_not_kept() -> None:
     job = Job("ends", sent=True)
     pool = Prefork(job)
     pool.ends = [job]
-    assert set() == Foreign(pool).forget({"ends"})
+    assert set() == CeleryPool(pool).forget({"ends"})
 
 
 def test_of_a_pool_that_forgets_nothing_all_that_is_known_will_end() -> None:
-    foreign = Foreign(Solo())
-    assert ({"a"}, 1) == (foreign.forget({"a"}), foreign.processes)
+    celery_pool = CeleryPool(Solo())
+    assert ({"a"}, 1) == (celery_pool.forget({"a"}), celery_pool.processes)
 
 
 def test_of_a_pool_that_has_stopped_nothing_will_end() -> None:
     pool = Prefork(Job("runs", sent=True, accepted=True))
-    foreign = Foreign(pool)
+    celery_pool = CeleryPool(pool)
     pool.active = False
-    assert (True, set()) == (foreign.stopped, foreign.forget({"runs"}))
+    assert (True, set()) == (celery_pool.stopped, celery_pool.forget({"runs"}))

@@ -1,4 +1,4 @@
-"""The guard over a real Redis and seats of our own making; the pool's threads with lanes of our own making."""
+"""The guard over a real Redis and task threads of our own making; the pool with runners of our own making."""
 
 import math
 import threading
@@ -18,11 +18,13 @@ from celeriac.broker import keys
 from celeriac.broker.lists import SEPARATOR, STEPS
 from celeriac.lease.starts import PROVEN
 from celeriac.outcome import committer as committer_module
-from celeriac.outcome.committer import Committer, Held
+from celeriac.outcome.committer import Committer, Lease
 from celeriac.run import guard as module
 from celeriac.run import intake
+from celeriac.run.exclusive import Exclusive, ExclusiveRun
 from celeriac.run.guard import Guard
-from celeriac.run.pool import Alone, Job, Running, Seat, TaskPool
+from celeriac.run.pool import TaskPool
+from celeriac.run.threads import Job, Running, TaskThread
 
 pytestmark = pytest.mark.integration
 
@@ -36,19 +38,19 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 class Pool:
-    """Seats, and what the guard asks of them."""
+    """Task threads, and what the guard asks of them."""
 
-    def __init__(self, seats: int = 1) -> None:
-        self.seats = [Seat(number) for number in range(seats)]
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = [TaskThread(number) for number in range(threads)]
         self.unstarted = 0
         self.stopping = False
-        self.interrupted: list[Seat] = []
+        self.interrupted: list[TaskThread] = []
         self.given_back = 0
+        self.commit_all: Callable[[float], Any] = lambda seconds: True
+        self.exclusive = Exclusive(self)
 
-        self.alone: Any = None
-
-    def interrupt(self, seat: Seat, running: Running) -> bool:
-        self.interrupted.append(seat)
+    def interrupt(self, thread: TaskThread, running: Running) -> bool:
+        self.interrupted.append(thread)
         return True
 
     def give_back(self) -> None:
@@ -93,11 +95,11 @@ def test_what_is_finished_is_committed_by_the_guard_where_nobody_else_does(
 ) -> None:
     monkeypatch.setattr(committer_module, "FLUSH_SECONDS", math.inf)
     committer, (tag,) = holding(client, message())
-    committer.finish(done(tag))
+    committer.submit(done(tag))
     guard = guard_of(Pool(), committer)
     guard._look(100.0)
     guard._look(100.1)
-    assert committer.settled
+    assert committer.everything_committed
     assert 1 == effects(client)
 
 
@@ -151,13 +153,13 @@ def eventually(holds: Callable[[], Any], seconds: float | None = None) -> None:
 
 def test_a_soft_limit_interrupts_once(client: redis.Redis) -> None:
     pool = Pool(2)
-    pool.seats[1].running = body("tag", 100.0, soft=2.0)
+    pool.threads[1].running = body("tag", 100.0, soft=2.0)
     guard = guard_of(pool, committer_of(client))
     counts = []
     for now in (101.9, 102.1, 102.2):
         guard._look(now)
         counts.append(len(pool.interrupted))
-    assert ([0, 1, 1], [pool.seats[1]]) == (counts, pool.interrupted)
+    assert ([0, 1, 1], [pool.threads[1]]) == (counts, pool.interrupted)
 
 
 def test_a_hard_limit_ends_the_process_and_loses_nothing(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,12 +168,12 @@ def test_a_hard_limit_ends_the_process_and_loses_nothing(client: redis.Redis, mo
     monkeypatch.setattr(module.os, "_exit", exits.append)
     committer, (finished, running, waiting, beside) = holding(client, *[message(name) for name in "abcd"])
     pool = Pool(2)
-    pool.seats[0].running = body(running, 100.0, hard=3.0)
-    pool.seats[1].running = body(beside, 100.0, hard=30.0)
+    pool.threads[0].running = body(running, 100.0, hard=3.0)
+    pool.threads[1].running = body(beside, 100.0, hard=30.0)
     guard = guard_of(pool, committer)
     guard._look(102.9)
     assert [] == exits
-    committer.finish(done(finished, "a"))
+    committer.submit(done(finished, "a"))
     guard._look(103.1)
     assert [module.EXIT_TIME_LIMIT] == exits
     assert pool.stopping
@@ -183,14 +185,14 @@ def test_a_hard_limit_ends_the_process_and_loses_nothing(client: redis.Redis, mo
 
 def test_a_body_without_a_limit_runs_on(client: redis.Redis) -> None:
     pool = Pool()
-    pool.seats[0].running = body("tag", 0.0)
+    pool.threads[0].running = body("tag", 0.0)
     guard_of(pool, committer_of(client))._look(1e9)
     assert [] == pool.interrupted
 
 
 def test_a_body_that_runs_long_is_shown_once_while_it_runs(client: redis.Redis) -> None:
     pool, shown = Pool(), []
-    running = pool.seats[0].running = body("tag", 100.0)
+    running = pool.threads[0].running = body("tag", 100.0)
     guard = guard_of(pool, committer_of(client), show=shown.append)
     for now in (100.1, 100.3, 100.4):
         guard._look(now)
@@ -212,11 +214,11 @@ def test_what_waits_goes_back_when_every_thread_runs_something_long(
 ) -> None:
     pool = Pool(len(ran))
     pool.unstarted = unstarted
-    for seat, seconds in zip(pool.seats, ran, strict=True):
-        seat.running = None if seconds is None else body("tag", 100.0 - seconds)
+    for thread, seconds in zip(pool.threads, ran, strict=True):
+        thread.running = None if seconds is None else body("tag", 100.0 - seconds)
     guard_of(pool, committer_of(client))._look(100.0)
     assert expected == pool.given_back
-    assert [True] * expected == [seat.seconds >= 0.2 for seat in pool.seats][:expected]
+    assert [True] * expected == [thread.seconds >= 0.2 for thread in pool.threads][:expected]
 
 
 # The end
@@ -227,10 +229,8 @@ def test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back(
 ) -> None:
     monkeypatch.setattr(committer_module, "FLUSH_SECONDS", math.inf)
     committer, (finished, running, waiting) = holding(client, *[message(name) for name in "abc"])
-    pool = Pool()
-    pool.seats[0].running = body(running, 100.0)
-    committer.finish(done(finished, "a"))
-    assert guard_of(pool, committer).finish(1.0)
+    committer.submit(done(finished, "a"))
+    assert committer.shut_down(1.0)
     assert ({}, 1) == (committer.held, effects(client, "a"))
     assert not client.exists(keys.UNACKED, keys.LEASES)
     claimed = claim(client)
@@ -242,9 +242,7 @@ def test_a_stop_takes_back_a_start_that_was_counted(client: redis.Redis) -> None
     committer, (running, waiting) = holding(client, message("a"), message("b"))
     client.hset(keys.STARTS, mapping={running: 2, waiting: 2})
     committer.started(running)
-    pool = Pool()
-    pool.seats[0].running = body(running, 100.0)
-    guard_of(pool, committer).finish(1.0)
+    committer.shut_down(1.0)
     assert {running: 2, waiting: 2} == claim(client).starts
 
 
@@ -253,15 +251,15 @@ def test_when_its_time_alone_is_over_the_others_start_and_its_death_proves_nothi
     client.hset(keys.STARTS, tag, 3)
     committer.started(tag, by=PROVEN + 1)
     pool: Any = Pool()
-    pool.alone, ended = Alone(pool.seats[0], tag, 5.0), []
-    pool.end_alone = ended.append
+    alone = pool.exclusive.current = ExclusiveRun(pool.threads[0], tag, 5.0)
     guard = guard_of(pool, committer)
     guard._look(1e9)
-    assert [] == ended  # it has not begun
-    pool.alone.until = 105.0
-    for now in (104.9, 105.1):
-        guard._look(now)
-    assert [pool.alone] == ended
+    assert alone is pool.exclusive.current  # it has not begun
+    alone.until = 105.0
+    guard._look(104.9)
+    assert alone is pool.exclusive.current
+    guard._look(105.1)
+    assert pool.exclusive.current is None
     assert b"4" == client.hget(keys.STARTS, tag)
 
 
@@ -273,8 +271,8 @@ def test_a_stop_says_when_not_all_is_committed_and_then_it_comes_back(
     committer = committer_of(impatient(line.port))
     committer.held.update(near.held)
     line.requests = lambda piece: "cut"
-    committer.finish(done(tag))
-    assert not guard_of(Pool(), committer).finish(0.1)
+    committer.submit(done(tag))
+    assert not committer.shut_down(0.1)
     overdue(client)
     assert 1 == intake.restore(client, SEPARATOR, STEPS)
 
@@ -292,20 +290,20 @@ def pool() -> Iterator[TaskPool]:
     pool.stopping = True
 
 
-def job(tag: str, lane: Any) -> Job:
-    return Job(lane, {}, b"", tag, "orders")
+def job(tag: str, runner: Any) -> Job:
+    return Job(runner, {}, b"", tag, "orders")
 
 
-def test_a_lane_that_fails_does_not_take_its_thread_along_and_its_message_goes_back(
+def test_a_runner_that_fails_does_not_take_its_thread_along_and_its_message_goes_back(
     pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("celeriac.run.pool.emit", lambda *_, **__: None)
     ran = []
 
-    def broken(job: Job, seat: Seat) -> bool:
+    def broken(job: Job, thread: TaskThread) -> bool:
         raise redis.ConnectionError("away")
 
-    def good(job: Job, seat: Seat) -> bool:
+    def good(job: Job, thread: TaskThread) -> bool:
         ran.append(job.tag)
         return True
 
@@ -319,7 +317,7 @@ def test_a_lane_that_fails_does_not_take_its_thread_along_and_its_message_goes_b
 def test_what_a_thread_has_not_started_can_be_taken_back(pool: Any) -> None:
     begun, go_on, ran = threading.Event(), threading.Event(), []
 
-    def slow(job: Job, seat: Seat) -> bool:
+    def slow(job: Job, thread: TaskThread) -> bool:
         ran.append(job.tag)
         begun.set()
         return go_on.wait(5)
@@ -332,20 +330,20 @@ def test_what_a_thread_has_not_started_can_be_taken_back(pool: Any) -> None:
     assert ["b", "c", "d"] == sorted(pool.give_back())
     assert 0 == pool.unstarted
     go_on.set()
-    eventually(lambda: not pool.seats[0].busy)
+    eventually(lambda: not pool.threads[0].busy)
     assert ["a"] == ran
 
 
 def test_at_a_stop_nothing_more_is_started(pool: Any) -> None:
     ran: list[str] = []
 
-    def lane(job: Job, seat: Seat) -> bool:
+    def runner(job: Job, thread: TaskThread) -> bool:
         ran.append(job.tag)
         return True
 
     pool.stopping = True
     pool.on_start()
-    pool.take([job("a", lane)])
+    pool.take([job("a", runner)])
     eventually(lambda: pool.released)
     assert ([], [("a", False)]) == (ran, pool.released)
 
@@ -355,11 +353,11 @@ def test_what_is_given_back_is_what_redis_gets_back(client: redis.Redis, pool: A
     push(client, *raws)
     claimed = claim(client)
     committer = committer_of(client)
-    committer.held.update({tag_of(raw): Held(claimed.fence, "orders") for raw in raws})
+    committer.held.update({tag_of(raw): Lease(claimed.fence, "orders") for raw in raws})
     pool.release = committer.release
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(job: Job, seat: Seat) -> bool:
+    def slow(job: Job, thread: TaskThread) -> bool:
         begun.set()
         return go_on.wait(5)
 

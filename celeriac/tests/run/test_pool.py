@@ -1,4 +1,4 @@
-"""The pool's threads, beside what the guard, the lanes and Celery make of them."""
+"""The pool's threads, beside what the guard, the runners and Celery make of them."""
 
 from queue import SimpleQueue
 

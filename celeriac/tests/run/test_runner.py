@@ -1,4 +1,4 @@
-"""The lane of a task, alone: a message that came back, and how a body ends."""
+"""The runner of a task, alone: a message that came back, and how a body ends."""
 
 import functools
 import math
@@ -22,8 +22,9 @@ from celeriac.message.reading import loads
 from celeriac.outcome import committer
 from celeriac.outcome.commit import OPEN, Commit
 from celeriac.run import intake as intakes
-from celeriac.run.pool import Job, Seat, TaskPool
-from celeriac.run.runner import Lane, Request, bare, celerys, lane
+from celeriac.run.pool import TaskPool
+from celeriac.run.runner import Request, Runner, bare, celerys, runner_of
+from celeriac.run.threads import Job, TaskThread
 
 pytestmark = pytest.mark.integration
 
@@ -38,7 +39,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 class Intake:
-    """As much of one as a lane looks at."""
+    """As much of one as a runner looks at."""
 
     def __init__(self, committer: Any, pool: TaskPool) -> None:
         self.committer, self.pool = committer, pool
@@ -60,7 +61,7 @@ class Intake:
         self.buried.append((reason, starts))
         commit.discard()
         commit.bury(keys.dead("orders"), "{}")
-        self.committer.finish(commit)
+        self.committer.submit(commit)
 
     def not_taken(self, message: Any, reason: str, error: Exception) -> None:
         return None
@@ -91,19 +92,19 @@ class Stage:
         pool.obey = lambda error: None
         self.intake = Intake(self.committer, pool)
         consumer = SimpleNamespace(hostname="w", task_buckets=defaultdict(lambda: None), event_dispatcher=None)
-        found = lane(task, app, consumer, self.intake)  # type: ignore[arg-type]
-        assert isinstance(found, Lane)
-        self.lane = found
+        found = runner_of(task, app, consumer, self.intake)  # type: ignore[arg-type]
+        assert isinstance(found, Runner)
+        self.runner = found
 
     def run(self) -> bool:
-        return self.lane(Job(None, loads(self.raw), self.raw, self.tag, "orders"), Seat(0))
+        return self.runner(Job(None, loads(self.raw), self.raw, self.tag, "orders"), TaskThread(0))
 
     def come_back(self) -> None:
         """Its worker died; this one has it now."""
         overdue(self.client)
         assert 1 == intakes.restore(self.client, SEPARATOR, STEPS)
         claimed = claim(self.client)
-        self.committer.held[self.tag] = intakes.Held(claimed.fence, "orders")
+        self.committer.held[self.tag] = intakes.Lease(claimed.fence, "orders")
         self.intake.starts.update(claimed.starts)
 
 
@@ -115,7 +116,7 @@ def test_a_body_runs_and_its_message_ends(client: redis.Redis) -> None:
     ran: list[int] = []
     stage = Stage(client, lambda: ran.append(1))
     assert stage.run()
-    assert stage.committer.drain(5)
+    assert stage.committer.commit_all(5)
     assert ([1], 0) == (ran, client.hlen(keys.UNACKED))
     assert OPEN.commit is None
 
@@ -139,12 +140,12 @@ def test_what_celery_is_to_do_once_goes_its_own_way_unless_a_record_sees_to_it(
     client: redis.Redis, contract: bool
 ) -> None:
     stage = Stage(client, nothing)
-    task = stage.lane.task
+    task = stage.runner.task
     task.app.conf.worker_deduplicate_successful_tasks = True
     if not contract:
         del task.work
     consumer = SimpleNamespace(hostname="w", task_buckets=defaultdict(lambda: None), event_dispatcher=None)
-    assert contract == (lane(task, task.app, consumer, stage.intake) is not None)  # type: ignore[arg-type]
+    assert contract == (runner_of(task, task.app, consumer, stage.intake) is not None)  # type: ignore[arg-type]
 
 
 def test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter(client: redis.Redis) -> None:
@@ -160,10 +161,10 @@ def test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter(client
         claimed = claim(client)
         if not claimed.messages:
             break
-        stage.committer.held[stage.tag] = intakes.Held(claimed.fence, "orders")
+        stage.committer.held[stage.tag] = intakes.Lease(claimed.fence, "orders")
         stage.intake.starts.update(claimed.starts)
         stage.run()
-        stage.committer.drain(5)
+        stage.committer.commit_all(5)
     assert (MAX_STARTS, [("poison", MAX_STARTS)]) == (len(ran), stage.intake.buried)
     assert (0, 1) == (client.hlen(keys.UNACKED), client.xlen(keys.dead("orders")))
 
@@ -185,20 +186,20 @@ def test_before_what_came_back_runs_everything_is_committed(
 ) -> None:
     """It may take the process along."""
     monkeypatch.setattr(committer, "FLUSH_SECONDS", math.inf)
-    stage = Stage(client, lambda: settled.append(stage.committer.settled))
+    stage = Stage(client, lambda: settled.append(stage.committer.everything_committed))
     settled: list[bool] = []
     client.lpush("orders", other := message("other"))
     stage.come_back()
-    stage.committer.held[tag_of(other)] = intakes.Held(stage.committer.held[stage.tag].fence, "orders")
-    stage.committer.finish(Commit(tag_of(other)))
+    stage.committer.held[tag_of(other)] = intakes.Lease(stage.committer.held[stage.tag].fence, "orders")
+    stage.committer.submit(Commit(tag_of(other)))
     stage.run()
     assert [True] == settled
 
 
 def test_a_contract_goes_the_short_way_unless_its_run_is_wrapped(client: redis.Redis) -> None:
     stage = Stage(client, nothing)
-    task, ways = stage.lane.task, []
-    stage.lane.work = lambda *_: ways.append("short") or b"null"  # type: ignore[func-returns-value]
+    task, ways = stage.runner.task, []
+    stage.runner.work = lambda *_: ways.append("short") or b"null"  # type: ignore[func-returns-value]
     stage.run()
     original = task.run
 
@@ -257,7 +258,7 @@ def test_how_a_body_may_end_besides(client: redis.Redis, error: Exception, rejec
 
     stage = Stage(client, body)
     assert stage.run()
-    stage.committer.drain(5)
+    stage.committer.commit_all(5)
     assert rejected == [requeue for _, requeue in stage.intake.rejected]
     assert held == bool(client.hlen(keys.UNACKED))
 
@@ -269,6 +270,6 @@ def test_whatever_a_body_raises_ends_its_message_and_not_the_thread(client: redi
 
     stage = Stage(client, body)
     assert stage.run()
-    assert stage.committer.drain(5)
+    assert stage.committer.commit_all(5)
     assert 0 == client.hlen(keys.UNACKED)
     assert not client.exists(keys.once("a"))

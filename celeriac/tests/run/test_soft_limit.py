@@ -22,8 +22,9 @@ from celeriac.message.reading import loads
 from celeriac.outcome.soft_limit import HERE, Window, interruptible, limited
 from celeriac.run import pool as pools
 from celeriac.run.guard import Guard
-from celeriac.run.pool import Job, TaskPool
-from celeriac.run.runner import Lane, lane
+from celeriac.run.pool import TaskPool
+from celeriac.run.runner import Runner, runner_of
+from celeriac.run.threads import Job
 
 ROUNDS = 3_000
 MESSAGES = 1_000
@@ -209,7 +210,7 @@ def test_one_that_is_under_way_arrives_before_the_window_is_closed(window: Windo
     assert 3 == window.call("b", lambda: sum([1, 2]))
 
 
-# In a lane
+# In a runner
 
 
 @pytest.fixture
@@ -255,37 +256,37 @@ def test_late_limits_lose_no_message_and_end_no_thread(
         tags += got
     consumer = SimpleNamespace(hostname="w", task_buckets=defaultdict(lambda: None), event_dispatcher=None)
     task.run = interruptible(task.run)
-    found = lane(task, app, consumer, Intake(committer, pool))  # type: ignore[arg-type]
-    assert isinstance(found, Lane)
+    found = runner_of(task, app, consumer, Intake(committer, pool))  # type: ignore[arg-type]
+    assert isinstance(found, Runner)
     task.__trace__ = __import__("celery.app.trace", fromlist=["x"]).build_tracer(task.name, task, app=app)
     pool.release = committer.release
     pool.on_start()
-    [seat] = pool.seats
-    thread = seat.thread
+    [thread] = pool.threads
+    first = thread.python_thread
     met = 0
 
     def interrupt() -> None:
         nonlocal met
-        met += bool(seat.running and pool.interrupt(seat, seat.running))
+        met += bool(thread.running and pool.interrupt(thread, thread.running))
 
     limits = Limits(interrupt)
     try:
         pool.take([Job(found, loads(raw), raw, tag_of(raw), "orders") for raw in raws])
         deadline = time.monotonic() + 60
-        while seat.taken < MESSAGES or seat.busy:
+        while thread.taken < MESSAGES or thread.busy:
             assert time.monotonic() < deadline
             time.sleep(0.01)
     finally:
         limits.end()
         pool.stopping = True
-    assert committer.drain(5)
+    assert committer.commit_all(5)
     assert met
     assert {"SoftTimeLimitExceeded"} == set(outcomes.values())
     assert len(outcomes) <= met
     assert [] == failed
-    assert thread is seat.thread
-    assert thread is not None
-    assert thread.is_alive()
+    assert first is thread.python_thread
+    assert first is not None
+    assert first.is_alive()
     assert ({}, 0, 0) == (committer.held, client.hlen(keys.UNACKED), client.llen("orders"))
     assert MESSAGES == committer.counters.committed
 
@@ -340,10 +341,10 @@ def test_a_thread_that_dies_is_replaced_and_what_it_held_goes_back(
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    def fails(job: Job, seat: Any) -> bool:
+    def fails(job: Job, thread: Any) -> bool:
         raise KeyError
 
-    def good(job: Job, seat: Any) -> bool:
+    def good(job: Job, thread: Any) -> bool:
         ran.append(job.tag)
         return True
 
@@ -351,9 +352,9 @@ def test_a_thread_that_dies_is_replaced_and_what_it_held_goes_back(
     jobs = [Job(one, {}, b"", tag_of(raw), "orders") for one, raw in zip((good, fails, good), raws, strict=True)]
     pool.on_start()
     pool.take(jobs)
-    [seat] = pool.seats
-    assert seat.thread is not None
-    seat.thread.join(5)
+    [thread] = pool.threads
+    assert thread.python_thread is not None
+    thread.python_thread.join(5)
     guard = Guard(pool, committer, restore=lambda: 0, show=lambda running: None, restore_seconds=5.0)
     guard._look(100.0)
     assert [("thread.died", 2)] == [(event, fields["messages"]) for event, fields in told]

@@ -127,7 +127,7 @@ class Revocations:
         self.pending = bool(self._arrived or self._stamps)
 
     def _forget(self, now: float) -> None:
-        """Remove stamps that expired. While there is a revoked stamp, no message takes the short way of a lane."""
+        """Remove stamps that expired. While there is a revoked stamp, no message takes the short way of a runner."""
         for one in [one for one, over in list(self._stamps.items()) if over < now]:
             del self._stamps[one]
             header, stamp = json.loads(one)

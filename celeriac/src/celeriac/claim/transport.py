@@ -28,7 +28,7 @@ class Outcomes(Protocol):
     """The committer of a worker, as far as a channel needs it."""
 
     def flush(self, *, wait: bool = True) -> None: ...
-    def settle(self) -> None: ...
+    def read_answer(self) -> None: ...
 
 
 class Intake(Protocol):
@@ -331,7 +331,7 @@ class Poller(kombu_redis.MultiChannelPoller):
                 intake.pump()
                 intake.committer.flush(wait=False)
                 if intake.claims.state in ("arming", "waiting"):
-                    intake.committer.settle()
+                    intake.committer.read_answer()
         super().on_poll_start()
 
 

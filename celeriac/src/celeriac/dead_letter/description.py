@@ -14,20 +14,20 @@ def about(
     reason: str, error: str, *, queue: str, headers: dict[str, Any] | None = None, starts: int = 0, worker: str = ""
 ) -> str:
     """JSON, for the stream entry beside the message itself."""
-    told = headers or {}
+    known = headers or {}
     return json.dumps(
         {
             "reason": reason,
             "error": redact(error)[:LONGEST_ERROR],
-            "task": _text(told.get("task")),
-            "task_id": _text(told.get("id")),
+            "task": _text(known.get("task")),
+            "task_id": _text(known.get("id")),
             "queue": queue,
             "starts": starts,
-            "retries": _number(told.get("retries")),
-            "replays": _number(told.get("replays")) or 0,
+            "retries": _number(known.get("retries")),
+            "replays": _number(known.get("replays")) or 0,
             "worker": worker,
-            "published_at": _number(told.get(correlation.PUBLISHED_AT)),
-            "correlation_id": _text(told.get(correlation.HEADER)),
+            "published_at": _number(known.get(correlation.PUBLISHED_AT)),
+            "correlation_id": _text(known.get(correlation.HEADER)),
         }
     )
 

@@ -30,7 +30,7 @@ OUTCOME, STATE = Script("outcome/outcome"), Script("outcome/state")
 RENEW, START, RELEASE = Script("lease/renew"), Script("lease/start"), Script("lease/release")
 
 
-class Held(NamedTuple):
+class Lease(NamedTuple):
     """A claimed message: the deadline of its lease, which proves that it is ours, and the list that it came from."""
 
     fence: Any
@@ -100,26 +100,26 @@ class Committer:
         self._connect = connect
         self._bury = bury
         self.lease_us = int(lease_seconds * 1e6)
-        self.held: dict[str, Held] = {}
+        self.held: dict[str, Lease] = {}
         self.counters = Counters()
         self._counted: set[str] = set()  # tags that are held and whose start was counted
         self._done: deque[Commit] = deque()
         self._ended: deque[Commit] = deque()  # Redis has answered, and their callbacks are not called yet
         self._why: dict[str, str] = {}  # tag -> why Redis will never take this commit
-        self._telling = threading.RLock()
-        self._is_telling = False
-        self._lock = _Lock(self._tell)
+        self._calling = threading.RLock()
+        self._is_calling = False
+        self._lock = _Lock(self._call_back)
         self._client: redis.Redis | None = None
         self._connection: Any = None
-        self._sent: list[tuple[Commit, Held]] = []  # sent, and the answer is not read yet
-        self._unknown: deque[list[tuple[Commit, Held]]] = deque()  # sent without an answer: they are sent again
+        self._sent: list[tuple[Commit, Lease]] = []  # sent, and the answer is not read yet
+        self._unknown: deque[list[tuple[Commit, Lease]]] = deque()  # sent without an answer: they are sent again
         self._flushed_at = 0.0
         self._failures = 0
         self._away_until = 0.0
 
     # What tasks do
 
-    def finish(self, commit: Commit) -> None:
+    def submit(self, commit: Commit) -> None:
         """This message is finished; it is committed within a few milliseconds."""
         commit.seal()
         self._done.append(commit)
@@ -133,7 +133,7 @@ class Committer:
         while True:
             with self._lock:
                 self.flush()
-                self._settle()
+                self._read_answer()
             if commit.verdict is not None:
                 return commit.verdict
             sleep(0.02)
@@ -153,31 +153,40 @@ class Committer:
         finally:
             self._lock.release()
 
-    def settle(self) -> None:
+    def read_answer(self) -> None:
         """Read the answer to what was sent last."""
         if self._sent and self._lock.acquire(blocking=False):
             try:
-                self._settle()
+                self._read_answer()
             finally:
                 self._lock.release()
 
     @property
-    def settled(self) -> bool:
+    def everything_committed(self) -> bool:
         """Everything that is finished is committed, and told."""
-        return not (self._done or self._sent or self._unknown or self._ended or self._is_telling)
+        return not (self._done or self._sent or self._unknown or self._ended or self._is_calling)
 
-    def drain(self, seconds: float) -> bool:
+    def commit_all(self, seconds: float) -> bool:
         """Commit all that is finished. Returns whether Redis answered in time."""
         deadline = monotonic() + seconds
         while True:
             with self._lock:
                 self.flush()
-                self._settle()
-            if self.settled:
+                self._read_answer()
+            if self.everything_committed:
                 return True
             if monotonic() > deadline:
                 return False
             sleep(0.02)
+
+    def shut_down(self, seconds: float, culprits: Iterable[str] = ()) -> bool:
+        """At a stop: commit what is finished, and give the rest back. `culprits`: tags of the messages because of which
+        this worker ends. Only their starts count: a worker that is stopped did not die. Returns whether Redis has
+        answered for all that was finished."""
+        answered = self.commit_all(seconds)
+        self.release(culprits, started=True)
+        self.release(list(self.held))
+        return answered
 
     def started(self, tag: str, record_key: str | bytes = "", *, by: int = 1) -> tuple[int, bytes | None]:
         """Count a start of a message that came back (see `Start.by`). Returns the stored number of starts (-1: the
@@ -222,7 +231,7 @@ class Committer:
         with self._lock:
             if not self._reachable():
                 return False
-            self._settle()
+            self._read_answer()
             held = list(self.held.items())
             for start in range(0, len(held), MOST_COMMITS):
                 part = held[start : start + MOST_COMMITS]
@@ -235,7 +244,7 @@ class Committer:
                     if tag in gone:
                         self.held.pop(tag, None)
                     elif tag in self.held:
-                        self.held[tag] = Held(fence, one.list_key)
+                        self.held[tag] = Lease(fence, one.list_key)
                 self.counters.lost += len(gone)
             self._counted.intersection_update(self.held)
         return True
@@ -282,7 +291,7 @@ class Committer:
 
     def _ask(self, script: Script, names: list[Any], arguments: list[Any]) -> Any:
         with self._lock:
-            self._settle()
+            self._read_answer()
             try:
                 connection = self._connected()
                 try:
@@ -327,7 +336,7 @@ class Committer:
         self._away_until = monotonic() + pause
 
     def _send(self) -> None:
-        self._settle()
+        self._read_answer()
         if not self._reachable():
             return
         batch = self._unknown.popleft() if self._unknown else self._next_batch()
@@ -353,8 +362,8 @@ class Committer:
             self._sent = []
             self._one_by_one(batch, exc)
 
-    def _next_batch(self) -> list[tuple[Commit, Held]]:
-        batch: list[tuple[Commit, Held]] = []
+    def _next_batch(self) -> list[tuple[Commit, Lease]]:
+        batch: list[tuple[Commit, Lease]] = []
         size = 0
         done, held = self._done, self.held
         while done and len(batch) < MOST_COMMITS and size < MOST_BYTES:
@@ -370,7 +379,7 @@ class Committer:
             batch.append((commit, one))
         return batch
 
-    def _settle(self) -> None:
+    def _read_answer(self) -> None:
         if not self._sent:
             return
         batch = self._sent
@@ -403,7 +412,7 @@ class Committer:
                 self._end(commit, answers.get(commit.tag, Verdict.COMMITTED))
         self._give_up([(commit, held, why[commit.tag]) for commit, held in batch if commit.tag in why])
 
-    def _not_taken(self, batch: list[tuple[Commit, Held]], error: ResponseError) -> None:
+    def _not_taken(self, batch: list[tuple[Commit, Lease]], error: ResponseError) -> None:
         """Redis refused the script as a whole."""
         if isinstance(error, NoScriptError):  # SCRIPT FLUSH, or a new server
             self._unknown.appendleft(batch)
@@ -415,7 +424,7 @@ class Committer:
         else:
             self._one_by_one(batch, error)
 
-    def _one_by_one(self, batch: list[tuple[Commit, Held]], error: Exception) -> None:
+    def _one_by_one(self, batch: list[tuple[Commit, Lease]], error: Exception) -> None:
         if len(batch) > 1:  # one of them cannot be committed: to find it, each is sent alone
             self._unknown.extendleft([one] for one in reversed(batch))
         else:
@@ -430,7 +439,7 @@ class Committer:
         except (RedisError, OSError):
             self._gone()
 
-    def _give_up(self, commits: list[tuple[Commit, Held, str]]) -> None:
+    def _give_up(self, commits: list[tuple[Commit, Lease, str]]) -> None:
         """Redis will never take these commits: their messages become dead letters."""
         for commit, held, why in commits:
             if commit.dead_key:  # Redis does not take the dead letter either: the message comes back after its lease
@@ -446,26 +455,26 @@ class Committer:
         if commit.after or verdict is not Verdict.COMMITTED:
             self._ended.append(commit)
 
-    def _tell(self) -> None:
+    def _call_back(self) -> None:
         """Call the callbacks of ended commits, in order, one thread at a time. The lock is free meanwhile: a callback
         may commit something."""
-        while self._ended and self._telling.acquire(blocking=False):
+        while self._ended and self._calling.acquire(blocking=False):
             try:
-                self._tell_all()
+                self._call_all_back()
             finally:
-                self._telling.release()
+                self._calling.release()
 
-    def _tell_all(self) -> None:
-        was, self._is_telling = self._is_telling, True
+    def _call_all_back(self) -> None:
+        was, self._is_calling = self._is_calling, True
         while self._ended:
             commit = self._ended.popleft()
             try:
-                self._tell_of(commit)
+                self._follow(commit)
             except BaseException as exc:  # SystemExit, too: this may be the guard's thread
                 emit("listener.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
-        self._is_telling = was
+        self._is_calling = was
 
-    def _tell_of(self, commit: Commit) -> None:
+    def _follow(self, commit: Commit) -> None:
         if commit.verdict is Verdict.IMPOSSIBLE:
             self._bury(commit, self._why.pop(commit.tag, ""))
         elif commit.verdict is Verdict.COMMITTED:

@@ -20,6 +20,6 @@ def commit_before(task_id: str, signal: Any, *hooks: str) -> None:
     commit = OPEN.commit
     if commit is None or commit.task_id != task_id:
         return
-    task = get_current_task()  # false if there is none: see lane._Nobody
+    task = get_current_task()  # false if there is none: see runner._Nobody
     if signal.receivers or (task and any(overrides(task, hook) for hook in hooks)):
         commit_now()

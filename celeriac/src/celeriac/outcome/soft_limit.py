@@ -117,5 +117,5 @@ def interruptible(run: Callable[..., Any]) -> Callable[..., Any]:
                 raise
             raise failure_of(exc) from exc
 
-    called.limits = run  # type: ignore[attr-defined]  # a mark for the lane
+    called.limits = run  # type: ignore[attr-defined]  # a mark for the runner
     return called

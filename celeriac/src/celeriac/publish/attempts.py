@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import redis.exceptions as refusals
 
 from celeriac.errors import Conflict, NotPublished, OutcomeUnknown, QueueFull
-from celeriac.publish.backlog import Drain
+from celeriac.publish.backlog import Backlog
 from celeriac.publish.outgoing import CONFLICT, FULL, MISSING, PUSHED, UNCHECKED, Outgoing, words
 from celeriac.published import Published
 from celeriac.redaction import redact
@@ -40,8 +40,8 @@ class Patience:
 class Call:
     """One chunk on its way."""
 
-    def __init__(self, chunk: list[Outgoing], bound: int, patience: Patience, drain: Drain) -> None:
-        self._chunk, self._bound, self._patience, self._drain = chunk, bound, patience, drain
+    def __init__(self, chunk: list[Outgoing], bound: int, patience: Patience, backlog: Backlog) -> None:
+        self._chunk, self._bound, self._patience, self._backlog = chunk, bound, patience, backlog
         self._attempts = 0
         self._in_doubt = False  # an attempt got no answer
         self.keys, self.arguments = words(chunk, bound)
@@ -65,7 +65,7 @@ class Call:
     def answered(self, answers: Sequence[int]) -> Published:
         """What became of each message. Raises PublishError or Conflict if one of them is not in its queue."""
         depth, *each = answers
-        self._drain.saw(depth, each.count(PUSHED))
+        self._backlog.saw(depth, each.count(PUSHED))
         if not self._in_doubt and each.count(PUSHED) == len(each):
             return Published(accepted=tuple([message.task_id for message in self._chunk]))
         published = Published()
@@ -87,7 +87,7 @@ class Call:
             raise QueueFull(
                 f"queue {self._chunk[0].queue} is full: {depth:,} messages wait, {self._bound:,} may",
                 published,
-                retry_after_seconds=self._drain.retry_after_seconds(depth, self._bound),
+                retry_after_seconds=self._backlog.retry_after_seconds(depth, self._bound),
             )
         return published
 
@@ -98,12 +98,12 @@ class Calls:
 
     bound: int
     patience: Patience
-    drains: dict[str, Drain] = field(default_factory=dict)
+    backlogs: dict[str, Backlog] = field(default_factory=dict)
 
     def __call__(self, chunk: list[Outgoing]) -> Call:
         queue = chunk[0].queue
-        drain = self.drains.get(queue) or self.drains.setdefault(queue, Drain())
-        return Call(chunk, self.bound, self.patience, drain)
+        backlog = self.backlogs.get(queue) or self.backlogs.setdefault(queue, Backlog())
+        return Call(chunk, self.bound, self.patience, backlog)
 
 
 def unauthenticated(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ SOONEST, LATEST = 1.0, 60.0
 ROOM = 0.8  # of the bound. Publishers come back when a fifth is free; else most of them would be refused again
 
 
-class Drain:
+class Backlog:
     """One queue. This process does not see what others publish. So the queue may seem slower than it is, and the wait
     is then too long, never too short."""
 

@@ -22,7 +22,7 @@ MEASURED_FOR_SECONDS = 60.0  # Redis's clock is asked again after this; two cloc
 Tell = Callable[[list[Outgoing], Published], None]
 
 
-def untold(chunk: list[Outgoing], published: Published) -> None:
+def unheard(chunk: list[Outgoing], published: Published) -> None:
     """Nobody wants to hear of it."""
 
 
@@ -43,7 +43,7 @@ class Publisher:
         """The same, and what is known where it was published before."""
         return self._landed(_Flight(self._client, self._calls([message])))
 
-    def publish_all(self, messages: Iterable[Outgoing], tell: Tell = untold) -> Published:
+    def publish_all(self, messages: Iterable[Outgoing], tell: Tell = unheard) -> Published:
         """Publish in chunks; the next chunk is made while Redis works on the last one. It ends with the first chunk of
         which a message is not accepted: `published` of the error says what became of every message."""
         became = Published()

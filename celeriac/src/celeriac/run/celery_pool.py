@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 
-class Foreign:
+class CeleryPool:
     """Keeps the jobs of prefork's processes when the connection is lost.
 
     At the end of each connection, Celery's prefork pool forgets jobs that a process has got and has not yet said that

@@ -53,10 +53,11 @@ class Ends:
         links: Mapping[str, Any] | None = None,
         starts: int = 0,
         failure: Exception | None = None,
-        told: bool = False,
+        caller_knows: bool = False,
     ) -> None:
         """End this message as a dead letter. `links` is the last part of its body: callbacks, errbacks, chain, chord.
-        `failure`: what its caller gets instead of the failure of the table. `told`: its caller was told before."""
+        `failure`: what its caller gets instead of the failure of the table. `caller_knows`: its caller was told
+        before."""
         known: Mapping[str, Any] = headers if isinstance(headers, dict) else {}
         queue = queue_of(list_key)
         commit.headers = commit.headers or dict(known)
@@ -66,7 +67,7 @@ class Ends:
         fields = {**named(known, str(known.get("id") or commit.task_id)), "queue": queue}
         commit.then(lambda: transition("task.dead", level=logging.ERROR, reason=reason, error=error[:500], **fields))
         try:
-            if not told:
+            if not caller_knows:
                 self._fail(commit, reason, failure or _failure(reason, error, known), known, links or {})
         except NotCommitted:
             return
@@ -88,7 +89,7 @@ class Ends:
             letter, "conflict" if conflict else "permanent", text, list_key=list_key, headers=headers, links=headers
         )
 
-    def told(self, list_key: str, reason: str, error: str, raw: bytes) -> None:
+    def dead_at_claim(self, list_key: str, reason: str, error: str, raw: bytes) -> None:
         """The claim script has left a dead letter. Tell the caller, as far as the message can be read."""
         message = _object(raw)
         headers = legible(message)

@@ -4,7 +4,7 @@ sooner."""
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
@@ -13,13 +13,14 @@ from redis.exceptions import RedisError
 from celeriac.events import emit
 from celeriac.lease.starts import PROVEN
 from celeriac.outcome.committer import Committer
-from celeriac.run.pool import Running, Seat, TaskPool
+from celeriac.run.pool import TaskPool
+from celeriac.run.threads import Running, TaskThread
 
 TICK_SECONDS = 0.1
 LONG_SECONDS = 0.2  # a body that runs longer is shown: as STARTED, in `inspect active`
 # If every thread runs a body for longer than this, the claimed messages that wait go back: another worker could start
 # them now.
-HOARD_SECONDS = 0.1
+LONG_FOR_ALL_SECONDS = 0.1
 EXIT_TIME_LIMIT = 70
 
 
@@ -42,31 +43,26 @@ class Guard:
         self._revocations = revocations
         self._renew_seconds = committer.lease_us / 4e6
         self._renew_at = self._restore_at = 0.0
-        self._told = False
+        self._away_logged = False
         self._ended = threading.Event()
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="guard", daemon=True).start()
 
-    def finish(self, seconds: float, culprits: Iterable[Running] = ()) -> bool:
-        """At a stop: commit what is finished, and give the rest back. Only the starts of the culprits count: a worker
-        that is stopped did not die. Returns whether Redis has answered for all that was finished."""
-        settled = self._committer.drain(seconds)
-        self._committer.release([one.tag for one in culprits], started=True)
-        self._committer.release(list(self._committer.held))
+    def stop(self) -> None:
+        """Its thread ends; leases are renewed no more."""
         self._ended.set()
-        return settled
 
     def _run(self) -> None:
         tick = min(TICK_SECONDS, self._renew_seconds / 2)
         while not self._ended.wait(tick):
             try:
                 self._look(monotonic())
-                self._told = False
+                self._away_logged = False
             except (RedisError, OSError) as exc:  # Redis is away: leases are renewed when it is back
-                if not self._told:
+                if not self._away_logged:
                     emit("guard.broker_away", level=logging.WARNING, error=str(exc))
-                self._told = True
+                self._away_logged = True
             except Exception as exc:  # without the guard, all leases of this worker would end
                 emit("guard.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
                 sleep(1)
@@ -75,7 +71,7 @@ class Guard:
         self._limits(now)
         self._threads()
         self._committer.flush()
-        self._committer.settle()
+        self._committer.read_answer()
         self._alone(now)
         if now >= self._renew_at and self._committer.renew():
             self._renew_at = now + self._renew_seconds
@@ -83,19 +79,19 @@ class Guard:
         if now >= self._restore_at:
             self._restore_at = now + self._restore_seconds
             self._restore()
-        for seat in self._pool.seats:
-            self._long(seat, now)
-        self._hoarded(now)
+        for thread in self._pool.threads:
+            self._long(thread, now)
+        self._waiting(now)
 
     def _limits(self, now: float) -> None:
         culprits = []
-        for seat in self._pool.seats:
-            running = seat.running
+        for thread in self._pool.threads:
+            running = thread.running
             if running is None:
                 continue
             ran = now - running.since
             if running.soft and ran > running.soft and not running.interrupted:
-                running.interrupted = self._pool.interrupt(seat, running)
+                running.interrupted = self._pool.interrupt(thread, running)
             if running.hard and ran > running.hard:
                 culprits.append(running)
         if culprits:
@@ -114,44 +110,44 @@ class Guard:
             )
         self._pool.stopping = True
         self._pool.give_back()
-        self.finish(1.0, culprits)
+        self._committer.shut_down(1.0, culprits=[one.tag for one in culprits])
         os._exit(EXIT_TIME_LIMIT)
 
     def _threads(self) -> None:
         """Replace a task thread that died, and give its messages back: else their leases would be renewed for ever."""
-        for seat in self._pool.seats:
-            if seat.thread is None or seat.thread.is_alive():
+        for thread in self._pool.threads:
+            if thread.python_thread is None or thread.python_thread.is_alive():
                 continue
-            tags = self._pool.lost(seat)
-            emit("thread.died", level=logging.ERROR, thread=seat.thread.name, messages=len(tags))
-            self._pool.begin(seat)
+            tags = self._pool.lost(thread)
+            emit("thread.died", level=logging.ERROR, thread=thread.python_thread.name, messages=len(tags))
+            self._pool.begin(thread)
             self._pool.release(tags, started=True)
 
     def _alone(self, now: float) -> None:
         """A message has run alone for long enough: the other threads start tasks again. From then on a death of this
         worker proves nothing against that message."""
-        alone = self._pool.alone
+        alone = self._pool.exclusive.current
         if alone is not None and now > alone.until:
             self._committer.started(alone.tag, by=-PROVEN)
-            self._pool.end_alone(alone)
+            self._pool.exclusive.end(alone)
 
-    def _long(self, seat: Seat, now: float) -> None:
-        running = seat.running
+    def _long(self, thread: TaskThread, now: float) -> None:
+        running = thread.running
         if running is None:
             return
         if now - running.since > LONG_SECONDS and not running.shown:
             running.show()
-            if seat.running is not running:  # it ended just now
+            if thread.running is not running:  # it ended just now
                 running.hide()
                 return
             self._show(running)
 
-    def _hoarded(self, now: float) -> None:
+    def _waiting(self, now: float) -> None:
         """Give back what waits, if every thread runs a long body: another worker could start it now."""
         pool = self._pool
-        ran = [now - running.since for seat in pool.seats if (running := seat.running) is not None]
-        if pool.unstarted <= 0 or len(ran) < len(pool.seats) or min(ran) < HOARD_SECONDS:
+        ran = [now - running.since for thread in pool.threads if (running := thread.running) is not None]
+        if pool.unstarted <= 0 or len(ran) < len(pool.threads) or min(ran) < LONG_FOR_ALL_SECONDS:
             return
-        for seat, seconds in zip(pool.seats, ran, strict=True):
-            seat.seconds = max(seat.seconds, seconds)  # a claim asks for less from here on
+        for thread, seconds in zip(pool.threads, ran, strict=True):
+            thread.seconds = max(thread.seconds, seconds)  # a claim asks for less from here on
         pool.give_back()

@@ -1,4 +1,4 @@
-"""Where claimed messages enter a worker: they are read, and handed to the lane of their task or to Celery's own way."""
+"""Where claimed messages enter a worker: they are read, and given to the runner of their task, or Celery's own way."""
 
 import logging
 import os
@@ -25,13 +25,14 @@ from celeriac.lease.starts import PROVEN, Start, next_start
 from celeriac.message.reading import loads
 from celeriac.message.schema import OLD_ETA, check, legible, refusal
 from celeriac.outcome.commit import STATING, Commit
-from celeriac.outcome.committer import Committer, Held
+from celeriac.outcome.committer import Committer, Lease
 from celeriac.retry.classification import of_the_broker
-from celeriac.run.celery_pool import Foreign
+from celeriac.run.celery_pool import CeleryPool
 from celeriac.run.ends import Ends, links_of
 from celeriac.run.guard import Guard
-from celeriac.run.pool import Job, Running, Seat, TaskPool
+from celeriac.run.pool import TaskPool
 from celeriac.run.refusals import not_taken
+from celeriac.run.threads import Job, Running, TaskThread
 
 AHEAD_SECONDS = 0.02  # of work that a worker claims in advance; other workers cannot start it meanwhile
 TELL_FULL_SECONDS = 60.0
@@ -41,7 +42,7 @@ END_SECONDS = 5.0  # for the last acknowledgements, once Celery's pool has stopp
 RESTORE = Script("lease/restore")
 RESTORE_AT_ONCE = 100
 
-Lane = Callable[[Job, Seat], bool]
+RunJob = Callable[[Job, TaskThread], bool]
 new = tuple.__new__  # a third of the time of calling Job
 
 
@@ -51,7 +52,7 @@ class Intake:
     def __init__(self, app: Any, channel: Any, pool: Any, hostname: str, options: Options) -> None:
         self.app, self.hostname, self.options = app, hostname, options
         self.channel = channel
-        self.lanes: dict[str, Lane | None] = {}
+        self.runners: dict[str, RunJob | None] = {}
         self.starts: dict[str, int] = {}  # of messages that came back: tag -> starts counted
         self.declined: deque[Job] = deque()
         self.celerys: dict[str, dict[str, Any]] = {}  # tag -> headers, of messages that went Celery's own way
@@ -61,10 +62,10 @@ class Intake:
         self.client = client
         _refuse_cluster(client)
         self.committer = Committer(lambda: client, lease_seconds=options.lease_seconds, bury=self._impossible)
-        self.ends = Ends(app, hostname, self.committer.finish)
+        self.ends = Ends(app, hostname, self.committer.submit)
         self.pool = pool if isinstance(pool, TaskPool) else None
-        self.foreign = None if self.pool is not None else Foreign(pool)
-        self._told_full: dict[str, float] = {}
+        self.celery_pool = None if self.pool is not None else CeleryPool(pool)
+        self._full_logged_at: dict[str, float] = {}
         self._pump_at = 0.0
         self.claims = self._claims()
         self.revocations = Revocations(client)
@@ -77,10 +78,10 @@ class Intake:
         return Claims(self.committer.lease_us, self.options.dead_letter_bound, later)
 
     def _guard(self) -> None:
-        pool = self.pool or TaskPool(0)  # a foreign pool: no seats, but leases to renew
+        pool = self.pool or TaskPool(0)  # a pool of Celery's own: no task threads, but leases to renew
         pool.flush, pool.decline, pool.release = self.committer.flush, self._decline, self._release
         pool.open, pool.come_back, pool.fail = self.open, self._come_back, self._fail
-        pool.drain, pool.start_of, pool.count_start = self.committer.drain, self.start_of, self._count_start
+        pool.commit_all, pool.start_of, pool.count_start = self.committer.commit_all, self.start_of, self._count_start
         guard = Guard(
             pool,
             self.committer,
@@ -89,9 +90,14 @@ class Intake:
             revocations=self.revocations.look,
             restore_seconds=min(5.0, max(0.5, self.options.lease_seconds / 12)),
         )
-        pool.end = guard.finish
+        pool.end = self._end
         self.guard = guard
         guard.start()
+
+    def _end(self, seconds: float) -> None:
+        """At a stop: commit what is finished, and give the rest back."""
+        self.committer.shut_down(seconds)
+        self.guard.stop()
 
     def attach(self, channel: Any, consumer: Any) -> None:
         """A new connection of the consumer, and its event loop."""
@@ -126,8 +132,8 @@ class Intake:
         held = len(self.committer.held) + self.claims.asked
         pool = self.pool
         if pool is None:
-            assert self.foreign is not None
-            return int(prefetch or self.foreign.processes) - held
+            assert self.celery_pool is not None
+            return int(prefetch or self.celery_pool.processes) - held
         if pool.stopping:
             return 0
         seconds = pool.seconds
@@ -140,32 +146,32 @@ class Intake:
 
     def receive(self, batch: Batch) -> None:
         """Hand out what a claim brought."""
-        held, lanes, jobs = self.committer.held, self.lanes, []
+        held, runners, jobs = self.committer.held, self.runners, []
         if batch.starts:
             for tag in [one for one in self.starts if one not in held]:  # they were given back without a start
                 self.starts.pop(tag, None)
             self.starts.update(batch.starts)
-        last, ours = "", Held(batch.fence, "")
+        last, ours = "", Lease(batch.fence, "")
         for number, (list_key, raw) in enumerate(batch.messages):
             if list_key != last:  # one for all that came from the same list
-                last, ours = list_key, Held(batch.fence, list_key)
+                last, ours = list_key, Lease(batch.fence, list_key)
             tag = batch.tag(number)
             held[tag] = ours
-            message, lane = None, None
+            message, runner = None, None
             try:
                 message = loads(raw)
                 check(message)
-                lane = lanes.get(message["headers"].get("task"))
+                runner = runners.get(message["headers"].get("task"))
             except Exception as exc:  # to read it may raise anything; the other messages of the batch go on
                 known, why = legible(message), f"{type(exc).__name__}: {exc}"
                 self.bury(Commit(tag), "undecodable", why, list_key, known, links=links_of(message))
                 self.not_taken(message, "undecodable", exc)
                 continue
-            jobs.append(new(Job, (lane, message, raw, tag, list_key)))
+            jobs.append(new(Job, (runner, message, raw, tag, list_key)))
         for list_key in batch.full:
             self._tell_full(list_key)
         for letter in batch.letters:
-            self.ends.told(*letter)
+            self.ends.dead_at_claim(*letter)
         if self.pool is not None:
             self.pool.take(jobs)
         else:
@@ -185,7 +191,7 @@ class Intake:
                 continue
             error: Exception | None = None
             tasks, accepted = self.app.tasks, self.app.conf.accept_content
-            refused = refusal(job.message, tasks, accepted, pickled=self.foreign is not None)
+            refused = refusal(job.message, tasks, accepted, pickled=self.celery_pool is not None)
             if refused is None:
                 try:
                     self._deliver(job)
@@ -216,12 +222,12 @@ class Intake:
         if start is not None:
             job.message["properties"]["delivery_info"]["redelivered"] = True
             counted = start.counted
-            if start.poison or (self.foreign is not None and counted >= self.options.max_starts):
+            if start.poison or (self.celery_pool is not None and counted >= self.options.max_starts):
                 why, links = POISON.format(counted), links_of(job.message)
                 self.bury(Commit(job.tag), "poison", why, job.list_key, headers, starts=counted, links=links)
                 return
             # Our pool counts it when a thread begins it.
-            if self.foreign is not None and not self._count_start(job.tag, start, alone=False):
+            if self.celery_pool is not None and not self._count_start(job.tag, start, alone=False):
                 return
         if headers.get("eta"):
             # The claim found it due by Redis's clock. The clock of this machine may differ, so Celery must not look
@@ -240,7 +246,7 @@ class Intake:
         message = {**job.message, "headers": {**job.message["headers"], "eta": due.isoformat()}}
         commit = Commit(job.tag)
         commit.add_due(job.list_key, dumps(message), 0)
-        self.committer.finish(commit)
+        self.committer.submit(commit)
 
     def start_of(self, tag: str) -> Start | None:
         """The next start of a message that came back; None for all other messages."""
@@ -250,7 +256,7 @@ class Intake:
     def _count_start(self, tag: str, start: Start, alone: bool) -> bool:
         """Count a start. All finished outcomes are committed first: this message may end the process. False: the
         message is not ours any more."""
-        self.committer.drain(1.0)
+        self.committer.commit_all(1.0)
         counted, _ = self.committer.started(tag, by=start.by(alone=alone))
         self.starts.pop(tag, None)
         if counted < 0:
@@ -271,7 +277,7 @@ class Intake:
         starts: int | None = None,
         links: Mapping[str, Any] | None = None,
         failure: Exception | None = None,
-        told: bool = False,
+        caller_knows: bool = False,
     ) -> None:
         """End this message as a dead letter; see `Ends.dead`."""
         counted = self.starts.pop(commit.tag, 0) % PROVEN if starts is None else starts
@@ -284,7 +290,7 @@ class Intake:
             links=links,
             starts=counted,
             failure=failure,
-            told=told,
+            caller_knows=caller_knows,
         )
 
     def not_taken(self, message: Any, reason: str, error: Exception | None) -> None:
@@ -299,7 +305,7 @@ class Intake:
         self.celerys.pop(tag, None)
         opened = self.opened.pop(tag) if tag in self.opened else Commit(tag)
         if opened.verdict is None:  # else it was committed before its hooks ran
-            self.committer.finish(opened)
+            self.committer.submit(opened)
 
     def open(self, tag: str, request: dict[str, Any]) -> Commit | None:
         """Open the commit of a task that starts on Celery's own way; None if its message is not ours any more."""
@@ -311,7 +317,7 @@ class Intake:
 
     def reject(self, tag: str, *, requeue: bool, commit: Commit | None = None, error: Exception | None = None) -> None:
         """Celery rejects: the message goes back into its queue, or becomes a dead letter. `commit` and `error` are
-        given for a body that ran in a lane."""
+        given for a body that a runner ran."""
         headers = self.celerys.pop(tag, None)
         commit = self.opened.pop(tag, None) or commit or Commit(tag)
         if commit.verdict is not None:
@@ -319,7 +325,7 @@ class Intake:
         if requeue:
             from celery.worker import state
 
-            died = self.died.pop(tag, self.foreign is not None)
+            died = self.died.pop(tag, self.celery_pool is not None)
             if died or state.should_terminate:  # a stop ends processes: no death
                 self.committer.release([tag], started=died and not state.should_terminate)
             else:
@@ -328,8 +334,8 @@ class Intake:
         held = self.committer.held.get(tag)
         list_key = held.list_key if held else ""
         known, text = commit.headers or headers or {}, f"rejected: {error}" if error is not None else "rejected"
-        told = headers is not None  # by Celery itself
-        self.bury(commit, "permanent", text, list_key, known, links=known, failure=error, told=told)
+        told_by_celery = headers is not None
+        self.bury(commit, "permanent", text, list_key, known, links=known, failure=error, caller_knows=told_by_celery)
 
     def _again(self, tag: str, commit: Commit) -> None:
         """The task asks for another delivery (`Reject(requeue=True)`): the message goes to the end of its queue,
@@ -346,7 +352,7 @@ class Intake:
         commit.discard()
         if held is not None:
             commit.add_child(held.list_key, dumps(message))
-        self.committer.finish(commit)
+        self.committer.submit(commit)
 
     def _release(self, tags: Iterable[str], *, started: bool = False) -> int:
         """Give claimed messages back, also those that went Celery's own way."""
@@ -367,7 +373,7 @@ class Intake:
         self.celerys.pop(commit.tag, None)
         self.opened.pop(commit.tag, None)
         if commit.done and commit.verdict is None:  # a listener failed: the outcome stays
-            self.committer.finish(commit)
+            self.committer.submit(commit)
         elif held is not None:
             why, known = f"{type(error).__name__}: {error}", legible({"headers": headers})
             self.bury(commit, "permanent", why, held.list_key, known, links=links)
@@ -377,48 +383,48 @@ class Intake:
         held = self.committer.held
         tags = [batch.tag(number) for number in range(len(batch.messages))]
         for tag, (list_key, _) in zip(tags, batch.messages, strict=True):
-            held[tag] = Held(batch.fence, list_key)
+            held[tag] = Lease(batch.fence, list_key)
         self.committer.release(tags)
 
     def lost_channel(self) -> None:
         """The consumer's connection ended. Celery forgets the messages that it had not started; they are given back."""
         running = {one.id for one in self.running()}
-        if self.foreign is not None:
-            running |= self.foreign.forget({str(headers.get("id")) for headers in self.celerys.values()})
+        if self.celery_pool is not None:
+            running |= self.celery_pool.forget({str(headers.get("id")) for headers in self.celerys.values()})
         waiting = [tag for tag, headers in self.celerys.items() if str(headers.get("id")) not in running]
         for tag in waiting:
             self.celerys.pop(tag, None)
         if self.pool is None or not self.pool.stopping:
             self.committer.release(waiting)
         self.claims.forget()
-        if self.foreign is not None and self.foreign.stopped:
+        if self.celery_pool is not None and self.celery_pool.stopped:
             self._stopped()
 
     def overdue(self) -> None:
         """WORKER_STOP_SECONDS are over, and a pool of Celery's own still waits for its tasks. The platform would kill
         this process, and that would look like a death. So what runs goes back, and this process ends."""
-        if self.foreign is None:
+        if self.celery_pool is None:
             return
         state: Any = import_module("celery.worker.state")
         state.should_terminate = True  # the processes that end now count as no death
         emit("worker.stop_overdue", running=[one.id for one in self.running()])
-        self.foreign.kill()
-        self.guard.finish(1.0)
+        self.celery_pool.kill()
+        self._end(1.0)
         os._exit(0)
 
     def _stopped(self) -> None:
         """Celery's pool has ended, and will not call us again: commit, and give the rest back. (Our pool does this by
         itself.)"""
-        self.committer.drain(END_SECONDS)
+        self.committer.commit_all(END_SECONDS)
         self.committer.release(list(self.celerys), started=True)  # a cold stop ended them
-        self.guard.finish(0)
+        self._end(0.0)
 
     def running(self) -> list[Any]:
-        """What runs: bodies in lanes, and Celery's own requests."""
+        """What runs: bodies in task threads, and Celery's own requests."""
         from celery.worker import state
 
-        seats = self.pool.seats if self.pool is not None else []
-        return [*(seat.running for seat in seats if seat.running is not None), *state.active_requests]
+        threads = self.pool.threads if self.pool is not None else []
+        return [*(thread.running for thread in threads if thread.running is not None), *state.active_requests]
 
     def _impossible(self, commit: Commit, why: str) -> None:
         held = self.committer.held.get(commit.tag)
@@ -445,8 +451,8 @@ class Intake:
     def _tell_full(self, list_key: str) -> None:
         now = monotonic()
         queue = queue_of(list_key)
-        if now - self._told_full.get(queue, -TELL_FULL_SECONDS) >= TELL_FULL_SECONDS:
-            self._told_full[queue] = now
+        if now - self._full_logged_at.get(queue, -TELL_FULL_SECONDS) >= TELL_FULL_SECONDS:
+            self._full_logged_at[queue] = now
             bound = self.options.dead_letter_bound
             emit("queue.not_claimed", level=logging.ERROR, queue=queue, dead_letters=bound, hint="devctl dead-letters")
 

@@ -18,8 +18,8 @@ def not_taken(consumer: Any, channel: Any, message: Any, reason: str, error: Exc
         signal.send(exc=error, **given)
         return
     headers = message["headers"]
-    told = headers if "task" in headers else whole_body(message)  # protocol 1: it is all in the body
-    signal.send(exc=KeyError(told["task"]), name=told["task"], id=told["id"], **given)
+    known = headers if "task" in headers else whole_body(message)  # protocol 1: it is all in the body
+    signal.send(exc=KeyError(known["task"]), name=known["task"], id=known["id"], **given)
 
 
 def _as_kombus(channel: Any, message: Any) -> Any:

@@ -1,9 +1,9 @@
-"""The lane of a task: the short way of a message, from its headers to its outcome.
+"""The runner of a task: the short way of a message, from its headers to its outcome.
 
-A lane keeps what Celery promises: the request, signals that somebody listens to, events, retries, errors, time limits,
-results. It declines unusual messages (revoked, rate limited, compressed, not acknowledged late, …): these go through
-Celery's own request and tracer. Callbacks, chains and chords go through Celery's tracer inside the lane. In both cases
-a commit is open."""
+A runner keeps what Celery promises: the request, signals that somebody listens to, events, retries, errors, time
+limits, results. It declines unusual messages (revoked, rate limited, compressed, not acknowledged late, …): these go
+through Celery's own request and tracer. Callbacks, chains and chords go through Celery's tracer, called by the runner.
+In both cases a commit is open."""
 
 import logging
 from datetime import datetime
@@ -32,7 +32,8 @@ from celeriac.outcome.hooks import commit_before, overrides
 from celeriac.outcome.soft_limit import HERE, failure_of
 from celeriac.retry.classification import of_the_broker
 from celeriac.run.intake import POISON, Intake, address
-from celeriac.run.pool import Job, Running, Seat, TaskPool
+from celeriac.run.pool import TaskPool
+from celeriac.run.threads import Job, Running, TaskThread
 
 TASKS: Any = import_module("celery._state")._task_stack  # noqa: SLF001  what `current_task` looks at
 
@@ -106,22 +107,23 @@ def bare(method: Any) -> Any:
     return method.__func__ if type(method) is MethodType else method
 
 
-def lane(task: Any, app: Any, consumer: Any, intake: Intake) -> "Lane | None":
-    """The lane of a task; None if all its messages go Celery's own way."""
+def runner_of(task: Any, app: Any, consumer: Any, intake: Intake) -> "Runner | None":
+    """The runner of a task; None if all its messages go Celery's own way."""
     if not task.acks_late or not celerys(type(task).__call__) or overrides(task, "before_start"):
         return None
     if app.conf.worker_deduplicate_successful_tasks and not hasattr(task, "work"):  # a contract has its record
         return None
-    return Lane(task, consumer, intake)
+    return Runner(task, consumer, intake)
 
 
-class Lane:
-    """The lane of one task, for one connection of the consumer."""
+class Runner:
+    """The runner of one task, for one connection of the consumer."""
 
     def __init__(self, task: Any, consumer: Any, intake: Intake) -> None:
         pool = intake.pool
         assert isinstance(pool, TaskPool)
         self.task, self.name, self.pool, self.intake = task, task.name, pool, intake
+        self.exclusive = pool.exclusive
         self.hostname = consumer.hostname
         self.work: Any = getattr(
             task, "work", None
@@ -139,13 +141,13 @@ class Lane:
         self.ignores = task.ignore_result
         self.backend = task.backend
         self.write_success = getattr(self.backend, "success_meta", None)
-        self.finish, self.starts = intake.committer.finish, intake.starts
+        self.submit, self.starts = intake.committer.submit, intake.starts
         self.buckets, self.eventer = consumer.task_buckets, consumer.event_dispatcher
         self.requests = task.request_stack
         self.count, self.total = state.total_count, state.all_total_count
 
-    def __call__(self, job: Job, seat: Seat) -> bool:
-        """False: the message is unusual and must go Celery's own way. True: this lane took it, and the committer has
+    def __call__(self, job: Job, thread: TaskThread) -> bool:
+        """False: the message is unusual and must go Celery's own way. True: this runner took it, and the committer has
         what became of it."""
         message = job.message
         headers, properties = message["headers"], message["properties"]
@@ -167,8 +169,8 @@ class Lane:
             self.intake.bury(commit, "undecodable", f"its body: {type(exc).__name__}: {exc}", job.list_key, headers)
             self.intake.not_taken(message, "undecodable", exc)
             return True
-        if self.pool.alone is not None:
-            self.pool.wait_for(seat)
+        if self.exclusive.current is not None:
+            self.exclusive.wait(thread)
             if self.pool.stopping:
                 self.intake.committer.release([job.tag])
                 return True
@@ -179,14 +181,14 @@ class Lane:
                 why = POISON.format(start.counted)
                 self.intake.bury(commit, "poison", why, job.list_key, headers, starts=start.counted, links=embed)
                 return True
-            with self.pool.started(seat, job.tag, start) as alone:
-                if not self._begin(job, seat, start, alone):
+            with self.exclusive.start(thread, job.tag, start) as alone:
+                if not self._begin(job, thread, start, alone):
                     return True
-                return self._go(job, seat, commit, args, kwargs, embed, linked)
-        return self._go(job, seat, commit, args, kwargs, embed, linked)
+                return self._go(job, thread, commit, args, kwargs, embed, linked)
+        return self._go(job, thread, commit, args, kwargs, embed, linked)
 
     def _go(
-        self, job: Job, seat: Seat, commit: Commit, args: Any, kwargs: Any, embed: dict[str, Any], linked: bool
+        self, job: Job, thread: TaskThread, commit: Commit, args: Any, kwargs: Any, embed: dict[str, Any], linked: bool
     ) -> bool:
         headers, properties = job.message["headers"], job.message["properties"]
         events = self.eventer is not None and self.eventer.enabled and self.task.send_events
@@ -200,10 +202,10 @@ class Lane:
         hard, soft = hard or task.time_limit or pool.hard_limit, soft or task.soft_time_limit or pool.soft_limit
         running = Running(task, job.tag, headers, hard, soft)
         running.commit = commit
-        seat.running = running
+        thread.running = running
         OPEN.commit = OPEN.own = commit
         if running.soft:
-            HERE.window, HERE.running = seat.window, running
+            HERE.window, HERE.running = thread.window, running
         ours = False  # whether the message ends with this commit. If not, it comes back, and its starts are counted
         try:
             if task.__trace__ is not self.tracer:
@@ -212,17 +214,17 @@ class Lane:
                 headers.update((name, embed.get(name)) for name in LINKED)
                 ours = self._trace(request, commit, events)
             else:
-                ours = self._run(request, commit, running, seat, events)
+                ours = self._run(request, commit, running, thread, events)
         except NotCommitted:  # its message is finished, or belongs to another worker
             ours = False
         finally:
-            OPEN.commit = OPEN.own = seat.running = None
+            OPEN.commit = OPEN.own = thread.running = None
             if running.soft:
                 HERE.window = None
             if running.shown:
                 running.hide()
             if ours and commit.verdict is None:  # else it was committed before its hooks
-                self.finish(commit)
+                self.submit(commit)
         return True
 
     def _unusual(self, message: dict[str, Any], headers: dict[str, Any]) -> bool:
@@ -238,37 +240,37 @@ class Lane:
         )
 
     def _look_at_the_tracer(self) -> None:
-        """Celery makes it after the lanes, and a library may have put something around it."""
+        """Celery makes it after the runners are made, and a library may have put something around it."""
         self.tracer = self.task.__trace__
         self.traced = self.traces or (self.tracer is not None and not celerys(self.tracer))
 
     # A start that counts
 
-    def _begin(self, job: Job, seat: Seat, start: Start, alone: bool) -> bool:
+    def _begin(self, job: Job, thread: TaskThread, start: Start, alone: bool) -> bool:
         """Count this start, since a worker died with the message before. All finished outcomes are committed first:
         this message may end the process. False: it must not run."""
         committer = self.intake.committer
         if self.pool.stopping:
             committer.release([job.tag])
             return False
-        committer.drain(1.0)
+        committer.commit_all(1.0)
         counted, _ = committer.started(job.tag, by=start.by(alone=alone))
         self.starts.pop(job.tag, None)
         if counted < 0:  # another worker has it now
             committer.held.pop(job.tag, None)
             return False
-        self.pool.counted(seat)
+        self.exclusive.counted(thread)
         job.message["headers"]["_starts"] = start.counted + 1
         job.message["properties"]["delivery_info"]["redelivered"] = True
         return True
 
     # The body
 
-    def _run(self, request: Request, commit: Commit, running: Running, seat: Seat, events: bool) -> bool:
+    def _run(self, request: Request, commit: Commit, running: Running, thread: TaskThread, events: bool) -> bool:
         """Whether the message ends with this commit."""
-        stacks = seat.stacks.get(self.name)
+        stacks = thread.stacks.get(self.name)
         if stacks is None:
-            stacks = seat.stacks[self.name] = self._task_stack(seat), stack_of_thread(self.requests, None)
+            stacks = thread.stacks[self.name] = self._task_stack(thread), stack_of_thread(self.requests, None)
         tasks, requests = stacks
         task, task_id = self.task, commit.task_id
         args: Any = request.args
@@ -319,9 +321,9 @@ class Lane:
             emit("listener.failed", level=logging.ERROR, exc_info=exc, error=str(exc), task_id=task_id)
 
     @staticmethod
-    def _task_stack(seat: Seat) -> list[Any]:
+    def _task_stack(thread: TaskThread) -> list[Any]:
         """One for all tasks of a thread."""
-        return next((tasks for tasks, _ in seat.stacks.values()), None) or stack_of_thread(TASKS, _Nobody())
+        return next((tasks for tasks, _ in thread.stacks.values()), None) or stack_of_thread(TASKS, _Nobody())
 
     def _store(self, request: Request, commit: Commit, value: Any, as_json: bool) -> None:
         headers = request.__dict__
@@ -375,13 +377,13 @@ class Lane:
         status = RETRY if isinstance(error, Retry) else FAILURE
         error = failure_of(error)
         try:
-            told = TraceInfo(status, error).handle_error_state(self.task, request)
+            info = TraceInfo(status, error).handle_error_state(self.task, request)
         except (Exception, SystemExit) as exc:  # an errback that cannot be called, or a hook that failed
             if of_the_broker(exc):
                 raise
             return status, error, self._failed_twice(error, exc, request, commit)
         if events:
-            self._tell_failed(commit, status, told)
+            self._tell_failed(commit, status, info)
         return status, error, True
 
     def _failed_twice(self, first: Exception, second: BaseException, request: Request, commit: Commit) -> bool:
@@ -428,12 +430,12 @@ class Lane:
         send = self.eventer.send
         commit.then(lambda: send("task-succeeded", uuid=commit.task_id, result=shown, runtime=runtime))
 
-    def _tell_failed(self, commit: Commit, status: str, told: Any) -> None:
-        """`told` is an ExceptionInfo."""
-        send, error, kind = self.eventer.send, told.exception, "task-failed"
+    def _tell_failed(self, commit: Commit, status: str, info: Any) -> None:
+        """`info`: Celery's ExceptionInfo."""
+        send, error, kind = self.eventer.send, info.exception, "task-failed"
         if status == RETRY:
             error, kind = getattr(error, "exc", error), "task-retried"
-        text, trace = safe_repr(error), safe_str(told.traceback)
+        text, trace = safe_repr(error), safe_str(info.traceback)
         commit.then(lambda: send(kind, uuid=commit.task_id, exception=text, traceback=trace))
 
 

@@ -1,4 +1,4 @@
-"""`Task.Strategy`: gives each task its lane; Celery's own strategy gets the messages that a lane declines.
+"""`Task.Strategy`: gives each task its runner; Celery's own strategy gets the messages that a runner declines.
 `Task.Request`: notes which messages Celery rejects because their process died."""
 
 from typing import Any
@@ -13,7 +13,7 @@ from celeriac.outcome.commit import HOME
 from celeriac.outcome.soft_limit import interruptible
 from celeriac.run.intake import Intake
 from celeriac.run.pool import TaskPool
-from celeriac.run.runner import lane
+from celeriac.run.runner import runner_of
 
 
 def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
@@ -33,7 +33,7 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
             if getattr(task, "work", None) is None and not hasattr(task.run, "limits"):  # contracts do it in Work._run
                 task.run = interruptible(task.run)
             # A request of a task's own wants to see its messages.
-            intake.lanes[task.name] = lane(task, app, consumer, intake) if task.Request is Request else None
+            intake.runners[task.name] = runner_of(task, app, consumer, intake) if task.Request is Request else None
     return default(task, app, consumer, **kwargs)
 
 

@@ -157,7 +157,7 @@ class Program:
         by itself.)"""
         intake = getattr(self.app, "intake", None)
         seconds = getattr(self.app, "stop_seconds", math.inf)
-        if intake is not None and intake.foreign is not None and seconds < math.inf:
+        if intake is not None and intake.celery_pool is not None and seconds < math.inf:
             timer = threading.Timer(seconds, intake.overdue)
             timer.daemon = True
             timer.start()

@@ -1,8 +1,8 @@
-"""What the steps of a message cost in the worker, in instructions: reading, its lane, its part of an outcome; no Redis.
+"""What a message costs in the worker, in instructions: reading it, its runner, its part of an outcome; no Redis.
 
-python tools/lane_cost.py                 all kinds and variants, each under valgrind (a minute each)
-python tools/lane_cost.py time            the same in microseconds of CPU, as well as this machine can tell
-python tools/lane_cost.py run KIND VARIANT MESSAGES   one of them, as the two above start it
+python tools/runner_cost.py                 all kinds and variants, each under valgrind (a minute each)
+python tools/runner_cost.py time            the same in microseconds of CPU, as well as this machine can tell
+python tools/runner_cost.py run KIND VARIANT MESSAGES   one of them, as the two above start it
 
 A variant takes one of our short cuts out, so that its worth is the difference. Instructions do not depend on what else
 the machine does: two counts of messages, and the difference between them divided by the difference in messages.
@@ -27,7 +27,7 @@ VARIANTS = {
     "LocalStack": "current task and request pushed through Celery's stacks",
     "copied headers": "Celery's Context made from the headers, instead of adopting them",
     "store_result": "results made by Celery's backend, instead of from a template",
-    "no shape check": "not a short cut but a guard: what it costs",
+    "no schema check": "not a short cut but a guard: what it costs",
 }
 ORDER = {
     "source_service": "shop",
@@ -45,17 +45,18 @@ class Kept:
     def __init__(self) -> None:
         self.held: dict[str, Any] = {}
         self.done: deque[Any] = deque()
-        self.finish = self.done.append
+        self.submit = self.done.append
 
 
 def prepare(kind: str, variant: str, count: int) -> Any:
-    """A function that takes `count` messages through a lane."""
+    """A function that takes `count` messages through a runner."""
     from celeriac.app.settings import CelerySettings
     from celeriac.claim.claims import Batch
     from celeriac.message.frame import frame
     from celeriac.run import intake as intakes
-    from celeriac.run import runner as lanes
-    from celeriac.run.pool import Seat, TaskPool
+    from celeriac.run import runner as runners
+    from celeriac.run.pool import TaskPool
+    from celeriac.run.threads import TaskThread
     from celeriac.worker.app import make_worker
 
     sys.path.insert(0, str(Path(__file__).parents[1] / "celeriac" / "tests" / "lib"))
@@ -66,17 +67,17 @@ def prepare(kind: str, variant: str, count: int) -> Any:
     app.task(name="add")(add)
     app.finalize()
     name = {"order": "tasks.process_order"}.get(kind, kind)
-    change(variant, lanes, intakes, app)
+    change(variant, runners, intakes, app)
     intake = intakes.Intake.__new__(intakes.Intake)
-    pool, seat, kept = TaskPool(1, app=app), Seat(0), Kept()
-    pool.seats.append(seat)
-    pool._local.seat = seat  # noqa: SLF001  this thread stands for a task thread
-    vars(intake).update(app=app, hostname="w", pool=pool, committer=kept, starts={}, declined=deque(), lanes={})
+    pool, thread, kept = TaskPool(1, app=app), TaskThread(0), Kept()
+    pool.threads.append(thread)
+    pool._local.thread = thread  # noqa: SLF001  this thread stands for a task thread
+    vars(intake).update(app=app, hostname="w", pool=pool, committer=kept, starts={}, declined=deque(), runners={})
 
     class Consumer:
         hostname, task_buckets, event_dispatcher = "w", defaultdict(lambda: None), None
 
-    intake.lanes[name] = lanes.lane(app.tasks[name], app, Consumer, intake)
+    intake.runners[name] = runners.runner_of(app.tasks[name], app, Consumer, intake)
     raws = [("q", raw_message(frame, kind, name)) for _ in range(count)]
 
     def run() -> None:
@@ -84,7 +85,7 @@ def prepare(kind: str, variant: str, count: int) -> Any:
             jobs: list[Any] = []
             pool.take = jobs.extend  # type: ignore[method-assign,assignment]
             intake.receive(Batch(b"1795702860281000", raws[start : start + 100], {}, [], {}))
-            pool._lanes(seat, jobs)  # noqa: SLF001  what a task thread does with a chunk
+            pool._run_jobs(thread, jobs)  # noqa: SLF001  what a task thread does with a chunk
             arguments: list[Any] = [len(kept.done)]
             while kept.done:
                 commit = kept.done.popleft()
@@ -112,7 +113,7 @@ def raw_message(frame: Any, kind: str, name: str) -> bytes:
     return made
 
 
-def change(variant: str, lanes: Any, intakes: Any, app: Any) -> None:
+def change(variant: str, runners: Any, intakes: Any, app: Any) -> None:
     from celery.app.task import Context
 
     from celeriac.message import reading
@@ -127,18 +128,18 @@ def change(variant: str, lanes: Any, intakes: Any, app: Any) -> None:
             def __init__(self, stack: Any) -> None:
                 self.append, self.pop = stack.push, stack.pop
 
-        lanes.stack_of_thread = lambda stack, bottom: Through(stack)
-        lanes.Lane._task_stack = staticmethod(lambda seat: Through(lanes.TASKS))  # noqa: SLF001
+        runners.stack_of_thread = lambda stack, bottom: Through(stack)
+        runners.Runner._task_stack = staticmethod(lambda thread: Through(runners.TASKS))  # noqa: SLF001
     elif variant == "copied headers":
 
         def adopt(headers: Any, properties: Any, args: Any, kwargs: Any, hostname: str) -> Any:
             info = properties["delivery_info"]
             return Context(headers, args=args, kwargs=kwargs, hostname=hostname, delivery_info=info)
 
-        lanes.Request.adopt = adopt
+        runners.Request.adopt = adopt
     elif variant == "store_result":
         type(app.backend).success_meta = None
-    elif variant == "no shape check":
+    elif variant == "no schema check":
         intakes.check = lambda message: None
 
 
