@@ -46,7 +46,13 @@ reference: setup  ## docs/reference.md, from the docstrings of what celeriac mak
 docs: setup  ## the README's picture of a terminal, from a real run
 	@.venv/bin/python tools/terminal_picture.py docs/demo.svg --columns 80 -- .venv/bin/devctl demo --runtime local
 
+dist: setup  ## wheels of celeriac and devctl, in dist/
+	@rm -rf dist
+	@for package in celeriac devctl; do \
+	    .bootstrap/bin/uv build --quiet --wheel --no-build-isolation --python .venv/bin/python --out-dir dist $$package || exit 1; done
+	@ls dist/*.whl
+
 clean:  ## stop what runs and remove what was made; not the containers' data
 	@if [ -d .devctl ] && [ -x .venv/bin/devctl ]; then .venv/bin/devctl down --runtime local || echo "could not stop the local stack; going on" >&2; fi
-	@rm -rf .venv .bootstrap .devctl .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .bootstrap .devctl .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

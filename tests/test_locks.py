@@ -63,6 +63,13 @@ def dependencies(folder: str) -> list[str]:
     return tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]["dependencies"]
 
 
+def extras(folder: str) -> list[str]:
+    """What the extras of celeriac ask for that this package takes."""
+    (asked,) = (Requirement(text).extras for text in dependencies(folder) if Requirement(text).name == "celeriac")
+    offered = tomllib.loads((ROOT / "celeriac" / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    return [text for extra in asked for text in offered[extra]]
+
+
 def read(lock: str) -> str:
     return (ROOT / lock).read_text()
 
@@ -78,8 +85,8 @@ def test_the_dev_lock_has_the_tools_and_the_build_backend():
 
 
 @pytest.mark.parametrize("folder", DEPLOYED)
-def test_an_images_lock_has_what_its_service_and_the_contracts_ask_for(folder):
-    wanted = [*dependencies(folder), *dependencies("common")]
+def test_an_images_lock_has_what_its_service_the_contracts_and_celeriac_ask_for(folder):
+    wanted = [*dependencies(folder), *dependencies("common"), *dependencies("celeriac"), *extras(folder)]
     assert missing(wanted, pins(read(f"{folder}/requirements.lock"))) == []
 
 

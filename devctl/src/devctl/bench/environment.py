@@ -14,7 +14,7 @@ from devctl.bench.meter import cpus
 from devctl.broker.port import ServerInfo
 from devctl.stack.model import Service
 
-_PACKAGES = ("celery", "kombu", "redis", "common-tasks", "devctl")
+_PACKAGES = ("celery", "kombu", "redis", "celeriac", "devctl")
 
 
 @dataclass(frozen=True)

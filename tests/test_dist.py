@@ -1,0 +1,198 @@
+"""The wheels of `make dist`: in an empty environment, without this checkout, celeriac runs a task and devctl talks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+UV = ROOT / ".bootstrap" / "bin" / "uv"
+WHEELS = ("celeriac", "devctl")
+INSTALL_SECONDS = 300
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(INSTALL_SECONDS + 120)]
+
+SERVICE = """\
+import sys
+
+from celeriac import Contract, Outcome, RetryPolicy, TaskPayload, TaskResult, TransientError, implements, serve
+
+failed = []
+
+
+class Add(TaskPayload):
+    x: int
+    y: int
+
+
+class Sum(TaskResult):
+    total: int
+
+
+add = Contract("sums.add", "sums", Add, Sum, retries=RetryPolicy(limit=3, cap_seconds=0.1))
+
+
+@implements(add)
+def handle_add(numbers: Add, outcome: Outcome) -> Sum:
+    if not failed:
+        failed.append(1)
+        raise TransientError("once")
+    outcome.effect("INCRBY", "sums", 1)
+    return Sum(total=numbers.x + numbers.y)
+
+
+if __name__ == "__main__":
+    sys.exit(serve("sums", owns=[handle_add]))
+"""
+CALLER = """\
+import json, celeriac
+from sums import Add, add
+
+print(json.dumps([celeriac.__file__, add.delay(Add(source_service="caller", x=2, y=3)).get(20).total]))
+"""
+
+
+def built(folder: Path) -> dict[str, Path]:
+    """The wheels, as `make dist` builds them."""
+    for name in WHEELS:
+        command = ["build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable]
+        _uv(*command, "--out-dir", str(folder), str(ROOT / name))
+    return {name: next(folder.glob(f"{name}-*.whl")) for name in WHEELS}
+
+
+def _uv(*arguments: str) -> None:
+    if not UV.exists():
+        pytest.skip(f"no uv in {UV.parent}; run: make setup")
+    subprocess.run([UV, *arguments], check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return built(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def place(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an environment that has the wheels and what they depend on, at the versions of dev.lock."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    pins = re.findall(r"^([a-z0-9][\w.-]*==\S+(?: ; [^\\\n]+)?)", (ROOT / "dev.lock").read_text(), re.MULTILINE)
+    (folder / "pins").write_text("\n".join(pins))
+    _uv("venv", "--quiet", "--python", sys.executable, str(folder / "venv"))
+    install = ["pip", "install", "--quiet", "--python", str(folder / "venv" / "bin" / "python")]
+    asked = [*install, "--constraint", str(folder / "pins"), *map(str, wheels.values())]
+    try:
+        _uv(*asked, "--offline")  # most machines have the packages: .venv was made of them
+    except subprocess.CalledProcessError:
+        try:
+            _uv(*asked)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as problem:
+            said = str(getattr(problem, "stderr", "") or problem).strip().splitlines()
+            pytest.skip(f"what the wheels depend on cannot be had here: {said[-1]}")
+    (folder / "sums.py").write_text(SERVICE)
+    (folder / "caller.py").write_text(CALLER)
+    return folder
+
+
+def run(place: Path, program: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A program of that environment, in that folder, with nothing of this checkout around it."""
+    return subprocess.run(
+        [place / "venv" / "bin" / program, *arguments],
+        cwd=place,
+        env=_bare() | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _bare() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_a_wheel_has_all_that_the_package_needs_and_nothing_of_this_machine(name: str, wheels: dict[str, Path]) -> None:
+    source = ROOT / name / "src"
+    wanted = {str(file.relative_to(source)) for file in (source / name).rglob("*") if file.is_file()}
+    with zipfile.ZipFile(wheels[name]) as wheel:
+        packed = {one for one in wheel.namelist() if ".dist-info/" not in one}
+        assert {one for one in wanted if "__pycache__" not in one} == packed
+        assert f"{name}/py.typed" in packed
+        (metadata,) = (wheel.read(one).decode() for one in wheel.namelist() if one.endswith("/METADATA"))
+        assert str(ROOT) not in metadata
+        assert (ROOT / "LICENSE").read_bytes() in [
+            wheel.read(one) for one in wheel.namelist() if one.endswith("/licenses/LICENSE")
+        ]
+    assert "common-tasks" not in metadata
+
+
+def test_the_same_source_gives_the_same_wheels(wheels: dict[str, Path], tmp_path: Path) -> None:
+    again = built(tmp_path)
+    assert {name: one.read_bytes() for name, one in wheels.items()} == {
+        name: one.read_bytes() for name, one in again.items()
+    }
+
+
+@pytest.fixture
+def service(place: Path, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
+    with (place / "service.log").open("wb") as log:
+        environment = _bare() | {"CELERY_BROKER_URL": redis_url}
+        command = [place / "venv" / "bin" / "python", "sums.py"]
+        process = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_service_of_celeriac_alone_runs_a_task_tries_it_again_and_stops(
+    place: Path, service: subprocess.Popen[bytes], redis_url: str
+) -> None:
+    asked = run(place, "python", "caller.py", CELERY_BROKER_URL=redis_url)
+    assert 0 == asked.returncode, asked.stderr + (place / "service.log").read_text()
+    where, total = json.loads(asked.stdout)
+    assert 5 == total
+    assert where.startswith(str(place / "venv"))
+    service.send_signal(signal.SIGTERM)
+    assert 0 == service.wait(20)
+    assert "task.retrying" in (place / "service.log").read_text()
+
+
+def test_devctl_says_what_it_is_and_what_it_misses(place: Path) -> None:
+    assert "Usage: devctl" in run(place, "devctl", "--help").stdout
+    for command in ("ps", "doctor"):
+        asked = run(place, "devctl", command)
+        assert 1 == asked.returncode
+        assert "no Compose file in" in asked.stderr
+        assert "Traceback" not in asked.stderr
+
+
+def test_devctl_reads_a_compose_file_without_this_repository(place: Path, tmp_path: Path) -> None:
+    compose = 'x-devctl: {broker: redis, workers: [worker], contracts: sums}\nservices:\n  redis: {image: "redis:8"}\n'
+    (tmp_path / "docker-compose.yml").write_text(compose + '  worker: {image: "worker:dev", command: [true]}\n')
+    (tmp_path / "sums.py").write_text(
+        SERVICE.replace("add = Contract(", "add, = CONTRACTS = (Contract(").replace(
+            "cap_seconds=0.1))", "cap_seconds=0.1)),)"
+        )
+    )
+    asked = subprocess.run(
+        [place / "venv" / "bin" / "devctl", "tasks", "--json"],
+        cwd=tmp_path,
+        env=_bare() | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert 0 == asked.returncode, asked.stderr
+    tasks: list[dict[str, Any]] = json.loads(asked.stdout)["tasks"]
+    assert ["sums.add"] == [one["name"] for one in tasks]
