@@ -14,7 +14,7 @@ demo: setup  ## the whole story: start, one order on its way, a short bench, sto
 	@.venv/bin/devctl demo --runtime local
 
 test: setup  ## every test, SIDE_BY_SIDE at once; those with containers where an engine answers (ARGS="-k orders" for some)
-	@.venv/bin/pytest -n $(SIDE_BY_SIDE) --dist loadgroup $(ARGS)
+	@.venv/bin/pytest -n $(SIDE_BY_SIDE) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: setup  ## format, ruff, types, imports, dependencies: what CI checks
 	@.venv/bin/ruff format --check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -31,7 +33,28 @@ PACKAGES = (celeriac, devctl, worker)
 BASE_IMAGES = ("python:3.11-slim", "redis:8-alpine")
 
 
-LONGEST = ("containers", "interop")
+# For tests side by side. Files whose tests take longest, the longest first; and fixtures of a whole session that take
+# a second or more to make: their tests stay together.
+LONGEST = (
+    "test_unplugged",
+    "test_stops",
+    "test_demo",
+    "test_life_of_a_message",
+    "test_celery_integration",
+    "test_bench",
+    "test_chaos",
+    "test_types",
+    "test_same_bytes",
+    "test_readers",
+    "test_one_work",
+    "test_kept_outcomes",
+    "test_ends",
+    "test_acknowledging",
+)
+SERVING_MANY_FILES: dict[str, tuple[str, ...]] = {  # with what there is one for each value of
+    "long_lived": ("threads", "way"),
+    "misbehaving_worker": (),
+}
 
 
 @dataclass
@@ -261,25 +284,38 @@ def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[-1]
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in this hook too, and knows nothing of later ones
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For tests side by side (`-n`): a file stays in one process, and so do all tests that share the engine, or the
-    environments of the stock peers. What takes longest begins first."""
+    """For tests side by side (`-n`): which ones stay in one process. What takes longest begins first."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=_turn)
 
 
-def _group(item: pytest.Item) -> str:
+def _group(item: pytest.Item) -> str | None:
+    """Tests that share the engine, or what is made once for many of them; None: the test stands for itself."""
     if item.get_closest_marker("containers"):
         return "containers"
-    return "interop" if "interop" in item.path.parts else str(item.path)
+    if not item.get_closest_marker("integration"):
+        return str(item.path)  # they are short and wait for nothing
+    known: dict[str, Any] = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009  pytest has no public way
+    chosen: dict[str, int] = item.callspec.indices if hasattr(item, "callspec") else {}
+    made_for_all = [name for name in known if name in SERVING_MANY_FILES]
+    made_for_file = [name for name, found in known.items() if found[-1].scope in ("module", "class")]
+    if not made_for_all and not made_for_file:
+        return None
+    kinds = [*made_for_file, *itertools.chain(*(SERVING_MANY_FILES[name] for name in made_for_all))]
+    owner = made_for_all or [str(item.path)]
+    return " ".join([*owner, *(f"{name}={chosen[name]}" for name in kinds if name in chosen)])
 
 
 def _turn(item: pytest.Item) -> int:
-    group = _group(item)
-    if group in LONGEST:
-        return LONGEST.index(group)
-    return len(LONGEST) + (item.get_closest_marker("integration") is None)
+    if item.get_closest_marker("containers"):
+        return 0
+    if item.path.stem in LONGEST:
+        return 1 + LONGEST.index(item.path.stem)
+    return 1 + len(LONGEST) + (item.get_closest_marker("integration") is None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

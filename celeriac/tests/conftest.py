@@ -52,16 +52,24 @@ def start_worker(command: list[str], broker_url: str, folder: Path, **environmen
     return RunningWorker(process, log, health_file, environment)
 
 
-@pytest.fixture(scope="session")
-def misbehaving() -> ModuleType:
-    """The contracts of the service in misbehaving.py."""
-    spec = importlib.util.spec_from_file_location("misbehaving", HERE / "misbehaving.py")
+def module_of(name: str) -> ModuleType:
+    """A service beside this file, with its contracts."""
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["misbehaving"] = module  # pydantic looks up annotations there
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # pydantic looks up annotations there
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def misbehaving() -> ModuleType:
+    return module_of("misbehaving")
+
+
+@pytest.fixture(scope="session")
+def striking() -> ModuleType:
+    return module_of("striking")
 
 
 @pytest.fixture(scope="session")

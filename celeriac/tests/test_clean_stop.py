@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 from celeriac.tests.conftest import HERE, start_worker
 from celeriac.tests.test_kept_outcomes import Field
-from celeriac.tests.test_kept_outcomes import striking as striking
 
 pytestmark = pytest.mark.integration
 
-__all__ = ["striking"]
 POOLS = [("prefork", 8), ("solo", 1)]
 
 

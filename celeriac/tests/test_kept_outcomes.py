@@ -1,9 +1,7 @@
 """Prefork, solo and kombu's transport, on real workers: Redis takes nothing as a body ends, and the outcome is kept
 until it does."""
 
-import importlib.util
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,16 +24,6 @@ POOLS = {
     "solo": {"WORKER_POOL": "solo"},
     "stock": {"WORKER_POOL": "prefork", "CELERY_TRANSPORT": "stock"},
 }
-
-
-@pytest.fixture(scope="module")
-def striking() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("striking", HERE / "striking.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["striking"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Field:

@@ -84,7 +84,7 @@ def by_case(url: str, cases: list[str]) -> dict[str, list[Any]]:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def urls(redis_server: Any) -> list[str]:
     return [f"redis://127.0.0.1:{redis_server.port}/{number}" for number in range(8, 16)]
 

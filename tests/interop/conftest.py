@@ -22,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "every_peer: on every peer and with every number of threads, in a short run too")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the one of the whole repository, which looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A short run has everything with the newest Celery, one thread and lanes; what is marked `every_peer`, also where
     one of the three is different."""
