@@ -18,7 +18,7 @@ from celeriac.app.settings import CelerySettings
 
 ROOT = Path(__file__).parents[1]
 BUILT = {"worker": "worker", "service1": "example-service-1", "service2": "example-service-2"}
-CONTEXTS = ("common", *BUILT.values())
+CONTEXTS = ("celeriac", "common", *BUILT.values())
 MEBIBYTE = 1024 * 1024
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
@@ -221,14 +221,17 @@ def test_a_change_in_one_service_rebuilds_its_code_layer_and_nothing_else(stack)
     assert after["worker"][-1] != before["worker"][-1]
 
 
-def test_a_change_in_common_reaches_every_service_and_no_dependency_layer(stack):
+@pytest.mark.parametrize(
+    ("file", "layer"), [("common/src/common_tasks/tasks.py", -1), ("celeriac/src/celeriac/errors.py", -2)]
+)
+def test_a_change_in_the_contracts_or_in_celeriac_reaches_every_service_in_one_layer(stack, file, layer):
     before, ids = layers(stack), {service: stack.ids(service) for service in BUILT}
-    stack.change("celeriac/src/celeriac/errors.py")
+    stack.change(file)
     stack.up("--build")
     after = layers(stack)
     for service in BUILT:
-        assert after[service][:-1] == before[service][:-1]
-        assert after[service][-1] != before[service][-1]
+        changed = [one for one, (old, new) in enumerate(zip(before[service], after[service], strict=True)) if old != new]
+        assert [len(after[service]) + layer] == changed
         assert stack.ids(service) != ids[service]
 
 
