@@ -50,6 +50,7 @@ class Stack:
         unset = {"CELERY_BROKER_URL", "IMAGE_PREFIX", "COMPOSE_FILE", "COMPOSE_PROJECT_NAME"}
         self.environment = {name: value for name, value in os.environ.items() if name not in unset} | {
             "IMAGE_TAG": image_tag,
+            "WORKER_MOUNT": "celeriac.workbench",  # for the test of a stop
             **{f"{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
         }
 

@@ -36,18 +36,18 @@ def test_without_a_ledger_nobody_owns_it(monkeypatch):
 
 def test_with_a_ledger_the_worker_owns_it(monkeypatch, redis_url):
     monkeypatch.setenv(chaos.LEDGER_URL, redis_url)
-    assert [one.contract.name for one in chaos.implementations()] == ["tasks.chaos"]
+    assert [one.contract.name for one in chaos.implementations()] == ["tasks.chaos", "tasks.chaos_child"]
 
 
 @pytest.mark.integration
 def test_a_run_is_in_the_ledger_and_has_one_effect_and_one_follow_up(client, redis_url):
     task, outcome = payload(), Outcome()
-    result = chaos.body(chaos.Ledger(redis_url))(task, outcome)
+    result = chaos.body(chaos.ChaosLedger(redis_url))(task, outcome)
 
     assert result.start == 1
     assert lines(client) == [("start", str(task.task_id)), ("finish", str(task.task_id))]
     assert outcome.effects == [("HINCRBY", f"chaos:{RUN}:effects", str(task.task_id), 1)]
-    assert [child.contract.name for child in outcome.children] == ["tasks.send_notification"]
+    assert [child.contract.name for child in outcome.children] == ["tasks.chaos_child"]
     ((_, entry), _) = client.xrange(chaos.ledger_key(RUN))
     assert entry["by"].endswith(f"-{os.getpid()}")
     assert abs(float(entry["at"]) - time.time()) < 5
@@ -56,13 +56,13 @@ def test_a_run_is_in_the_ledger_and_has_one_effect_and_one_follow_up(client, red
 @pytest.mark.integration
 def test_without_notify_there_is_no_follow_up(redis_url):
     outcome = Outcome()
-    chaos.body(chaos.Ledger(redis_url))(payload(notify=False), outcome)
+    chaos.body(chaos.ChaosLedger(redis_url))(payload(notify=False), outcome)
     assert outcome.children == []
 
 
 @pytest.mark.integration
 def test_a_flaky_one_fails_at_its_first_start_alone(client, redis_url):
-    task, run = payload("flaky"), chaos.body(chaos.Ledger(redis_url))
+    task, run = payload("flaky"), chaos.body(chaos.ChaosLedger(redis_url))
     with pytest.raises(TransientError):
         run(task, Outcome())
     assert run(task, Outcome()).start == 2
@@ -74,7 +74,7 @@ def test_poison_has_told_that_it_begins_when_its_process_dies(client, redis_url)
     task = payload("poison")
     child = os.fork()
     if not child:
-        chaos.body(chaos.Ledger(redis_url))(task, Outcome())
+        chaos.body(chaos.ChaosLedger(redis_url))(task, Outcome())
         os._exit(0)
     _, status = os.waitpid(child, 0)
 
@@ -86,7 +86,7 @@ def test_poison_has_told_that_it_begins_when_its_process_dies(client, redis_url)
 def test_one_that_wants_too_much_memory_gives_up_where_nothing_limits_it(redis_url, monkeypatch):
     monkeypatch.setattr(chaos, "CHUNK", 10)
     with pytest.raises(PermanentError, match="no limit kept this process from 640 bytes"):
-        chaos.body(chaos.Ledger(redis_url))(payload("memory", touch=True), Outcome())
+        chaos.body(chaos.ChaosLedger(redis_url))(payload("memory", touch=True), Outcome())
 
 
 def test_a_run_has_a_harmless_name():

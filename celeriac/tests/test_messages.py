@@ -322,11 +322,11 @@ def test_every_message_carries_a_correlation_id_and_its_time(orders: Contract[An
     assert [1, 1, 1] == [(client.lindex("orders", 0) or b"").count(f'"{name}": '.encode()) for name in given]
 
 
-def test_its_publishing_is_told_but_not_that_of_what_is_measured(orders: Contract[Any, Any], caplog: Any) -> None:
+@pytest.mark.parametrize("headers", [{}, {"bench_run": "r"}], ids=["plain", "as of a bench"])
+def test_its_publishing_is_told(orders: Contract[Any, Any], caplog: Any, headers: Any) -> None:
     caplog.set_level(logging.INFO, "celeriac")
     payload = order()
-    orders.delay(payload)
-    orders.apply_async(order(), headers={"bench_run": "r"})
+    orders.apply_async(payload, headers=headers)
     [record] = caplog.records
     fields = record.fields
     assert "task.published" == record.message

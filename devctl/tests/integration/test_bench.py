@@ -24,6 +24,7 @@ from devctl.bench.lock import alone
 ROOT = Path(__file__).parents[3]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
+MOUNTED = {"WORKER_MOUNT": "celeriac.workbench"}
 # Some 40 s of work; published in a moment.
 LONG_BENCH = ["--workers", "2", "--task", "wait:20", "--tasks", "4000", "--warmup", "0", "--repeats", "3"]
 
@@ -39,10 +40,10 @@ class Checkout:
         ports = dict.fromkeys(("REDIS_PORT", "SERVICE1_PORT", "SERVICE2_PORT"), "0")
         return {**os.environ, **ports, "COMPOSE_PROJECT_NAME": self.folder.name, "DEVCTL_RUNTIME": "local"}
 
-    def devctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def devctl(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "devctl", *arguments],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=100, check=False,
+            cwd=self.folder, env=self.environment | variables, capture_output=True, text=True, timeout=100, check=False,
         )  # fmt: skip
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
@@ -100,7 +101,7 @@ def in_a_run(client: redis.Redis) -> bool:
 
 @pytest.mark.parametrize("task", ["wait:2", "process_order"])
 def test_a_bench_counts_every_task_and_leaves_redis_as_it_was(checkout: Checkout, task: str) -> None:
-    assert checkout.devctl("up", "worker").returncode == 0
+    assert checkout.devctl("up", "worker", **MOUNTED).returncode == 0
     client = checkout.client()
     client.lpush("orders-of-somebody", "theirs")
     before = keys(client)
@@ -119,9 +120,24 @@ def test_a_bench_counts_every_task_and_leaves_redis_as_it_was(checkout: Checkout
     assert {"redis": 1, "worker": 1} == checkout.replicas()
 
 
+def test_workers_that_run_without_the_workbench_are_left_alone_and_the_next_command_is_told(checkout: Checkout) -> None:
+    assert checkout.devctl("up", "worker").returncode == 0
+    client = checkout.client()
+    before = keys(client)
+
+    done = checkout.devctl("bench", "--workers", "2", "--repeats", "3")
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "worker runs without what measures it" in done.stderr
+    assert "WORKER_MOUNT=celeriac.workbench devctl up worker" in done.stderr
+    assert ({"redis": 1, "worker": 1}, before) == (checkout.replicas(), keys(client))
+    names = [one["name"] for one in json.loads(checkout.devctl("queues", "--json").stdout)["queues"]]
+    assert not [name for name in names if "bench" in name or "chaos" in name]
+
+
 @pytest.mark.parametrize("ending", ["SIGINT", "SIGKILL"])
 def test_a_stack_that_was_up_gets_its_scale_and_its_queues_back(checkout: Checkout, ending: str) -> None:
-    assert checkout.devctl("up", "worker").returncode == 0
+    assert checkout.devctl("up", "worker", **MOUNTED).returncode == 0
     client = checkout.client()
     before = keys(client)
 

@@ -2,15 +2,13 @@
 
 import sys
 
-from celeriac.workbench import chaos
-from celeriac.workbench.bench import bench_task
 from celeriac.worker.service import serve
 from worker.config import SERVICE
 from worker.handlers import check_health, handle_order
 
 
 def main() -> int:
-    return serve(SERVICE, owns=[handle_order, check_health, bench_task, *chaos.implementations()])
+    return serve(SERVICE, owns=[handle_order, check_health])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Every Celery setting of this stack, in one place."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +14,9 @@ from redis.retry import Retry
 
 from celeriac.broker.url import missing_file, parse
 from celeriac.logs import LogFormat
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 # The visibility timeout of kombu's own transport, and of stock workers beside ours. kombu renews nothing: a message
 # that is not acknowledged in this time goes to another worker, even if it runs or waits for its ETA. So the time must
@@ -34,6 +38,10 @@ def _check_file_to_write(path: Path) -> Path:
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ValueError("it names no file that this process can write")
     return path
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda text: str(text).upper())]
@@ -106,6 +114,25 @@ class WorkerSettings(BaseSettings):
     stop_seconds: float = Field(default=25.0, ge=0, le=86_400)  # for what runs; less than the platform grants
     health_file: Annotated[Path, AfterValidator(_check_file_to_write)] | None = None
     queues: str = ""  # comma separated; empty: the queues of the contracts it owns
+    # Comma separated modules. Each has a function `mount`, which gets the app before the worker starts: to own more
+    # tasks, to observe their runs.
+    mount: str = ""
+
+    @property
+    def mounts(self) -> "list[Callable[[Celery], None]]":
+        return [import_module(name).mount for name in _names(self.mount)]
+
+    def wrong_here(self) -> Iterator[str]:
+        """Modules that are not there, or have nothing to mount."""
+        for name in _names(self.mount):
+            try:
+                module = import_module(name)
+            except Exception as exc:  # whatever a module does when it is imported
+                why = f"{type(exc).__name__}: {' '.join(str(exc).split())}"
+                yield f"WORKER_MOUNT is wrong: {name} cannot be imported: {why}"
+            else:
+                if not callable(getattr(module, "mount", None)):
+                    yield f"WORKER_MOUNT is wrong: {name} has no function mount(app)"
 
 
 class LogSettings(BaseSettings):

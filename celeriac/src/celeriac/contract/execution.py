@@ -23,6 +23,7 @@ from celeriac.errors import PermanentError, TaskError, TransientError, Validatio
 from celeriac.events import emit, heard, told, told_at, transition
 from celeriac.message.fingerprint import fingerprint
 from celeriac.message.frame import frame, frame_of_json
+from celeriac.observer import Watch, watch_of
 from celeriac.outcome.commit import OPEN, Commit, Verdict
 from celeriac.outcome.soft_limit import limited
 from celeriac.outcome.unclaimed import commit_directly
@@ -30,7 +31,6 @@ from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import after, listening, shown
 from celeriac.redaction import redact
 from celeriac.retry.policy import Again, Dead, Kind, RetryPolicy, classify
-from celeriac.workbench import ledger
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -39,9 +39,9 @@ LONGEST_WAIT_SECONDS = 5.0  # between two attempts to publish a retry
 NO_LIMIT = 1_000_000  # of Celery's own: how often a task is retried is decided here
 LONGEST_TEXT = 8_000  # of an error: it is stored with the result and logged
 
-FINGERPRINT, REPLAYS = "fingerprint", "replays"  # headers of ours, beside those of correlation and ledger
+FINGERPRINT, REPLAYS = "fingerprint", "replays"  # headers of ours, beside those of correlation
 DUE_AT = "due_at"  # the eta of a message that has waited in Redis
-KEPT_HEADERS = (correlation.HEADER, correlation.PUBLISHED_AT, FINGERPRINT, REPLAYS, ledger.HEADER)
+KEPT_HEADERS = (correlation.HEADER, correlation.PUBLISHED_AT, FINGERPRINT, REPLAYS)
 
 Body = Callable[[Any, Outcome], Any]  # gets the checked payload, and what it fills: its outcome
 
@@ -99,7 +99,6 @@ class Work:
 
     def __init__(self, contract: Spec[Any, Any], body: Body, app: "Celery", retries: RetryPolicy) -> None:
         self.contract, self.body, self.app, self.retries = contract, body, app, retries
-        self.book = ledger.Ledger.of(app)
         self.task: Any = None
 
     def lane(self, args: list[Any], kwargs: dict[str, Any], request: Any, commit: Commit) -> bytes:
@@ -126,9 +125,9 @@ class Work:
         in_place = bool(request.is_eager and self.app.conf.task_always_eager)
         ends_a_child = opened is None and not request.is_eager
         self._record(request.id, commit)
-        bench_run = request.get(ledger.HEADER)
+        watch = watch_of(self.app, request)
         started = time.time()
-        if not bench_run and told_at():
+        if watch is None and told_at():
             emit("task.started", queue_seconds=_waited_seconds(request, started), retries=request.retries)
         try:
             raw = self._payload(args, kwargs)
@@ -143,8 +142,8 @@ class Work:
             if in_place:
                 eager.RUNNING.children += outcome.children
             else:
-                self._put_together(outcome, mark, request, commit, bench_run)
-            self._tell_done(request, commit, started, bench_run)
+                self._put_together(outcome, mark, request, commit, watch)
+            self._tell_done(request, commit, started, watch)
             if opened is None:
                 self._commit(commit, in_place, request)
         except (Exception, SystemExit) as exc:
@@ -154,12 +153,12 @@ class Work:
                 raise
             if isinstance(exc, SystemExit) and ends_a_child and isinstance(exc.code, int) and exc.code < 0:
                 raise  # the prefork pool ends its child this way
-            ended = self._failed(exc, started, request, commit, opened)
+            ended = self._failed(exc, started, request, commit, opened, watch)
             if opened is None:
                 self._leave(commit, in_place, args, kwargs, request)
             raise ended from None
-        if bench_run:
-            self.book.record(bench_run, request.id, started, time.time(), request.hostname)
+        if watch is not None:
+            watch.done(request.id, started, time.time(), request.hostname)
         return written
 
     def _commit(self, commit: Commit, in_place: bool, request: Any) -> None:
@@ -179,8 +178,8 @@ class Work:
                 emit("outcome.impossible", level=logging.ERROR, task_id=commit.task_id, error=str(exc))
         _tell(commit)
 
-    def _tell_done(self, request: Any, commit: Commit, started: float, bench_run: str | None) -> None:
-        if bench_run or not heard():
+    def _tell_done(self, request: Any, commit: Commit, started: float, watch: Watch | None) -> None:
+        if watch is not None or not heard():
             return
         fields, run_seconds = self._fields(request), round(time.time() - started, 6)
         commit.then(lambda: transition("task.succeeded", run_seconds=run_seconds, **fields))
@@ -220,25 +219,25 @@ class Work:
         ids = {"task_id": work_id} | ({payload.named_by: work_id} if payload.named_by else {})
         return fingerprint(self.contract.name, [raw | ids], {})
 
-    def _put_together(self, outcome: Outcome, mark: str, request: Any, commit: Commit, bench_run: str | None) -> None:
+    def _put_together(self, outcome: Outcome, mark: str, request: Any, commit: Commit, watch: Watch | None) -> None:
         if mark:
             commit.record = f"done:{mark}"
             commit.record_ms = int((self.contract.record_seconds or 0) * 1000)
         if outcome.effects:
             commit.effects = [*commit.effects, *outcome.effects]
         if outcome.children:
-            self._publish_all(outcome.children, request, commit, bench_run)
+            self._publish_all(outcome.children, request, commit, watch)
         commit.of_the_work = len(commit.children) // 2
 
-    def _publish_all(self, children: list[Child], request: Any, commit: Commit, bench_run: str | None) -> None:
+    def _publish_all(self, children: list[Child], request: Any, commit: Commit, watch: Watch | None) -> None:
         headers: dict[str, Any] = {
             correlation.HEADER: request.get(correlation.HEADER) or request.root_id or request.id,
             correlation.PUBLISHED_AT: time.time(),
         }
-        if bench_run:
-            headers[ledger.HEADER] = bench_run
+        if watch is not None:
+            headers |= watch.headers
         for child in children:
-            self._publish(child.contract, child.payload, headers, request, commit, bench_run)
+            self._publish(child.contract, child.payload, headers, request, commit, watch)
 
     def _publish(
         self,
@@ -247,10 +246,10 @@ class Work:
         headers: dict[str, Any],
         request: Any,
         commit: Commit,
-        bench_run: str | None,
+        watch: Watch | None,
     ) -> None:
         task_id = str(payload.task_id)
-        queue = ledger.queue(bench_run, contract.queue) if bench_run else contract.queue
+        queue = contract.queue if watch is None else watch.queue(contract.queue)
         raw = frame_of_json(
             contract.name,
             queue,
@@ -267,12 +266,18 @@ class Work:
             list_key = list_of(queue, priority)
         commit.add_child(list_key, raw)
         after(contract.name, queue, raw)
-        if not bench_run and heard():
+        if watch is None and heard():
             fields = {"task": contract.name, "task_id": task_id, "correlation_id": headers[correlation.HEADER]}
             commit.then(lambda: transition("task.published", queue=queue, **fields))
 
     def _failed(
-        self, error: BaseException, started: float, request: Any, commit: Commit, opened: Commit | None
+        self,
+        error: BaseException,
+        started: float,
+        request: Any,
+        commit: Commit,
+        opened: Commit | None,
+        watch: Watch | None,
     ) -> Exception:
         """Raises Celery's Retry; or puts a dead letter into the commit, and returns the error that the caller gets."""
         ended = portable(error)
@@ -303,7 +308,7 @@ class Work:
                 raise
             commit.discard()
         shown = None if isinstance(error, TaskError) else error  # of other errors, the log shows the traceback
-        dead = request.get(ledger.HEADER) is None
+        dead = watch is None
         reason = decision.reason if not isinstance(decision, Again) else "retries-exhausted"
         if dead:
             self._bury(reason, f"{type(error).__name__}: {ended}", request, commit)

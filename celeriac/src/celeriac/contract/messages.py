@@ -18,7 +18,6 @@ from celeriac.message.frame import CELERYS, Mould, body_of, dumps
 from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import listening, shown
 from celeriac.publish.outgoing import Outgoing
-from celeriac.workbench import ledger
 
 FINGERPRINT = "fingerprint"  # header; it differs for other work with the same id
 REPEATED_FOR_SECONDS = 60  # without a record, an id is remembered for as long as its publisher may repeat the call
@@ -73,7 +72,6 @@ class Messages:
         self._data = spec.payload_data
         self._queue = options.get("queue") or spec.queue
         given: Mapping[str, Any] = options.get("headers") or NONE
-        self._measured = ledger.HEADER in given
         self._correlation_id = str(correlation.current() or given.get(correlation.HEADER) or "")
         self._shown = listening()
         self._due_us, self._life_ms = 0, 1000 * (spec.record_seconds or REPEATED_FOR_SECONDS)
@@ -118,8 +116,7 @@ class Messages:
         if self._shown:
             raw, priority, correlation_id = shown(self._app, name, queue, raw)
             list_key = list_of(queue, priority)
-        told = "" if self._measured else correlation_id
-        return Outgoing(name, task_id, queue, list_key, mark, self._life_ms, raw, self._due_us, marker, told)
+        return Outgoing(name, task_id, queue, list_key, mark, self._life_ms, raw, self._due_us, marker, correlation_id)
 
 
 def _due_us(app: Celery, options: Mapping[str, Any], now_us: Callable[[], int]) -> int:

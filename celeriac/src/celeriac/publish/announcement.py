@@ -17,7 +17,6 @@ from celeriac.message.reading import loads, whole_body
 from celeriac.outcome.commit import OPEN
 from celeriac.publish.outgoing import Outgoing
 from celeriac.published import Published
-from celeriac.workbench import ledger
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -80,9 +79,7 @@ def _stamp(headers: dict[str, Any], told: bool = True, **_: Any) -> None:
 @signals.after_task_publish.connect
 def _published(sender: str, headers: dict[str, Any], routing_key: str, told: bool = True, **_: Any) -> None:
     if told:
-        measured = ledger.HEADER in headers
-        known = "" if measured else headers[correlation.HEADER]
-        _log("task.published", sender, headers["id"], routing_key, known)
+        _log("task.published", sender, headers["id"], routing_key, headers[correlation.HEADER])
 
 
 def _log(event: str, task: str, task_id: str, queue: str, correlation_id: str) -> None:

@@ -1,7 +1,7 @@
-"""A task that misbehaves on request, for `devctl chaos`.
+"""A task that misbehaves on request, and its follow-up, for `devctl chaos`.
 
-Its messages can kill the process that runs them. So only a worker with CHAOS_LEDGER_URL owns it; elsewhere it is an
-unknown task."""
+Its messages can kill the process that runs them. So it is mounted only where CHAOS_LEDGER_URL is set, too; elsewhere it
+is an unknown task."""
 
 import os
 import signal
@@ -22,11 +22,9 @@ from celeriac.contract.outcome import Outcome
 from celeriac.errors import PermanentError, TransientError
 from celeriac.payloads import TaskPayload, TaskResult
 from celeriac.retry.policy import RetryPolicy
-from common_tasks.schemas import NotificationPayload, NotificationType
-from common_tasks.tasks import send_notification
 
 LEDGER_URL = "CHAOS_LEDGER_URL"
-SERVICE = "worker"
+RUN = r"^[a-z0-9-]{1,64}$"
 LONGEST_SECONDS = 3600.0
 CHUNK, CHUNKS = 64 * 2**20, 64  # 4 GiB in all: more than any limit that a chaos run sets
 
@@ -40,7 +38,7 @@ class ChaosKind(StrEnum):
 
 
 class ChaosPayload(TaskPayload):
-    run: str = Field(pattern=r"^[a-z0-9-]{1,64}$")
+    run: str = Field(pattern=RUN)
     kind: ChaosKind = ChaosKind.WORK
     milliseconds: float = Field(default=0.0, ge=0, le=60_000)
     notify: bool = True
@@ -60,6 +58,19 @@ chaos = Contract(
 )
 
 
+class ChaosChildPayload(TaskPayload):
+    run: str = Field(pattern=RUN)
+
+
+class ChaosChildResult(TaskResult):
+    pass
+
+
+chaos_child = Contract(
+    name="tasks.chaos_child", queue="chaos-children", payload=ChaosChildPayload, result=ChaosChildResult
+)
+
+
 def ledger_key(run: str) -> str:
     """A stream in the ledger's Redis: `id`, `what` (start, finish), `by` (host-pid), `at` (unix seconds there)."""
     return f"chaos:{run}:ledger"
@@ -70,7 +81,7 @@ def effects_key(run: str) -> str:
     return f"chaos:{run}:effects"
 
 
-class Ledger:
+class ChaosLedger:
     """Writes down at once what a body does: a process may be killed right after it has begun a task."""
 
     def __init__(self, url: str) -> None:
@@ -93,12 +104,12 @@ class Ledger:
 
 
 def implementations() -> list[Implementation[Any, Any]]:
-    """The body, in a worker of a chaos stack; nothing elsewhere."""
+    """The bodies, in a worker of a chaos stack; nothing elsewhere."""
     url = os.environ.get(LEDGER_URL, "")
-    return [body(Ledger(url))] if url else []
+    return [body(ChaosLedger(url)), chaos_child_task] if url else []
 
 
-def body(ledger: Ledger) -> Implementation[ChaosPayload, ChaosResult]:
+def body(ledger: ChaosLedger) -> Implementation[ChaosPayload, ChaosResult]:
     @implements(chaos)
     def chaos_task(payload: ChaosPayload, outcome: Outcome) -> ChaosResult:
         start = ledger.start(payload.run, payload.task_id)
@@ -110,11 +121,17 @@ def body(ledger: Ledger) -> Implementation[ChaosPayload, ChaosResult]:
             _misbehave(payload)
         outcome.effect("HINCRBY", effects_key(payload.run), str(payload.task_id), 1)
         if payload.notify:
-            outcome.publish(send_notification, _notification(payload))
+            outcome.publish(chaos_child, ChaosChildPayload(source_service=payload.source_service, run=payload.run))
         ledger.finish(payload.run, payload.task_id)
         return ChaosResult(start=start)
 
     return chaos_task
+
+
+@implements(chaos_child)
+def chaos_child_task(_: ChaosChildPayload) -> ChaosChildResult:
+    """That it is done is in its record."""
+    return ChaosChildResult()
 
 
 def _misbehave(payload: ChaosPayload) -> None:
@@ -125,13 +142,3 @@ def _misbehave(payload: ChaosPayload) -> None:
     elif payload.kind is ChaosKind.MEMORY:
         held = [bytearray(b"\1") * CHUNK if payload.touch else bytearray(CHUNK) for _ in range(CHUNKS)]
         raise PermanentError(f"no limit kept this process from {len(held) * CHUNK} bytes")
-
-
-def _notification(payload: ChaosPayload) -> NotificationPayload:
-    return NotificationPayload(
-        source_service=SERVICE,
-        recipient="chaos@example.com",
-        notification_type=NotificationType.PUSH,
-        message=f"Task {payload.task_id} is done.",
-        metadata={"run": payload.run},
-    )

@@ -226,6 +226,8 @@ def node_name(service: str) -> str:
 
 def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumption | None = None) -> int:
     """Consume until told to stop; the exit code. SIGTERM: takes nothing new, finishes what runs."""
+    for mount in settings.mounts:
+        mount(app)
     if settings.health_file:
         app.conf.update(worker_health_file=settings.health_file)
     app.stop_seconds = settings.stop_seconds  # type: ignore[attr-defined]  # our pool looks there

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from devctl.bench import events
+from devctl.bench import events, mount
 from devctl.bench.workload import Workload
+from devctl.broker import runs
 from devctl.broker.port import Broker, Consumer
 from devctl.errors import DevctlError, ServiceCrashed, WaitTimeout
 from devctl.stack import explain
@@ -46,6 +47,8 @@ class Fleet:
         before = self.runtime.status()
         running = {replica.service for replica in before if replica.state == "running"}
         found = sum(replica.service == self.service and replica.state == "running" for replica in before)
+        if found:  # before anything is changed
+            self._answering(min(found, most), workload)
         needed = stack.closure([stack.broker, self.service])
         missing = tuple(name for name in needed if name not in running)
         if not before:
@@ -75,7 +78,7 @@ class Fleet:
         while True:
             consumers = self.broker().consumers()
             mine = [one for one in consumers if one.node.partition("@")[0] == self.service]
-            able = [one.node for one in mine if workload.task in one.tasks]
+            able = [one.node for one in mine if {workload.task, runs.TASK} <= {*one.tasks}]
             if len(able) >= most:
                 return sorted(able)[:most]
             if len(mine) >= most:
@@ -88,6 +91,9 @@ class Fleet:
             self.clock.sleep(0.2)
 
     def _unable(self, workload: Workload, consumers: list[Consumer]) -> DevctlError:
+        mine = [one for one in consumers if one.node.partition("@")[0] == self.service]
+        if not all(runs.TASK in one.tasks for one in mine):
+            return mount.missing(self.runtime.stack.services[self.service], self.stack)
         owners = sorted({one.node.partition("@")[0] for one in consumers if workload.task in one.tasks})
         return DevctlError(
             f"{self.service} does not run {workload.task}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 
 _IDS = uuid.UUID("6f1b9a52-2f0e-5c55-9b1e-0d9c9d1f7c11")  # a namespace of the bench's own
+TASK = "tasks.bench"
+"""The bench's own task. A worker that has it keeps the ledger of a run, whatever task is measured."""
 HEADER = "bench_run"
 """The message header that makes a worker write into the run's ledger and keep children out of the real queues."""
 

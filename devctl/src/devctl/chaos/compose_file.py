@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from devctl.bench import mount
 from devctl.chaos.scenario import GRACE_SECONDS, LEASE_SECONDS, MOST_STARTS, Setup
 from devctl.stack import normal
 from devctl.stack.model import Stack
@@ -82,7 +83,8 @@ def make(original: Mapping[str, Any], setup: Setup, place: Place) -> dict[str, A
     needed = [name for name in (place.broker, LEDGER, RESULTS, PROXY) if name in services]
     for name, service in services.items():
         if name not in needed:
-            _connect(service, needed, _environment(setup, place))
+            mounted = mount.WORKBENCH if name == place.worker else ""
+            _connect(service, needed, _environment(setup, place) | {mount.VARIABLE: mounted})
         service["stop_grace_period"] = f"{GRACE_SECONDS}s"
         service.pop("ports", None)
         if mine := [f"127.0.0.1:{host}:{target}" for (of, target), host in place.ports.items() if of == name]:
@@ -150,7 +152,7 @@ def _proxy(worker: Mapping[str, Any], place: Place) -> dict[str, Any]:
 
 
 def _stock(worker: dict[str, Any], place: Place) -> None:
-    worker["command"] = _program(worker, "stock", place, ["chaos", "notifications"])
+    worker["command"] = _program(worker, "stock", place, ["chaos", "chaos-children"])
     worker.pop("healthcheck", None)
     kept = ("CELERY_BROKER_URL", "CHAOS_LEDGER_URL", "STOCK_RESULTS")
     worker["environment"] = {key: value for key, value in worker["environment"].items() if key in kept}

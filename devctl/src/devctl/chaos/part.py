@@ -33,7 +33,7 @@ STALL_SECONDS, STOCK_STALL_SECONDS = 25.0, 12.0
 WARM_SECONDS = 20.0
 _POLL_SECONDS, _TICK_SECONDS = 0.1, 0.25
 _LETTERS = "bcdfghjkmnpqrstvwxz23456789"
-NOTIFICATION = "tasks.send_notification"
+CHILD, NOTIFICATION = "tasks.chaos_child", "tasks.send_notification"
 
 Emit = Callable[[events.Event], None]
 
@@ -184,7 +184,8 @@ class Play:
         orders = {id_ for one in sent for id_ in one.ids if one.answers and not _published(one)}
         done_orders = remains.finished(client, orders, results)
         done = frozenset(effects) | done_orders | field.done
-        children = {_child(id_) for id_ in (traffic.notifying & done) | done_orders}
+        children = {_child(id_, CHILD) for id_ in traffic.notifying & done}
+        children |= {_child(id_, NOTIFICATION) for id_ in done_orders}
         missing = children - self._children_done(field.run, children) - letters.keys() - waiting
         strays = 0
         if field.api:
@@ -219,9 +220,9 @@ class Play:
         return remains.finished(client, children, self.stage.results())
 
 
-def _child(task_id: str) -> str:
+def _child(task_id: str, name: str) -> str:
     """The id of a task's first follow-up."""
-    return str(uuid.uuid5(uuid.UUID(task_id), f"{NOTIFICATION}:0"))
+    return str(uuid.uuid5(uuid.UUID(task_id), f"{name}:0"))
 
 
 def _published(one: Sent) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import redis
 
-QUEUES = ("chaos", "orders", "notifications", "default")
+QUEUES = ("chaos", "chaos-children", "orders", "notifications", "default")
 LISTS = [queue + priority for queue in QUEUES for priority in ("", "\x06\x163", "\x06\x166", "\x06\x169")]
 UNACKED, LEASES, DUE, ONCE, DEAD = "unacked", "celery-leases", "celery-due", "celery-once-", "celery-dead-"
 META = "celery-task-meta-"

@@ -47,14 +47,13 @@ def work(self: Any, payload: dict[str, Any]) -> None:
         raise RuntimeError(f"no limit kept this process from {len(held) * CHUNK} bytes")
     effects.hincrby(f"chaos:{run}:effects", task_id, 1)
     if payload["notify"]:
-        child = str(uuid.uuid5(uuid.UUID(task_id), "tasks.send_notification:0"))
-        notification = {"task_id": child, "run": run}
-        app.send_task("tasks.send_notification", args=[notification], task_id=child, queue="notifications")
+        child = str(uuid.uuid5(uuid.UUID(task_id), "tasks.chaos_child:0"))
+        app.send_task("tasks.chaos_child", args=[{"task_id": child, "run": run}], task_id=child, queue="chaos-children")
     note(run, task_id, "finish")
 
 
-@app.task(name="tasks.send_notification")
-def notify(payload: dict[str, Any]) -> None:
+@app.task(name="tasks.chaos_child")
+def follow_up(payload: dict[str, Any]) -> None:
     """The follow-up."""
     effects.sadd(f"chaos:{payload['run']}:notified", payload["task_id"])
 

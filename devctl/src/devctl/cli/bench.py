@@ -65,6 +65,7 @@ def bench(
     """
     from contextlib import nullcontext
 
+    from devctl.bench import mount
     from devctl.bench.events import ignore
     from devctl.bench.plan import Plan, parse_task, parse_workers
     from devctl.bench.report import document
@@ -82,6 +83,7 @@ def bench(
         timeout_seconds=timeout,
         service=service,
     )
+    mount.everywhere(options.open_workbench(runtime, stack).settings.environment)
     workbench = options.open_workbench(runtime, stack)
     work = workload(workbench, plan.task)
     options.announce(workbench, as_json=as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from devctl.bench import mount
 from devctl.settings import Settings
 from devctl.stack import file, identity, ports
 from devctl.stack.port import Runtime
@@ -28,10 +29,11 @@ def clear(runtime: Runtime, settings: Settings) -> None:
 def prepare(mine: Settings) -> None:
     """Make the demo's stack known; a port that is taken becomes any free one."""
     usual = _ports(dataclasses.replace(mine, stack=""))
-    overrides: dict[str, str] = {}
+    mounted = {mount.VARIABLE: mount.value(mine.environment)}  # the demo ends with a bench
+    overrides = dict(mounted)
     for variable in file.port_variables(mine):
         # Which ports a variable stands for shows when it alone is changed.
-        identity.create(mine, {variable: "0"})
+        identity.create(mine, mounted | {variable: "0"})
         stands_for = [usual[place] for place, published in _ports(mine).items() if published == 0 and usual[place]]
         if not all(map(ports.free, stands_for)):
             overrides[variable] = "0"

@@ -26,7 +26,11 @@ def shop(workers: int = 1) -> Stack:
             depends_on={"redis": "service_healthy"},
             restart="unless-stopped",
             replicas=workers,
-            environment={"WORKER_POOL": "prefork", "WORKER_CONCURRENCY": "1"},
+            environment={
+                "WORKER_POOL": "prefork",
+                "WORKER_CONCURRENCY": "1",
+                "WORKER_MOUNT": "celeriac.workbench",
+            },
         ),
         Service("service1", healthcheck=check, depends_on={"redis": "service_healthy"}),
     ]
@@ -45,6 +49,8 @@ class SimulatedBroker:
     lost: dict[str, set[int]] = field(default_factory=dict)
     """Ending of a run's name -> numbers of messages that vanish."""
     doubled: dict[str, set[int]] = field(default_factory=dict)
+    mounted: bool = True
+    """The workers have what measures them."""
     other: list[QueueDepth] = field(default_factory=list)
     url: str = "redis://simulated"
     most_at_once: int = 10**9
@@ -96,7 +102,8 @@ class SimulatedBroker:
         return [QueueDepth(name, waiting(name), 0) for name in names] + self.other
 
     def consumers(self, *, expected: int | None = None, timeout: float = 1.0) -> list[Consumer]:
-        return [Consumer(node, ("orders",), (TASK, "tasks.process_order")) for node in self.nodes()]
+        tasks = (*([TASK] if self.mounted else []), "tasks.process_order")
+        return [Consumer(node, ("orders",), tasks) for node in self.nodes()]
 
     def results(self, task_ids: Sequence[str]):  # type: ignore[no-untyped-def]
         raise NotImplementedError

@@ -38,7 +38,13 @@ def broker(fakes: Any, monkeypatch: pytest.MonkeyPatch) -> SimulatedBroker:
         return made
 
     monkeypatch.setattr(Workbench, "broker", property(of))
+    monkeypatch.setenv("WORKER_MOUNT", "")  # which the command sets for what it starts; here it is put back
     return made
+
+
+def test_what_it_starts_has_what_measures_it(broker: SimulatedBroker) -> None:
+    assert 0 == main(["bench", "--workers", "1", *QUICK])
+    assert "celeriac.workbench" == os.environ["WORKER_MOUNT"]
 
 
 def test_json_is_one_document_that_fits_its_schema(broker: SimulatedBroker, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from devctl.tests.unit.bench.lab import Lab
 
-from devctl.bench import events
+from devctl.bench import events, mount
 from devctl.bench.report import document
 from devctl.broker.port import QueueDepth
 from devctl.errors import DevctlError, ServiceCrashed, UsageError, WaitTimeout
@@ -233,6 +234,38 @@ def test_an_unknown_service_is_a_usage_error_and_an_alias_is_not(tmp_path: Path)
     with pytest.raises(UsageError):
         lab.bench(service="wrker")
     assert 1 == len(lab.bench(service="work").points)
+
+
+@pytest.mark.parametrize("running", [0, 1])
+def test_workers_without_the_workbench_are_not_measured(tmp_path: Path, running: int) -> None:
+    lab = Lab(tmp_path, running=running, mounted=False)
+
+    with pytest.raises(DevctlError, match="worker runs without what measures it") as told:
+        lab.bench((2,))
+    assert "WORKER_MOUNT=celeriac.workbench devctl up worker" in told.value.hint
+    assert running == sum(one.service == "worker" for one in lab.runtime.status())
+
+
+def test_a_compose_file_that_does_not_pass_the_setting_on_is_named(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, mounted=False)
+    worker = lab.runtime.stack.services["worker"]
+    lab.runtime.stack.services["worker"] = replace(worker, environment={})  # type: ignore[index]
+
+    with pytest.raises(DevctlError, match="the Compose file does not pass WORKER_MOUNT on to it") as told:
+        lab.bench()
+    assert "environment: {WORKER_MOUNT: ${WORKER_MOUNT:-}}" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("given", "mounted"),
+    [
+        ("", "celeriac.workbench"),
+        ("ours.mounts", "ours.mounts,celeriac.workbench"),
+        ("celeriac.workbench, ours.mounts", "celeriac.workbench,ours.mounts"),
+    ],
+)
+def test_what_the_user_mounts_stays_mounted(given: str, mounted: str) -> None:
+    assert mounted == mount.value({"WORKER_MOUNT": given})
 
 
 def test_a_task_that_always_fails_is_told_after_the_warm_up(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def test_every_service_talks_to_the_chaos_stacks_own_redis_whatever_the_user_has
         )
     assert "redis://ledger:6379/0" == stack.services["worker"].environment["CHAOS_LEDGER_URL"]
     assert "threads" == stack.services["worker"].environment["WORKER_POOL"]
+    mounts = {name: stack.services[name].environment["WORKER_MOUNT"] for name in ("worker", "service1", "service2")}
+    assert {"worker": "celeriac.workbench", "service1": "", "service2": ""} == mounts
 
 
 def test_no_port_is_the_users(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_stock_celery_gets_redis_a_ledger_and_none_of_our_settings(tmp_path: Pat
 
     assert {"redis", "ledger", "worker"} == set(stack.services)
     assert {"CELERY_BROKER_URL", "CHAOS_LEDGER_URL"} == set(stack.services["worker"].environment)
-    assert ("python", "-m", "devctl.chaos.stock", "chaos", "notifications") == stack.services["worker"].command
+    assert ("python", "-m", "devctl.chaos.stock", "chaos", "chaos-children") == stack.services["worker"].command
 
 
 @pytest.mark.parametrize(("runtime", "where"), [("local", "/small"), ("compose", "/disk:mode=1777,size=16m")])

@@ -1,8 +1,8 @@
 """The ledger of `devctl bench`: which worker ran which task, and when. It is independent of results and of the broker's
 keys.
 
-A message with the header `bench_run` is measured. Its children go to queues of that run, so a bench never uses the real
-queues."""
+Where it is mounted, a message with the header `bench_run` is watched. Its follow-ups go to queues of that run, so a
+bench never uses the real queues."""
 
 import json
 import logging
@@ -28,13 +28,29 @@ def key(run: str) -> str:
     return f"devctl:bench:{run}:ledger"
 
 
-def queue(run: str, queue: str) -> str:
+def queue_of(run: str, queue: str) -> str:
     """The queue of a bench run in place of a real queue."""
     return f"bench.{run}.{queue}"
 
 
-class Ledger:
-    """Entries are kept in this process. A thread writes them every FLUSH_SECONDS, with one command for each run."""
+class BenchRun:
+    """One run of a measured task: a Watch."""
+
+    __slots__ = ("_ledger", "_run", "headers")
+
+    def __init__(self, ledger: "BenchLedger", run: str) -> None:
+        self._ledger, self._run, self.headers = ledger, run, {HEADER: run}
+
+    def queue(self, queue: str) -> str:
+        return queue_of(self._run, queue)
+
+    def done(self, task_id: str, started: float, finished: float, worker: str) -> None:
+        self._ledger.record(self._run, task_id, started, finished, worker)
+
+
+class BenchLedger:
+    """An observer. Its entries are kept in this process; a thread writes them every FLUSH_SECONDS, with one command for
+    each run. When the process ends, it writes the rest."""
 
     _entries: dict[str, list[str]]
     _writer: threading.Thread | None
@@ -45,16 +61,13 @@ class Ledger:
         self._reset()
         # A forked child has no writer thread; its parent writes the entries of the parent.
         os.register_at_fork(after_in_child=self._reset)
+        signals.worker_process_shutdown.connect(self.close)  # a child of the prefork pool
+        signals.worker_shutdown.connect(self.close)
 
-    @classmethod
-    def of(cls, app: "Celery") -> "Ledger":
-        """The one ledger of an app; its process flushes it when it ends."""
-        book: Ledger | None = getattr(app, "bench_ledger", None)
-        if book is None:
-            book = app.bench_ledger = cls(app)  # type: ignore[attr-defined]
-            signals.worker_process_shutdown.connect(book.close)  # a child of the prefork pool
-            signals.worker_shutdown.connect(book.close)
-        return book
+    def watch(self, request: Any) -> BenchRun | None:
+        """Watches the runs of messages with the header."""
+        run = request.get(HEADER)
+        return BenchRun(self, run) if isinstance(run, str) and run else None
 
     def record(self, run: str, task_id: str, started: float, finished: float, worker: str) -> None:
         entry = json.dumps([task_id, started, finished, worker])

@@ -11,10 +11,9 @@ from celery import Celery, signals
 
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
-from celeriac.workbench import ledger
-from celeriac.workbench.bench import BenchKind, BenchPayload, bench, bench_task
-from celeriac.workbench.ledger import Ledger
-from shop.tasks import CONTRACTS
+from celeriac.workbench import bench_ledger
+from celeriac.workbench.bench import BenchKind, BenchPayload, bench_task
+from celeriac.workbench.bench_ledger import BenchLedger
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def broker(redis_url: str) -> Iterator[Any]:
 
 
 def entries(broker: Any, run: str) -> list[Any]:
-    return [json.loads(raw) for raw in broker.lrange(ledger.key(run), 0, -1)]
+    return [json.loads(raw) for raw in broker.lrange(bench_ledger.key(run), 0, -1)]
 
 
 def wait_for(broker: Any, run: str, count: int) -> list[Any]:
@@ -43,7 +42,7 @@ def wait_for(broker: Any, run: str, count: int) -> list[Any]:
 
 @pytest.mark.integration
 def test_an_entry_is_written_soon_without_asking(app: Celery, broker: Any) -> None:
-    book = Ledger(app)
+    book = BenchLedger(app)
     book.record("r1", "t1", 1.5, 2.25, "w@h-1")
     assert [["t1", 1.5, 2.25, "w@h-1"]] == wait_for(broker, "r1", 1)
     book.close()
@@ -51,7 +50,7 @@ def test_an_entry_is_written_soon_without_asking(app: Celery, broker: Any) -> No
 
 @pytest.mark.integration
 def test_runs_are_kept_apart_and_nothing_is_lost_or_doubled_under_threads(app: Celery, broker: Any) -> None:
-    book = Ledger(app)
+    book = BenchLedger(app)
 
     def work(run: str, first: int) -> None:
         for number in range(first, first + 500):
@@ -71,7 +70,7 @@ def test_runs_are_kept_apart_and_nothing_is_lost_or_doubled_under_threads(app: C
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # as the prefork pool does
 def test_a_forked_child_writes_its_own_and_not_again_what_its_parent_had(app: Celery, broker: Any) -> None:
-    book = Ledger(app)
+    book = BenchLedger(app)
     book._writer = threading.current_thread()  # the parent writes when it is asked to
     book.record("r", "parent", 0, 0, "w")
     child = os.fork()
@@ -87,7 +86,7 @@ def test_a_forked_child_writes_its_own_and_not_again_what_its_parent_had(app: Ce
 
 def test_a_broker_that_is_away_does_not_fail_the_task(caplog: pytest.LogCaptureFixture) -> None:
     app = make_app("test", CelerySettings(broker_url="redis://127.0.0.1:1/0"), patience_seconds=0.2)
-    book = Ledger(app)
+    book = BenchLedger(app)
     book._writer = threading.current_thread()
     book.record("r", "t", 0, 0, "w")
     book.flush()
@@ -97,20 +96,15 @@ def test_a_broker_that_is_away_does_not_fail_the_task(caplog: pytest.LogCaptureF
 @pytest.mark.integration
 @pytest.mark.parametrize("ending", [signals.worker_process_shutdown, signals.worker_shutdown])
 def test_what_is_buffered_is_written_when_the_process_ends(ending: Any, app: Celery, broker: Any) -> None:
-    book = Ledger.of(app)
+    book = BenchLedger(app)
     book._writer = threading.current_thread()  # nobody else writes
     book.record("r", "last", 0, 0, "w")
     ending.send(sender=None)
     assert ["last"] == [entry[0] for entry in entries(broker, "r")]
 
 
-def test_one_app_has_one_ledger(app: Celery) -> None:
-    assert Ledger.of(app) is Ledger.of(app)
-
-
 def test_a_bench_has_queues_of_its_own() -> None:
-    assert "bench.r1.orders" == ledger.queue("r1", "orders")
-    assert bench not in CONTRACTS
+    assert "bench.r1.orders" == bench_ledger.queue_of("r1", "orders")
 
 
 @pytest.mark.parametrize(("kind", "least", "most"), [("noop", 0, 5), ("wait", 20, 500), ("cpu", 20, 500)])
