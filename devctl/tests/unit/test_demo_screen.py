@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
+from devctl.broker.memory import MemoryBroker
+from devctl.contracts.catalog import Catalog
+from devctl.demo.events import Answered
 from devctl.demo.journey import Journey, Note, Span
+from devctl.demo.sample import Sample
 from devctl.ui import demo
 from devctl.ui.demo import remark
 from devctl.ui.paint import Paint
@@ -69,3 +73,23 @@ def test_durations_have_a_digit_where_it_matters() -> None:
 
 def test_a_terminal_without_utf8_gets_ascii() -> None:
     assert [] == [line for line in rows(JOURNEY, {}, 80, Ascii()) if not line.isascii()]
+
+
+def test_a_task_that_devctl_published_itself_has_a_row_for_its_run_and_none_for_a_publisher() -> None:
+    alone = Journey((Span("worker", "tasks.health_check", "a", None, 0.002, 0.014, "succeeded"),))
+    (row,) = rows(alone, {}, 80)
+    assert row.startswith("worker  run 12.0ms")
+
+
+def test_without_a_request_in_the_compose_file_the_first_contract_is_sent() -> None:
+    broker = MemoryBroker()
+    sample = Sample.of(Catalog.load("shop"))
+    answer = sample.send(broker)
+    assert "tasks.process_order → orders" == str(sample)
+    assert {"task": "tasks.process_order", "queue": "orders"} == sample.document()
+    assert {"task_id": answer.correlation_id} == answer.body
+    assert [1] == [one.waiting for one in broker.queues(["orders"])]
+    stream = Utf8()
+    demo.Story(stream)(Answered(sample, answer))
+    assert "tasks.process_order → orders in " in stream.getvalue()
+    assert f"task {answer.correlation_id}" in stream.getvalue()

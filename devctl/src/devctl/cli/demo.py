@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devctl.cli import options
-from devctl.errors import DevctlError, Interrupted
+from devctl.errors import Interrupted
 from devctl.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def demo(
 ) -> None:
     """Show the main job in one go: start everything, follow one order, bench it shortly, stop.
 
+    It sends the request that the Compose file names (x-devctl: demo:); without one, a sample of the first contract.
     The demo has a stack of its own (--stack demo), on free ports where the usual ones are taken.
 
     \b
@@ -64,22 +65,23 @@ def demo(
 
 
 def _told(workbench: Workbench, guard: Guard, emit: Emit) -> Report:
-    from devctl.demo.request import Request
+    from devctl.demo.request import Request, send
     from devctl.demo.run import Ports, run
+    from devctl.demo.sample import Sample
     from devctl.stack.clock import SystemClock
     from devctl.stack.start import start
 
-    if not workbench.stack.demo:
-        raise DevctlError(
-            "the Compose file names no request for the demo",
-            hint='x-devctl: {demo: {service: service1, port: 8001, request: "POST /api/orders", body: {…}}}',
-        )
-    asked = Request.read(workbench.stack.demo)
+    asked = Request.read(workbench.stack.demo) if workbench.stack.demo else Sample.of(workbench.catalog)
     replicas = dict.fromkeys(workbench.stack.workers[:1], WORKERS)  # from the start: then the bench scales nothing
     ports = Ports(
         runtime=workbench.runtime,
         start=lambda emit: start(workbench.runtime, (), timeout=START_SECONDS, scale=replicas, emit=emit),
         bench=lambda emit: _bench(workbench, guard, emit),
+        send=lambda: (
+            send(asked, *workbench.runtime.address(asked.service, asked.port))
+            if isinstance(asked, Request)
+            else asked.send(workbench.broker)
+        ),
         clock=SystemClock(),
     )
     return run(asked, ports, emit)
@@ -137,7 +139,7 @@ def _next(*, keep: bool) -> list[tuple[str, str]]:
             (f"devctl down --stack {NAME}", "stop it and remove its data"),
         ]
     return [
-        ("devctl up service1", "work on one service alone"),
+        ("devctl up SERVICE", "work on one service alone"),
         ("devctl send-task --wait", "publish your own order"),
         ("devctl bench --workers 1,2,4", "measure it on your machine"),
     ]

@@ -8,13 +8,14 @@ from devctl.bench.events import Event as BenchEvent
 from devctl.bench.report import Report as BenchReport
 from devctl.demo.journey import Journey
 from devctl.demo.request import Answer, Request
+from devctl.demo.sample import Sample
 from devctl.stack.start import Event as StartEvent
 from devctl.stack.start import StartReport
 
 
 @dataclass(frozen=True)
 class Begun:
-    """One of the steps: start, order, follow, bench, stop."""
+    """One of the steps: start, order or task, follow, bench, stop."""
 
     step: str
     doing: str
@@ -29,9 +30,9 @@ class Started:
 
 @dataclass(frozen=True)
 class Answered:
-    """The request was accepted."""
+    """The request, or the task, was accepted."""
 
-    request: Request
+    request: Request | Sample
     answer: Answer
 
 

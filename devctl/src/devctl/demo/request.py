@@ -27,6 +27,13 @@ class Request:
     path: str
     body: Mapping[str, Any]
 
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def document(self) -> dict[str, Any]:
+        """What the JSON says of it."""
+        return {"method": self.method, "path": self.path}
+
     @classmethod
     def read(cls, demo: Mapping[str, Any]) -> Request:
         """Read `{service, port, request: "POST /path", body}`; DevctlError names what is missing."""
@@ -44,12 +51,13 @@ class Request:
 class Answer:
     """What came back; `sent_at` in unix seconds, `seconds` from sending to the last byte."""
 
-    status: int
     body: Any
-    location: str
     correlation_id: str
     sent_at: float
     seconds: float
+    status: int | None = None
+    """Of HTTP; None for a task that was published."""
+    location: str = ""
 
 
 def send(request: Request, host: str, port: int, *, timeout: float = 10.0) -> Answer:
@@ -67,13 +75,9 @@ def send(request: Request, host: str, port: int, *, timeout: float = 10.0) -> An
     try:
         with opener.open(asked, timeout=timeout) as answer:
             body = json.loads(answer.read() or b"null")
+            seconds = time.perf_counter() - start
             return Answer(
-                answer.status,
-                body,
-                answer.headers.get("Location", ""),
-                correlation_id,
-                sent_at,
-                time.perf_counter() - start,
+                body, correlation_id, sent_at, seconds, answer.status, location=answer.headers.get("Location", "")
             )
     except urllib.error.HTTPError as refused:
         text = refused.read(500).decode("utf-8", "replace")

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from devctl.bench.report import Report as BenchReport
-from devctl.demo import events, journey, request, stage
+from devctl.demo import events, journey, stage
 from devctl.demo.journey import Journey
 from devctl.demo.request import Answer, Request
+from devctl.demo.sample import Sample
 from devctl.errors import DevctlError, WaitTimeout
 from devctl.stack import explain
 from devctl.stack.clock import Clock
@@ -34,8 +35,8 @@ class Ports:
     runtime: Runtime
     start: Callable[[Emit], StartReport]
     bench: Callable[[Emit], BenchReport]
+    send: Callable[[], Answer]
     clock: Clock
-    send: Callable[[Request, str, int], Answer] = request.send
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ class Report:
     """The whole story."""
 
     start: StartReport
-    request: Request
+    request: Request | Sample
     answer: Answer
     journey: Journey
     bench: BenchReport
 
 
-def run(asked: Request, ports: Ports, emit: Emit) -> Report:
+def run(asked: Request | Sample, ports: Ports, emit: Emit) -> Report:
     """Start, send, follow, measure; DevctlError says which step failed and why."""
     emit(events.Begun("start", "starting every service"))
     started = ports.start(emit)
@@ -57,8 +58,8 @@ def run(asked: Request, ports: Ports, emit: Emit) -> Report:
         raise problem
     emit(events.Started(started))
 
-    emit(events.Begun("order", f"{asked.method} {asked.path}"))
-    answer = ports.send(asked, *ports.runtime.address(asked.service, asked.port))
+    emit(events.Begun("order" if isinstance(asked, Request) else "task", str(asked)))
+    answer = ports.send()
     emit(events.Answered(asked, answer))
 
     emit(events.Begun("follow", f"the logs of correlation id {answer.correlation_id}"))

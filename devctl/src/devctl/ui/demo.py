@@ -56,9 +56,9 @@ class Story:
                 built = [f"images {duration(report.build_seconds)}"] if report.built else []
                 self._done(*built, *(f"{one.service} {duration(one.seconds)}" for one in report.services))
             case events.Answered(request, answer):
-                accepted = f"{request.method} {request.path} {sign('→', self._stream)} {answer.status}"
                 self._done(
-                    f"{accepted} in {milliseconds(answer.seconds)}", _identity(answer, short=self._stream.isatty())
+                    f"{_accepted(request, answer, sign('→', self._stream))} in {milliseconds(answer.seconds)}",
+                    _identity(answer, short=self._stream.isatty()),
                 )
             case events.Followed(journey):
                 self._journey(journey)
@@ -127,9 +127,8 @@ def document(report: Told, runtime: str, *, kept: bool) -> dict[str, Any]:
         "runtime": runtime,
         "start": {"seconds": round(report.start.seconds, 3), "services": [s.service for s in report.start.services]},
         "request": {
-            "method": report.request.method,
-            "path": report.request.path,
-            "status": report.answer.status,
+            **report.request.document(),
+            **({} if report.answer.status is None else {"status": report.answer.status}),
             "seconds": round(report.answer.seconds, 6),
             "correlation_id": report.answer.correlation_id,
             "answer": report.answer.body,
@@ -147,7 +146,7 @@ def rows(journey: Journey, notes: Mapping[str, str], width: int, paint: Paint, s
     first = journey.spans[0]
     publisher = next((note.service for note in journey.notes if note.service and note.service != first.service), "")
     published = Span(publisher, first.task, "", first.published, first.published, first.published)
-    cells = [(published, f"publish {_short(first.task)}", "")]
+    cells = [(published, f"publish {_short(first.task)}", "")] if first.published is not None else []
     cells += [(span, _took(span, stream), notes.get(span.service, "")) for span in journey.spans]
     names = max(len(span.service) for span, _, _ in cells) + 2
     said = max(len(text) for _, text, _ in cells) + 2
@@ -187,6 +186,11 @@ def _bar(span: Span, total: float, width: int, paint: Paint, stream: IO[str]) ->
     light = "░" if sign("░", stream) == "░" else "-"
     bar = paint(light * (turn - begin), "dim") + paint(sign("█", stream) * (end - turn), "green")
     return " " * begin + bar + " " * (width - end)
+
+
+def _accepted(sent: object, answer: Answer, arrow: str) -> str:
+    status = "" if answer.status is None else f" {arrow} {answer.status}"
+    return str(sent).replace("→", arrow) + status
 
 
 def _identity(answer: Answer, *, short: bool) -> str:
