@@ -231,7 +231,9 @@ def test_a_change_in_the_contracts_or_in_celeriac_reaches_every_service_in_one_l
     stack.up("--build")
     after = layers(stack)
     for service in BUILT:
-        changed = [one for one, (old, new) in enumerate(zip(before[service], after[service], strict=True)) if old != new]
+        changed = [
+            one for one, (old, new) in enumerate(zip(before[service], after[service], strict=True)) if old != new
+        ]
         assert [len(after[service]) + layer] == changed
         assert stack.ids(service) != ids[service]
 

@@ -28,8 +28,8 @@ from devctl.doctor import (
     state,
     workers,
 )
-from devctl.doctor.check import Check, Examination
-from devctl.doctor.facts import Facts
+from devctl.doctor.check import Check
+from devctl.doctor.facts import Examination, Facts
 from devctl.errors import DevctlError
 from devctl.stack.clock import FakeClock
 from devctl.stack.engine import Engine

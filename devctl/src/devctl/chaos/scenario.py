@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from devctl.chaos.field import Field
+from typing import Any, Literal
 
 LEASE_SECONDS = 4
 """Of the chaos stacks: with the 60 s of a real one, every recovery would take a minute."""
@@ -91,7 +88,8 @@ class Expect:
 class Part:
     """A scenario has one or several, each with a stack, a load and a fault of its own."""
 
-    fault: Callable[[Field], None]
+    fault: Callable[[Any], None]
+    """Gets the field (`devctl.chaos.field.Field`). Its type would lead back to here."""
     load: Load = Load()
     expect: Expect = Expect()
     setup: Setup = Setup()

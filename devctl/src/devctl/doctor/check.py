@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from devctl.broker.port import Broker
     from devctl.contracts.catalog import Catalog
-    from devctl.doctor.facts import Facts
     from devctl.settings import Settings
     from devctl.stack.model import Stack
     from devctl.stack.port import Runtime
@@ -43,7 +41,3 @@ class Subject(Protocol):
     def broker(self) -> Broker: ...
     @property
     def catalog(self) -> Catalog: ...
-
-
-Examination = Callable[["Facts"], Iterator[Check]]
-"""One check; it may find several things, and nothing at all."""

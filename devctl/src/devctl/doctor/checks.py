@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from devctl.doctor.broker import broker, broker_memory, capacity, eviction, persistence
-from devctl.doctor.check import Examination
 from devctl.doctor.composition import compose_file, data, exposure, health_checks, restarts, shutdown
 from devctl.doctor.delivery import delivery, service_settings, visibility
 from devctl.doctor.engine import engine, runtime
 from devctl.doctor.environment import broker_address, environment
+from devctl.doctor.facts import Examination
 from devctl.doctor.letters import dead_letters
 from devctl.doctor.locks import locks
 from devctl.doctor.machine import disk, memory, python, redis_binary

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, overload
 
 from devctl.broker.port import Consumer, ServerInfo
-from devctl.doctor.check import Subject
+from devctl.doctor.check import Check, Subject
 from devctl.errors import DevctlError
 from devctl.stack.document import Document, parse
 from devctl.stack.engine import Engine, look
@@ -133,3 +133,7 @@ class Facts:
     def consumers(self) -> list[Consumer]:
         """The Celery workers that answer."""
         return self.subject.broker.consumers(timeout=1.5)
+
+
+Examination = Callable[[Facts], Iterator[Check]]
+"""One check; it may find several things, and nothing at all."""

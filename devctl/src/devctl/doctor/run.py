@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from devctl.doctor.check import Check, Examination
-from devctl.doctor.facts import Facts
+from devctl.doctor.check import Check
+from devctl.doctor.facts import Examination, Facts
 from devctl.errors import DevctlError
 
 AT_MOST_SECONDS = 10.0  # the slowest honest answer is the engine's, 5 s
