@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from common_tasks.schemas import NotificationPayload, NotificationType, OrderItem, OrderPayload, Priority
 
@@ -126,3 +126,18 @@ def test_only_an_email_needs_a_subject() -> None:
 def test_a_payload_is_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         OrderPayload.model_validate(order()).customer_id = "other"  # type: ignore[misc]
+
+
+def test_an_order_of_yesterday_is_still_read() -> None:
+    """The shape as it went out first; whoever changes it breaks what lies in queues."""
+    yesterday = {
+        "task_id": "5b7d1c8e-34a5-4ab5-9f0e-0b0f1ec9e1d4",
+        "timestamp": "2026-11-23T10:00:00Z",
+        "source_service": "service1",
+        "order_id": "5b7d1c8e-34a5-4ab5-9f0e-0b0f1ec9e1d4",
+        "customer_id": "c-1",
+        "items": [{"product_id": "p-1", "quantity": 2}],
+        "total_amount": "12.50",
+        "priority": "NORMAL",
+    }
+    assert yesterday == TypeAdapter(OrderPayload).dump_python(OrderPayload.model_validate(yesterday), mode="json")

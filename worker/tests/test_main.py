@@ -3,13 +3,8 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-import uuid
 from collections.abc import Callable
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +15,7 @@ from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
 from celeriac.workbench import bench_ledger
 from celeriac.workbench.bench import BenchKind, BenchPayload, bench
-from common_tasks.schemas import OrderItem, OrderPayload, OrderStatus
-from common_tasks.tasks import health_check, process_order, send_notification
+from common_tasks.tasks import health_check
 
 pytestmark = pytest.mark.integration
 
@@ -37,70 +31,13 @@ def client(url: str) -> Celery:
     return make_app("test", CelerySettings(broker_url=url))
 
 
-def order() -> OrderPayload:
-    item = OrderItem(product_id="p-1", quantity=2)
-    return OrderPayload(source_service="test", customer_id="c-1", items=(item,), total_amount=Decimal("12.50"))
-
-
-ORDER_OF_A_STOCK_CLIENT = {
-    "source_service": "stock",
-    "customer_id": "c-1",
-    "items": [{"product_id": "p-1", "quantity": 2}],
-    "total_amount": "12.50",
-}
-
-STOCK_CLIENT = """
-import json, sys
-from celery import Celery
-app = Celery(broker=sys.argv[1], backend=sys.argv[1])
-sent = app.send_task("tasks.process_order", args=[json.loads(sys.argv[2])], queue="orders")
-print(json.dumps([sent.id, sent.get(timeout=10)]))
-assert not any(name.startswith("common_tasks") for name in sys.modules)
-"""
-
-
-def test_an_order_is_processed_and_its_notification_waits_for_its_owner(redis_url: str, start: Any) -> None:
-    """One worker for the questions that do not end it; starting one takes a second or two."""
-    worker = start(redis_url)
-    worker.wait_until_ready()
-    app = client(redis_url)
-
-    # Of ours.
-    pending = process_order.bind(app).delay(payload := order())
-    result = pending.get(timeout=10)
-    assert (payload.task_id, OrderStatus.COMPLETED) == (result.order_id, result.status)
-    assert "healthy" == health_check.bind(app).delay().get(timeout=10).status
-
-    # Of a client that knows nothing of this repository.
-    said = subprocess.run(
-        [sys.executable, "-c", STOCK_CLIENT, redis_url, json.dumps(ORDER_OF_A_STOCK_CLIENT)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    task_id, answer = json.loads(said.stdout)
-    assert (task_id, "completed", "12.50") == (answer["order_id"], answer["status"], answer["total_amount"])
-
-    # One notification each, in the queue of another service, under an id that a second run would give it again.
+def test_it_says_that_it_is_healthy_and_has_nothing_of_what_devctl_measures_with(redis_url: str, start: Any) -> None:
+    start(redis_url).wait_until_ready()
+    asked = health_check.bind(client(redis_url)).apply_async(headers={bench_ledger.HEADER: "r2"})
+    assert "healthy" == asked.get(timeout=10).status
     with redis.Redis.from_url(redis_url) as broker:
-        waiting = [json.loads(raw)["headers"]["id"] for raw in reversed(broker.lrange("notifications", 0, -1))]
-    parents = [str(payload.task_id), task_id]
-    assert [str(uuid.uuid5(uuid.UUID(one), f"{send_notification.name}:0")) for one in parents] == waiting
-    assert [str(result.notification_id), answer["notification_id"]] == waiting
-
-    # It has nothing of what devctl measures with: a message that looks like a bench's is like any other.
-    process_order.bind(app).apply_async(payload := order(), headers={bench_ledger.HEADER: "r2"})
-    with redis.Redis.from_url(redis_url) as broker:
-        eventually(lambda: broker.llen("notifications") == 3)
         assert not broker.keys("*r2*")
         assert not broker.exists("_kombu.binding.bench")
-    eventually(lambda: {"task.started", "task.succeeded"} <= told(worker, str(payload.task_id)))
-
-
-def told(worker: Any, task_id: str) -> set[str]:
-    """The events in its log that name this task."""
-    lines = [json.loads(line) for line in worker.output().splitlines() if line.endswith("}")]
-    return {line["event"] for line in lines if line.get("task_id") == task_id}
 
 
 def test_with_the_workbench_it_measures(redis_url: str, start: Any) -> None:
@@ -122,12 +59,6 @@ def test_with_the_workbench_it_measures(redis_url: str, start: Any) -> None:
     assert "PENDING" == measured.state
     assert measured.id not in worker.output()
 
-    # A contract that is measured leaves the real queues alone.
-    process_order.bind(app).apply_async(order(), headers={bench_ledger.HEADER: "r2"})
-    with redis.Redis.from_url(redis_url) as broker:
-        eventually(lambda: broker.llen("bench.r2.notifications"))
-        assert 0 == broker.llen("notifications")
-
     # What it wrote last, in its children too, is not lost when it ends.
     for _ in range(20):
         bench.bind(app).apply_async(BenchPayload(source_service="devctl"), headers={bench_ledger.HEADER: "r3"})
@@ -140,31 +71,6 @@ def test_with_the_workbench_it_measures(redis_url: str, start: Any) -> None:
     lines = [json.loads(line) for line in worker.output().splitlines()]
     assert {"worker"} == {line["service"] for line in lines}
     assert "worker.stopped" == lines[-1]["event"]
-
-
-STOCK_WORKER = """
-from celery import Celery
-app = Celery("stock", broker={url!r}, backend={url!r})
-
-@app.task(name="tasks.process_order")
-def process_order(payload):
-    return {{
-        "order_id": payload["order_id"],
-        "status": "completed",
-        "notification_id": payload["order_id"],
-        "item_count": len(payload["items"]),
-        "total_amount": payload["total_amount"],
-        "more": "than we know",
-    }}
-"""
-
-
-def test_a_stock_worker_serves_a_queue_of_ours(redis_url: str, start: Any, tmp_path: Path) -> None:
-    (tmp_path / "stock.py").write_text(STOCK_WORKER.format(url=redis_url))
-    command = ("-m", "celery", "--workdir", str(tmp_path), "-A", "stock", "worker", "-Q", "orders", "-P", "solo")
-    start(redis_url, *command)
-    pending = process_order.bind(client(redis_url)).delay(payload := order())
-    assert (payload.order_id, 1) == ((result := pending.get(timeout=20)).order_id, result.item_count)
 
 
 def slow(app: Celery, milliseconds: float) -> Any:

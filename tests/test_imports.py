@@ -1,13 +1,30 @@
-"""No module of this repository leads back to itself by its imports: also not by those for the type checker, nor by
-those inside functions."""
+"""Who imports whom: packages know only what lies below them, and no module leads back to itself; imports for the type
+checker, and those inside functions, count."""
 
 import sys
 from pathlib import Path
 
 import grimp
 import pytest
+import yaml
 
-PACKAGES = ["celeriac", "common_tasks", "worker", "service1", "service2", "devctl"]
+ROOT = Path(__file__).parents[1]
+PACKAGES = sorted(init.parent.name for init in ROOT.glob("*/src/*/__init__.py"))
+CONTRACTS = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["x-devctl"]["contracts"].partition(".")[0]
+KNOWN = {"celeriac": set(), CONTRACTS: {"celeriac"}, "devctl": {"celeriac"}}  # everybody else is a service
+OF_A_SERVICE = {"celeriac", CONTRACTS}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_service_knows_the_contracts_and_no_other_service_and_devctl_knows_neither(package: str) -> None:
+    graph = grimp.build_graph(*PACKAGES, cache_dir=None)
+    found = {
+        (module, imported)
+        for module in graph.find_descendants(package) | {package}
+        for imported in graph.find_modules_directly_imported_by(module)
+        if imported.partition(".")[0] not in KNOWN.get(package, OF_A_SERVICE) | {package}
+    }
+    assert set() == found
 
 
 def circle(package: str) -> list[str]:
