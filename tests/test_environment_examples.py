@@ -16,12 +16,16 @@ from worker.handlers import handle_order
 ROOT = Path(__file__).parents[1]
 READS = {
     "worker": (CelerySettings, LogSettings, WorkerSettings, HttpSettings),
-    "example-service-1": (CelerySettings, LogSettings, service1.config.HttpSettings),
+    "example-service-1": (CelerySettings, LogSettings, HttpSettings),
     "example-service-2": (CelerySettings, LogSettings, WorkerSettings, HttpSettings),
 }
 RETRIED = {"worker": [process_order], "example-service-1": [], "example-service-2": [send_notification]}
 OWNED = {"worker": [handle_order], "example-service-2": [handle_notification]}
-PORTS = {"worker": "", "example-service-2": str(service2.config.HTTP_PORT)}  # if the environment names none
+PORTS = {  # if the environment names none
+    "worker": "",
+    "example-service-1": str(service1.config.HTTP_PORT),
+    "example-service-2": str(service2.config.HTTP_PORT),
+}
 
 
 def example(folder: str) -> dict[str, str]:
@@ -50,8 +54,7 @@ def test_it_lists_what_the_service_reads(folder):
 def test_copied_as_it_is_it_changes_nothing(folder, monkeypatch):
     defaults = [kind() for kind in READS[folder]]
     given = example(folder)
-    if folder in PORTS:
-        assert PORTS[folder] == given.pop("HTTP_PORT")
+    assert PORTS[folder] == given.pop("HTTP_PORT")
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert [kind() for kind in READS[folder]] == defaults

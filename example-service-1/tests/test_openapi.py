@@ -2,9 +2,9 @@
 
 import re
 
+from celeriac.http.errors import ErrorBody
 from common_tasks.schemas import OrderPayload
-from service1.errors import ErrorBody
-from service1.orders import EXAMPLE, OrderRequest
+from service1.handlers import EXAMPLE, OrderRequest
 
 
 def schema(client):
@@ -51,9 +51,9 @@ def test_every_error_is_described_with_its_shape(client):
     assert "Retry-After" in place["503"]["headers"]
 
 
-def test_real_errors_have_the_documented_shape(client, orders, body):
+def test_real_errors_have_the_documented_shape(api, client, body):
     answers = [client.post("/api/orders", json={}), client.get("/api/orders/1"), client.get("/nothing")]
-    orders.lose_the_broker()
+    api.broker.availability._reason = "does not answer"
     answers.append(client.post("/api/orders", json=body))
 
     for answer in answers:

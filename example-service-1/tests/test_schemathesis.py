@@ -9,8 +9,6 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
 
-from service1.api import create_app
-
 OPERATIONS = [
     ("/api/orders", "POST"),
     ("/api/orders/{order_id}", "GET"),
@@ -30,9 +28,9 @@ REFUSALS = [400, 404, 405, 406, 409, 413, 415, 422]
 
 
 @pytest.fixture
-def document(orders: Any) -> Any:
+def document(api: Any) -> Any:
     config = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
-    return schemathesis.openapi.from_asgi("/openapi.json", create_app(orders), config=config)
+    return schemathesis.openapi.from_asgi("/openapi.json", api, config=config)
 
 
 def ask(operation: Any, mode: GenerationMode) -> None:

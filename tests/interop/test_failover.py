@@ -14,6 +14,8 @@ from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
 from celeriac.broker import keys
 from celeriac.errors import PublishError
+from celeriac.http.broker import Broker
+from celeriac.http.progress import progress
 from celeriac.outcome.commit import Commit
 from celeriac.outcome.unclaimed import publish_ahead
 from celeriac.publish.of_app import publisher_of
@@ -91,6 +93,19 @@ def test_orders_go_through_and_results_come_back_with_passwords_of_both_kinds(ap
         assert client.lrange("elsewhere", 0, -1) == ["message"]
     app.direct_client.connection_pool.disconnect()
     app.direct_client.connection_pool.sentinel_manager.close()
+    placed_and_found(settings)
+
+
+def placed_and_found(settings):
+    """By an HTTP service."""
+    broker = Broker("shop", settings, [process_order])
+    try:
+        broker.check()
+        payload = order()
+        assert [process_order.delay(payload).id, process_order.delay(payload).id] == [str(payload.task_id)] * 2
+        until(lambda: progress(process_order, payload.task_id).state == "succeeded")
+    finally:
+        broker.close()
 
 
 def test_after_a_failover_workers_go_on_and_nothing_is_lost_that_the_replica_had_got(app, watched, worker):

@@ -1,11 +1,7 @@
-"""Where this service listens: HTTP_HOST and HTTP_PORT."""
+"""What is this service's own. All other settings come from the environment: see .env.example."""
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from uuid import UUID
 
-
-class HttpSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="HTTP_", env_ignore_empty=True, frozen=True)
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8001, ge=1, le=65_535)
+SERVICE = "service1"
+HTTP_PORT = 8001  # unless the environment says otherwise
+ORDER_KEYS = UUID("5f2b6c1e-93a4-4d0b-8a57-2f6de0c41b98")  # the namespace of idempotency keys: never to be changed

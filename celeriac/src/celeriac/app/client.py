@@ -35,12 +35,20 @@ def make_app(
     return made
 
 
+_chosen: list[Celery] = []
+
+
 def default_app() -> Celery:
-    """It publishes the contracts that are bound to no app: the first app that `install` got in this process; without
-    one, the app of the environment."""
-    return first_installed() or _of_environment()
+    """It publishes the contracts that are bound to no app: that of `set_default_app`; without one, the first app that
+    `install` got in this process; without one, the app of the environment."""
+    return _chosen[-1] if _chosen else first_installed() or _of_environment()
 
 
 @cache
 def _of_environment() -> Celery:
     return make_app()
+
+
+def set_default_app(app: Celery | None) -> None:
+    """From here on, contracts that are bound to no app are published by this one; None: as before."""
+    _chosen[:] = [] if app is None else [app]

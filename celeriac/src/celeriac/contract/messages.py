@@ -18,6 +18,7 @@ from celeriac.message.frame import CELERYS, Mould, body_of, dumps
 from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import listening, shown
 from celeriac.publish.outgoing import Outgoing
+from celeriac.publish.outgoing import marker as pending_entry
 
 FINGERPRINT = "fingerprint"  # header; it differs for other work with the same id
 REPEATED_FOR_SECONDS = 60  # without a record, an id is remembered for as long as its publisher may repeat the call
@@ -77,6 +78,8 @@ class Messages:
         self._due_us, self._life_ms = 0, 1000 * (spec.record_seconds or REPEATED_FOR_SECONDS)
         ignored = options.get("ignore_result")
         parts: dict[str, Any] = {"ignore_result": spec.ignore_result if ignored is None else bool(ignored)}
+        # An app may want a result entry that says PENDING, in the same step (celeriac.http does).
+        self._marks = not parts["ignore_result"] and bool(getattr(app, "marks_pending", False))
         if options:
             if due_us := _due_us(app, options, now_us):
                 self._due_us = due_us
@@ -116,6 +119,8 @@ class Messages:
         if self._shown:
             raw, priority, correlation_id = shown(self._app, name, queue, raw)
             list_key = list_of(queue, priority)
+        if self._marks and not marker:
+            marker = pending_entry(task_id)
         return Outgoing(name, task_id, queue, list_key, mark, self._life_ms, raw, self._due_us, marker, correlation_id)
 
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -39,6 +40,13 @@ def _made(conf: Any) -> Publisher | None:
         and not conf.task_send_sent_event
     ):
         return None
+    return Publisher(*parts_of(conf))
+
+
+def parts_of(conf: Any) -> tuple[redis.Redis, int, Patience]:
+    """What a publisher of an app with this configuration is made from."""
+    options = conf.broker_transport_options
+    url = conf.broker_write_url or conf.broker_url
     socket = url.startswith("redis+socket:")
     kept_alive = {} if socket else {"socket_keepalive": options.get("socket_keepalive")}
     client = connect(
@@ -56,7 +64,7 @@ def _made(conf: Any) -> Publisher | None:
         step_seconds=policy.get("interval_step") or 0.0,
         longest_seconds=policy.get("interval_max") or 0.0,
     )
-    return Publisher(client, Options.of(options).queue_bound, patience)
+    return client, Options.of(options).queue_bound, patience
 
 
 def _one_broker(url: str, options: Any) -> bool:

@@ -13,6 +13,14 @@ CHUNK_MESSAGES, CHUNK_BYTES = 500, 1_000_000
 # Longer than any backlog should take. The first state that a worker stores replaces it.
 MARKER_MS = 7 * 24 * 3600 * 1000
 
+
+def marker(task_id: str) -> bytes:
+    """A result entry that says PENDING, as stock readers expect it. With it, a task that waits differs from one that
+    was never published."""
+    entry: dict[str, Any] = {"status": "PENDING", "result": None, "traceback": None, "children": [], "date_done": None}
+    return msgspec.json.encode(entry | {"task_id": task_id})
+
+
 pack = msgspec.msgpack.Encoder().encode
 # What publish.lua answers for a message.
 PUSHED, THERE, FULL, CONFLICT, MISSING, UNCHECKED = 1, 0, -1, -2, 2, 3

@@ -123,10 +123,11 @@ async def linger(reader: asyncio.StreamReader) -> None:
                 left -= len(more)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, backlog: int = MOST_CONNECTIONS) -> socket.socket:
+    """A socket that listens. Raises SettingsError, which names HTTP_HOST and HTTP_PORT."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family, backlog=backlog)
     except OSError as exc:
         why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc)  # below 0: a name that nobody knows
         raise SettingsError(

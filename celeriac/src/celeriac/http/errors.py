@@ -1,21 +1,13 @@
-"""What a caller can be told: one body for every error.
-
-Exception
-├── ApiError              an answer that is not a success
-└── BrokerUnavailable     nothing was accepted; the same request may work later
-    ├── QueueFull         the broker is fine, its queue is at its bound
-    └── OutcomeUnknown    the broker fell silent in the very moment of the hand-over
-"""
+"""What a caller can be told: one body for every error."""
 
 import json
-import math
 import random
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi.responses import Response
 from pydantic import BaseModel, Field
+from starlette.responses import Response
 
 from celeriac import correlation
 
@@ -25,6 +17,8 @@ LONGEST_TEXT = 200
 
 
 class WrongField(BaseModel):
+    """One field of a request, and what is wrong with it."""
+
     field: str = Field(examples=["items.0.quantity"])
     message: str = Field(examples=["Input should be greater than or equal to 1"])
 
@@ -36,10 +30,12 @@ class ErrorBody(BaseModel):
     message: str = Field(description="What is wrong and what to do, for people.")
     correlation_id: str | None = Field(default=None, description="Find this request in the logs by it.")
     fields: list[WrongField] | None = Field(default=None, description="With 422: each field and what is wrong with it.")
-    order_id: str | None = Field(default=None, description="With outcome_unknown: the order that may exist.")
+    task_id: str | None = Field(default=None, description="With outcome_unknown: the work that may have been accepted.")
 
 
 class ApiError(Exception):
+    """An answer that is not a success. An endpoint may raise it."""
+
     def __init__(
         self,
         status: int,
@@ -47,7 +43,7 @@ class ApiError(Exception):
         message: str,
         *,
         fields: Sequence[WrongField] = (),
-        order_id: str | None = None,
+        task_id: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -58,75 +54,25 @@ class ApiError(Exception):
             message=message,
             correlation_id=correlation.current(),
             fields=list(fields)[:MOST_FIELDS] or None,
-            order_id=order_id,
+            task_id=task_id,
         )
 
     def response(self) -> Response:
+        """As it is sent."""
         content = json.dumps(self.body.model_dump(exclude_none=True))
         return Response(content, self.status, self.headers, media_type="application/json")
 
 
-class BrokerUnavailable(Exception):
-    """Nothing was accepted."""
-
-    code, outcome = "broker_unavailable", "unavailable"
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-    def answer(self) -> ApiError:
-        message = f"The broker {self.reason}. Nothing was accepted; send the request again later."
-        return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, self.code, message, headers=retry_later())
-
-
-class QueueFull(BrokerUnavailable):
-    """More orders wait than may."""
-
-    code, outcome = "queue_full", "full"
-
-    def __init__(self, retry_after_seconds: float | None) -> None:
-        super().__init__("has no room for it")
-        self.seconds = math.ceil(retry_after_seconds or 0) or 1
-
-    def answer(self) -> ApiError:
-        message = (
-            f"Too many orders wait to be worked on. Nothing was accepted; send the request again in {self.seconds} s."
-        )
-        headers = {"Retry-After": str(self.seconds)}
-        return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, self.code, message, headers=headers)
-
-
-class OutcomeUnknown(BrokerUnavailable):
-    """The order may have been accepted: its message was sent and never confirmed."""
-
-    code, outcome = "outcome_unknown", "unknown"
-
-    def __init__(self, reason: str, order_id: str) -> None:
-        super().__init__(reason)
-        self.order_id = order_id
-
-    def answer(self) -> ApiError:
-        message = (
-            f"The broker {self.reason} while it was given this order, which may have been accepted or not. "
-            "Send the request again with the same Idempotency-Key: then it is one order, whatever became of this one. "
-            f"Without a key, GET /api/orders/{self.order_id} tells; sending it again would make a second order."
-        )
-        return ApiError(
-            HTTPStatus.SERVICE_UNAVAILABLE, self.code, message, order_id=self.order_id, headers=retry_later()
-        )
-
-
-def idempotency_conflict() -> ApiError:
-    message = (
-        "Another order was placed under this Idempotency-Key. Nothing was accepted; take a new key for a new order."
-    )
-    return ApiError(HTTPStatus.CONFLICT, "idempotency_conflict", message)
-
-
 def retry_later() -> dict[str, str]:
+    """The header that says when to come back."""
     # Not the same moment for everybody: a crowd that was sent away together would come back together.
     return {"Retry-After": str(random.randint(1, 3))}  # noqa: S311  nothing secret about it
+
+
+def internal_error() -> ApiError:
+    """500."""
+    text = "This is a bug of ours; the correlation id finds it in the logs."
+    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", text)
 
 
 def invalid_request(found: Sequence[Any]) -> ApiError:

@@ -4,8 +4,7 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from celeriac import correlation
-from service1.access import correlation_id
+from celeriac.http.access import correlation_id
 
 
 @pytest.fixture
@@ -14,18 +13,10 @@ def lines():
         yield caught
 
 
-def test_the_callers_correlation_id_goes_through(client, orders, body, monkeypatch):
-    seen = []
-    place = orders.place
+def test_the_callers_correlation_id_goes_through(client, queued, body):
+    answer = client.post("/letters", json=body, headers={"X-Correlation-ID": "shop-42"})
 
-    async def spy(order):
-        seen.append(correlation.current())
-        await place(order)
-
-    monkeypatch.setattr(orders, "place", spy)
-    answer = client.post("/api/orders", json=body, headers={"X-Correlation-ID": "shop-42"})
-
-    assert ["shop-42"] == seen
+    assert ["shop-42"] == [one["headers"]["x_correlation_id"] for one in queued()]
     assert "shop-42" == answer.headers["x-correlation-id"]
 
 
@@ -53,7 +44,7 @@ def test_errors_carry_it_too(client):
     assert ("shop-42", "shop-42") == (answer.headers["x-correlation-id"], answer.json()["correlation_id"])
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("DELETE", "/api/orders", 405)])
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("DELETE", "/letters", 405)])
 def test_every_error_has_the_one_shape(client, method, path, status):
     answer = client.request(method, path)
 
@@ -62,53 +53,65 @@ def test_every_error_has_the_one_shape(client, method, path, status):
 
 
 def test_a_405_says_what_is_allowed(client):
-    assert "POST" in client.delete("/api/orders").headers["allow"]
+    assert "POST" in client.delete("/letters").headers["allow"]
 
 
 def test_a_request_is_one_line_without_its_body_and_query(client, body, lines):
-    client.post(
-        "/api/orders?token=hunter2", json={**body, "customer_id": "hunter3"}, headers={"Authorization": "hunter4"}
-    )
+    client.post("/letters?token=hunter2", json={**body, "recipient": "hunter3"}, headers={"Authorization": "hunter4"})
     requests = [line for line in lines if line["event"] == "http.request"]
 
-    assert [("POST", "/api/orders", 202)] == [(one["method"], one["path"], one["status"]) for one in requests]
+    assert [("POST", "/letters", 202)] == [(one["method"], one["path"], one["status"]) for one in requests]
     assert 0 < requests[0]["seconds"] < 5
     assert "hunter" not in str(lines)
 
 
-def test_a_bug_is_logged_with_its_traceback(client, orders, body, lines):
-    orders.problem = RuntimeError("boom")
-    client.post("/api/orders", json=body)
+@pytest.fixture
+def with_a_bug(api):
+    @api.get("/bug")
+    def bug():
+        raise RuntimeError("password=hunter2")
+
+
+def test_a_bug_is_logged_with_its_traceback(with_a_bug, client, lines):
+    client.get("/bug")
 
     assert [True] == [line["exc_info"] for line in lines if line["event"] == "http.failed"]
 
 
-def test_probes_are_quiet(client, orders, lines):
+def test_a_bug_is_answered_in_the_same_shape_and_tells_nothing(with_a_bug, client, lines):
+    answer = client.get("/bug")
+
+    assert (500, "internal_error") == (answer.status_code, answer.json()["error"])
+    assert answer.headers["x-correlation-id"] == answer.json()["correlation_id"]
+    assert "hunter2" not in answer.text
+
+
+def test_probes_are_quiet(api, client, lines):
     client.get("/health")
     client.get("/ready")
-    orders.lose_the_broker()
+    api.broker.availability._reason = "does not answer"
     client.get("/ready")
 
     assert ["debug", "debug", "debug"] == [line["log_level"] for line in lines]
 
 
-def test_metrics_count_by_route_not_by_path(client, orders, body):
-    client.post("/api/orders", json=body)
+def test_metrics_count_by_route_not_by_path(api, client, body):
+    client.post("/letters", json=body)
     for number in range(3):
-        client.get(f"/api/orders/0b9d1c1e-6f0a-4a52-9d53-6c1b7f2c8a1{number}")
+        client.get(f"/letters/0b9d1c1e-6f0a-4a52-9d53-6c1b7f2c8a1{number}")
         client.get(f"/wp-admin/{number}")
         client.request(f"X{number}", "/health")
-    orders.lose_the_broker()
-    client.post("/api/orders", json=body)
+    api.broker.availability._reason = "does not answer"
+    client.post("/letters", json=body)
     answer = client.get("/metrics")
     samples = [one for family in text_string_to_metric_families(answer.text) for one in family.samples]
     requests = {tuple(one.labels.values()): one.value for one in samples if one.name == "http_requests_total"}
 
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert 3 == requests["GET", "/api/orders/{order_id}", "404"]
+    assert 3 == requests["GET", "/letters/{letter_id}", "404"]
     assert 3 == requests["GET", "unknown", "404"]
     assert 3 == requests["other", "/health", "405"]
     assert {"accepted": 1, "repeated": 0, "conflict": 0, "full": 0, "unavailable": 1, "unknown": 0} == {
-        one.labels["outcome"]: one.value for one in samples if one.name == "orders_total"
+        one.labels["outcome"]: one.value for one in samples if one.name == "celery_published_total"
     }
     assert any(one.name == "process_resident_memory_bytes" for one in samples)

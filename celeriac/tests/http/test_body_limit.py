@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from service1.limits import BodyLimit
+from celeriac.http.body_limit import BodyLimit
 
-PATH = "/api/orders"
+PATH = "/letters"
 
 
 class Transfer:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service1.errors import ApiError
+from celeriac.http.errors import ApiError
 
 MOST_BYTES = 64 * 1024
 BODY_SECONDS = 10.0  # a slow client would hold memory and a connection for as long as it likes

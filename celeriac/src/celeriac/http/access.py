@@ -2,15 +2,14 @@
 
 import re
 import time
-from http import HTTPStatus
 from uuid import uuid4
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from celeriac import correlation
-from service1.errors import ApiError
-from service1.metrics import Metrics
+from celeriac.http.errors import internal_error
+from celeriac.http.metrics import Metrics
 
 HEADER = b"x-correlation-id"
 # It is copied into log lines and messages, so it is short and has nothing in it that means something there.
@@ -19,11 +18,11 @@ LONGEST_PATH = 200
 # Asked every few seconds by machines; a line each would bury the rest.
 PROBES = {"/health", "/ready", "/metrics"}
 
-log = structlog.get_logger("service1.access")
+log = structlog.get_logger("celeriac.http.access")
 
 
 class Access:
-    """ASGI middleware."""
+    """ASGI middleware, around everything else."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -71,8 +70,3 @@ def correlation_id(scope: Scope) -> str:
     """The caller's, if it is harmless; else a new one."""
     given = next((value for key, value in scope["headers"] if key == HEADER), b"").decode("latin-1")
     return given if ACCEPTED.fullmatch(given) else uuid4().hex
-
-
-def internal_error() -> ApiError:
-    text = "This is a bug of ours; the correlation id finds it in the logs."
-    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", text)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from service1.errors import LONGEST_TEXT, ApiError, WrongField, name
+from celeriac.http.errors import LONGEST_TEXT, ApiError, WrongField, name
 
 MOST_DEEP = 32
 EXACT = 2.0**53  # up to here a float is one integer and no other

@@ -4,12 +4,24 @@ import re
 from collections.abc import Iterator
 
 import redis.exceptions
+from kombu.exceptions import OperationalError
 
+from celeriac.errors import QueueFull
 from celeriac.publish.attempts import unauthenticated
 
 SILENT = "does not answer"
 UNREACHABLE = "cannot be reached"
 IN_A_SCRIPT = re.compile(r": -([A-Z]{3,}) ")  # Redis 6.2 puts what a script was told into a sentence of its own
+# All that can be raised because Redis, or the way to it, is not what it should be.
+FAILURES = (redis.exceptions.RedisError, OperationalError, OSError)
+
+
+class BrokerUnavailable(OperationalError):
+    """The broker was not asked, or did not answer: `reason` ends a sentence that begins with "The broker"."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the broker {reason}")
+        self.reason = reason
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -23,6 +35,8 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 def reason(error: BaseException) -> str:
     """For a sentence that begins with "The broker"."""
     for one in chain(error):
+        if isinstance(one, BrokerUnavailable):
+            return one.reason
         if isinstance(one, redis.exceptions.TimeoutError | TimeoutError):
             return SILENT
         if isinstance(one, redis.exceptions.RedisError) and unauthenticated(one):
@@ -36,6 +50,11 @@ def answered(error: BaseException) -> bool:
     """Redis is there, and said no: asking again costs nothing."""
     refusals = redis.exceptions.ResponseError, redis.exceptions.BusyLoadingError, redis.exceptions.AuthenticationError
     return any(isinstance(one, refusals) for one in chain(error))
+
+
+def away(error: BaseException) -> bool:
+    """Whether Redis, or the way to it, is not there; it did not merely refuse."""
+    return isinstance(error, FAILURES) and not isinstance(error, QueueFull) and not answered(error)
 
 
 def not_executed(error: BaseException) -> bool:

@@ -1,0 +1,83 @@
+"""A FastAPI application for a service that publishes tasks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Response
+from pydantic import BaseModel
+from starlette.types import ASGIApp
+
+from celeriac import environment
+from celeriac.app.settings import CelerySettings
+from celeriac.contract.contract import Contract
+from celeriac.http.access import Access
+from celeriac.http.answers import add_error_answers
+from celeriac.http.body_limit import BODY_SECONDS, MOST_BYTES, BodyLimit
+from celeriac.http.broker import Broker
+from celeriac.http.metrics import METRICS_TYPE, Metrics
+from celeriac.http.openapi import errors
+from celeriac.http.strict_json import JsonRoute
+
+
+class Alive(BaseModel):
+    """The answer of /health and /ready."""
+
+    status: str = "ok"
+
+
+class Api(FastAPI):
+    """FastAPI, and: strict JSON, limits of bodies, correlation ids, a line in the log for each request, error answers,
+    /health, /ready and /metrics.
+
+    In an endpoint, write `contract.delay(payload)` in a plain `def`, or `await asyncio.to_thread(contract.delay,
+    payload)` in an `async def`. It goes through `broker`: while Redis is away it ends within two seconds, in an error
+    that becomes a 503 (`celeriac.http.answers`). `publishes`: the contracts of the service. Without `settings`, the
+    environment is read; that raises SettingsError."""
+
+    def __init__(
+        self,
+        service: str,
+        publishes: Iterable[Contract[Any, Any]] = (),
+        settings: CelerySettings | None = None,
+        *,
+        most_body_bytes: int = MOST_BYTES,
+        body_seconds: float = BODY_SECONDS,
+        **options: Any,
+    ) -> None:
+        publishes = tuple(publishes)
+        self.metrics = Metrics(one.name for one in publishes)
+        self.broker = Broker(service, settings or environment.load(CelerySettings), publishes, self.metrics.published)
+        self._limits = most_body_bytes, body_seconds
+        super().__init__(**{"redoc_url": None, "lifespan": _closing, **options})
+        self.router.route_class = JsonRoute
+        add_error_answers(self)
+        self._add_operation()
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """FastAPI's, inside ours."""
+        return Access(BodyLimit(super().build_middleware_stack(), *self._limits), self.metrics)
+
+    def _add_operation(self) -> None:
+        # These are coroutines, not plain functions: they answer from the event loop, however busy all threads are.
+        @self.get("/health", summary="Alive", tags=["operation"])
+        async def health() -> Alive:
+            """Answers as long as this process lives, whatever the broker does."""
+            return Alive()
+
+        @self.get("/ready", summary="Can publish", tags=["operation"], responses=errors({503: "It cannot; why."}))
+        async def ready() -> Alive:
+            """Answers 200 while the broker does."""
+            await asyncio.to_thread(self.broker.check)
+            return Alive(status="ready")
+
+        @self.get("/metrics", summary="For Prometheus", tags=["operation"], response_class=Response)
+        async def show_metrics() -> Response:
+            return Response(self.metrics.text(), headers={"Content-Type": METRICS_TYPE})
+
+
+@asynccontextmanager
+async def _closing(api: Api) -> AsyncIterator[None]:
+    yield
+    await asyncio.to_thread(api.broker.close)
