@@ -72,7 +72,9 @@ def prepare(kind: str, variant: str, count: int) -> Any:
     pool, thread, kept = TaskPool(1, app=app), TaskThread(0), Kept()
     pool.threads.append(thread)
     pool._local.thread = thread  # noqa: SLF001  this thread stands for a task thread
-    vars(intake).update(app=app, hostname="w", pool=pool, committer=kept, starts={}, declined=deque(), runners={})
+    vars(intake).update(
+        app=app, hostname="w", pool=pool, committer=kept, leases=kept, starts={}, declined=deque(), runners={}
+    )
 
     class Consumer:
         hostname, task_buckets, event_dispatcher = "w", defaultdict(lambda: None), None

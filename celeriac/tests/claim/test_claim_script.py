@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from celeriac.broker import keys
 from celeriac.broker.lists import SEPARATOR, STEPS, lists
-from celeriac.run import intake
+from celeriac.lease.restore import restore
 
 pytestmark = pytest.mark.integration
 
@@ -165,7 +165,7 @@ def test_only_what_was_taken_back_before_has_starts(client: redis.Redis) -> None
     push(client, old)
     claim(client)
     overdue(client)
-    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert 1 == restore(client, SEPARATOR, STEPS)
     push(client, new)
     assert {tag_of(old): 0} == claim(client).starts
 
@@ -488,4 +488,4 @@ def test_an_error_in_the_middle_takes_no_message_away(client: redis.Redis) -> No
 def test_what_was_just_claimed_is_not_over(client: redis.Redis) -> None:
     push(client, message())
     claim(client)
-    assert 0 == intake.restore(client, SEPARATOR, STEPS)
+    assert 0 == restore(client, SEPARATOR, STEPS)

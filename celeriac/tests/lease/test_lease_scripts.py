@@ -10,9 +10,11 @@ from celeriac.tests.life.world import claim, claim_one, everything, full, messag
 from celeriac.broker import keys
 from celeriac.broker.lists import SEPARATOR, STEPS, list_of, lists
 from celeriac.dead_letter.replay import _REPLAY as REPLAY
+from celeriac.lease.leases import RELEASE, RENEW, START
+from celeriac.lease.restore import AT_ONCE as RESTORE_AT_ONCE
+from celeriac.lease.restore import restore
 from celeriac.lease.starts import PROVEN
-from celeriac.outcome.committer import RELEASE, RENEW, START, STATE
-from celeriac.run.intake import RESTORE_AT_ONCE, restore
+from celeriac.outcome.committer import STATE
 
 pytestmark = pytest.mark.integration
 

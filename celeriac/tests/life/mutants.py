@@ -632,17 +632,17 @@ WORKER = [
         {"error": hiccups.BUSY},
     ),
     Mutant(
-        "committer.started: no renewal between looking and counting",
+        "leases.started: no renewal between looking and counting",
         "with self._lock:", "if True:",
         committing.test_a_renewal_under_way_does_not_make_a_claim_worthless, {"what": "started"},
     ),
     Mutant(
         "guard._look: a renewal that was left out is none",
-        "self._committer.renew()", "(self._committer.renew() or True)",
+        "self._leases.renew()", "(self._leases.renew() or True)",
         guarding.test_it_lives_on_while_redis_is_away_and_renews_when_it_is_back,
     ),
     Mutant(
-        "committer._gone: what had no answer is sent again",
+        "committer._send_again: what had no answer is sent again",
         "self._unknown.append(self._sent)", "pass",
         committing.test_where_the_request_is_lost_the_outcome_is_sent_again,
     ),
@@ -653,13 +653,13 @@ WORKER = [
         committing.test_an_outcome_of_unknown_fate_goes_before_what_was_finished_later,
     ),
     Mutant(
-        "committer._reachable: nobody waits for a Redis that is away",
+        "connection.reachable: nobody waits for a Redis that is away",
         "monotonic() >= self._away_until", "True",
         committing.test_the_next_attempt_waits_longer_each_time_up_to_two_seconds,
     ),
     Mutant(
-        "committer._ask: answers are read in their order",
-        "self._read_answer()", "pass",
+        "connection.ask: answers are read in their order",
+        "self.read_unread()", "pass",
         committing.test_what_is_asked_after_an_outcome_gets_its_own_answer,
     ),
     Mutant(
@@ -683,54 +683,54 @@ WORKER = [
         committing.test_no_batch_is_larger_than_a_script_may_be,
     ),
     Mutant(
-        "committer.renew: what is somebody else's is let go",
+        "leases.renew: what is somebody else's is let go",
         "self.held.pop(tag, None)", "pass",
         committing.test_a_lease_lost_at_a_renewal_is_let_go_and_a_later_outcome_is_refused_and_counted,
     ),
     Mutant(
-        "committer.renew: the new fence is known",
+        "leases.renew: the new fence is known",
         "self.held[tag] = Lease(fence, one.list_key)", "pass",
         committing.test_a_renewal_makes_new_fences_and_the_outcome_knows_them,
     ),
     Mutant(
-        "committer.renew: what was given back meanwhile is not held again",
+        "leases.renew: what was given back meanwhile is not held again",
         "elif tag in self.held:", "else:",
         committing.test_a_message_that_was_given_back_while_a_renewal_was_under_way_is_not_held_again,
     ),
     Mutant(
-        "committer.release: no renewal between looking and giving back",
+        "leases.release: no renewal between looking and giving back",
         "with self._lock:", "if True:",
         committing.test_a_renewal_under_way_does_not_make_a_claim_worthless, {"what": "release"},
     ),
     Mutant(
-        "committer.release: what is given back is not held any more",
+        "leases.release: what is given back is not held any more",
         "self.held.pop(tag, None)", "self.held.get(tag)",
         committing.test_what_could_not_be_given_back_comes_back_when_its_lease_is_over,
     ),
     Mutant(
-        "committer.release: it says whether the body had started",
+        "leases.release: it says whether the body had started",
         "1 if started else", "",
         committing.test_only_what_its_worker_ended_for_counts_when_it_starts_again,
         {"started": True, "expected": {"1000000"}},
     ),
     Mutant(
-        "committer.release: a start that was counted is taken back",
-        "2 if tag in self._counted else 0", "0",
+        "leases.release: a start that was counted is taken back",
+        "2 if tag in self.counted else 0", "0",
         committing.test_a_start_that_was_counted_is_taken_back_with_the_claim,
     ),
     Mutant(
-        "committer.started: a start that was refused is none",
+        "leases.started: a start that was refused is none",
         "answer[0] >= 0", "True",
         committing.test_a_start_that_was_refused_is_not_taken_back,
     ),
     Mutant(
         "committer._next_batch: a start that ended is not taken back",
-        "self._counted.discard(commit.tag)", "pass",
+        "counted.discard(commit.tag)", "pass",
         committing.test_a_start_that_ended_is_not_taken_back,
     ),
     Mutant(
         "committer.store: what is somebody else's has ended here",
-        "self.held.pop(commit.tag, None)", "pass",
+        "self.leases.held.pop(commit.tag, None)", "pass",
         telling.test_a_chord_is_told_only_by_who_holds_its_part,
     ),
     Mutant(
@@ -766,7 +766,7 @@ WORKER = [
     ),
     Mutant(
         "committer._give_up: what cannot be committed is held until it is a letter",
-        "self.held[commit.tag] = held", "pass",
+        "self.leases.held[commit.tag] = held", "pass",
         committing.test_a_conflict_becomes_a_letter,
     ),
     Mutant(
@@ -785,13 +785,13 @@ WORKER = [
         committing.test_commit_all_ends_in_time_where_redis_says_nothing,
     ),
     Mutant(
-        "committer._pause: longer each time",
+        "connection.pause: longer each time",
         "self._failures += 1", "pass",
         committing.test_the_next_attempt_waits_longer_each_time_up_to_two_seconds,
     ),
     Mutant(
         "guard._look: leases are renewed",
-        "self._committer.renew()", "True",
+        "self._leases.renew()", "True",
         guarding.test_a_lease_is_renewed_four_times_in_its_life_while_the_body_runs,
     ),
     Mutant(
@@ -841,12 +841,12 @@ WORKER = [
     ),
     Mutant(
         "guard._alone: when others run beside it, its death proves nothing",
-        "self._committer.started(alone.tag, by=-PROVEN)", "pass",
+        "self._leases.started(alone.tag, by=-PROVEN)", "pass",
         guarding.test_when_its_time_alone_is_over_the_others_start_and_its_death_proves_nothing,
     ),
     Mutant(
         "committer.shut_down: what waits goes back",
-        "self.release(list(self.held))", "pass",
+        "self.leases.release(list(self.leases.held))", "pass",
         guarding.test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back,
     ),
     Mutant(

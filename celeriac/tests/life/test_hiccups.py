@@ -23,7 +23,8 @@ from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, 
 from celeriac.broker import keys
 from celeriac.claim.claims import CLAIM
 from celeriac.errors import NotPublished
-from celeriac.outcome.committer import OUTCOME, START
+from celeriac.lease.leases import START
+from celeriac.outcome.committer import OUTCOME
 from celeriac.publish.attempts import Patience
 from celeriac.publish.outgoing import Outgoing
 from celeriac.publish.publisher import AsyncPublisher, Publisher
@@ -199,6 +200,7 @@ def test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messag
 
     intake = Intake.__new__(Intake)
     intake.committer, intake.hostname, intake.starts, intake._pump_at = committer, "worker", {}, 0.0
+    intake.leases = committer.leases
     intake.declined, intake.celerys = deque([Job(None, json.loads(raw), raw, tag, "orders")]), {}
     intake.app = SimpleNamespace(tasks=["tasks.x"], conf=SimpleNamespace(accept_content=["json"]))
     intake.channel, intake.revocations = (
@@ -207,7 +209,7 @@ def test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messag
     )
     intake.celery_pool = None
     intake.pump()
-    assert ([], [tag], {}) == (delivered, list(committer.held), intake.celerys)
+    assert ([], [tag], {}) == (delivered, list(committer.leases.held), intake.celerys)
     intake.pump()
     assert [tag] == [one["properties"]["delivery_tag"] for one in delivered]
     assert [] == dead(client)

@@ -23,12 +23,13 @@ from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from celeriac.broker import keys
+from celeriac.broker import connection, keys
 from celeriac.broker.lists import SEPARATOR, STEPS, list_of, lists
 from celeriac.broker.removal import purge
 from celeriac.dead_letter import replay as replaying
 from celeriac.dead_letter.letters import drop, find, read
 from celeriac.dead_letter.replay import replay
+from celeriac.lease import restore as restoring
 from celeriac.message import frame as messages
 from celeriac.message.frame import frame
 from celeriac.outcome import committer
@@ -140,7 +141,7 @@ class Life(RuleBasedStateMachine):
             steps += 3 * [("ends one", lambda: self.end(number, which, how, send=then))]
             steps.append(("commits one at once", lambda: self.commit_now(number, which, how)))
             steps.append(("tells a chord", lambda: self.store(number, which, how)))
-        if worker.committer.held:
+        if worker.committer.leases.held:
             steps.append(("renews", lambda: self.renewed(number, over=False)))
             steps += 2 * [("stalls", lambda: self.stall(number, restored=then))]
             steps.append(("crashes", lambda: self.crash(number, restored=then)))
@@ -247,7 +248,7 @@ class Life(RuleBasedStateMachine):
     def held(self, number: int, which: int, *, running: bool) -> Copy | None:
         worker = self.ours[number]
         over = {end.copy.tag for end in self.finished[number]}
-        tags = [tag for tag in worker.committer.held if (tag in worker.running) == running and tag not in over]
+        tags = [tag for tag in worker.committer.leases.held if (tag in worker.running) == running and tag not in over]
         return self.copies[tags[which % len(tags)]] if tags else None
 
     def begin(self, number: int, which: int, how: str = "", *, send: bool = False) -> None:
@@ -427,19 +428,19 @@ class Life(RuleBasedStateMachine):
     def renewed(self, number: int, *, over: bool) -> None:
         worker = self.ours[number]
         self.deliver_unknown(number)
-        held, before = worker.fences, worker.committer.counters.lost
+        held, before = worker.fences, worker.committer.leases.lost
         if not held:
             return
-        worker.committer._away_until = 0.0
+        worker.committer.connection._away_until = 0.0
         if over:
             worker.stall()
         else:
-            worker.committer.renew()
+            worker.committer.leases.renew()
         new_fences = set(worker.fences.values())
         assert len(new_fences) <= 1
         lost = self.model.renew(held, max(new_fences, default=0), over=over)
         assert held.keys() - lost == worker.fences.keys()
-        assert before + len(lost) == worker.committer.counters.lost
+        assert before + len(lost) == worker.committer.leases.lost
         COUNTED["lost at a renewal"] += len(lost)
 
     def crash(self, number: int, *, restored: bool) -> None:
@@ -456,7 +457,7 @@ class Life(RuleBasedStateMachine):
             self.restore()
 
     def restore(self) -> None:
-        back = intake.restore(self.client, SEPARATOR, STEPS)
+        back = restoring.restore(self.client, SEPARATOR, STEPS)
         assert self.model.restore() == back
         COUNTED["restored"] += back
 
@@ -466,8 +467,8 @@ class Life(RuleBasedStateMachine):
         if copy is not None:
             self.deliver_unknown(number)
             fence = self.ours[number].fences[copy.tag]
-            self.ours[number].committer._away_until = 0.0
-            assert self.model.release([(copy.tag, fence, "")]) == self.ours[number].committer.release([copy.tag])
+            self.ours[number].committer.connection._away_until = 0.0
+            assert self.model.release([(copy.tag, fence, "")]) == self.ours[number].committer.leases.release([copy.tag])
 
     def stop(self, number: int, which: int, *, culprit: bool) -> None:
         """In order, or for a body that hangs: then its start counts, and no other one."""
@@ -475,7 +476,7 @@ class Life(RuleBasedStateMachine):
         worker, fences = self.ours[number], self.ours[number].fences
         running = [tag for tag in fences if tag in worker.running]
         guilty = running[which % len(running)] if culprit and running else None
-        counted = worker.committer._counted
+        counted = worker.committer.leases.counted
         given = [(guilty, fences[guilty], "culprit")] if guilty else []
         rest = [tag for tag in fences if tag != guilty]
         given += [(tag, fences[tag], "counted" if tag in counted else "") for tag in rest]
@@ -665,7 +666,7 @@ COUNTED: Counter[str] = Counter()
 @pytest.fixture
 def life(redis_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Life]]:
     monkeypatch.setattr(committer, "FLUSH_SECONDS", math.inf)  # what is finished is sent when the test says so
-    monkeypatch.setattr(committer, "FIRST_PAUSE_SECONDS", 60.0)  # and again when the test says so
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 60.0)  # and again when the test says so
     monkeypatch.setattr(committer, "emit", lambda *_, **__: None)
     monkeypatch.setattr(intake, "emit", lambda *_, **__: None)
     monkeypatch.setattr(committer, "transition", lambda *_, **__: None)

@@ -13,11 +13,13 @@ from celeriac.tests.outcome import test_committer as committing
 from celeriac.tests.publish import test_publish_script as publishing
 from celeriac.tests.run import test_guard as guarding
 
+from celeriac.broker import connection
 from celeriac.broker import removal as removing
 from celeriac.broker.scripts import Script
 from celeriac.claim import claims as claims
 from celeriac.claim import revocations
 from celeriac.dead_letter import replay as replaying
+from celeriac.lease import leases, restore
 from celeriac.outcome import committer, unclaimed
 from celeriac.run import ends, guard, intake, pool, runner
 
@@ -26,22 +28,24 @@ pytestmark = pytest.mark.integration
 SCRIPTS: dict[str, list[Script]] = {
     "claim": [claims.CLAIM],
     "outcome": [committer.OUTCOME, unclaimed.OUTCOME],
-    "renew": [committer.RENEW],
-    "start": [committer.START],
-    "release": [committer.RELEASE],
+    "renew": [leases.RENEW],
+    "start": [leases.START],
+    "release": [leases.RELEASE],
     "state": [committer.STATE],
     "revoke": [revocations.REVOKE],
-    "restore": [intake.RESTORE],
+    "restore": [restore.RESTORE],
     "publish": [publishing.SCRIPT],
     "replay": [replaying._REPLAY],
     "remove": [removing.REMOVE],
 }
 CLASSES: dict[str, Any] = {
     "committer": committer.Committer,
+    "connection": connection.BrokerConnection,
     "unclaimed": unclaimed,
     "ends": ends.Ends,
     "guard": guard.Guard,
     "intake": intake.Intake,
+    "leases": leases.Leases,
     "runner": runner.Runner,
     "pool": pool.TaskPool,
 }
@@ -96,6 +100,7 @@ def taken_out(mutant: Mutant, patch: pytest.MonkeyPatch, client: redis.Redis) ->
             patch.setattr(script, "sha", hashlib.sha1(text.encode()).hexdigest())
         return
     function = getattr(CLASSES[owner], method)
+    function = function.fget if isinstance(function, property) else function
     source = textwrap.dedent(inspect.getsource(function))
     assert mutant.there in source, f"{mutant.place} has no {mutant.there!r} any more"
     made: dict[str, Any] = {}

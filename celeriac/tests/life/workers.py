@@ -15,9 +15,10 @@ from celeriac.tests.life.world import Claimed, claim, committer_of, queue_of, ta
 from celeriac.broker import keys
 from celeriac.broker.lists import list_of
 from celeriac.errors import PermanentError
+from celeriac.lease.leases import Lease
 from celeriac.lease.starts import next_start
 from celeriac.outcome.commit import Commit
-from celeriac.outcome.committer import OUTCOME, Lease
+from celeriac.outcome.committer import OUTCOME
 from celeriac.outcome.unclaimed import commit_directly
 
 HOUR_US = 3_600_000_000
@@ -62,17 +63,17 @@ class OurWorker:
 
     @property
     def fences(self) -> dict[str, int]:
-        return {tag: int(held.fence) for tag, held in self.committer.held.items()}
+        return {tag: int(held.fence) for tag, held in self.committer.leases.held.items()}
 
     @property
     def waiting(self) -> list[str]:
         """Claimed, not started."""
-        return [tag for tag in self.committer.held if tag not in self.running]
+        return [tag for tag in self.committer.leases.held if tag not in self.running]
 
     def claim(self, want: int, bound: int) -> Claimed:
         claimed = claim(self.client, *self.names, want=want, lease_us=HOUR_US, bound=bound)
         for name, raw in claimed.messages:
-            self.committer.held[tag_of(raw)] = Lease(claimed.fence, name)
+            self.committer.leases.held[tag_of(raw)] = Lease(claimed.fence, name)
         self.came_back.update(claimed.starts)
         return claimed
 
@@ -84,10 +85,10 @@ class OurWorker:
                 self.came_back.pop(tag)
                 return "poison"
             self.committer.commit_all(1.0)
-            counted, _ = self.committer.started(tag, by=start.by(alone=bool(start.alone_seconds)))
+            counted, _ = self.committer.leases.started(tag, by=start.by(alone=bool(start.alone_seconds)))
             self.came_back.pop(tag)
             if counted < 0:
-                self.committer.held.pop(tag, None)
+                self.committer.leases.held.pop(tag, None)
                 return "lost"
         self.running.add(tag)
         return "runs"
@@ -105,38 +106,39 @@ class OurWorker:
         """Send what is finished until nothing is left to say."""
         committer = self.committer
         while not committer.everything_committed:
-            committer._away_until = 0.0
+            committer.connection._away_until = 0.0
             committer.flush()
             committer.read_answer()
 
     def lose_answer(self) -> None:
         """Redis does it, and the connection breaks before we read that."""
-        self.committer._away_until = 0.0
+        self.committer.connection._away_until = 0.0
         self.client.script_load(OUTCOME.text)  # or Redis would only say that it does not know it
         self.committer.flush()
-        connection = self.committer._connection
+        connection = self.committer.connection._connection
         assert connection.can_read(timeout=5)
         connection.disconnect()
         self.committer.read_answer()
 
     def lose_request(self) -> None:
         """The connection breaks before Redis hears of it."""
-        self.committer._away_until = 0.0
-        self.committer._connected()._sock.shutdown(socket.SHUT_RDWR)
+        self.committer.connection._away_until = 0.0
+        self.committer.connection.open()
+        self.committer.connection._connection._sock.shutdown(socket.SHUT_RDWR)
         self.committer.flush()
         self.committer.read_answer()
 
     def stall(self) -> None:
         """Nothing is renewed any more, and the leases pass."""
-        lease_us, self.committer.lease_us = self.committer.lease_us, 1
-        self.committer.renew()
-        self.committer.lease_us = lease_us
+        lease_us, self.committer.leases.lease_us = self.committer.leases.lease_us, 1
+        self.committer.leases.renew()
+        self.committer.leases.lease_us = lease_us
 
     def stop(self, culprit: str | None) -> None:
         """As the guard ends: commit, give back the rest. No start counts, but of the one for which it ends."""
         self.deliver()
-        self.committer.release([culprit] if culprit else [], started=True)
-        self.committer.release(list(self.committer.held))
+        self.committer.leases.release([culprit] if culprit else [], started=True)
+        self.committer.leases.release(list(self.committer.leases.held))
 
     def successor(self) -> "OurWorker":
         """This one died; what it knew is gone. (The connection goes on: its answers are all read.)"""
@@ -144,13 +146,14 @@ class OurWorker:
         old = self.committer
         if old._sent:
             old._read_answer()
-        new.committer._client, new.committer._connection = old._client, old._connection
+        new.committer.connection._client = old.connection._client
+        new.committer.connection._connection = old.connection._connection
         return new
 
     def retire(self) -> None:
         """Its connection goes to the next one."""
-        if self.committer._connection is not None:
-            self.client.connection_pool.release(self.committer._connection)
+        if self.committer.connection._connection is not None:
+            self.client.connection_pool.release(self.committer.connection._connection)
 
 
 @dataclass

@@ -7,11 +7,13 @@ import redis
 from celery import Celery
 
 from celeriac.broker import keys
+from celeriac.broker.connection import BrokerConnection
 from celeriac.broker.lists import SEPARATOR
 from celeriac.claim.claims import CLAIM
+from celeriac.lease.leases import Lease, Leases
 from celeriac.message.frame import frame
 from celeriac.outcome.commit import Commit
-from celeriac.outcome.committer import OUTCOME, Committer, Lease
+from celeriac.outcome.committer import OUTCOME, Committer
 from celeriac.run.ends import Ends
 from celeriac.run.intake import Intake
 
@@ -157,14 +159,16 @@ def holding(client: redis.Redis, *raws: bytes, lease_seconds: float = 60.0) -> t
     committer = committer_of(client, lease_seconds)
     tags = [tag_of(raw) for raw in claimed.raws]
     for tag in tags:
-        committer.held[tag] = Lease(claimed.fence, "orders")
+        committer.leases.held[tag] = Lease(claimed.fence, "orders")
     return committer, tags
 
 
 def committer_of(client: redis.Redis, lease_seconds: float = 60.0) -> Committer:
     """What cannot be committed becomes a dead letter, as an intake makes it."""
     intake = Intake.__new__(Intake)
-    intake.committer = Committer(lambda: client, lease_seconds=lease_seconds, bury=intake._impossible)
+    connection = BrokerConnection(lambda: client)
+    intake.leases = Leases(connection, lease_seconds)
+    intake.committer = Committer(connection, intake.leases, intake._impossible)
     app = Celery("x", broker="memory://", backend="cache+memory://", set_as_current=False)
     intake.ends = Ends(app, "worker@a", intake.committer.submit)
     return intake.committer

@@ -182,7 +182,7 @@ def test_a_chord_is_told_only_by_who_holds_its_part(client: redis.Redis, told: A
     client.zadd(keys.LEASES, {second: 1})
     assert not committer.store(other)
     assert ([b"end", None], Verdict.REFUSED) == (client.mget("meta-a", "meta-b"), other.verdict)
-    assert second not in committer.held
+    assert second not in committer.leases.held
     assert ["outcome.refused"] == [event for event, _ in told]
 
 

@@ -26,13 +26,15 @@ from celeriac.tests.life.world import (
     tag_of,
 )
 
-from celeriac.broker import keys
+from celeriac.broker import connection, keys
 from celeriac.broker.lists import SEPARATOR, STEPS
+from celeriac.lease import leases
+from celeriac.lease.leases import Lease
+from celeriac.lease.restore import restore
 from celeriac.lease.starts import PROVEN
 from celeriac.outcome import committer as module
 from celeriac.outcome.commit import Commit
-from celeriac.outcome.committer import OUTCOME, Committer, Lease
-from celeriac.run import intake
+from celeriac.outcome.committer import OUTCOME, Committer
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +48,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts follow each other closely, and what is finished is sent when the test says so."""
-    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(module, "FLUSH_SECONDS", math.inf)
 
 
@@ -55,7 +57,7 @@ def over(line: Any, client: redis.Redis, *raws: bytes) -> tuple[Committer, list[
     client.script_load(OUTCOME.text)
     near, tags = holding(client, *raws)
     far = committer_of(impatient(line.port))
-    far.held.update(near.held)
+    far.leases.held.update(near.leases.held)
     return far, tags
 
 
@@ -75,7 +77,7 @@ def test_what_is_finished_is_committed_in_one_script(client: redis.Redis) -> Non
     assert calls + 2 >= client.info("commandstats")["cmdstat_evalsha"]["calls"]
     assert ((20, 0, 0), 20) == (counted(committer), children(client))
     assert not client.exists(keys.UNACKED, keys.LEASES)
-    assert {} == committer.held
+    assert {} == committer.leases.held
 
 
 def test_a_finished_task_waits_for_others_only_a_few_milliseconds(
@@ -99,7 +101,7 @@ def test_no_batch_is_larger_than_a_script_may_be(client: redis.Redis) -> None:
         commit.add_child("mail", b"x" * 20_000)
         committer.submit(commit)
     assert 50 == len(committer._next_batch())
-    committer.held.update({str(n): Lease(1, "orders") for n in range(module.MOST_COMMITS + 1)})
+    committer.leases.held.update({str(n): Lease(1, "orders") for n in range(module.MOST_COMMITS + 1)})
     committer._done.clear()
     committer._done.extend(Commit(str(n)) for n in range(module.MOST_COMMITS + 1))
     assert module.MOST_COMMITS == len(committer._next_batch())
@@ -191,7 +193,7 @@ def test_a_request_cut_in_the_middle_is_sent_again(client: redis.Redis, line: An
     committer, tags = over(line, client, *[message(str(n)) for n in range(10)])
     for number, tag in enumerate(tags):
         committer.submit(done(tag, str(number), record=False))
-    committer._connected()
+    committer.connection.open()
     seen, cut = [0], [False]
 
     def requests(piece: bytes) -> bytes | str:
@@ -243,17 +245,17 @@ def test_while_redis_is_away_nothing_is_lost_and_when_it_is_back_all_is_committe
 def test_the_next_attempt_waits_longer_each_time_up_to_two_seconds(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.05)
     now = [100.0]
-    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(connection, "monotonic", lambda: now[0])
     committer = committer_of(client)
     pauses = []
     for _ in range(8):
-        committer._gone()
-        pauses.append(round(committer._away_until - now[0], 3))
-        assert not committer._reachable()
-        now[0] = committer._away_until
-        assert committer._reachable()
+        committer.connection.broke()
+        pauses.append(round(committer.connection._away_until - now[0], 3))
+        assert not committer.connection.reachable
+        now[0] = committer.connection._away_until
+        assert committer.connection.reachable
     assert [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0] == pauses
 
 
@@ -263,7 +265,7 @@ def test_to_finish_a_task_never_waits_for_a_redis_that_is_away(client: redis.Red
     committer.submit(done(tag, "a"))
     committer.flush()
     committer.read_answer()
-    committer._away_until = time.monotonic() + 60
+    committer.connection._away_until = time.monotonic() + 60
     line.requests = lambda piece: b""  # whoever asks waits for the time-out
     before = time.monotonic()
     committer.submit(done(other, "b"))
@@ -276,7 +278,7 @@ def test_commit_all_ends_in_time_where_redis_says_nothing(redis_to_break: Any) -
     with redis.Redis(port=redis_to_break.port) as client:
         near, (tag,) = holding(client, message())
     committer = committer_of(impatient(redis_to_break.port, 0.2))
-    committer.held.update(near.held)
+    committer.leases.held.update(near.leases.held)
     redis_to_break.pause()
     committer.submit(done(tag))
     before = time.monotonic()
@@ -309,13 +311,13 @@ def test_after_a_script_flush_everything_goes_on(client: redis.Redis) -> None:
     committer.submit(done(tags[1], "1"))
     assert committer.commit_all(5)
     client.script_flush()
-    committer.renew()
-    assert (1, None) == committer.started(tags[2], keys.once("2"))
+    committer.leases.renew()
+    assert (1, None) == committer.leases.started(tags[2], keys.once("2"))
     client.script_flush()
     committer.show(tags[2], "a", "meta", b"STARTED", 60)
     assert b"STARTED" == client.get("meta")
     client.script_flush()
-    assert 1 == committer.release([tags[2]])
+    assert 1 == committer.leases.release([tags[2]])
     committer.submit(done(tags[3], "3"))
     assert committer.commit_all(5)
     assert (3, 0, 0) == counted(committer)
@@ -373,10 +375,10 @@ def test_a_start_that_was_refused_is_not_taken_back(client: redis.Redis) -> None
     committer, (tag,) = holding(client, message())
     client.hset(keys.STARTS, tag, 2)
     overdue(client)
-    assert 1 == intake.restore(client, SEPARATOR, STEPS)
-    assert -1 == committer.started(tag)[0]
-    committer.held[tag] = Lease(claim(client).fence, "orders")
-    assert 1 == committer.release([tag])
+    assert 1 == restore(client, SEPARATOR, STEPS)
+    assert -1 == committer.leases.started(tag)[0]
+    committer.leases.held[tag] = Lease(claim(client).fence, "orders")
+    assert 1 == committer.leases.release([tag])
     assert b"2" == client.hget(keys.STARTS, tag)
 
 
@@ -384,12 +386,12 @@ def test_a_start_that_ended_is_not_taken_back(client: redis.Redis) -> None:
     """Its outcome was refused, since the lease had been lost; then the message came to this worker again."""
     committer, (tag,) = holding(client, message())
     client.hset(keys.STARTS, tag, 2)
-    assert 3 == committer.started(tag)[0]
+    assert 3 == committer.leases.started(tag)[0]
     overdue(client)
-    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert 1 == restore(client, SEPARATOR, STEPS)
     assert "refused" == committer.commit(done(tag))
-    committer.held[tag] = Lease(claim(client).fence, "orders")
-    assert 1 == committer.release([tag])
+    committer.leases.held[tag] = Lease(claim(client).fence, "orders")
+    assert 1 == committer.leases.release([tag])
     assert b"3" == client.hget(keys.STARTS, tag)
 
 
@@ -402,7 +404,7 @@ def test_what_cannot_even_be_a_letter_comes_back_when_its_lease_is_over(client: 
     assert 1 == effects(client, "b")
     client.delete(keys.dead("orders"))
     overdue(client)
-    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert 1 == restore(client, SEPARATOR, STEPS)
     assert {tag: 0} == claim(client).starts
 
 
@@ -432,9 +434,9 @@ def test_what_cannot_be_sent_becomes_a_letter_and_its_neighbours_are_committed(
 
 def test_a_renewal_makes_new_fences_and_the_outcome_knows_them(client: redis.Redis) -> None:
     committer, (tag,) = holding(client, message())
-    old = int(committer.held[tag].fence)
-    committer.renew()
-    assert int(committer.held[tag].fence) == client.zscore(keys.LEASES, tag) > old
+    old = int(committer.leases.held[tag].fence)
+    committer.leases.renew()
+    assert int(committer.leases.held[tag].fence) == client.zscore(keys.LEASES, tag) > old
     committer.submit(done(tag))
     assert committer.commit_all(5)
     assert (1, 0, 0) == counted(committer)
@@ -446,21 +448,21 @@ def test_more_is_renewed_than_fits_a_script(client: redis.Redis) -> None:
     committer = committer_of(client)
     for _ in range(2):
         claimed = claim(client, want=500)
-        committer.held.update({tag_of(raw): Lease(claimed.fence, "orders") for raw in claimed.raws})
-    committer.lease_us = 120_000_000
-    committer.renew()
-    expected = {tag: int(held.fence) for tag, held in committer.held.items()}
+        committer.leases.held.update({tag_of(raw): Lease(claimed.fence, "orders") for raw in claimed.raws})
+    committer.leases.lease_us = 120_000_000
+    committer.leases.renew()
+    expected = {tag: int(held.fence) for tag, held in committer.leases.held.items()}
     assert expected == {tag.decode(): score for tag, score in client.zrange(keys.LEASES, 0, -1, withscores=True)}
-    assert (count, 0) == (len(expected), committer.counters.lost)
+    assert (count, 0) == (len(expected), committer.leases.lost)
 
 
 def test_a_lease_lost_at_a_renewal_is_let_go_and_a_later_outcome_is_refused_and_counted(client: redis.Redis) -> None:
     committer, (lost, kept) = holding(client, message("a"), message("b"))
     client.zadd(keys.LEASES, {lost: 1})
-    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert 1 == restore(client, SEPARATOR, STEPS)
     claim(client)
-    committer.renew()
-    assert ({kept}, 1) == (set(committer.held), committer.counters.lost)
+    committer.leases.renew()
+    assert ({kept}, 1) == (set(committer.leases.held), committer.leases.lost)
     committer.submit(done(lost, "a"))
     committer.submit(done(kept, "b"))
     assert committer.commit_all(5)
@@ -473,8 +475,8 @@ def test_a_renewal_reads_the_answer_that_is_under_way(client: redis.Redis) -> No
     committer.submit(done(first, "a"))
     committer.flush()
     assert committer._sent
-    committer.renew()
-    assert int(committer.held[second].fence) == client.zscore(keys.LEASES, second)
+    committer.leases.renew()
+    assert int(committer.leases.held[second].fence) == client.zscore(keys.LEASES, second)
     assert (1, 0, 0) == counted(committer)
 
 
@@ -482,21 +484,21 @@ def test_what_is_asked_after_an_outcome_gets_its_own_answer(client: redis.Redis)
     committer, (first, second) = holding(client, message("a"), message("b"))
     committer.submit(done(first, "a"))
     committer.flush()
-    assert (1, None) == committer.started(second, "")
+    assert (1, None) == committer.leases.started(second, "")
     assert (1, 0, 0) == counted(committer)
 
 
 def test_a_message_that_was_given_back_while_a_renewal_was_under_way_is_not_held_again(client: redis.Redis) -> None:
     committer, (tag,) = holding(client, message())
-    ask = committer._ask
+    ask = committer.connection.ask
 
     def meanwhile(*words: Any) -> Any:
-        committer.held.pop(tag)
+        committer.leases.held.pop(tag)
         return ask(*words)
 
-    committer._ask = meanwhile  # type: ignore[method-assign]
-    committer.renew()
-    assert {} == committer.held
+    committer.connection.ask = meanwhile  # type: ignore[method-assign]
+    committer.leases.renew()
+    assert {} == committer.leases.held
 
 
 @pytest.mark.parametrize(
@@ -508,20 +510,20 @@ def test_a_message_that_was_given_back_while_a_renewal_was_under_way_is_not_held
 )
 def test_a_renewal_under_way_does_not_make_a_claim_worthless(client: redis.Redis, what: str) -> None:
     committer, (tag,) = holding(client, message())
-    ask, asked, answer = committer._ask, threading.Event(), []
+    ask, asked, answer = committer.connection.ask, threading.Event(), []
 
     def slow(script: Any, *words: Any) -> Any:
-        if script is module.RENEW:
+        if script is leases.RENEW:
             other.start()
             asked.wait(0.2)  # the other thread has read what it reads before it waits for us
         return ask(script, *words)
 
     def meanwhile() -> None:
-        answer.append(committer.release([tag]) if what == "release" else committer.started(tag, "")[0])
+        answer.append(committer.leases.release([tag]) if what == "release" else committer.leases.started(tag, "")[0])
 
     other = threading.Thread(target=meanwhile)
-    committer._ask = slow  # type: ignore[method-assign]
-    committer.renew()
+    committer.connection.ask = slow  # type: ignore[method-assign]
+    committer.leases.renew()
     other.join()
     assert [1] == answer
 
@@ -529,29 +531,29 @@ def test_a_renewal_under_way_does_not_make_a_claim_worthless(client: redis.Redis
 def test_a_renewal_whose_answer_is_lost_loses_no_message(client: redis.Redis, line: Any) -> None:
     """What ran is refused, because its fence is not known: it comes back and runs again."""
     committer, (tag,) = over(line, client, message())
-    committer._connected()
+    committer.connection.open()
     line.lose_answers(1)
     with pytest.raises(redis.ConnectionError):
-        committer.renew()
+        committer.leases.renew()
     time.sleep(0.01)
     committer.submit(done(tag, record=False))
     assert committer.commit_all(5)
     assert ((0, 1, 0), 0) == (counted(committer), effects(client))
     overdue(client)
-    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert 1 == restore(client, SEPARATOR, STEPS)
 
 
 def test_while_redis_is_away_nothing_is_renewed_and_nothing_let_go(client: redis.Redis, line: Any) -> None:
     committer, (tag,) = over(line, client, message())
-    committer._connected()
+    committer.connection.open()
     line.requests = lambda piece: "cut"
     for _ in range(3):
         with suppress(redis.ConnectionError):
-            committer.renew()
+            committer.leases.renew()
     line.requests = lambda piece: piece
     time.sleep(0.05)
-    committer.renew()
-    assert ({tag}, 0) == (set(committer.held), committer.counters.lost)
+    committer.leases.renew()
+    assert ({tag}, 0) == (set(committer.leases.held), committer.leases.lost)
 
 
 # Giving back
@@ -559,7 +561,7 @@ def test_while_redis_is_away_nothing_is_renewed_and_nothing_let_go(client: redis
 
 def test_what_is_given_back_is_not_committed_any_more(client: redis.Redis) -> None:
     committer, (tag,) = holding(client, message())
-    assert 1 == committer.release([tag, "unknown"])
+    assert 1 == committer.leases.release([tag, "unknown"])
     committer.submit(done(tag))
     assert committer.commit_all(5)
     assert ((0, 1, 0), 0) == (counted(committer), effects(client))
@@ -571,49 +573,49 @@ def test_only_what_its_worker_ended_for_counts_when_it_starts_again(
     client: redis.Redis, started: bool, expected: set[str]
 ) -> None:
     committer, (tag,) = holding(client, message())
-    committer.release([tag], started=started)
+    committer.leases.release([tag], started=started)
     assert expected == {value.decode() for value in client.hvals(keys.STARTS)}
 
 
 def test_a_start_that_was_counted_is_taken_back_with_the_claim(client: redis.Redis) -> None:
     committer, (tag, other) = holding(client, message(), message("b"))
     client.hset(keys.STARTS, mapping={tag: 2, other: 2})
-    committer.started(tag)
-    committer.renew()
-    assert 2 == committer.release([tag, other])
+    committer.leases.started(tag)
+    committer.leases.renew()
+    assert 2 == committer.leases.release([tag, other])
     assert {tag: 2, other: 2} == claim(client).starts
-    assert not committer._counted
+    assert not committer.leases.counted
 
 
 def test_what_was_counted_and_is_held_no_more_is_forgotten(client: redis.Redis) -> None:
     committer, (tag,) = holding(client, message())
-    committer.started(tag)
+    committer.leases.started(tag)
     committer.submit(done(tag))
     assert committer.commit_all(5)
-    committer.renew()
-    assert not committer._counted
+    committer.leases.renew()
+    assert not committer.leases.counted
 
 
 def test_what_could_not_be_given_back_comes_back_when_its_lease_is_over(client: redis.Redis, line: Any) -> None:
     committer, (tag,) = over(line, client, message())
     line.requests = lambda piece: "cut"
-    assert 0 == committer.release([tag])
-    assert {} == committer.held
+    assert 0 == committer.leases.release([tag])
+    assert {} == committer.leases.held
     overdue(client)
-    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert 1 == restore(client, SEPARATOR, STEPS)
 
 
 def test_claims_are_given_back_though_the_connection_died_while_nobody_looked(client: redis.Redis, line: Any) -> None:
     committer, (tag,) = over(line, client, message())
-    committer.renew()
+    committer.leases.renew()
     line.lose_requests(1)
-    assert 1 == committer.release([tag])
+    assert 1 == committer.leases.release([tag])
     assert (0, 1) == (client.zcard(keys.LEASES), client.llen("orders"))
 
 
 def test_a_start_of_what_is_not_held_is_no_start(client: redis.Redis) -> None:
     committer, _ = holding(client)
-    assert (-1, None) == committer.started("unknown", "")
+    assert (-1, None) == committer.leases.started("unknown", "")
 
 
 def test_a_state_is_shown_only_of_what_is_held(client: redis.Redis) -> None:
@@ -624,21 +626,13 @@ def test_a_state_is_shown_only_of_what_is_held(client: redis.Redis) -> None:
     assert b"STARTED" == client.get("meta")
 
 
-def test_after_a_fork_nothing_is_held_and_nothing_sent(client: redis.Redis) -> None:
-    committer, (tag,) = holding(client, message())
-    committer.submit(done(tag))
-    committer.reset()
-    assert ({}, True) == (committer.held, committer.commit_all(1))
-    assert 0 == effects(client)
-
-
 def test_a_full_redis_takes_outcomes_and_claims_back(redis_to_break: Any) -> None:
     with redis.Redis(port=redis_to_break.port) as client:
         committer, (first, second) = holding(client, message("a"), message("b"))
         full(client)
         committer.submit(done(first, "a"))
         assert committer.commit_all(5)
-        assert (1, 1) == (effects(client, "a"), committer.release([second]))
+        assert (1, 1) == (effects(client, "a"), committer.leases.release([second]))
 
 
 # Threads
@@ -659,7 +653,7 @@ def test_threads_finish_while_leases_are_renewed_and_everything_is_committed_onc
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        committer.renew()
+        committer.leases.renew()
     assert committer.commit_all(5)
-    assert ((100, 0, 0), 0) == (counted(committer), committer.counters.lost)
+    assert ((100, 0, 0), 0) == (counted(committer), committer.leases.lost)
     assert [1] * 100 == [effects(client, tag) for tag in tags]

@@ -28,8 +28,8 @@ from celeriac.tests.life.world import (
 
 from celeriac.broker import keys
 from celeriac.broker.lists import SEPARATOR, STEPS
+from celeriac.lease.restore import restore
 from celeriac.outcome.commit import Commit
-from celeriac.run import intake
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +48,7 @@ def gone(client: redis.Redis) -> bool:
 def taken_over(client: redis.Redis, tag: str) -> int:
     """The lease of this message passes, and another worker claims it: the new fence."""
     overdue(client)
-    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert 1 == restore(client, SEPARATOR, STEPS)
     claimed = claim(client)
     assert [tag] == [tag_of(raw) for raw in claimed.raws]
     return claimed.fence
@@ -222,7 +222,7 @@ def test_a_stale_outcome_changes_nothing_and_cannot_erase_the_new_owners_registr
     assert before == everything(client)
     # So if the new owner dies now, the message is not lost.
     overdue(client)
-    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert 1 == restore(client, SEPARATOR, STEPS)
     assert [raw] == claim(client).raws
     assert Answer([tag], [], {}) == outcome(client, (make(tag), new))
 

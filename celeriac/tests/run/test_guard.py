@@ -16,11 +16,12 @@ from celery.worker import state
 
 from celeriac.broker import keys
 from celeriac.broker.lists import SEPARATOR, STEPS
+from celeriac.lease.leases import Lease
+from celeriac.lease.restore import restore
 from celeriac.lease.starts import PROVEN
 from celeriac.outcome import committer as committer_module
-from celeriac.outcome.committer import Committer, Lease
+from celeriac.outcome.committer import Committer
 from celeriac.run import guard as module
-from celeriac.run import intake
 from celeriac.run.exclusive import Exclusive, ExclusiveRun
 from celeriac.run.guard import Guard
 from celeriac.run.pool import TaskPool
@@ -59,7 +60,7 @@ class Pool:
 
 def guard_of(pool: Any, committer: Committer, **changes: Any) -> Guard:
     given: dict[str, Any] = {"restore": lambda: 0, "show": lambda running: None, "restore_seconds": 5.0}
-    return Guard(pool, committer, **given | changes)
+    return Guard(pool, committer, committer.leases, **given | changes)
 
 
 def body(tag: str, since: float, **limits: float) -> Running:
@@ -77,7 +78,7 @@ def test_a_lease_is_renewed_four_times_in_its_life_while_the_body_runs(client: r
     fences = []
     for now in (100.0, 110.0, 115.0, 129.0, 130.0):
         guard._look(now)
-        fences.append(int(committer.held[tag].fence))
+        fences.append(int(committer.leases.held[tag].fence))
     assert [False, True, False, True] == [after > before for before, after in pairwise(fences)]
     assert fences[-1] == client.zscore(keys.LEASES, tag)
 
@@ -111,8 +112,8 @@ def test_it_lives_on_while_redis_is_away_and_renews_when_it_is_back(
     monkeypatch.setattr(module, "TICK_SECONDS", 0.005)
     near, (tag,) = holding(client, message())
     committer = committer_of(impatient(line.port))
-    committer.held.update(near.held)
-    before = int(committer.held[tag].fence)
+    committer.leases.held.update(near.leases.held)
+    before = int(committer.leases.held[tag].fence)
     line.requests = lambda piece: "cut"
     guard = guard_of(Pool(), committer)
     guard.start()
@@ -231,7 +232,7 @@ def test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back(
     committer, (finished, running, waiting) = holding(client, *[message(name) for name in "abc"])
     committer.submit(done(finished, "a"))
     assert committer.shut_down(1.0)
-    assert ({}, 1) == (committer.held, effects(client, "a"))
+    assert ({}, 1) == (committer.leases.held, effects(client, "a"))
     assert not client.exists(keys.UNACKED, keys.LEASES)
     claimed = claim(client)
     assert {running, waiting} == {tag_of(raw) for raw in claimed.raws}
@@ -241,7 +242,7 @@ def test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back(
 def test_a_stop_takes_back_a_start_that_was_counted(client: redis.Redis) -> None:
     committer, (running, waiting) = holding(client, message("a"), message("b"))
     client.hset(keys.STARTS, mapping={running: 2, waiting: 2})
-    committer.started(running)
+    committer.leases.started(running)
     committer.shut_down(1.0)
     assert {running: 2, waiting: 2} == claim(client).starts
 
@@ -249,7 +250,7 @@ def test_a_stop_takes_back_a_start_that_was_counted(client: redis.Redis) -> None
 def test_when_its_time_alone_is_over_the_others_start_and_its_death_proves_nothing(client: redis.Redis) -> None:
     committer, (tag,) = holding(client, message())
     client.hset(keys.STARTS, tag, 3)
-    committer.started(tag, by=PROVEN + 1)
+    committer.leases.started(tag, by=PROVEN + 1)
     pool: Any = Pool()
     alone = pool.exclusive.current = ExclusiveRun(pool.threads[0], tag, 5.0)
     guard = guard_of(pool, committer)
@@ -269,12 +270,12 @@ def test_a_stop_says_when_not_all_is_committed_and_then_it_comes_back(
     monkeypatch.setattr(committer_module, "emit", lambda *_, **__: None)
     near, (tag,) = holding(client, message())
     committer = committer_of(impatient(line.port))
-    committer.held.update(near.held)
+    committer.leases.held.update(near.leases.held)
     line.requests = lambda piece: "cut"
     committer.submit(done(tag))
     assert not committer.shut_down(0.1)
     overdue(client)
-    assert 1 == intake.restore(client, SEPARATOR, STEPS)
+    assert 1 == restore(client, SEPARATOR, STEPS)
 
 
 # Threads
@@ -353,8 +354,8 @@ def test_what_is_given_back_is_what_redis_gets_back(client: redis.Redis, pool: A
     push(client, *raws)
     claimed = claim(client)
     committer = committer_of(client)
-    committer.held.update({tag_of(raw): Lease(claimed.fence, "orders") for raw in raws})
-    pool.release = committer.release
+    committer.leases.held.update({tag_of(raw): Lease(claimed.fence, "orders") for raw in raws})
+    pool.release = committer.leases.release
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(job: Job, thread: TaskThread) -> bool:

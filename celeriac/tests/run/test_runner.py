@@ -17,11 +17,12 @@ from celery.exceptions import Ignore, Reject, WorkerShutdown
 from celeriac.broker import keys
 from celeriac.broker.lists import SEPARATOR, STEPS
 from celeriac.broker.options import Options
+from celeriac.lease.leases import Lease
+from celeriac.lease.restore import restore
 from celeriac.lease.starts import Start, next_start
 from celeriac.message.reading import loads
 from celeriac.outcome import committer
 from celeriac.outcome.commit import OPEN, Commit
-from celeriac.run import intake as intakes
 from celeriac.run.pool import TaskPool
 from celeriac.run.runner import Request, Runner, bare, celerys, runner_of
 from celeriac.run.threads import Job, TaskThread
@@ -42,7 +43,7 @@ class Intake:
     """As much of one as a runner looks at."""
 
     def __init__(self, committer: Any, pool: TaskPool) -> None:
-        self.committer, self.pool = committer, pool
+        self.committer, self.leases, self.pool = committer, committer.leases, pool
         self.starts: dict[str, int] = {}
         self.options = Options(max_starts=MAX_STARTS)
         self.buried: list[tuple[str, int | None]] = []
@@ -102,9 +103,9 @@ class Stage:
     def come_back(self) -> None:
         """Its worker died; this one has it now."""
         overdue(self.client)
-        assert 1 == intakes.restore(self.client, SEPARATOR, STEPS)
+        assert 1 == restore(self.client, SEPARATOR, STEPS)
         claimed = claim(self.client)
-        self.committer.held[self.tag] = intakes.Lease(claimed.fence, "orders")
+        self.committer.leases.held[self.tag] = Lease(claimed.fence, "orders")
         self.intake.starts.update(claimed.starts)
 
 
@@ -161,7 +162,7 @@ def test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter(client
         claimed = claim(client)
         if not claimed.messages:
             break
-        stage.committer.held[stage.tag] = intakes.Lease(claimed.fence, "orders")
+        stage.committer.leases.held[stage.tag] = Lease(claimed.fence, "orders")
         stage.intake.starts.update(claimed.starts)
         stage.run()
         stage.committer.commit_all(5)
@@ -174,10 +175,10 @@ def test_what_came_back_and_is_somebody_elses_by_now_does_not_run(client: redis.
     stage = Stage(client, lambda: ran.append(1))
     stage.come_back()
     overdue(client)
-    intakes.restore(client, SEPARATOR, STEPS)
+    restore(client, SEPARATOR, STEPS)
     other = claim(client)
     assert stage.run()
-    assert ([], {}) == (ran, stage.committer.held)
+    assert ([], {}) == (ran, stage.committer.leases.held)
     assert other.fence == client.zscore(keys.LEASES, stage.tag)
 
 
@@ -190,7 +191,7 @@ def test_before_what_came_back_runs_everything_is_committed(
     settled: list[bool] = []
     client.lpush("orders", other := message("other"))
     stage.come_back()
-    stage.committer.held[tag_of(other)] = intakes.Lease(stage.committer.held[stage.tag].fence, "orders")
+    stage.committer.leases.held[tag_of(other)] = Lease(stage.committer.leases.held[stage.tag].fence, "orders")
     stage.committer.submit(Commit(tag_of(other)))
     stage.run()
     assert [True] == settled

@@ -19,12 +19,13 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from celeriac.broker import keys
 from celeriac.message.reading import loads
-from celeriac.outcome.soft_limit import HERE, Window, interruptible, limited
 from celeriac.run import pool as pools
+from celeriac.run.body import interruptible
 from celeriac.run.guard import Guard
 from celeriac.run.pool import TaskPool
 from celeriac.run.runner import Runner, runner_of
 from celeriac.run.threads import Job
+from celeriac.soft_limit import HERE, Window, limited
 
 ROUNDS = 3_000
 MESSAGES = 1_000
@@ -252,14 +253,14 @@ def test_late_limits_lose_no_message_and_end_no_thread(
     committer, _ = holding(client)
     for start in range(0, MESSAGES, 100):
         more, got = holding(client, *raws[start : start + 100])
-        committer.held.update(more.held)
+        committer.leases.held.update(more.leases.held)
         tags += got
     consumer = SimpleNamespace(hostname="w", task_buckets=defaultdict(lambda: None), event_dispatcher=None)
     task.run = interruptible(task.run)
     found = runner_of(task, app, consumer, Intake(committer, pool))  # type: ignore[arg-type]
     assert isinstance(found, Runner)
     task.__trace__ = __import__("celery.app.trace", fromlist=["x"]).build_tracer(task.name, task, app=app)
-    pool.release = committer.release
+    pool.release = committer.leases.release
     pool.on_start()
     [thread] = pool.threads
     first = thread.python_thread
@@ -287,7 +288,7 @@ def test_late_limits_lose_no_message_and_end_no_thread(
     assert first is thread.python_thread
     assert first is not None
     assert first.is_alive()
-    assert ({}, 0, 0) == (committer.held, client.hlen(keys.UNACKED), client.llen("orders"))
+    assert ({}, 0, 0) == (committer.leases.held, client.hlen(keys.UNACKED), client.llen("orders"))
     assert MESSAGES == committer.counters.committed
 
 
@@ -300,7 +301,7 @@ def test_a_limit_leaves_the_connection_of_the_committer_as_it_was(client: redis.
 
     def body() -> None:
         for _ in range(5):
-            assert committer.renew()
+            assert committer.leases.renew()
 
     limits = Limits(lambda: window.interrupt(now[0]))
     try:
@@ -317,10 +318,10 @@ def test_a_limit_leaves_the_connection_of_the_committer_as_it_was(client: redis.
         HERE.window = None
         limits.end()
     assert met
-    assert committer.renew()
-    assert committer.held[tag].fence == b"%d" % client.zscore(keys.LEASES, tag)
+    assert committer.leases.renew()
+    assert committer.leases.held[tag].fence == b"%d" % client.zscore(keys.LEASES, tag)
     done_by: list[bool] = []
-    other = threading.Thread(target=lambda: done_by.append(committer.renew()))
+    other = threading.Thread(target=lambda: done_by.append(committer.leases.renew()))
     other.start()
     other.join(5)
     assert [True] == done_by
@@ -336,7 +337,7 @@ def test_a_thread_that_dies_is_replaced_and_what_it_held_goes_back(
     raws = [message(name) for name in "abc"]
     committer, _ = holding(client, *raws)
     pool = TaskPool(1)
-    pool.release, ran = committer.release, []
+    pool.release, ran = committer.leases.release, []
 
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
@@ -355,7 +356,7 @@ def test_a_thread_that_dies_is_replaced_and_what_it_held_goes_back(
     [thread] = pool.threads
     assert thread.python_thread is not None
     thread.python_thread.join(5)
-    guard = Guard(pool, committer, restore=lambda: 0, show=lambda running: None, restore_seconds=5.0)
+    guard = Guard(pool, committer, committer.leases, restore=lambda: 0, show=lambda running: None, restore_seconds=5.0)
     guard._look(100.0)
     assert [("thread.died", 2)] == [(event, fields["messages"]) for event, fields in told]
     assert 2 == client.llen("orders")

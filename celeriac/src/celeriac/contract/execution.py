@@ -25,12 +25,12 @@ from celeriac.message.fingerprint import fingerprint
 from celeriac.message.frame import frame, frame_of_json
 from celeriac.observer import Watch, watch_of
 from celeriac.outcome.commit import OPEN, Commit, Verdict
-from celeriac.outcome.soft_limit import limited
 from celeriac.outcome.unclaimed import commit_directly
 from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import after, listening, shown
 from celeriac.redaction import redact
 from celeriac.retry.policy import Again, Dead, Kind, RetryPolicy, classify
+from celeriac.soft_limit import limited
 
 if TYPE_CHECKING:
     from celery import Celery

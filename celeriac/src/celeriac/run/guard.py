@@ -11,6 +11,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from celeriac.events import emit
+from celeriac.lease.leases import Leases
 from celeriac.lease.starts import PROVEN
 from celeriac.outcome.committer import Committer
 from celeriac.run.pool import TaskPool
@@ -31,17 +32,18 @@ class Guard:
         self,
         pool: TaskPool,
         committer: Committer,
+        leases: Leases,
         *,
         restore: Callable[[], Any],
         show: Callable[[Running], None],
         restore_seconds: float,
         revocations: Callable[[float], None] = lambda now: None,
     ) -> None:
-        self._pool, self._committer = pool, committer
+        self._pool, self._committer, self._leases = pool, committer, leases
         self._restore, self._show = restore, show
         self._restore_seconds = restore_seconds
         self._revocations = revocations
-        self._renew_seconds = committer.lease_us / 4e6
+        self._renew_seconds = leases.lease_us / 4e6
         self._renew_at = self._restore_at = 0.0
         self._away_logged = False
         self._ended = threading.Event()
@@ -73,7 +75,7 @@ class Guard:
         self._committer.flush()
         self._committer.read_answer()
         self._alone(now)
-        if now >= self._renew_at and self._committer.renew():
+        if now >= self._renew_at and self._leases.renew():
             self._renew_at = now + self._renew_seconds
         self._revocations(now)
         if now >= self._restore_at:
@@ -128,7 +130,7 @@ class Guard:
         worker proves nothing against that message."""
         alone = self._pool.exclusive.current
         if alone is not None and now > alone.until:
-            self._committer.started(alone.tag, by=-PROVEN)
+            self._leases.started(alone.tag, by=-PROVEN)
             self._pool.exclusive.end(alone)
 
     def _long(self, thread: TaskThread, now: float) -> None:

@@ -15,17 +15,19 @@ from kombu.utils.json import dumps
 from redis.exceptions import RedisError
 
 from celeriac.broker import keys
+from celeriac.broker.connection import BrokerConnection
 from celeriac.broker.lists import queue_of
 from celeriac.broker.options import Options
-from celeriac.broker.scripts import Script
 from celeriac.claim.claims import BATCH, Batch, Claims
 from celeriac.claim.revocations import Revocations
 from celeriac.events import emit
+from celeriac.lease.leases import Lease, Leases
+from celeriac.lease.restore import restore
 from celeriac.lease.starts import PROVEN, Start, next_start
 from celeriac.message.reading import loads
 from celeriac.message.schema import OLD_ETA, check, legible, refusal
 from celeriac.outcome.commit import STATING, Commit
-from celeriac.outcome.committer import Committer, Lease
+from celeriac.outcome.committer import Committer
 from celeriac.retry.classification import of_the_broker
 from celeriac.run.celery_pool import CeleryPool
 from celeriac.run.ends import Ends, links_of
@@ -39,8 +41,6 @@ TELL_FULL_SECONDS = 60.0
 DELIVER_AGAIN_SECONDS = 0.2  # between two attempts to hand over a message while the broker is away
 POISON = "started {} times, and each time its worker died or was ended for it"
 END_SECONDS = 5.0  # for the last acknowledgements, once Celery's pool has stopped
-RESTORE = Script("lease/restore")
-RESTORE_AT_ONCE = 100
 
 RunJob = Callable[[Job, TaskThread], bool]
 new = tuple.__new__  # a third of the time of calling Job
@@ -61,7 +61,9 @@ class Intake:
         client = redis.Redis(connection_pool=channel._get_pool())  # noqa: SLF001  a pool of our own, not the channel's
         self.client = client
         _refuse_cluster(client)
-        self.committer = Committer(lambda: client, lease_seconds=options.lease_seconds, bury=self._impossible)
+        connection = BrokerConnection(lambda: client)
+        self.leases = Leases(connection, options.lease_seconds)
+        self.committer = Committer(connection, self.leases, self._impossible)
         self.ends = Ends(app, hostname, self.committer.submit)
         self.pool = pool if isinstance(pool, TaskPool) else None
         self.celery_pool = None if self.pool is not None else CeleryPool(pool)
@@ -75,7 +77,7 @@ class Intake:
         def later(seconds: float, callback: Callable[[], None]) -> Any:
             return self.hub.call_later(seconds, callback)
 
-        return Claims(self.committer.lease_us, self.options.dead_letter_bound, later)
+        return Claims(self.leases.lease_us, self.options.dead_letter_bound, later)
 
     def _guard(self) -> None:
         pool = self.pool or TaskPool(0)  # a pool of Celery's own: no task threads, but leases to renew
@@ -85,6 +87,7 @@ class Intake:
         guard = Guard(
             pool,
             self.committer,
+            self.leases,
             restore=self.restore,
             show=self._show,
             revocations=self.revocations.look,
@@ -129,7 +132,7 @@ class Intake:
         if not self.revocations.current:
             return 0
         prefetch = self.channel.qos.prefetch_count
-        held = len(self.committer.held) + self.claims.asked
+        held = len(self.leases.held) + self.claims.asked
         pool = self.pool
         if pool is None:
             assert self.celery_pool is not None
@@ -146,7 +149,7 @@ class Intake:
 
     def receive(self, batch: Batch) -> None:
         """Hand out what a claim brought."""
-        held, runners, jobs = self.committer.held, self.runners, []
+        held, runners, jobs = self.leases.held, self.runners, []
         if batch.starts:
             for tag in [one for one in self.starts if one not in held]:  # they were given back without a start
                 self.starts.pop(tag, None)
@@ -187,7 +190,7 @@ class Intake:
             self.revocations.apply()
         while self.declined and monotonic() >= self._pump_at:
             job = self.declined.popleft()
-            if job.tag not in self.committer.held:  # the lease was lost, or the message was given back
+            if job.tag not in self.leases.held:  # the lease was lost, or the message was given back
                 continue
             error: Exception | None = None
             tasks, accepted = self.app.tasks, self.app.conf.accept_content
@@ -257,10 +260,10 @@ class Intake:
         """Count a start. All finished outcomes are committed first: this message may end the process. False: the
         message is not ours any more."""
         self.committer.commit_all(1.0)
-        counted, _ = self.committer.started(tag, by=start.by(alone=alone))
+        counted, _ = self.leases.started(tag, by=start.by(alone=alone))
         self.starts.pop(tag, None)
         if counted < 0:
-            self.committer.held.pop(tag, None)
+            self.leases.held.pop(tag, None)
             self.celerys.pop(tag, None)
         return counted >= 0
 
@@ -309,7 +312,7 @@ class Intake:
 
     def open(self, tag: str, request: dict[str, Any]) -> Commit | None:
         """Open the commit of a task that starts on Celery's own way; None if its message is not ours any more."""
-        if tag not in self.committer.held:
+        if tag not in self.leases.held:
             return None
         commit = self.opened[tag] = Commit(tag, request["id"])
         commit.headers = request
@@ -327,11 +330,11 @@ class Intake:
 
             died = self.died.pop(tag, self.celery_pool is not None)
             if died or state.should_terminate:  # a stop ends processes: no death
-                self.committer.release([tag], started=died and not state.should_terminate)
+                self.leases.release([tag], started=died and not state.should_terminate)
             else:
                 self._again(tag, commit)
             return
-        held = self.committer.held.get(tag)
+        held = self.leases.held.get(tag)
         list_key = held.list_key if held else ""
         known, text = commit.headers or headers or {}, f"rejected: {error}" if error is not None else "rejected"
         told_by_celery = headers is not None
@@ -340,14 +343,14 @@ class Intake:
     def _again(self, tag: str, commit: Commit) -> None:
         """The task asks for another delivery (`Reject(requeue=True)`): the message goes to the end of its queue,
         marked as redelivered. What the body has published is dropped."""
-        held = self.committer.held.get(tag)
+        held = self.leases.held.get(tag)
         try:
             entry: Any = self.client.hget(keys.UNACKED, tag)
             message = loads(entry)[0]
             message["properties"]["delivery_info"]["redelivered"] = True
         except (RedisError, OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
             emit("message.not_marked", level=logging.WARNING, error=str(exc))
-            self.committer.release([tag])
+            self.leases.release([tag])
             return
         commit.discard()
         if held is not None:
@@ -360,7 +363,7 @@ class Intake:
         for tag in given:
             self.celerys.pop(tag, None)
             self.opened.pop(tag, None)
-        return self.committer.release(given, started=started)
+        return self.leases.release(given, started=started)
 
     def _come_back(self, tag: str) -> None:
         """Give back a message on Celery's own way whose body had begun; how it ended is not known. The next start
@@ -369,7 +372,7 @@ class Intake:
 
     def _fail(self, commit: Commit, headers: Any, error: Exception, links: Mapping[str, Any]) -> None:
         """End a message on Celery's own way whose body has ended, but Celery could not tell the caller."""
-        held = self.committer.held.get(commit.tag)
+        held = self.leases.held.get(commit.tag)
         self.celerys.pop(commit.tag, None)
         self.opened.pop(commit.tag, None)
         if commit.done and commit.verdict is None:  # a listener failed: the outcome stays
@@ -380,11 +383,11 @@ class Intake:
 
     def give_back(self, batch: Batch) -> None:
         """At a stop: give back the messages of a claim whose answer came too late to start them."""
-        held = self.committer.held
+        held = self.leases.held
         tags = [batch.tag(number) for number in range(len(batch.messages))]
         for tag, (list_key, _) in zip(tags, batch.messages, strict=True):
             held[tag] = Lease(batch.fence, list_key)
-        self.committer.release(tags)
+        self.leases.release(tags)
 
     def lost_channel(self) -> None:
         """The consumer's connection ended. Celery forgets the messages that it had not started; they are given back."""
@@ -395,7 +398,7 @@ class Intake:
         for tag in waiting:
             self.celerys.pop(tag, None)
         if self.pool is None or not self.pool.stopping:
-            self.committer.release(waiting)
+            self.leases.release(waiting)
         self.claims.forget()
         if self.celery_pool is not None and self.celery_pool.stopped:
             self._stopped()
@@ -416,7 +419,7 @@ class Intake:
         """Celery's pool has ended, and will not call us again: commit, and give the rest back. (Our pool does this by
         itself.)"""
         self.committer.commit_all(END_SECONDS)
-        self.committer.release(list(self.celerys), started=True)  # a cold stop ended them
+        self.leases.release(list(self.celerys), started=True)  # a cold stop ended them
         self._end(0.0)
 
     def running(self) -> list[Any]:
@@ -427,7 +430,7 @@ class Intake:
         return [*(thread.running for thread in threads if thread.running is not None), *state.active_requests]
 
     def _impossible(self, commit: Commit, why: str) -> None:
-        held = self.committer.held.get(commit.tag)
+        held = self.leases.held.get(commit.tag)
         self.ends.impossible(commit, why, held.list_key if held else "")
 
     def restore(self) -> int:
@@ -475,19 +478,3 @@ def address(delivery_info: dict[str, Any], list_key: str) -> None:
     """Write into the message which queue it came from: its retry and its dead letter go there. What its sender wrote
     may be wrong, or name an exchange that is not known here."""
     delivery_info["exchange"], delivery_info["routing_key"] = "", queue_of(list_key)
-
-
-def restore(client: redis.Redis, separator: str, steps: Any, over_seconds: float = 0.0) -> int:
-    """Give back messages whose lease is over for longer than this. Returns how many."""
-    back = 0
-    while True:
-        got = int(
-            RESTORE(
-                client,
-                [keys.UNACKED, keys.LEASES, keys.STARTS],
-                [RESTORE_AT_ONCE, int(over_seconds * 1e6), separator, *steps],
-            )
-        )
-        back += got
-        if got < RESTORE_AT_ONCE:
-            return back

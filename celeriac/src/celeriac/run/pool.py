@@ -17,10 +17,11 @@ from celery.worker import state
 from celeriac.events import emit
 from celeriac.lease.starts import Start
 from celeriac.outcome.commit import OPEN, Commit, NotCommitted
-from celeriac.outcome.soft_limit import HERE, failure_of
 from celeriac.retry.classification import of_the_broker
+from celeriac.run.body import failure_of
 from celeriac.run.exclusive import Exclusive
 from celeriac.run.threads import Job, Running, TaskThread
+from celeriac.soft_limit import HERE
 
 TRACE: Any = import_module("celery.app.trace")  # celery-types knows half of it
 WEIGHT = 0.3  # of the newest measurement

@@ -29,11 +29,12 @@ from celeriac.message.reading import body, loads
 from celeriac.message.schema import check_links
 from celeriac.outcome.commit import OPEN, Commit, NotCommitted, ending
 from celeriac.outcome.hooks import commit_before, overrides
-from celeriac.outcome.soft_limit import HERE, failure_of
 from celeriac.retry.classification import of_the_broker
+from celeriac.run.body import failure_of
 from celeriac.run.intake import POISON, Intake, address
 from celeriac.run.pool import TaskPool
 from celeriac.run.threads import Job, Running, TaskThread
+from celeriac.soft_limit import HERE
 
 TASKS: Any = import_module("celery._state")._task_stack  # noqa: SLF001  what `current_task` looks at
 
@@ -172,7 +173,7 @@ class Runner:
         if self.exclusive.current is not None:
             self.exclusive.wait(thread)
             if self.pool.stopping:
-                self.intake.committer.release([job.tag])
+                self.intake.leases.release([job.tag])
                 return True
         if self.starts and job.tag in self.starts:
             start = self.intake.start_of(job.tag)
@@ -249,15 +250,15 @@ class Runner:
     def _begin(self, job: Job, thread: TaskThread, start: Start, alone: bool) -> bool:
         """Count this start, since a worker died with the message before. All finished outcomes are committed first:
         this message may end the process. False: it must not run."""
-        committer = self.intake.committer
+        committer, leases = self.intake.committer, self.intake.leases
         if self.pool.stopping:
-            committer.release([job.tag])
+            leases.release([job.tag])
             return False
         committer.commit_all(1.0)
-        counted, _ = committer.started(job.tag, by=start.by(alone=alone))
+        counted, _ = leases.started(job.tag, by=start.by(alone=alone))
         self.starts.pop(job.tag, None)
         if counted < 0:  # another worker has it now
-            committer.held.pop(job.tag, None)
+            leases.held.pop(job.tag, None)
             return False
         self.exclusive.counted(thread)
         job.message["headers"]["_starts"] = start.counted + 1
@@ -369,7 +370,7 @@ class Runner:
         if isinstance(error, Reject):
             return REJECTED, error, self._reject(error, commit, events)
         if isinstance(error, WorkerShutdown | WorkerTerminate):
-            self.intake.committer.release([commit.tag], started=True)  # it must not end workers for ever
+            self.intake.leases.release([commit.tag], started=True)  # it must not end workers for ever
             self.pool.obey(error)
             return IGNORED, error, False
         if isinstance(error, Ignore):  # its publishes go out: that is how a task replaces itself
@@ -389,7 +390,7 @@ class Runner:
     def _failed_twice(self, first: Exception, second: BaseException, request: Request, commit: Commit) -> bool:
         """It failed, and Celery could not say so. It ends here all the same, with a dead letter."""
         emit("task.not_ended", level=logging.ERROR, exc_info=second, error=str(second), task_id=commit.task_id)
-        held = self.intake.committer.held.get(commit.tag)
+        held = self.intake.leases.held.get(commit.tag)
         if commit.dead_key or held is None:
             return True
         why = f"{type(first).__name__}: {first}; and then {type(second).__name__}: {second}"

@@ -10,7 +10,7 @@ from celery.worker.strategy import default
 from celeriac.broker.options import Options
 from celeriac.claim.transport import ChannelMixin, address
 from celeriac.outcome.commit import HOME
-from celeriac.outcome.soft_limit import interruptible
+from celeriac.run.body import interruptible
 from celeriac.run.intake import Intake
 from celeriac.run.pool import TaskPool
 from celeriac.run.runner import runner_of

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from celery.worker import state
 
 from celeriac.outcome.commit import Commit
-from celeriac.outcome.soft_limit import Window
+from celeriac.soft_limit import Window
 
 FIRST_GUESS_SECONDS = 0.02  # how long a message takes, until there is one to measure
 

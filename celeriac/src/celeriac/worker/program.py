@@ -251,8 +251,13 @@ def run_worker(app: "Celery", settings: "WorkerSettings", consumption: Consumpti
     worker.start()
     exit_code = int(worker.exitcode or 0)
     intake = getattr(app, "intake", None)
-    emit("worker.stopped", exit_code=exit_code, **(vars(intake.committer.counters) if intake else {}))
+    emit("worker.stopped", exit_code=exit_code, **_counted(intake))
     return exit_code
+
+
+def _counted(intake: Any) -> dict[str, Any]:
+    """What this process has committed, and how many leases it has lost."""
+    return {} if intake is None else {**vars(intake.committer.counters), "lost": intake.leases.lost}
 
 
 def _queues(app: Any, settings: "WorkerSettings") -> list[str]:

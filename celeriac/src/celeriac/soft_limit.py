@@ -7,12 +7,9 @@ exception. When the window closes, an exception that has not arrived is cancelle
 import ctypes
 import threading
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
-from celery.exceptions import SoftTimeLimitExceeded, WorkerShutdown, WorkerTerminate
-
-from celeriac.outcome.commit import NotCommitted
+from celery.exceptions import SoftTimeLimitExceeded
 
 ONCE = (None,)
 
@@ -81,11 +78,6 @@ class Window:
         )
 
 
-def failure_of(error: BaseException) -> Exception:
-    """What is stored of an error that is no Exception."""
-    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
-
-
 class _Here(threading.local):
     window: Window | None = None  # of this thread, while it runs a task with a soft limit
     running: Any = None
@@ -102,20 +94,3 @@ def limited(body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return body(*args, **kwargs)
     HERE.running = None  # if this body calls another one, the limit is that of the first
     return window.call(running, body, *args, **kwargs)
-
-
-def interruptible(run: Callable[..., Any]) -> Callable[..., Any]:
-    """A task's `run` for Celery's tracer. A soft limit can interrupt it. SystemExit and its like, which the tracer lets
-    pass, are a failure: a thread cannot end as a process does, and the caller is to be told."""
-
-    @wraps(run)
-    def called(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return limited(run, *args, **kwargs)
-        except BaseException as exc:
-            if isinstance(exc, Exception | WorkerShutdown | WorkerTerminate | NotCommitted):
-                raise
-            raise failure_of(exc) from exc
-
-    called.limits = run  # type: ignore[attr-defined]  # a mark for the runner
-    return called
