@@ -23,6 +23,7 @@ stays: a change of it stands in the [changelog](../celeriac/CHANGELOG.md). Every
 SECTIONS = {
     "Tasks": "What publisher and owner agree on. [Writing a handler](writing-a-handler.md) shows them at work.",
     "Retries": "Which error is tried again, how often, and when.",
+    "Any Celery app": "One line for an app that is there already: [installing](installing.md).",
     "Apps and services": "`serve` is a whole service; the others are its parts, for who puts them together otherwise.",
     "Following a task": "What happened to a message, and which request it belongs to.",
     "Dead letters": "What nobody will run. `client`: a `redis.Redis` of the broker, not with `decode_responses`.",
@@ -31,6 +32,7 @@ SECTIONS = {
 NAMES = {
     "Tasks": "Contract implements Implementation Outcome Pending Published Model TaskPayload TaskResult",
     "Retries": "RetryPolicy Kind CLASSIFICATION Breaker",
+    "Any Celery app": "install",
     "Apps and services": """serve EventCounter make_app make_worker run_worker CelerySettings WorkerSettings
         configure_logs""",
     "Following a task": "listen ignore bind_correlation current_correlation",

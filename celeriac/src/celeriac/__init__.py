@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from celeriac.app.client import make_app
+    from celeriac.app.installation import install
     from celeriac.app.settings import CelerySettings, WorkerSettings
     from celeriac.contract.contract import Contract
     from celeriac.contract.implementation import Implementation, implements
@@ -90,6 +91,7 @@ __all__ = [
     "find_dead_letter",
     "ignore",
     "implements",
+    "install",
     "listen",
     "make_app",
     "make_worker",
@@ -140,6 +142,7 @@ _HOMES = dict.fromkeys(_ERRORS, "errors") | {
     "find_dead_letter": "dead_letter.letters:find",
     "ignore": "events",
     "implements": "contract.implementation",
+    "install": "app.installation",
     "listen": "events",
     "make_app": "app.client",
     "make_worker": "worker.app",
