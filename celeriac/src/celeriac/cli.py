@@ -164,7 +164,7 @@ def _report(found: Leftovers, named: str) -> Iterator[str]:
 def _next_steps(found: Leftovers, named: str) -> Iterator[str]:
     if any(found.due.values()):
         seconds = found.due_in_seconds or 0
-        yield f"- {sum(found.due.values())} due later, the last one in {seconds:.0f} s: let workers of celeriac run until"
+        yield f"- {sum(found.due.values())} due later, the last one in {seconds:.0f} s: let workers run until"
         yield f"  then:  celeriac worker {named}"
     if any(found.claimed.values()):
         yield f"- {sum(found.claimed.values())} claimed: stop the workers of celeriac with SIGTERM, then look again."
@@ -248,5 +248,6 @@ def _found(name: str) -> Any:
 
     try:
         return find_app(name)
-    except (ImportError, AttributeError) as exc:
-        raise ImproperlyConfigured(f"celeriac: no app {name!r} here: {exc}. Name it as for Celery, -A proj") from exc
+    except Exception as exc:  # of the app's own modules, too
+        why = f"{type(exc).__name__}: {exc}"
+        raise ImproperlyConfigured(f"celeriac: no app {name!r} here: {why}. Name it as for Celery, -A proj") from exc
