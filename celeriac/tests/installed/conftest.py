@@ -29,10 +29,16 @@ class Plain:
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("CELERY", "WORKER_", "PLAIN_"))}
         return {**kept, "PLAIN_URL": self.url, "PLAIN_RESULTS": self.url, "PYTHONPATH": str(APPS), **more}
 
-    def worker(self, *words: str, **more: str) -> subprocess.Popen[bytes]:
+    def worker(self, *words: str, mingles: bool = False, **more: str) -> subprocess.Popen[bytes]:
         """Started; returns when it consumes."""
         log = self.folder / f"worker-{len(self.running)}.log"
-        command = [str(BIN / words[0]), *words[1:], "--without-mingle", "--without-gossip", "-l", "INFO"]
+        command = [
+            str(BIN / words[0]),
+            *words[1:],
+            "-l",
+            "INFO",
+            *([] if mingles else ["--without-mingle", "--without-gossip"]),
+        ]
         with log.open("wb") as out:
             process = subprocess.Popen(
                 command, env=self.environment(**more), cwd=APPS, stdout=out, stderr=out, start_new_session=True

@@ -156,6 +156,14 @@ class ChannelMixin:
 
     # Claims
 
+    def feed(self, intake: "Intake") -> None:
+        """From here on this channel claims for a worker. Before, remote control (Celery's mingle) may have waited on it
+        for answers: its BRPOP may still be under way, and its answer would be taken for that of a claim."""
+        if self.intake is None and self._in_poll:
+            self._in_poll.disconnect()
+            self._in_poll = None
+        self.intake = intake
+
     def _brpop_start(self, timeout: float | None = None) -> None:
         intake = self.intake
         if intake is None:

@@ -109,7 +109,7 @@ class Intake:
             self.channel = channel
             self.claims = self._claims()
             self.revocations.current = False
-        channel.intake = self
+        channel.feed(self)
         if not self.revocations.current:
             try:
                 self.revocations.start()
