@@ -1,7 +1,7 @@
-"""Celery's own integration tests, against stock and against ours:
+"""Celery's own integration tests, against stock and against a plain app with the line `celeriac.install(app)`:
 
     python tools/celery_integration PATH_TO_CELERY
-    python tools/celery_integration PATH_TO_CELERY --pool threads -k chord
+    python tools/celery_integration PATH_TO_CELERY --pool plain -k chord
     python tools/celery_integration --kombu PATH_TO_KOMBU
 
 PATH: a checkout of Celery's (kombu's) repository, or its unpacked source distribution. Only the tests are taken from
@@ -26,7 +26,7 @@ import known
 from runs import report
 from stage import KINDS, Stage
 
-USUAL = "stock,threads,prefork"
+USUAL = "stock,plain,plain-prefork"
 CELERY, KOMBU = "t/integration", "t/unit/transport/test_redis.py"
 
 

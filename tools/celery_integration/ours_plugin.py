@@ -1,7 +1,7 @@
-"""A plugin for pytest that runs in the tests' own process: gives their app our backend, strategy and pool, a time to
-every test, and writes what became of each. What it is to do stands in the JSON of CELERY_INTEGRATION:
+"""A plugin for pytest that runs in the tests' own process: gives their app the line `install(app)` and a pool, a
+time to every test, and writes what became of each. What it is to do stands in the JSON of CELERY_INTEGRATION:
 
-- `pool`: of the worker; none for kombu's tests. `ours`: whether the app gets our backend and strategy. `transport`:
+- `pool`: of the worker; none for kombu's tests. `ours`: whether the app gets the line. `transport`:
   whether kombu's tests meet our classes.
 - `only`: node ids to run; null: all. `log`: a file, one JSON object a line.
 - `seconds`: for one test. `reruns`: of a test that Celery marks as flaky.
@@ -48,27 +48,19 @@ def _patch_worker(pool: str) -> None:
     start = worker.start_worker
 
     def start_worker(app: Any, **options: Any) -> Any:
-        if ASKED["ours"]:  # as celeriac.worker.program does
-            for task in app.tasks.values():
-                task.Request = "celeriac.run.strategy:Request"
         return start(app, **{**options, "pool": pool})
 
     worker.start_worker = start_worker
 
 
 def _patch_app() -> None:
-    """What celeriac.app.client does for an app of ours; the rest is settings."""
+    """The one line."""
     from celery.contrib.testing import app as testing
 
+    from celeriac import install
+
     make = testing.TestApp
-
-    def app_of_ours(*args: Any, **options: Any) -> Any:
-        app = make(*args, **options)
-        app.loader.override_backends = dict.fromkeys(("redis", "rediss"), "celeriac.outcome.results:Results")
-        app.Task.Strategy = "celeriac.run.strategy:strategy"
-        return app
-
-    testing.TestApp = app_of_ours
+    testing.TestApp = lambda *args, **options: install(make(*args, **options))
 
 
 def _patch_kombu() -> None:

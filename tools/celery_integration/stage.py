@@ -21,7 +21,7 @@ from devctl.stack.local.redis import binary
 from runs import BAD, Found, Run, tell
 
 HERE = Path(__file__).parent
-COMMON = HERE.parents[1] / "common" / "src"
+CELERIAC = HERE.parents[1] / "celeriac" / "src"
 SILENCE_SECONDS = 30  # beyond a test's own time: then its process is ended from outside
 AZURE = "t/integration/test_backend.py"  # imports what only Azure's backend needs
 # Celery's tests expect its own queue, and bring what they accept.
@@ -33,13 +33,17 @@ class Kind(NamedTuple):
     """A way to run Celery's tests."""
 
     pool: str
-    ours: bool = False  # transport, backend, strategy
+    ours: bool = False  # celeriac.install(app)
     settings: bool = False  # those of our workers
     late: bool = True  # acknowledged when done; False: as Celery has it by default
 
 
 KINDS = {
     "stock": Kind("prefork"),
+    # A plain app with the one line:
+    "plain": Kind(THREADS, ours=True),
+    "plain-prefork": Kind("prefork", ours=True),
+    # With the settings of our services besides:
     "threads": Kind(THREADS, ours=True, settings=True),
     "prefork": Kind("prefork", ours=True, settings=True),
     # To find causes:
@@ -120,7 +124,7 @@ class Stage:
         return {
             **kept,
             "CELERY_INTEGRATION": json.dumps(asked),
-            "PYTHONPATH": os.pathsep.join(map(str, (self.place, HERE, COMMON))),
+            "PYTHONPATH": os.pathsep.join(map(str, (self.place, HERE, CELERIAC))),
             "PATH": os.pathsep.join((str(self.python.parent), kept.get("PATH", ""))),
             "PYTHONDONTWRITEBYTECODE": "1",
             "TEST_BROKER": url,

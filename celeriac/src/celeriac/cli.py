@@ -14,8 +14,10 @@ from redis.exceptions import RedisError
 
 from celeriac.app.installation import install
 from celeriac.broker.client import connect
+from celeriac.broker.lists import SEPARATOR, STEPS
 from celeriac.dead_letter import letters
 from celeriac.dead_letter.replay import Unreadable, replay
+from celeriac.lease.restore import restore
 from celeriac.leftovers import Leftovers, as_dict, look
 from celeriac.redaction import redact
 
@@ -132,9 +134,6 @@ def check(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     client, queues, named = _broker(asked, parser)
     if asked.give_back:
-        from celeriac.broker.lists import SEPARATOR, STEPS
-        from celeriac.run.intake import restore
-
         restore(client, SEPARATOR, STEPS)
     found = look(client, queues)
     if asked.json:
