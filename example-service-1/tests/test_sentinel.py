@@ -1,20 +1,21 @@
 """Behind Sentinel, with passwords of both kinds: an order is placed and found."""
 
-import asyncio
 import os
 import subprocess
 import sys
-import time
+import warnings
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from celeriac.app.settings import CelerySettings
-from common_tasks.schemas import OrderItem, OrderPayload
-from service1.handlers import broker_orders
+from service1.api import create_api
 from watched import MASTER, Watched, until
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it would rather have httpx2, and works with the httpx that the other tests use
+    from starlette.testclient import TestClient
 
 pytestmark = pytest.mark.integration
 
@@ -42,28 +43,12 @@ def worker(watched: Watched, tmp_path: Path) -> Any:
 
 @pytest.mark.usefixtures("worker")
 def test_an_order_is_placed_once_and_found(watched: Watched) -> None:
-    asyncio.run(
-        placed_and_found(
-            CelerySettings(broker_url=watched.url, sentinel_master=MASTER, sentinel_password=watched.asked)
-        )
-    )
-
-
-async def placed_and_found(settings: CelerySettings) -> None:
-    orders = broker_orders(settings)
-    payload = OrderPayload(
-        task_id=uuid4(),
-        source_service="test",
-        customer_id="c-1",
-        items=(OrderItem(product_id="p-1", quantity=2),),
-        total_amount="12.50",
-    )
-    try:
-        await orders.check()
-        assert (await orders.place(payload), await orders.place(payload)) == (True, False)
-        deadline = time.monotonic() + 10
-        while (await orders.find(payload.task_id)).status != "succeeded":
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
-    finally:
-        await orders.close()
+    settings = CelerySettings(broker_url=watched.url, sentinel_master=MASTER, sentinel_password=watched.asked)
+    order = {"customer_id": "c-1", "items": [{"product_id": "p-1", "quantity": 2}], "total_amount": "12.50"}
+    with TestClient(create_api(settings)) as client:
+        assert 200 == client.get("/ready").status_code
+        key = {"Idempotency-Key": "the same"}
+        answers = [client.post("/api/orders", json=order, headers=key) for _ in range(2)]
+        assert [202, 202] == [one.status_code for one in answers]
+        (where,) = {one.headers["location"] for one in answers}
+        until(lambda: "succeeded" == client.get(where).json()["status"])
