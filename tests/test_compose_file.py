@@ -12,7 +12,7 @@ TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
 BUILT = {name: Path(one["build"]["context"]).name for name, one in SERVICES.items() if "build" in one}
-DEPLOYED = ("common", *BUILT.values())
+DEPLOYED = tuple(BUILT.values())
 
 
 def dockerfile(folder: str) -> str:

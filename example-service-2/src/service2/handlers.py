@@ -2,8 +2,7 @@
 
 from datetime import UTC, datetime
 
-from celeriac.contract.implementation import Implementation, implements
-from celeriac.worker.metrics import EventCounter
+from celeriac import EventCounter, Implementation, implements
 from common_tasks.schemas import NotificationPayload, NotificationResult, NotificationStatus, NotificationType
 from common_tasks.tasks import send_notification
 from service2.sink import LogSink, Sink

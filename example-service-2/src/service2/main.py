@@ -2,7 +2,7 @@
 
 import sys
 
-from celeriac.worker.service import serve
+from celeriac import serve
 from service2.config import HTTP_PORT, SERVICE
 from service2.handlers import DELIVERIES, handle_notification
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from celeriac.worker.service import serve
+from celeriac import serve
 from worker.config import SERVICE
 from worker.handlers import check_health, handle_order
 
