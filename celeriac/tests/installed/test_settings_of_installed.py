@@ -12,6 +12,7 @@ from celery.backends.base import DisabledBackend
 from celery.backends.filesystem import FilesystemBackend
 from celery.backends.redis import RedisBackend
 from celery.backends.rpc import RPCBackend
+from celery.contrib.testing import worker
 from celery.exceptions import ImproperlyConfigured
 
 from celeriac.app import installation
@@ -157,7 +158,7 @@ def test_two_apps_in_one_process_do_not_know_each_other() -> None:
     ("url", "said"),
     [
         ("amqp://user:hunter2@h//", "is amqp, and"),
-        ("memory://", "is memory, and"),
+        ("filesystem://", "is filesystem, and"),
         (None, "is not set"),
         ("redis://a;amqp://:hunter2@b", "is amqp, and"),
         ("localhost", "is not a URL"),
@@ -170,6 +171,18 @@ def test_a_broker_that_is_not_redis_is_refused_by_name(url: str | None, said: st
         app.send_task("x")
     assert "hunter2" not in str(caught.value)
     assert "delete the line" in str(caught.value)
+
+
+def test_an_app_on_the_memory_broker_of_a_test_runs_as_with_stock_celery() -> None:
+    app = install(app_of(broker="memory://", backend="cache+memory://"))
+
+    @app.task
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    with worker.start_worker(app, perform_ping_check=False, shutdown_timeout=20):
+        assert 3 == add.delay(1, 2).get(timeout=10)
+    assert "celery.concurrency.thread" in str(app.WorkController(pool=None).pool_cls)
 
 
 def test_something_else_than_an_app_is_refused() -> None:

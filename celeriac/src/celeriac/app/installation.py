@@ -176,9 +176,12 @@ def add_usual(conf: Any, settings: dict[str, Any]) -> None:
     conf.defaults.insert(-1, settings)
 
 
-def transport_of(conf: Settings) -> str:
-    """Our transport for the broker of these settings. Raises ImproperlyConfigured."""
+def transport_of(conf: Settings) -> str | None:
+    """Our transport for the broker of these settings; None for memory://, the broker of a test's own process: that runs
+    as with stock Celery. Raises ImproperlyConfigured."""
     schemes = {_scheme(url) for url in _urls(conf)}
+    if schemes == {"memory"}:
+        return None
     if strangers := sorted(schemes - set(SCHEMES)):
         raise ImproperlyConfigured(NOT_REDIS.format(found=" and ".join(strangers)))
     if "sentinel" not in schemes:

@@ -101,6 +101,8 @@ class Program:
         super().setup_defaults(*args, **options)  # type: ignore[misc]  # Celery's
         if is_ours(self.app):
             self.pool_cls = _pool(self.pool_cls, self.app.conf.worker_pool)
+        elif _is_ours(self.pool_cls):  # memory://
+            self.pool_cls = "threads"
 
     def prepare_args(self, **options: Any) -> dict[str, Any]:
         """Options that are about child processes, for a pool of threads."""
