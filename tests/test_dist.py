@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,20 @@ def handle_add(numbers: Add, outcome: Outcome) -> Sum:
 
 if __name__ == "__main__":
     sys.exit(serve("sums", owns=[handle_add]))
+"""
+PLAIN = """\
+import os
+
+import celeriac
+from celery import Celery
+
+app = Celery("plain", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
+celeriac.install(app)
+
+
+@app.task
+def add(x, y):
+    return x + y
 """
 CALLER = """\
 import json, celeriac
@@ -100,6 +115,7 @@ def place(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
             pytest.skip(f"what the wheels depend on cannot be had here: {said[-1]}")
     (folder / "sums.py").write_text(SERVICE)
     (folder / "caller.py").write_text(CALLER)
+    (folder / "plain.py").write_text(PLAIN)
     return folder
 
 
@@ -143,28 +159,42 @@ def test_the_same_source_gives_the_same_wheels(wheels: dict[str, Path], tmp_path
     }
 
 
-@pytest.fixture
-def service(place: Path, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
-    with (place / "service.log").open("wb") as log:
-        environment = _bare() | {"CELERY_BROKER_URL": redis_url}
-        command = [place / "venv" / "bin" / "python", "sums.py"]
-        process = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log)
-    yield process
-    process.kill()
-    process.wait()
+@contextmanager
+def running(place: Path, program: str, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    with (place / "log").open("wb") as log:
+        command = [place / "venv" / "bin" / program, *arguments]
+        process = subprocess.Popen(command, cwd=place, env=_bare() | variables, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
-def test_a_service_of_celeriac_alone_runs_a_task_tries_it_again_and_stops(
-    place: Path, service: subprocess.Popen[bytes], redis_url: str
+def test_a_service_of_celeriac_alone_runs_a_task_tries_it_again_and_stops(place: Path, redis_url: str) -> None:
+    with running(place, "python", "sums.py", CELERY_BROKER_URL=redis_url) as service:
+        asked = run(place, "python", "caller.py", CELERY_BROKER_URL=redis_url)
+        assert 0 == asked.returncode, asked.stderr + (place / "log").read_text()
+        where, total = json.loads(asked.stdout)
+        assert 5 == total
+        assert where.startswith(str(place / "venv"))
+        service.send_signal(signal.SIGTERM)
+        assert 0 == service.wait(20)
+    assert "task.retrying" in (place / "log").read_text()
+
+
+def test_a_plain_celery_app_with_the_one_line_runs_a_task_and_says_that_nothing_is_left(
+    place: Path, redis_url: str
 ) -> None:
-    asked = run(place, "python", "caller.py", CELERY_BROKER_URL=redis_url)
-    assert 0 == asked.returncode, asked.stderr + (place / "service.log").read_text()
-    where, total = json.loads(asked.stdout)
-    assert 5 == total
-    assert where.startswith(str(place / "venv"))
-    service.send_signal(signal.SIGTERM)
-    assert 0 == service.wait(20)
-    assert "task.retrying" in (place / "service.log").read_text()
+    call = "from plain import add; print(add.delay(2, 3).get(timeout=20))"
+    with running(place, "celery", "-A", "plain", "worker", BROKER=redis_url) as worker:
+        asked = run(place, "python", "-c", call, BROKER=redis_url)
+        assert "5\n" == asked.stdout, asked.stderr + (place / "log").read_text()
+        worker.send_signal(signal.SIGTERM)
+        assert 0 == worker.wait(20)
+    checked = run(place, "celeriac", "check", "-A", "plain", BROKER=redis_url)
+    assert 0 == checked.returncode, checked.stdout + checked.stderr
+    assert "usage: celeriac" in run(place, "celeriac", "--help").stdout
 
 
 def test_devctl_says_what_it_is_and_what_it_misses(place: Path) -> None:
