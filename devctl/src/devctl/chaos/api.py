@@ -1,4 +1,5 @@
-"""The HTTP API as a client of it sees it: orders under an Idempotency-Key, and the probes."""
+"""The HTTP API as a client of it sees it: the request that `x-devctl: demo:` names (an order, say) under an
+Idempotency-Key, and the probes."""
 
 from __future__ import annotations
 
@@ -9,11 +10,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-ORDER = {
-    "customer_id": "chaos",
-    "items": [{"product_id": "book", "quantity": 2}],
-    "total_amount": "59.90",
-}
+from devctl.demo.request import Request
+
 TIMEOUT_SECONDS = 15.0
 """Longer than any answer should take, so that a slow one is seen as slow."""
 
@@ -24,29 +22,30 @@ class Answer:
 
     status: int
     seconds: float
-    order_id: str = ""
+    task_id: str = ""
     retry_after: float = 0.0
 
 
 class Api:
     """One service; a connection for each thread, kept open."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+    def __init__(self, host: str, port: int, request: Request) -> None:
+        self._host, self._port, self._request = host, port, request
         self._local = threading.local()
 
     def order(self, key: str) -> Answer:
-        """POST an order; the same key is the same order."""
+        """Send the request; the same key is the same order."""
+        asked = self._request
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         begun = time.monotonic()
         try:
-            status, text, retry_after = self._ask("POST", "/api/orders", json.dumps(ORDER), headers)
+            status, text, retry_after = self._ask(asked.method, asked.path, json.dumps(asked.body), headers)
         except (OSError, http.client.HTTPException):
             return Answer(0, time.monotonic() - begun)
-        order_id = ""
+        task_id = ""
         with suppress(ValueError, TypeError, AttributeError):
-            order_id = str(json.loads(text).get("order_id") or "") if status == http.client.ACCEPTED else ""
-        return Answer(status, time.monotonic() - begun, order_id, retry_after)
+            task_id = str(json.loads(text).get(asked.id) or "") if status == http.client.ACCEPTED else ""
+        return Answer(status, time.monotonic() - begun, task_id, retry_after)
 
     def status(self, path: str) -> int:
         """The status of a GET; 0 without an answer."""

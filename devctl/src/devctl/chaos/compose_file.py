@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devctl.bench import mount
+from devctl.chaos.publishing import QUEUES
 from devctl.chaos.scenario import GRACE_SECONDS, LEASE_SECONDS, MOST_STARTS, Setup
+from devctl.demo.request import Request
 from devctl.stack import normal
 from devctl.stack.model import Stack
 
@@ -41,8 +43,8 @@ class Place:
     stack: Stack
     """The checkout's own."""
     worker: str
-    api: str
-    """The service with the HTTP API; "" without."""
+    request: Request | None
+    """That makes an order, and the service with the HTTP API that takes it; None without."""
     ports: Mapping[tuple[str, int], int] = field(default_factory=dict)
     """Service and container port -> port of this machine."""
     stock: bool = False
@@ -54,6 +56,14 @@ class Place:
     """The Redis binary of this machine."""
     faketime: str = ""
     """The library that moves a process's clock."""
+
+    queues: tuple[str, ...] = ()
+    """That the services of the stack use, beside those of the load."""
+
+    @property
+    def api(self) -> str:
+        """The service with the HTTP API; "" without."""
+        return self.request.service if self.request else ""
 
     @property
     def broker(self) -> str:
@@ -152,7 +162,7 @@ def _proxy(worker: Mapping[str, Any], place: Place) -> dict[str, Any]:
 
 
 def _stock(worker: dict[str, Any], place: Place) -> None:
-    worker["command"] = _program(worker, "stock", place, ["chaos", "chaos-children"])
+    worker["command"] = _program(worker, "stock", place, list(QUEUES))
     worker.pop("healthcheck", None)
     kept = ("CELERY_BROKER_URL", "CHAOS_LEDGER_URL", "STOCK_RESULTS")
     worker["environment"] = {key: value for key, value in worker["environment"].items() if key in kept}

@@ -162,8 +162,8 @@ class Traffic:
         answer = self._orders.order(entry.item)
         self._note(story, entry.due, str(answer.status) if answer.status else NO_ANSWER)
         if answer.status == _ACCEPTED:
-            if answer.order_id not in story.ids:
-                story.ids.append(answer.order_id)
+            if answer.task_id not in story.ids:
+                story.ids.append(answer.task_id)
             story.accepted_at = story.accepted_at or self._clock.now()
             self._keys.finished()
         else:

@@ -33,7 +33,7 @@ STALL_SECONDS, STOCK_STALL_SECONDS = 25.0, 12.0
 WARM_SECONDS = 20.0
 _POLL_SECONDS, _TICK_SECONDS = 0.1, 0.25
 _LETTERS = "bcdfghjkmnpqrstvwxz23456789"
-CHILD, NOTIFICATION = "tasks.chaos_child", "tasks.send_notification"
+CHILD = "tasks.chaos_child"
 
 Emit = Callable[[events.Event], None]
 
@@ -55,7 +55,7 @@ class Play:
         run = "".join(secrets.choice(_LETTERS) for _ in range(10))
         publisher = self._publisher(run, part)
         field = self._field(run, publisher)
-        before = remains.orders(stage.broker(), stage.results()) if field.api else frozenset()
+        before = self._orders() if field.api else frozenset()
         traffic = Traffic(part.load, publisher, field.api, clock)
         field.bad = lambda: set(traffic.fates)
         begun = clock.now()
@@ -95,9 +95,8 @@ class Play:
         stage, place = self.stage, self.stage.place
         setup = stage.current
         api = link = None
-        if place.api and not place.stock:
-            (port,) = [port for (service, _), port in place.ports.items() if service == place.api]
-            api = Api("127.0.0.1", port)
+        if place.request and not place.stock:
+            api = Api("127.0.0.1", place.ports[place.request.service, place.request.port], place.request)
         if setup and setup.proxy:
             link = Link("127.0.0.1", place.ports[PROXY, CONTROL_PORT])
         return Field(
@@ -153,7 +152,7 @@ class Play:
         last: object = None
         stall = STOCK_STALL_SECONDS if self.stage.place.stock else STALL_SECONDS
         while True:
-            depth = remains.depth(client)
+            depth = remains.depth(client, self.stage.queues)
             now = clock.now()
             if depth.empty:
                 return now - begun, ""
@@ -178,19 +177,22 @@ class Play:
         (drained, patience), client, results = drain, self.stage.broker(), self.stage.results()
         sent = (*traffic.sent(), *field.sent)
         # What waits first: where work still goes on it may be done or dead by the next look, never the other way round.
-        waiting = field.waiting | remains.ids(client) if drained is None else frozenset()
-        letters = {letter.task_id: letter.reason for letter in remains.letters(client) if letter.task_id}
+        waiting = field.waiting | remains.ids(client, self.stage.queues) if drained is None else frozenset()
+        letters = {
+            letter.task_id: letter.reason for letter in remains.letters(client, self.stage.queues) if letter.task_id
+        }
         effects = remains.effects(client, field.run)
         orders = {id_ for one in sent for id_ in one.ids if one.answers and not _published(one)}
         done_orders = remains.finished(client, orders, results)
         done = frozenset(effects) | done_orders | field.done
         children = {_child(id_, CHILD) for id_ in traffic.notifying & done}
-        children |= {_child(id_, NOTIFICATION) for id_ in done_orders}
+        if (request := self.stage.place.request) and request.follow_up:
+            children |= {_child(id_, request.follow_up) for id_ in done_orders}
         missing = children - self._children_done(field.run, children) - letters.keys() - waiting
         strays = 0
         if field.api:
             keys = sum(not _published(one) for one in sent)
-            strays = max(0, len(remains.orders(client, results) - before) - keys)
+            strays = max(0, len(self._orders() - before) - keys)
         checks = [*field.checks, *([Check(problem, held=False)] if problem else [])]
         return Observation(
             seconds=self.clock.now() - begun,
@@ -211,6 +213,11 @@ class Play:
             backlog=part.load.backlog > 0,
             checks=tuple(checks),
         )
+
+    def _orders(self) -> frozenset[str]:
+        request = self.stage.place.request
+        assert request is not None
+        return remains.orders(self.stage.broker(), request.id, self.stage.results())
 
     def _children_done(self, run: str, children: set[str]) -> frozenset[str]:
         client = self.stage.broker()

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from devctl.chaos.scenario import Load
 
 TASK, QUEUE = "tasks.chaos", "chaos"
+QUEUES = (QUEUE, "chaos-children")
+"""Of the load and of its follow-ups."""
 SOURCE = "devctl"
 PATIENCE_SECONDS = 2.0
 """Of one attempt; the load tries again, with the same id."""

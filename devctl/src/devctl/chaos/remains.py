@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
 
-QUEUES = ("chaos", "chaos-children", "orders", "notifications", "default")
-LISTS = [queue + priority for queue in QUEUES for priority in ("", "\x06\x163", "\x06\x166", "\x06\x169")]
+PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 UNACKED, LEASES, DUE, ONCE, DEAD = "unacked", "celery-leases", "celery-due", "celery-once-", "celery-dead-"
 META = "celery-task-meta-"
 _CHUNK = 2_000
@@ -35,10 +34,14 @@ class Depth:
         return not (self.waiting or self.claimed or self.due)
 
 
-def depth(client: redis.Redis) -> Depth:
+def _lists(queues: Iterable[str]) -> list[str]:
+    return [queue + priority for queue in queues for priority in PRIORITIES]
+
+
+def depth(client: redis.Redis, queues: Iterable[str]) -> Depth:
     """One look, one round trip."""
     pipe = client.pipeline(transaction=False)
-    for key in LISTS:
+    for key in _lists(queues):
         pipe.llen(key)
     pipe.hlen(UNACKED)
     pipe.zcard(DUE)
@@ -46,9 +49,9 @@ def depth(client: redis.Redis) -> Depth:
     return Depth(sum(lists), claimed, due)
 
 
-def ids(client: redis.Redis) -> frozenset[str]:
+def ids(client: redis.Redis, queues: Sequence[str]) -> frozenset[str]:
     """The task ids of all that is not finished; of what moves meanwhile, too."""
-    found = _listed(client)
+    found = _listed(client, queues)
     found += [entry.partition(b"\n")[2] for entry in cast("list[bytes]", client.zrange(DUE, 0, -1))]
     for entry in cast("Mapping[bytes, bytes]", client.hgetall(UNACKED)).values():
         try:
@@ -56,17 +59,17 @@ def ids(client: redis.Redis) -> frozenset[str]:
         except (ValueError, LookupError, TypeError):
             continue
         found.append(message.encode() if isinstance(message, str) else json.dumps(message).encode())
-    found += _listed(client)  # what was claimed at the first look may have been given back since
+    found += _listed(client, queues)  # what was claimed at the first look may have been given back since
     return frozenset(id_ for raw in found if (id_ := task_id(raw)))
 
 
-def _listed(client: redis.Redis) -> list[bytes]:
-    return [raw for key in LISTS for raw in cast("list[bytes]", client.lrange(key, 0, -1))]
+def _listed(client: redis.Redis, queues: Iterable[str]) -> list[bytes]:
+    return [raw for key in _lists(queues) for raw in cast("list[bytes]", client.lrange(key, 0, -1))]
 
 
-def raws(client: redis.Redis) -> Counter[bytes]:
+def raws(client: redis.Redis, queues: Iterable[str]) -> Counter[bytes]:
     """All messages that are not finished, byte for byte; of what stock workers hold only those that are ASCII."""
-    found = Counter(_listed(client))
+    found = Counter(_listed(client, queues))
     found.update(entry.partition(b"\n")[2] for entry in cast("list[bytes]", client.zrange(DUE, 0, -1)))
     for entry in cast("Mapping[bytes, bytes]", client.hgetall(UNACKED)).values():
         found[entry.removeprefix(b"[").rpartition(b',"",')[0]] += 1
@@ -106,10 +109,10 @@ class Letter:
     task_id: str
 
 
-def letters(client: redis.Redis) -> list[Letter]:
-    """All dead letters of the chaos stack."""
+def letters(client: redis.Redis, queues: Iterable[str]) -> list[Letter]:
+    """All dead letters of these queues."""
     found = []
-    for queue in QUEUES:
+    for queue in queues:
         last = "-"
         while page := cast("list[Any]", client.xrange(DEAD + queue, min=last, count=_CHUNK)):
             for _, fields in page:
@@ -153,15 +156,17 @@ def stored(client: redis.Redis, task_ids: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def orders(client: redis.Redis, results: redis.Redis | None = None) -> frozenset[str]:
-    """The ids of all orders that were processed, by their results."""
+def orders(client: redis.Redis, id_field: str, results: redis.Redis | None = None) -> frozenset[str]:
+    """The ids of all orders that were processed, by their results: `id_field` is what they have alone."""
     found: set[str] = set()
+    sign = json.dumps(id_field).encode()
     store = results or client
     keys = list(store.scan_iter(match=f"{META}*", count=5_000))
     for begin in range(0, len(keys), _CHUNK):
         for raw in cast("Iterable[bytes | None]", store.mget(keys[begin : begin + _CHUNK])):
-            if raw and b'"order_id"' in raw and succeeded(raw):
-                found.add(str(json.loads(raw)["result"]["order_id"]))
+            result = json.loads(raw)["result"] if raw and sign in raw and succeeded(raw) else None
+            if isinstance(result, dict) and id_field in result:
+                found.add(str(result[id_field]))
     return frozenset(found)
 
 

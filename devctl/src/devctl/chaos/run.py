@@ -44,6 +44,8 @@ def why_not(scenario: Scenario, stage: Stage) -> str:
     local = place.runtime == "local"
     if "api" in scenario.needs and place.stock:
         return "stock Celery has no HTTP API"
+    if "api" in scenario.needs and not place.api:
+        return 'the Compose file names no request with an id: x-devctl: {demo: {request: "POST /…", id: FIELD, …}}'
     if "disk" in scenario.needs and local and (os.geteuid() != 0 or not has("unshare", "mount", "nsenter")):
         return "needs root, to mount a small disk"
     if "faketime" in scenario.needs and not local:

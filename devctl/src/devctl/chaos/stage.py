@@ -16,6 +16,7 @@ from redis.retry import Retry
 
 from devctl.chaos import compose_file, remains
 from devctl.chaos.compose_file import BEHIND, LEDGER, PROXY, REDIS_PORT, RESULTS, WORKERS, Place
+from devctl.chaos.publishing import QUEUES
 from devctl.chaos.scenario import Setup
 from devctl.errors import DevctlError
 from devctl.settings import Settings
@@ -108,6 +109,11 @@ class Stage:
         through = PROXY if self.current and self.current.proxy else self.place.broker
         return f"redis://127.0.0.1:{self.place.ports[through, REDIS_PORT]}/0"
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Every queue in which something of a run may be."""
+        return tuple(dict.fromkeys((*QUEUES, *self.place.queues)))
+
     def worker_services(self) -> tuple[str, ...]:
         """The services whose replicas run the tasks of the load."""
         return (self.place.worker, BEHIND) if self.current and self.current.clocks else (self.place.worker,)
@@ -137,7 +143,7 @@ class Stage:
     def clean(self) -> bool:
         """Whether nothing is left in the broker that the next part could trip over."""
         try:
-            return remains.depth(self.broker()).empty
+            return remains.depth(self.broker(), self.queues).empty
         except redis.RedisError:
             return False
 

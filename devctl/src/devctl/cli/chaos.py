@@ -101,6 +101,7 @@ def _stage(workbench: Workbench, stock: bool, as_json: bool) -> Iterator[Stage]:
     from devctl.chaos.compose_file import Place
     from devctl.chaos.scenario import Setup
     from devctl.cli.measured import guarded
+    from devctl.demo.request import Request
     from devctl.stack import document, identity
     from devctl.stack.clock import SystemClock
     from devctl.stack.undo import Stop
@@ -108,6 +109,7 @@ def _stage(workbench: Workbench, stock: bool, as_json: bool) -> Iterator[Stage]:
     stack = workbench.stack
     if not stack.workers:
         raise DevctlError("the Compose file names no worker", hint="x-devctl: {workers: [NAME]}")
+    request = Request.of(stack) if stack.demo else None
     mine = stages.settings_of(workbench.settings)
     with guarded(Workbench(mine)) as guard:
         name = Workbench(mine).runtime_choice[0]
@@ -120,11 +122,12 @@ def _stage(workbench: Workbench, stock: bool, as_json: bool) -> Iterator[Stage]:
             runtime=name,
             stack=stack,
             worker=stack.workers[0],
-            api=str(stack.demo.get("service", "")),
+            request=request if request and request.id else None,
             stock=stock,
             programs=stages.programs(),
             redis=stages.redis_binary(mine.environment) if name == "local" else "",
             faketime=stages.faketime(),
+            queues=tuple(one.queue for one in workbench.catalog) if stack.contracts else (),
         )
         original = document.parse(workbench.settings.compose_file).data
         stage = stages.Stage(mine, original, place, lambda: Workbench(mine).runtime, SystemClock())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devctl.cli import options
-from devctl.errors import Interrupted
+from devctl.errors import DevctlError, Interrupted
 from devctl.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ def _told(workbench: Workbench, guard: Guard, emit: Emit) -> Report:
     from devctl.stack.clock import SystemClock
     from devctl.stack.start import start
 
-    asked = Request.read(workbench.stack.demo) if workbench.stack.demo else Sample.of(workbench.catalog)
+    asked = Request.of(workbench.stack) if workbench.stack.demo else Sample.of(workbench.catalog)
+    if not workbench.stack.workers:  # the bench would say so at the end
+        raise DevctlError("the Compose file names no worker", hint="x-devctl: {workers: [NAME]}")
     replicas = dict.fromkeys(workbench.stack.workers[:1], WORKERS)  # from the start: then the bench scales nothing
     ports = Ports(
         runtime=workbench.runtime,

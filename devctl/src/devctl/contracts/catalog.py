@@ -93,6 +93,8 @@ class Catalog:
     @classmethod
     def load(cls, module: str) -> Catalog:
         """Import the module (or its `tasks`) and read its CONTRACTS; DevctlError where that does not work."""
+        if not module:
+            raise DevctlError("the Compose file names no task contracts", hint="x-devctl: {contracts: MODULE}")
         for name in (module, f"{module}.tasks"):
             try:
                 contracts = getattr(importlib.import_module(name), "CONTRACTS", None)

@@ -13,6 +13,7 @@ from typing import Any
 
 from devctl.demo.stage import NAME
 from devctl.errors import DevctlError
+from devctl.stack.model import Stack
 
 CORRELATION_HEADER = "X-Correlation-ID"
 
@@ -26,6 +27,10 @@ class Request:
     method: str
     path: str
     body: Mapping[str, Any]
+    id: str = ""
+    """The field of the answer that is the id of the task; "": it has none."""
+    follow_up: str = ""
+    """The task that this task publishes."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -35,11 +40,35 @@ class Request:
         return {"method": self.method, "path": self.path}
 
     @classmethod
+    def of(cls, stack: Stack) -> Request:
+        """The request of the Compose file; DevctlError where it is incomplete, or nobody in the stack can answer it."""
+        asked = cls.read(stack.demo)
+        if asked.service not in stack.services:
+            raise DevctlError(
+                f"x-devctl: demo: no service {asked.service!r} in the Compose file",
+                hint=f"services: {', '.join(stack.services)}; without `demo`, devctl sends a sample of a contract",
+            )
+        if asked.port not in (ports := [port.target for port in stack.services[asked.service].ports]):
+            raise DevctlError(
+                f"x-devctl: demo: {asked.service} publishes no port {asked.port}",
+                hint=f"it publishes {', '.join(map(str, ports)) or 'none'}; change `port` or the service",
+            )
+        return asked
+
+    @classmethod
     def read(cls, demo: Mapping[str, Any]) -> Request:
-        """Read `{service, port, request: "POST /path", body}`; DevctlError names what is missing."""
+        """Read `{service, port, request: "POST /path", body, id, follow_up}`; DevctlError names what is missing."""
         try:
             method, path = str(demo["request"]).split()
-            return cls(str(demo["service"]), int(demo["port"]), method, path, dict(demo.get("body", {})))
+            return cls(
+                str(demo["service"]),
+                int(demo["port"]),
+                method,
+                path,
+                dict(demo.get("body", {})),
+                str(demo.get("id", "")),
+                str(demo.get("follow_up", "")),
+            )
         except (KeyError, ValueError, TypeError) as wrong:
             raise DevctlError(
                 f"x-devctl: demo: is not usable: {wrong}",

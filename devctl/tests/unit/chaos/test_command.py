@@ -123,6 +123,50 @@ def test_stock_celery_is_put_to_the_same_rows_and_its_figures_are_shown_beside_o
     assert "stock Celery on the same rows: 0 held · 1 broken" in capsys.readouterr().out
 
 
+DEMO = 'contracts: shop, demo: {service: SERVICE, port: 8001, request: "POST /api/things", id: thing_id}'
+
+
+def test_a_stack_without_a_request_is_put_to_all_rows_but_those_of_the_api(
+    parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 0 == main(["chaos", "worker-kill", "api-kill", "--quick"])
+
+    out = capsys.readouterr().out
+    assert "1 held · 0 broken · 1 not run" in out
+    assert "the Compose file names no request with an id" in " ".join(out.split())
+
+
+def test_the_request_of_another_service_is_taken(parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    file = fakes.root / "docker-compose.yml"
+    file.write_text(file.read_text().replace("contracts: shop", DEMO.replace("SERVICE", "service1")))
+    assert 0 == main(["chaos", "api-kill", "--quick"])
+    assert "1 held" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        (DEMO.replace("SERVICE", "gone"), "no service 'gone' in the Compose file"),
+        (DEMO.replace("SERVICE", "worker"), "worker publishes no port 8001"),
+        ("contracts: shop, demo: text", "x-devctl: demo: is not usable"),
+        ("contracts: shop, demo: [1]", "x-devctl: demo: is not usable"),
+        ("contracts: no.such", "the contracts in no.such cannot be imported"),
+    ],
+)
+@pytest.mark.parametrize("command", [["chaos", "worker-kill", "--quick"], ["demo"]])
+def test_what_the_block_gets_wrong_is_said_before_anything_starts(
+    block: str, problem: str, command: list[str], parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = fakes.root / "docker-compose.yml"
+    file.write_text(file.read_text().replace("contracts: shop", block))
+    assert 1 == main(command)
+
+    err = capsys.readouterr().err
+    assert problem in err
+    assert "→ " in err
+    assert not any("start" in call for runtime in fakes.runtimes.values() for call in runtime.calls)
+
+
 def test_a_stack_that_does_not_start_is_a_failure(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
     def fails(part: Part) -> Observation:
         raise DevctlError("worker crashed after 1.0s")

@@ -12,6 +12,7 @@ import pytest
 from devctl.chaos import compose_file
 from devctl.chaos.compose_file import Place
 from devctl.chaos.scenario import Setup
+from devctl.demo.request import Request
 from devctl.settings import Settings
 from devctl.stack import document, file
 from devctl.stack.model import Stack
@@ -27,8 +28,9 @@ def stack_of(path: Path) -> Stack:
 
 def place(**fields: Any) -> Place:
     stack = stack_of(ROOT / "docker-compose.yml")
+    request = Request.of(stack)
     made = Place(
-        "local", stack, "worker", "service1", programs="/p", disk="/small", redis="/bin/redis", faketime="/lib/ft"
+        "local", stack, "worker", request, programs="/p", disk="/small", redis="/bin/redis", faketime="/lib/ft"
     )
     made = dataclasses.replace(made, **fields)
     targets = made.targets(Setup(proxy=True, results=True))

@@ -97,6 +97,7 @@ def made(*, size: str = "quick", stock: bool = False, deaf: bool = False) -> Lab
     stage = SimpleNamespace(
         place=SimpleNamespace(stock=stock, broker="redis", api="service1", ports={}),
         runtime=runtime,
+        queues=("chaos",),
         worker_services=lambda: ("worker",),
     )
     hands, ledger, link = FakeHands(runtime, clock, deaf), FakeLedger(), FakeLink()

@@ -13,7 +13,7 @@ from devctl.chaos import raw, remains
 from devctl.chaos.ledger import Ledger
 
 pytestmark = pytest.mark.integration
-RUN = "r1"
+RUN, QUEUES = "r1", ("chaos", "orders")
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def new() -> tuple[str, bytes]:
 
 
 def test_an_empty_broker_has_nothing_left_to_do(client: redis.Redis) -> None:
-    assert remains.depth(client).empty
-    assert frozenset() == remains.ids(client)
+    assert remains.depth(client, QUEUES).empty
+    assert frozenset() == remains.ids(client, QUEUES)
 
 
 def test_what_waits_is_claimed_or_due_is_counted_and_named(client: redis.Redis) -> None:
@@ -40,9 +40,9 @@ def test_what_waits_is_claimed_or_due_is_counted_and_named(client: redis.Redis) 
     client.hset("unacked", "t2", json.dumps([json.loads(four), "", "chaos"]))
     client.zadd("celery-due", {b"chaos\n" + five: 1})
 
-    assert remains.Depth(waiting=2, claimed=2, due=1) == remains.depth(client)
-    assert {waiting, urgent, ours, stocks, due} == remains.ids(client)
-    assert {one, two, three, five} <= set(remains.raws(client))
+    assert remains.Depth(waiting=2, claimed=2, due=1) == remains.depth(client, QUEUES)
+    assert {waiting, urgent, ours, stocks, due} == remains.ids(client, QUEUES)
+    assert {one, two, three, five} <= set(remains.raws(client, QUEUES))
 
 
 def test_a_dead_letter_is_known_by_its_bytes_and_by_its_id(client: redis.Redis) -> None:
@@ -50,7 +50,7 @@ def test_a_dead_letter_is_known_by_its_bytes_and_by_its_id(client: redis.Redis) 
     client.xadd("celery-dead-chaos", {"raw": message, "about": json.dumps({"reason": "poison", "task_id": id_})})
     client.xadd("celery-dead-orders", {"raw": b"\xff", "about": json.dumps({"reason": "undecodable", "task_id": None})})
 
-    found = remains.letters(client)
+    found = remains.letters(client, QUEUES)
 
     assert [(message, "poison", id_), (b"\xff", "undecodable", "")] == [(x.raw, x.reason, x.task_id) for x in found]
 
@@ -70,7 +70,7 @@ def test_orders_are_told_from_other_results(client: redis.Redis) -> None:
     client.set("celery-task-meta-b", json.dumps({"status": "PENDING", "result": {"order_id": "o-2"}}))
     client.set("celery-task-meta-c", json.dumps({"status": "SUCCESS", "result": {"start": 1}}))
 
-    assert {"o-1"} == remains.orders(client)
+    assert {"o-1"} == remains.orders(client, "order_id")
 
 
 @pytest.mark.parametrize("message", [b"", b"\xff", b"[]", b'{"headers": 7}', b'{"headers": {}}', b"[" * 100_000])

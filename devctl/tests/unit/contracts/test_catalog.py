@@ -92,3 +92,9 @@ def test_the_owner_of_a_queue_is_the_service_that_implements_its_task(tmp_path: 
     catalog = Catalog([TaskContract("text.count", "texts", str), TaskContract("text.stop", "stops", str)])
 
     assert {"texts": "alpha", "stops": "beta"} == owners(catalog, stack)
+
+
+def test_a_stack_that_names_no_contracts_is_told_what_to_write() -> None:
+    with pytest.raises(DevctlError, match="names no task contracts") as told:
+        Catalog.load("")
+    assert "contracts: MODULE" in told.value.hint

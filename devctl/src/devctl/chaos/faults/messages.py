@@ -94,16 +94,18 @@ def bad_messages(fuzz_quick: int, fuzz_full: int) -> Callable[[Field], None]:
                 for case in raw.cases(large_bytes=size):
                     field.doing(f"alone: {case.name}")
                     pushed.push(case.make(field.run), case.fate, case.name)
-                    field.until(lambda: remains.depth(field.broker()).empty, 5.0 if not field.stock else 1.0)
+                    field.until(
+                        lambda: remains.depth(field.broker(), field.stage.queues).empty, 5.0 if not field.stock else 1.0
+                    )
                 for case in raw.cases(large_bytes=size // 10):
                     field.doing(f"in a batch: {case.name}")
                     pushed.push(case.make(field.run), case.fate, case.name, neighbours=NEIGHBOURS)
-                field.until(lambda: remains.depth(field.broker()).empty, SETTLE_SECONDS)
+                field.until(lambda: remains.depth(field.broker(), field.stage.queues).empty, SETTLE_SECONDS)
                 fuzz = 0 if field.stock else field.pick(fuzz_quick, fuzz_full)
                 for chunk in _chunks(list(raw.fuzzed(field.run, fuzz)), _FUZZ_CHUNK):
                     field.doing(f"spoiled by chance: {len(pushed.bad):,}")
                     pushed.push(chunk, "either", "fuzzed", neighbours=NEIGHBOURS)
-                field.until(lambda: remains.depth(field.broker()).empty, SETTLE_SECONDS)
+                field.until(lambda: remains.depth(field.broker(), field.stage.queues).empty, SETTLE_SECONDS)
             pushed.account()
 
     return fault
@@ -138,8 +140,10 @@ class _Pushed:
     def account(self) -> None:
         """Find each bad one again: among the dead letters by its bytes, else by a trace of its id."""
         field = self._field
-        waiting = remains.raws(self._client)  # first: what waits now may be done or dead by the next look
-        letters = Counter((letter.raw, letter.reason) for letter in remains.letters(self._client))
+        waiting = remains.raws(
+            self._client, field.stage.queues
+        )  # first: what waits now may be done or dead by the next look
+        letters = Counter((letter.raw, letter.reason) for letter in remains.letters(self._client, field.stage.queues))
         reasons: dict[bytes, list[str]] = {}
         for (message, reason), count in letters.items():
             reasons.setdefault(message, []).extend([reason] * count)
@@ -177,11 +181,11 @@ def _post(field: Field, keys: int, times: int) -> int:
             answer = api.order(key)
             with lock:
                 before, now = seen[key], field.clock.now()
-                new = (answer.order_id,) if answer.order_id and answer.order_id not in before.ids else ()
+                new = (answer.task_id,) if answer.task_id and answer.task_id not in before.ids else ()
                 seen[key] = Sent(
                     key,
                     begun,
-                    before.accepted_at or (now if answer.order_id else None),
+                    before.accepted_at or (now if answer.task_id else None),
                     (*before.ids, *new),
                     max(before.slowest_seconds, answer.seconds),
                     (*before.answers, str(answer.status) if answer.status else NO_ANSWER),
