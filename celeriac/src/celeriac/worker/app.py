@@ -22,7 +22,6 @@ def make_worker(
     the contract's. `contracts`: those that it publishes by their names."""
     made = make_app(service, settings, contracts=[*contracts, *(one.contract for one in owns)])
     made.add_defaults(storing_settings)
-    made.owned_queues = ()  # type: ignore[attr-defined]
     own(made, owns, retries)
     return made
 
@@ -33,5 +32,5 @@ def own(
     """Make them tasks of this worker, and their queues some that it takes from."""
     for implementation in owns:
         implementation.register(app, (retries or {}).get(implementation.contract.name))
-    queues = (*app.owned_queues, *(one.contract.queue for one in owns))  # type: ignore[attr-defined]
+    queues = (*getattr(app, "owned_queues", ()), *(one.contract.queue for one in owns))
     app.owned_queues = tuple(dict.fromkeys(queues))  # type: ignore[attr-defined]
