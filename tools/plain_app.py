@@ -87,7 +87,7 @@ class Shop:
     def worker(self, kind: str) -> subprocess.Popen[bytes]:
         """Start one; it is not waited for."""
         self._logs += 1
-        words = ["-m", "celery", "-A", "shop", "worker", "-c", str(THREADS), "-n", f"w{self._logs}@%h", "-l", "INFO"]
+        words = ["-m", "celery", "-A", "shop", "worker", "-c", str(THREADS), "-n", f"w{self._logs}@%h", "-l", "WARNING"]
         stock = {"SHOP_STOCK": "1"} if kind == "stock" else {}
         with self.log().open("wb") as out:
             process = subprocess.Popen(

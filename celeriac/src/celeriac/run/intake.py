@@ -457,7 +457,9 @@ class Intake:
         if now - self._full_logged_at.get(queue, -TELL_FULL_SECONDS) >= TELL_FULL_SECONDS:
             self._full_logged_at[queue] = now
             bound = self.options.dead_letter_bound
-            emit("queue.not_claimed", level=logging.ERROR, queue=queue, dead_letters=bound, hint="devctl dead-letters")
+            emit(
+                "queue.not_claimed", level=logging.ERROR, queue=queue, dead_letters=bound, hint="celeriac dead-letters"
+            )
 
 
 def _refuse_cluster(client: redis.Redis) -> None:
