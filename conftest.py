@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import itertools
 import shutil
 import signal
@@ -22,13 +23,11 @@ import yaml
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-import celeriac
-import devctl
-import worker
-
-# Three packages are called like the folder they lie in. importlib mode names tests after folders (`devctl.tests.…`);
+# Some packages are called like the folder they lie in. importlib mode names tests after folders (`devctl.tests.…`);
 # imported here first, the packages win over those folders.
-PACKAGES = (celeriac, devctl, worker)
+for source in Path(__file__).parent.glob("*/src/*/__init__.py"):
+    if source.parent.name == source.parents[2].name:
+        importlib.import_module(source.parent.name)
 
 # What docker-compose.yml takes when nothing else is said.
 BASE_IMAGES = ("python:3.11-slim", "redis:8-alpine")

@@ -1,5 +1,9 @@
+import os
+import platform
+
 from worker.handlers import check_health
 
 
 def test_health_is_told() -> None:
-    assert ("healthy", "worker") == ((result := check_health(None)).status, result.worker)
+    result = check_health(None)
+    assert ("healthy", f"worker@{platform.node()}-{os.getpid()}") == (result.status, result.worker)

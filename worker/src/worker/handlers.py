@@ -1,8 +1,8 @@
 """The bodies of the tasks that the worker owns."""
 
+import os
+import platform
 from datetime import UTC, datetime
-
-from celery import current_task
 
 from celeriac import Outcome, implements
 from common_tasks.schemas import (
@@ -43,5 +43,5 @@ def handle_order(order: OrderPayload, outcome: Outcome) -> OrderResult:
 @implements(health_check)
 def check_health(_: None) -> HealthResult:
     """Says that a worker takes tasks, and which."""
-    worker = current_task.request.hostname if current_task else SERVICE
+    worker = f"{SERVICE}@{platform.node()}-{os.getpid()}"
     return HealthResult(status="healthy", worker=worker, timestamp=datetime.now(UTC))
