@@ -15,7 +15,7 @@ from celeriac.app.settings import CelerySettings
 from celeriac.broker import keys
 from celeriac.errors import PublishError
 from celeriac.http.broker import Broker
-from celeriac.http.progress import progress
+from celeriac.http.progress import progress_of
 from celeriac.outcome.commit import Commit
 from celeriac.outcome.unclaimed import publish_ahead
 from celeriac.publish.of_app import publisher_of
@@ -103,7 +103,7 @@ def placed_and_found(settings):
         broker.check()
         payload = order()
         assert [process_order.delay(payload).id, process_order.delay(payload).id] == [str(payload.task_id)] * 2
-        until(lambda: progress(process_order, payload.task_id).state == "succeeded")
+        until(lambda: progress_of(process_order, payload.task_id).state == "succeeded")
     finally:
         broker.close()
 

@@ -1,88 +1,24 @@
-"""A small service of its own, with celeriac.http: it posts letters."""
+"""The API of the post office (lib/post_office.py), on a real Redis."""
 
 import asyncio
 import json
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Any
 
 import httpx
 import pytest
 import redis
-from fastapi import Depends, FastAPI, Response
-from pydantic import BaseModel, Field
+from fastapi import FastAPI
 
 from celeriac.app.settings import CelerySettings
 from celeriac.contract.contract import Contract
 from celeriac.http.api import Api
-from celeriac.http.errors import ApiError
-from celeriac.http.idempotency import IdempotencyKeys
-from celeriac.http.openapi import CORRELATION_ID, IDEMPOTENCY_KEY, accepted, errors
-from celeriac.http.progress import progress
-from celeriac.payloads import Model, TaskPayload, TaskResult
+from post_office import PATH, Letter, Posted, letters, post_letter
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it would rather have httpx2, and works with the httpx that the other tests use
     from starlette.testclient import TestClient
-
-PATH = "/letters"
-KEYS = UUID("00000000-0000-4000-8000-000000000001")
-
-
-class Page(Model):
-    lines: int = Field(ge=0)
-
-
-class LetterRequest(Model):
-    recipient: str = Field(min_length=1, max_length=100)
-    pages: tuple[Page, ...] = ()
-
-
-class Letter(TaskPayload):
-    recipient: str
-    pages: tuple[Page, ...] = ()
-
-
-class Posted(TaskResult):
-    stamps: int
-
-
-class Accepted(BaseModel):
-    letter_id: UUID
-
-
-class Status(BaseModel):
-    status: str
-
-
-post_letter = Contract(name="letters.post", queue="letters", payload=Letter, result=Posted)
-
-
-def letters(settings: CelerySettings | None = None, **options: Any) -> Api:
-    """Its API."""
-    api = Api("post-office", [post_letter], settings, title="Letters", **options)
-
-    @api.post(
-        PATH, status_code=202, responses=accepted(), openapi_extra={"parameters": [CORRELATION_ID, IDEMPOTENCY_KEY]}
-    )
-    def place(
-        letter: LetterRequest, letter_id: Annotated[UUID, Depends(IdempotencyKeys(KEYS))], response: Response
-    ) -> Accepted:
-        post_letter.delay(
-            Letter(task_id=letter_id, source_service="post-office", recipient=letter.recipient, pages=letter.pages)
-        )
-        response.headers["Location"] = f"{PATH}/{letter_id}"
-        return Accepted(letter_id=letter_id)
-
-    @api.get(PATH + "/{letter_id}", responses=errors({404: "No such letter.", 422: "No id.", 503: "No broker."}))
-    def find(letter_id: UUID) -> Status:
-        found = progress(post_letter, letter_id)
-        if found is None:
-            raise ApiError(404, "not_found", "There is no such letter.")
-        return Status(status=found.state)
-
-    return api
 
 
 class Shop:
@@ -124,12 +60,11 @@ def body() -> dict[str, Any]:
 
 @pytest.fixture
 def tell(body: dict[str, Any]) -> Callable[..., None]:
-    """Runs a story on an API with this broker. `more`: adds endpoints."""
+    """Runs a story on an API with this broker."""
 
-    def run(url: str, story: Story, more: Callable[[Api], None] = lambda _: None, **settings: Any) -> None:
+    def run(url: str, story: Story, **settings: Any) -> None:
         async def with_shop() -> None:
             api = letters(CelerySettings(broker_url=url, **settings))
-            more(api)
             transport = httpx.ASGITransport(api)
             async with httpx.AsyncClient(transport=transport, base_url="http://shop", timeout=10) as http:
                 try:
@@ -140,11 +75,6 @@ def tell(body: dict[str, Any]) -> Callable[..., None]:
         asyncio.run(with_shop())
 
     return run
-
-
-@pytest.fixture
-def make_letters() -> Callable[..., Api]:
-    return letters
 
 
 @pytest.fixture

@@ -370,50 +370,12 @@ def test_what_the_queue_refuses_leaves_no_marker_in_the_other_redis(
     tell(redis_url, story, result_backend=redis_to_break.url, queue_bound=1)
 
 
-def _with_delay(contract):
-    """Endpoints as a team writes them: plain, and in an `async def`."""
-
-    def letter():
-        return contract.payload(source_service="x", recipient="Anna")
-
-    def add(api):
-        @api.post("/plain")
-        def plain() -> str:
-            return contract.delay(letter()).id
-
-        @api.post("/async")
-        async def in_a_coroutine() -> str:
-            return (await asyncio.to_thread(contract.delay, letter())).id
-
-        @api.post("/later")
-        def later() -> str:
-            return contract.apply_async(letter(), countdown=60).id
-
-        @api.post("/many")
-        def many() -> int:
-            return len(contract.publish_many([letter() for _ in range(3)]).accepted)
-
-        @api.post("/linked")
-        def linked() -> str:
-            return str(contract.s(letter()).apply_async(link=contract.s(letter())).id)
-
-        @api.get("/state/{task_id}")
-        def state(task_id: str) -> str:
-            return contract.pending(task_id).state
-
-        @api.get("/result/{task_id}")
-        def result(task_id: str) -> int:
-            return contract.pending(task_id).get(timeout=30).stamps
-
-    return add
-
-
 WRITES = ("/plain", "/async", "/later", "/many", "/linked")
 READS = ("/state/x", "/result/x")
 
 
 @pytest.mark.parametrize("path", [*WRITES, *READS])
-def test_a_plain_delay_in_an_endpoint_ends_in_time_in_a_503(redis_to_break, tell, contract, path):
+def test_a_plain_delay_in_an_endpoint_ends_in_time_in_a_503(redis_to_break, tell, path):
     async def story(shop):
         async def ask():
             return await shop.http.request("POST" if path in WRITES else "GET", path)
@@ -433,11 +395,11 @@ def test_a_plain_delay_in_an_endpoint_ends_in_time_in_a_503(redis_to_break, tell
         if path in WRITES:
             assert 200 == (await ask()).status_code
 
-    tell(redis_to_break.url, story, _with_delay(contract))
+    tell(redis_to_break.url, story)
 
 
 @pytest.mark.parametrize("path", WRITES)
-def test_a_plain_delay_to_a_broker_that_is_gone_is_a_503_at_once(redis_to_break, tell, contract, path):
+def test_a_plain_delay_to_a_broker_that_is_gone_is_a_503_at_once(redis_to_break, tell, path):
     redis_to_break.stop()
 
     async def story(shop):
@@ -445,4 +407,4 @@ def test_a_plain_delay_to_a_broker_that_is_gone_is_a_503_at_once(redis_to_break,
 
         assert (503, "broker_unavailable", True) == (answer.status_code, answer.json()["error"], seconds < SOON)
 
-    tell(redis_to_break.url, story, _with_delay(contract))
+    tell(redis_to_break.url, story)

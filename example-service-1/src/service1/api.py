@@ -6,11 +6,16 @@ from uuid import UUID
 
 from fastapi import Depends, Response
 
-from celeriac.app.settings import CelerySettings
-from celeriac.http.api import Api
-from celeriac.http.errors import ApiError
-from celeriac.http.idempotency import IdempotencyKeys
-from celeriac.http.openapi import CORRELATION_ID, IDEMPOTENCY_KEY, accepted, errors
+from celeriac import CelerySettings
+from celeriac.http import (
+    CORRELATION_ID,
+    IDEMPOTENCY_KEY,
+    Api,
+    ApiError,
+    IdempotencyKeys,
+    accepted_responses,
+    error_responses,
+)
 from common_tasks.tasks import process_order
 from service1 import handlers
 from service1.config import ORDER_KEYS, SERVICE
@@ -40,7 +45,7 @@ def create_api(settings: CelerySettings | None = None) -> Api:
     @api.post(
         "/api/orders",
         status_code=HTTPStatus.ACCEPTED,
-        responses=accepted(),
+        responses=accepted_responses(),
         summary="Place an order",
         openapi_extra={
             "parameters": [CORRELATION_ID, IDEMPOTENCY_KEY],
@@ -56,7 +61,7 @@ def create_api(settings: CelerySettings | None = None) -> Api:
     @api.get(
         "/api/orders/{order_id}",
         response_model_exclude_none=True,
-        responses=errors(FIND_ERRORS),
+        responses=error_responses(FIND_ERRORS),
         summary="How far an order is",
         openapi_extra={"parameters": [CORRELATION_ID]},
     )

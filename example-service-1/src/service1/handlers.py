@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from celeriac.http.progress import Failure, State, progress
-from celeriac.payloads import Model
+from celeriac import Model
+from celeriac.http import Failure, State, progress_of
 from common_tasks.schemas import Identifier, Money, OrderItem, OrderPayload, OrderResult, Priority
 from common_tasks.tasks import process_order
 from service1.config import SERVICE
@@ -93,7 +93,7 @@ def place(order: OrderRequest, order_id: UUID) -> OrderAccepted:
 
 def find(order_id: UUID) -> OrderStatus | None:
     """How far it is; None if there is no such order."""
-    found = progress(process_order, order_id)
+    found = progress_of(process_order, order_id)
     if found is None or (found.result is not None and found.result.order_id != order_id):
         return None
     return OrderStatus(order_id=order_id, status=found.state, result=found.result, error=found.failure)

@@ -2,7 +2,7 @@
 
 import sys
 
-from celeriac.http.server import serve
+from celeriac.http import serve
 from service1.api import create_api
 from service1.config import HTTP_PORT, SERVICE
 

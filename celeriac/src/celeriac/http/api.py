@@ -1,8 +1,8 @@
 """A FastAPI application for a service that publishes tasks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -17,8 +17,10 @@ from celeriac.http.answers import add_error_answers
 from celeriac.http.body_limit import BODY_SECONDS, MOST_BYTES, BodyLimit
 from celeriac.http.broker import Broker
 from celeriac.http.metrics import METRICS_TYPE, Metrics
-from celeriac.http.openapi import errors
+from celeriac.http.openapi import error_responses
 from celeriac.http.strict_json import JsonRoute
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
 class Alive(BaseModel):
@@ -50,7 +52,7 @@ class Api(FastAPI):
         self.metrics = Metrics(one.name for one in publishes)
         self.broker = Broker(service, settings or environment.load(CelerySettings), publishes, self.metrics.published)
         self._limits = most_body_bytes, body_seconds
-        super().__init__(**{"redoc_url": None, "lifespan": _closing, **options})
+        super().__init__(**{"redoc_url": None, **options, "lifespan": _closing(options.get("lifespan"))})
         self.router.route_class = JsonRoute
         add_error_answers(self)
         self._add_operation()
@@ -66,7 +68,9 @@ class Api(FastAPI):
             """Answers as long as this process lives, whatever the broker does."""
             return Alive()
 
-        @self.get("/ready", summary="Can publish", tags=["operation"], responses=errors({503: "It cannot; why."}))
+        @self.get(
+            "/ready", summary="Can publish", tags=["operation"], responses=error_responses({503: "It cannot; why."})
+        )
         async def ready() -> Alive:
             """Answers 200 while the broker does."""
             await asyncio.to_thread(self.broker.check)
@@ -77,7 +81,13 @@ class Api(FastAPI):
             return Response(self.metrics.text(), headers={"Content-Type": METRICS_TYPE})
 
 
-@asynccontextmanager
-async def _closing(api: Api) -> AsyncIterator[None]:
-    yield
-    await asyncio.to_thread(api.broker.close)
+def _closing(inner: Lifespan | None) -> Lifespan:
+    """The lifespan that was given, if one was; then the broker is closed."""
+
+    @asynccontextmanager
+    async def lifespan(api: Api) -> AsyncIterator[Any]:
+        async with inner(api) if inner else nullcontext() as state:
+            yield state
+        await asyncio.to_thread(api.broker.close)
+
+    return lifespan

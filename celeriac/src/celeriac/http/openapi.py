@@ -43,13 +43,13 @@ PUBLISH_ERRORS = {
 }
 
 
-def accepted() -> dict[int | str, dict[str, Any]]:
+def accepted_responses() -> dict[int | str, dict[str, Any]]:
     """The `responses` of an endpoint that publishes a task and answers 202."""
-    responses = errors(BODY_ERRORS | PUBLISH_ERRORS)
+    responses = error_responses(BODY_ERRORS | PUBLISH_ERRORS)
     responses[503]["headers"] = {"Retry-After": RETRY_AFTER}
     return {202: {"headers": {"Location": LOCATION}}, **responses}
 
 
-def errors(texts: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+def error_responses(texts: dict[int, str]) -> dict[int | str, dict[str, Any]]:
     """`responses` for these statuses; each has the one shape."""
     return {status: {"model": ErrorBody, "description": text} for status, text in sorted(texts.items())}

@@ -61,7 +61,7 @@ OTHER = "The work could not be done."
 LONGEST_TEXT = 500
 
 
-def progress(contract: Contract[Any, R], task_id: UUID | str) -> Progress[R] | None:
+def progress_of(contract: Contract[Any, R], task_id: UUID | str) -> Progress[R] | None:
     """How far this task is; None if it is not known, or is another contract's. Raises BrokerUnavailable."""
     backend: Any = contract.app.backend
     raw = backend.get(backend.get_key_for_task(str(task_id)))
