@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+import forks
 from celeriac import events
 
 HERE = Path(__file__).parent
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 @dataclass
 class RunningWorker:
-    process: subprocess.Popen[bytes]
+    process: forks.Process
     log: Path
     health_file: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -47,8 +47,8 @@ def start_worker(command: list[str], broker_url: str, folder: Path, **environmen
     log, health_file = folder / "worker.log", folder / "health"
     env = {name: value for name, value in os.environ.items() if not name.startswith(("CELERY_", "WORKER_", "LOG_"))}
     env |= {"CELERY_BROKER_URL": broker_url, "WORKER_HEALTH_FILE": str(health_file), "LOG_FORMAT": "json"}
-    with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, *command], env=env | environment, stdout=out, stderr=out)
+    log.unlink(missing_ok=True)
+    process = forks.start([sys.executable, *command], env=env | environment, log=log)
     return RunningWorker(process, log, health_file, environment)
 
 

@@ -15,6 +15,7 @@ from unittest import mock
 from kombu.utils.json import dumps, loads
 from tests.interop.environments import HERE, environment
 
+import forks
 from celeriac import environment as settings
 from celeriac.app.settings import CelerySettings
 from devctl.broker import leases
@@ -133,16 +134,13 @@ class Worker:
     ) -> None:
         self.name = name
         self.log, self.notes_file = folder / f"{name}.log", folder / f"{name}.notes"
-        with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                command,
-                env=clean_environment() | {"INTEROP_NOTES": str(self.notes_file), "INTEROP_NAME": name} | environ,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                cwd=folder,
-                start_new_session=True,
-            )
+        self.process = forks.start(
+            command,
+            env=clean_environment() | {"INTEROP_NOTES": str(self.notes_file), "INTEROP_NAME": name} | environ,
+            log=self.log,
+            cwd=folder,
+            session=True,
+        )
         if ready:
             self.wait_until_ready()
 

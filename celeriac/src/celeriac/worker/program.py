@@ -126,23 +126,24 @@ class Program:
             logger.addFilter(_spell_out)
 
     def start(self) -> None:
-        if not is_ours(self.app):
+        heartbeat = self._heartbeat()
+        try:
+            if is_ours(self.app):
+                self._prepare()
             super().start()  # type: ignore[misc]  # Celery's
-            return
+        finally:
+            if heartbeat:
+                heartbeat.stop()
+
+    def _prepare(self) -> None:
         for remark in self.remarks:
             emit("worker.option_unused", level=logging.WARNING, remark=remark)
-        heartbeat = self._heartbeat()
         signals.worker_shutting_down.connect(self._end_in_time, weak=False)
         # All objects that exist now will stay, so the garbage collector need not look at them again. And messages are
         # many small objects without cycles: they should not start the collector every few dozen messages.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        try:
-            super().start()  # type: ignore[misc]  # Celery's
-        finally:
-            if heartbeat:
-                heartbeat.stop()
 
     def _heartbeat(self) -> Heartbeat | None:
         path = self.app.conf.get("worker_health_file")
