@@ -149,15 +149,15 @@ def test_after_the_line_is_deleted_stock_workers_run_what_is_left(plain: Plain, 
     assert ["h"] * 10 == [one.get(timeout=SECONDS) for one in sent]
 
 
-@pytest.mark.parametrize("results", ["none", "file"])
+@pytest.mark.parametrize("results", ["none", "file", "rpc"])
 def test_plain_tasks_are_committed_whatever_becomes_of_their_results(results: str, plain: Plain, app: Any) -> None:
     (plain.folder / "results").mkdir()
-    where = f"file://{plain.folder}/results" if results == "file" else ""
+    where = {"none": "", "file": f"file://{plain.folder}/results", "rpc": "rpc://"}[results]
     plain.worker("celery", "-A", "proj", "worker", "-c", "2", PLAIN_RESULTS=where)
     send(app, "with_base", 3)
     assert "SUCCESS 0" == plain.until(lambda: plain.client.lpop("hooks"))  # after the commit: no lease any more
-    if results == "file":
-        with Celery("files", broker=plain.url, backend=where, set_as_current=False) as reader:
+    if where:
+        with Celery("reader", broker=plain.url, backend=where, set_as_current=False) as reader:
             assert reader.send_task("proj.celery.parent").get(timeout=SECONDS, interval=0.05)
             assert 5 == reader.send_task("proj.celery.with_base", (5,)).get(timeout=SECONDS, interval=0.05)
 
@@ -187,7 +187,12 @@ def test_a_worker_touches_its_health_file_and_runs_in_the_background(plain: Plai
         (("celeriac", "multi", "start", "w1"), 2, "celery -A proj multi"),
         (("celeriac", "dead-letters", "-A", "no_line", "--drop", "x"), 2, "not the id of a dead letter"),
         (("celery", "-A", "amqp_app", "worker"), 1, "the broker of this app is amqp"),
-        (("celeriac", "worker", "-A", "proj", "-P", "gevent"), 1, "gevent"),
+        (
+            ("celeriac", "worker", "-A", "proj", "-P", "gevent"),
+            1,
+            "the pool gevent is not supported: it has no event loop",
+        ),
+        (("celery", "-A", "wrong_option", "worker"), 1, "lease_seconds must be a number above 0, and it is '60'"),
     ],
 )
 def test_what_cannot_work_is_said_in_a_line(words: tuple[str, ...], code: int, said: str, plain: Plain) -> None:

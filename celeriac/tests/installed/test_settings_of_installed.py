@@ -250,6 +250,15 @@ def test_results_are_part_of_the_outcome_where_both_urls_name_one_database(resul
     assert shared == install(app_of(backend=results)).backend.shared
 
 
+@pytest.mark.parametrize(("master", "shared"), [("one", True), ("two", False)])
+def test_behind_sentinel_the_name_of_the_master_counts_too(master: str, shared: bool) -> None:
+    app = install(app_of(broker="sentinel://h:1", backend="sentinel://h:1"))
+    app.conf.update(
+        broker_transport_options={"master_name": "one"}, result_backend_transport_options={"master_name": master}
+    )
+    assert shared == app.backend.shared
+
+
 def test_control_is_ours_and_keeps_the_users_own() -> None:
     class Asks(Control):
         pass

@@ -14,6 +14,11 @@ class Options:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Options":
-        """From a mapping that also holds kombu's options."""
+        """From a mapping that also holds kombu's options. Raises ValueError for a value that cannot be meant."""
         known = {one.name for one in fields(cls)}
-        return cls(**{name: value for name, value in given.items() if name in known})
+        found = {name: value for name, value in given.items() if name in known}
+        for name, value in found.items():
+            number = (int, float) if name == "lease_seconds" else int
+            if not isinstance(value, number) or isinstance(value, bool) or value <= 0:
+                raise ValueError(f"broker_transport_options: {name} must be a number above 0, and it is {value!r}")
+        return cls(**found)

@@ -232,12 +232,9 @@ class Results(Followed, RedisBackend):
     def _is_the_brokers(self) -> bool:
         conf = self.app.conf
         results, broker = conf.result_backend, conf.broker_url
-        if results == broker:
-            return True
-        if any(
-            one.get("master_name") for one in (conf.broker_transport_options, conf.result_backend_transport_options)
-        ):
-            return False
+        if results == broker:  # behind Sentinel, the name of the master counts, too
+            options = conf.result_backend_transport_options, conf.broker_transport_options
+            return len({one.get("master_name") for one in options}) == 1
         return isinstance(results, str) and isinstance(broker, str) and same_redis(results, broker)
 
     # Inside a task

@@ -19,6 +19,7 @@ from celery.exceptions import ImproperlyConfigured
 
 from celeriac.app.installation import POOL, add_usual, is_ours
 from celeriac.app.settings import storing_settings
+from celeriac.broker.options import Options
 from celeriac.events import emit, logger
 from celeriac.worker.heartbeat import Heartbeat
 
@@ -86,7 +87,8 @@ class Program:
         conf = self.app.conf
         try:
             ours = is_ours(self.app)
-        except ImproperlyConfigured as exc:
+            Options.of(conf.broker_transport_options)
+        except (ImproperlyConfigured, ValueError) as exc:
             raise _refused(str(exc)) from exc
         if ours and self.app.has_own_settings:
             add_usual(conf, storing_settings())
