@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text()
 RECIPE = README.split("## Make it yours", 1)[-1].split("\n## ", 1)[0]
 PROGRAMS = ("pytest", "ruff", "mypy", "lint-imports", "deptry", "devctl")
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.examples, pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 class Clone:

@@ -99,7 +99,7 @@ def in_a_run(client: redis.Redis) -> bool:
     return any(client.llen(key) > 20 for key in client.scan_iter("devctl:bench:*:ledger"))
 
 
-@pytest.mark.parametrize("task", ["wait:2", "process_order"])
+@pytest.mark.parametrize("task", ["wait:2", pytest.param("process_order", marks=pytest.mark.examples)])
 def test_a_bench_counts_every_task_and_leaves_redis_as_it_was(checkout: Checkout, task: str) -> None:
     assert checkout.devctl("up", "worker", **MOUNTED).returncode == 0
     client = checkout.client()

@@ -71,6 +71,7 @@ def processes(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.examples
 def test_kept_beside_another_stack_it_can_be_used_and_the_next_demo_takes_its_place(folder: Path) -> None:
     taken = free_ports()
     devctl(folder, "up", "service1", ports=taken)
