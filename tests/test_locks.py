@@ -75,8 +75,10 @@ def read(lock: str) -> str:
 
 
 @pytest.mark.parametrize("folder", PACKAGES)
-def test_the_dev_lock_has_what_each_package_asks_for(folder):
-    assert missing(dependencies(folder), pins(read("dev.lock"))) == []
+def test_the_dev_lock_has_what_each_package_asks_for_with_all_its_extras(folder):
+    project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+    extras = [text for asked in project.get("optional-dependencies", {}).values() for text in asked]
+    assert missing([*project["dependencies"], *extras], pins(read("dev.lock"))) == []
 
 
 def test_the_dev_lock_has_the_tools_and_the_build_backend():
