@@ -28,6 +28,8 @@ SECTIONS = {
     "Following a task": "What happened to a message, and which request it belongs to.",
     "Dead letters": "What nobody will run. `client`: a `redis.Redis` of the broker, not with `decode_responses`.",
     "Errors": "",
+    "HTTP services": """Of `celeriac.http`, which needs the extra: `pip install 'celeriac[http]'`.
+[HTTP services](http-services.md) shows them at work.""",
 }
 NAMES = {
     "Tasks": "Contract implements Implementation Outcome Pending Published Model TaskPayload TaskResult",
@@ -40,6 +42,13 @@ NAMES = {
         Unreadable""",
     "Errors": """SettingsError TaskError ValidationError WrongPayload PermanentError Conflict TransientError CircuitOpen
         PublishError QueueFull NotPublished OutcomeUnknown""",
+}
+
+
+CONSTANTS = {
+    "CLASSIFICATION": "Error class, or its full name -> its kind, or a function that tells.",
+    "CORRELATION_ID": "The request header of that name, for an endpoint's `openapi_extra`.",
+    "IDEMPOTENCY_KEY": "The request header of that name, for an endpoint's `openapi_extra`.",
 }
 
 
@@ -58,12 +67,18 @@ def section(title: str) -> Iterator[str]:
         yield f"```\n{drawn}\n```\n{words}\n"
     else:
         yield f"{SECTIONS[title]}\n"
-    for name in NAMES[title].split():
-        yield from entry(name)
+    names = NAMES[title].split() if title in NAMES else of_http()
+    for name in names:
+        yield from entry(name, definition(name, names if title not in NAMES else None))
 
 
-def entry(name: str) -> Iterator[str]:
-    node = definition(name)
+def of_http() -> dict[str, str]:
+    """Public name of celeriac.http -> the module that has it."""
+    imports = [one for one in tree("celeriac.http.__init__").body if isinstance(one, ast.ImportFrom)]
+    return {one.name: str(where.module) for where in imports for one in where.names}
+
+
+def entry(name: str, node: ast.stmt) -> Iterator[str]:
     if isinstance(node, ast.ClassDef):
         words = text_of(node)
         shown = f"{name}{signature(node)}"
@@ -71,7 +86,7 @@ def entry(name: str) -> Iterator[str]:
     elif isinstance(node, ast.FunctionDef):
         words, shown, members = text_of(node), f"{name}{arguments(node.args)}{returns(node)}", []
     else:
-        words, shown, members = "Error class, or its full name -> its kind, or a function that tells.", name, []
+        words, shown, members = CONSTANTS[name], name, []
     yield f"### `{name}`"
     if shown != name:
         yield f"```python\n{shown}\n```"
@@ -80,15 +95,17 @@ def entry(name: str) -> Iterator[str]:
         yield "\n".join(found) + "\n"
 
 
-def definition(name: str) -> ast.stmt:
+def definition(name: str, homes: dict[str, str] | None) -> ast.stmt:
     """Where it is defined, in the source: so the page is the same on every Python."""
-    home, _, there = celeriac._HOMES[name].partition(":")  # noqa: SLF001  the face's own table
-    for node in tree(f"celeriac.{home}").body:
+    module, _, there = (homes[name] if homes else f"celeriac.{celeriac._HOMES[name]}").partition(":")  # noqa: SLF001  the face's own table
+    for node in tree(module).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == (there or name):
             return node
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == name:
             return node
-    raise ValueError(f"celeriac.{home} does not define {there or name} itself")
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return node
+    raise ValueError(f"{module} does not define {there or name} itself")
 
 
 @cache
@@ -136,7 +153,9 @@ def default(value: ast.expr | None) -> str:
         if value.args:
             return f" = {ast.unparse(value.args[0])}"
         given = {one.arg: one.value for one in value.keywords}
-        return f" = {ast.unparse(given['default'])}" if "default" in given else " = …"
+        if "default" in given:
+            return f" = {ast.unparse(given['default'])}"
+        return " = …" if "default_factory" in given else ""
     return f" = {ast.unparse(value)}"
 
 
