@@ -42,7 +42,7 @@ PARTS = [
     Part("_has_queue", CHANNEL, "claim/transport.py", "the same"),
     Part("_purge", CHANNEL, "claim/transport.py", "a purge leaves the notes of publish once"),
     Part("_delete", CHANNEL, "claim/transport.py", "the same, when a queue is deleted"),
-    Part("_get_pool", CHANNEL, "run/intake.py", "outcomes have no connections"),
+    Part("_get_pool", CHANNEL, "run/intake.py, broker/client.py", "outcomes have no connections"),
     Part("_channels", "kombu.transport.redis:MultiChannelPoller", "claim/transport.py", "outcomes are not flushed"),
     Part("on_poll_start", "kombu.transport.redis:MultiChannelPoller", "claim/transport.py", "the same"),
     Part("_deliver", "kombu.transport.virtual.base:Transport", "run/intake.py", "nothing goes Celery's own way"),

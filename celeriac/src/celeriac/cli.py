@@ -10,10 +10,11 @@ from importlib import import_module
 from typing import Any
 
 from celery.exceptions import ImproperlyConfigured
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from celeriac.app.installation import install
-from celeriac.broker.client import connect
+from celeriac.broker.client import client_of, connect
 from celeriac.broker.lists import SEPARATOR, STEPS
 from celeriac.dead_letter import letters
 from celeriac.dead_letter.replay import Unreadable, replay
@@ -225,19 +226,20 @@ def _broker(asked: Any, parser: argparse.ArgumentParser) -> tuple[Any, list[str]
         os.chdir(asked.workdir)
     if not (asked.app or asked.broker):
         parser.error("name the app with -A, or the broker with --broker")
-    options: dict[str, Any] = {}
+    patience = {"socket_timeout": 5, "socket_connect_timeout": 5}
     queues: list[str] = []
-    url = asked.broker
-    if asked.app:
-        app = install(_found(asked.app))
-        _ = app.conf.broker_transport  # a broker that is not Redis is refused by name
-        url = url or app.conf.broker_read_url
-        options, queues = dict(app.conf.broker_transport_options), list(app.amqp.queues)
     told = f"-A {asked.app}" if asked.app else "--broker URL"
-    if isinstance(url, list | tuple) or (";" in url and not url.startswith("sentinel:")):
-        url = (url.split(";") if isinstance(url, str) else url)[0]
+    app = install(_found(asked.app)) if asked.app else None
+    if app is not None:
+        queues = list(app.amqp.queues)
     try:
-        return connect(url, options, socket_timeout=5, socket_connect_timeout=5), queues, told
+        if asked.broker or app is None:
+            options = {} if app is None else app.conf.broker_transport_options
+            return connect(asked.broker, options, **patience), queues, told
+        _ = app.conf.broker_transport  # a broker that is not Redis is refused by name
+        return client_of(app, **patience), queues, told
+    except OperationalError as exc:
+        raise ConnectionError(str(exc)) from exc
     except (ValueError, KeyError) as exc:
         raise ImproperlyConfigured(f"celeriac: this broker cannot be used: {exc}") from exc
 

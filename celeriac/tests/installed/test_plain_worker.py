@@ -231,6 +231,16 @@ def test_what_a_dead_worker_had_claimed_is_given_back_by_check(plain: Plain, app
     assert 1 == plain.client.llen("celery")
 
 
+def test_where_one_of_several_brokers_is_away_the_next_one_is_claimed_from(plain: Plain, app: Any) -> None:
+    several = f"redis://127.0.0.1:1/8;{plain.url}"
+    plain.worker("celery", "-A", "failover", "worker", "-c", "2", PLAIN_BROKER=several)
+    app.send_task("failover.naps", (1.0,))
+    plain.until(lambda: plain.client.zcard("celery-leases"))
+    assert app.send_task("failover.parent").get(timeout=SECONDS)
+    told = plain.command("celeriac", "check", "-A", "failover", PLAIN_BROKER=several)
+    assert 0 == told.returncode, told.stdout + told.stderr
+
+
 def test_content_that_is_no_json_goes_celerys_own_way(plain: Plain) -> None:
     # Celery refuses pickle to root, and some containers run tests as root.
     plain.worker("celery", "-A", "pickles", "worker", "-c", "2", C_FORCE_ROOT="1")

@@ -16,9 +16,10 @@ from celery.contrib.testing import worker
 from celery.exceptions import ImproperlyConfigured
 
 from celeriac.app import installation
-from celeriac.app.client import default_app
+from celeriac.app.client import default_app, make_app
 from celeriac.app.control import Control
 from celeriac.app.installation import POOL, install
+from celeriac.app.settings import CelerySettings
 from celeriac.outcome.results import Elsewhere, Followed, Results, SentinelResults
 
 URL = "redis://127.0.0.1:1/3"
@@ -257,6 +258,21 @@ def test_behind_sentinel_the_name_of_the_master_counts_too(master: str, shared: 
         broker_transport_options={"master_name": "one"}, result_backend_transport_options={"master_name": master}
     )
     assert shared == app.backend.shared
+
+
+@pytest.mark.parametrize("scheme", ["redis", "sentinel"])
+def test_kombu_keeps_our_transport_when_it_goes_on_to_the_next_address(scheme: str) -> None:
+    url = f"{scheme}://a:1;{scheme}://b:2"
+    settings = CelerySettings(broker_url=url, sentinel_master="m") if scheme == "sentinel" else None
+    apps = [install(app_of(broker=url)), *([make_app("client", settings)] if settings else [])]
+    early = app_of(broker=url)
+    assert early.amqp.queues  # it was used before
+    for app in (*apps, install(early)):
+        with app.connection_for_read() as connection:
+            before = connection.transport_cls
+            connection.switch(f"{scheme}://b:2")
+            assert ("b", before) == (connection.hostname, connection.transport_cls)
+            assert before.startswith("celeriac.")
 
 
 def test_control_is_ours_and_keeps_the_users_own() -> None:

@@ -9,12 +9,15 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import kombu
 from celery import Celery
 from celery.app import backends
 from celery.app.utils import Settings
 from celery.exceptions import ImproperlyConfigured
 from celery.local import Proxy
 from kombu.utils.imports import symbol_by_name
+
+from celeriac.app.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +83,7 @@ def make_ours(app: Celery) -> None:
     # Connections and results that were used before.
     vars(app).update(_pool=None, _backend_cache=None, _local=threading.local())
     if "amqp" in vars(app):
-        cast("Any", app).amqp._producer_pool = None  # noqa: SLF001  as Celery itself does after a fork
+        _connect_as_we_do(vars(app)["amqp"])._producer_pool = None  # noqa: SLF001  as Celery does after a fork
 
 
 def is_ours(app: Any) -> bool:
@@ -109,6 +112,10 @@ class Installed:
         return import_module("celeriac.outcome.results").ours(kind)(app=self, url=url)
 
     @cached_property
+    def amqp(self) -> Any:
+        return _connect_as_we_do(super().amqp)  # type: ignore[misc]  # Celery's
+
+    @cached_property
     def control(self) -> Any:
         return import_module("celeriac.app.control").ours(symbol_by_name(self.control_cls))(app=self)
 
@@ -123,6 +130,12 @@ class Installed:
     def __reduce__(self) -> Any:
         """For a process that gets the app as a pickle."""
         return _unpickled, (type(self).__mro__[2], self.__reduce_keys__(), self.has_own_settings)
+
+
+def _connect_as_we_do(amqp: Any) -> Any:
+    if amqp.Connection is kombu.Connection:  # else it is the user's own
+        amqp.Connection = Connection
+    return amqp
 
 
 def _unpickled(kind: type[Celery], given: dict[str, Any], has_own_settings: bool) -> Celery:

@@ -1,4 +1,4 @@
-"""Makes a redis-py client for one of Celery's URLs, also for sentinel://."""
+"""Makes redis-py clients: for one of Celery's URLs, also for sentinel://; and for the broker of an app."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -28,3 +28,25 @@ def connect(url: str, transport_options: Mapping[str, Any], **options: Any) -> r
         **options,
     )
     return client
+
+
+def client_of(app: Any, **options: Any) -> redis.Redis:
+    """A client for the broker of this app. `options`: of redis-py's connections. Where the URL alone does not say all
+    (`broker_use_ssl`, several brokers, parameters that only kombu knows), it connects as kombu does."""
+    conf = app.conf
+    url = conf.broker_write_url
+    if not conf.broker_use_ssl and isinstance(url, str) and _says_all(url):
+        return connect(url, conf.broker_transport_options, **options)
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1)
+        pool = connection.default_channel._get_pool()  # noqa: SLF001  a new one, for us alone
+    pool.connection_kwargs.update(options)
+    return redis.Redis(connection_pool=pool)
+
+
+def _says_all(url: str) -> bool:
+    try:
+        parse(url)
+    except ValueError:
+        return False
+    return True

@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as Silent
 from redis.retry import Retry
 
 from celeriac.broker import keys
-from celeriac.broker.client import connect
+from celeriac.broker.client import client_of
 from celeriac.broker.scripts import Script
 from celeriac.errors import PermanentError
 from celeriac.events import emit
@@ -174,11 +174,7 @@ def _client(app: Any) -> redis.Redis:
     tries nothing twice by itself: we must know when an answer was lost."""
     client: redis.Redis | None = getattr(app, "direct_client", None)
     if client is None:
-        client = app.direct_client = connect(
-            app.conf.broker_url,
-            app.conf.broker_transport_options,
-            socket_timeout=5.0,
-            socket_connect_timeout=2.0,
-            retry=Retry(NoBackoff(), 0),
+        client = app.direct_client = client_of(
+            app, socket_timeout=5.0, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0)
         )
     return client
