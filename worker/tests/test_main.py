@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import socket
 import time
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -119,6 +121,22 @@ def test_the_health_file_goes_stale_while_the_broker_is_away_and_not_after(redis
     redis_to_break.start()
     eventually(lambda: worker.health_file.stat().st_mtime > last + 1)
     assert "healthy" == health_check.bind(client(redis_to_break.url)).delay().get(timeout=10).status
+
+
+def test_with_a_port_it_also_answers_probes_and_prometheus(redis_url: str, start: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    worker = start(redis_url, HTTP_PORT=str(port))
+    worker.wait_until_ready()
+    assert "healthy" == health_check.bind(client(redis_url)).delay().get(timeout=10).status
+
+    def shown(path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    assert {"status": "ready", "queues": ["orders", "default"]} == json.loads(shown("/ready"))
+    eventually(lambda: 'celery_tasks_total{state="succeeded",task="tasks.health_check"} 1.0' in shown("/metrics"))
+    assert 0 == worker.stop()
 
 
 def test_a_worker_without_a_broker_waits_for_it_and_is_not_healthy_meanwhile(redis_to_break: Any, start: Any) -> None:

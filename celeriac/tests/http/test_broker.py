@@ -408,3 +408,33 @@ def test_a_plain_delay_to_a_broker_that_is_gone_is_a_503_at_once(redis_to_break,
         assert (503, "broker_unavailable", True) == (answer.status_code, answer.json()["error"], seconds < SOON)
 
     tell(redis_to_break.url, story)
+
+
+def test_an_unknown_outcome_leaves_its_marker_there(redis_to_break, redis_server, redis_url, tell, markers):
+    async def story(shop):
+        await shop.place()  # and there is an open connection, in which the next request waits
+        redis_to_break.pause()
+        told = (await shop.place()).json()
+        redis_to_break.resume()
+        await shop.ready_again()
+
+        assert "outcome_unknown" == told["error"]
+        assert entry(told["task_id"]).encode() in markers(redis_server)
+        assert "pending" == (await shop.http.get(f"{PATH}/{told['task_id']}")).json()["status"]
+
+    tell(redis_to_break.url, story, result_backend=redis_url)
+
+
+def test_a_marker_that_came_too_late_is_removed_when_redis_is_back(redis_to_break, redis_url, tell, markers):
+    async def story(shop):
+        await shop.place()
+        known = markers(redis_to_break)
+        redis_to_break.pause()
+        answer = await shop.place()
+        redis_to_break.resume()
+        await shop.ready_again()
+
+        assert (503, "broker_unavailable") == (answer.status_code, answer.json()["error"])
+        assert known == markers(redis_to_break)  # what it was told while it was paused, it did when it woke up
+
+    tell(redis_url, story, result_backend=redis_to_break.url)
