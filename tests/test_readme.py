@@ -10,7 +10,13 @@ import pytest
 from devctl.cli.app import COMMANDS, GROUPS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "common" / "README.md", *(ROOT / "docs").rglob("*.md")]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "common" / "README.md",
+    ROOT / "celeriac" / "README.md",
+    *(ROOT / "docs").rglob("*.md"),
+]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

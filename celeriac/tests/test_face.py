@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import celeriac
 
 SOURCE = Path(celeriac.__file__).read_text()
+ROOT = Path(__file__).parents[2]
 HEAVY = ("celery", "kombu", "redis", "pydantic", "structlog", "asyncio", "logging")
 MOST_SECONDS = 0.03
 
@@ -56,11 +58,25 @@ def test_the_type_checker_sees_the_same_names() -> None:
 
 
 def test_the_page_of_reference_is_what_the_docstrings_say() -> None:
-    root = Path(__file__).parents[2]
     written = subprocess.run(
-        [sys.executable, root / "tools" / "reference.py", "--print"], check=True, capture_output=True, text=True
+        [sys.executable, ROOT / "tools" / "reference.py", "--print"], check=True, capture_output=True, text=True
     ).stdout
-    assert written == (root / "docs" / "reference.md").read_text(), "stale: make reference"
+    assert written == (ROOT / "docs" / "reference.md").read_text(), "stale: make reference"
+
+
+def test_the_code_of_the_readme_runs() -> None:
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "celeriac" / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert "celeriac." in fresh(
+        f"{blocks[0]}\nprint(app.conf.broker_transport)"
+    )  # apart: the app becomes the process's
+    contract: dict[str, Any] = {"__name__": "readme"}
+    exec(blocks[1], contract)
+    order = contract["Refund"](source_service="test", customer_id="c-1", cents=700)
+    outcome = celeriac.Outcome(order.task_id)
+    assert f"receipt {order.task_id}" == contract["handle_refund"](order, outcome).receipt
+    assert [("HINCRBY", "refunds", "c-1", 700)] == outcome.effects
 
 
 def test_every_error_of_the_tree_is_public() -> None:
