@@ -62,6 +62,7 @@ def page(payments: Payments, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace
     """What is defined on the page, in one module."""
     monkeypatch.setattr(retries, "CLASSIFICATION", table := dict(retries.CLASSIFICATION))
     monkeypatch.setattr("celeriac.retry.classification.CLASSIFICATION", table)
+    monkeypatch.setattr("celeriac.CLASSIFICATION", table)
     names: dict[str, Any] = {"payments": payments, "__name__": "page"}
     monkeypatch.setattr(events, "_listeners", [])
     for block in BLOCKS:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import shop
 
-SOURCES = f"{Path(__file__).parents[1] / 'src'}:{shop.PATH}"
+SOURCES = f"{Path(__file__).parents[2] / 'src'}:{shop.PATH}"
 
 SNIPPET = """
 from celery import chain, chord, group
@@ -76,7 +76,7 @@ make_worker("one", owns=[lambda order: None])  # wrong: not an implementation
 
 
 CONFIG = f"[mypy]\nstrict = true\nplugins = pydantic.mypy\nmypy_path = {SOURCES}\ndisable_error_code = empty-body\n"
-CACHE = Path(__file__).parents[2] / ".mypy_cache" / "snippets"  # 20 s the first time, 2 s from then on
+CACHE = Path(__file__).parents[3] / ".mypy_cache" / "snippets"  # 20 s the first time, 2 s from then on
 REVEALED = re.compile(r'Revealed type is "shop\.schemas\.(\w+)"')
 
 
