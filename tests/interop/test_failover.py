@@ -79,7 +79,7 @@ def app(settings):
 
 
 @pytest.mark.parametrize("watched", [{"password": "p@:/;%", "asked": "of the sentinels"}], indirect=True)
-def test_orders_go_through_and_results_come_back_with_passwords_of_both_kinds(app, watched, worker):
+def test_orders_go_through_and_results_come_back_with_passwords_of_both_kinds(app, watched, worker, settings):
     contract = process_order.bind(app)
     payload = order()
     assert contract.delay(payload).get(10).order_id == payload.task_id
