@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench bench-peers figures lock docs reference dist clean
 
-SIDE_BY_SIDE ?= 4  # most tests wait for something: more than there are CPUs
+SIDE_BY_SIDE ?= 6  # most tests wait for something: more than there are CPUs
 packages := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml))
 
 help:  ## this list
@@ -13,8 +13,9 @@ setup:  ## .venv with every package, editable (PYTHON=python3.12 takes that one)
 demo: setup  ## the whole story: start, one order on its way, a short bench, stop
 	@.venv/bin/devctl demo --runtime local
 
+# Bytecode is written, whatever the environment says: else each process compiles every file of tests anew.
 test: setup  ## every test, SIDE_BY_SIDE at once; those with containers where an engine answers (ARGS="-k orders" for some)
-	@.venv/bin/pytest -n $(SIDE_BY_SIDE) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n $(SIDE_BY_SIDE) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: setup  ## format, ruff, types, imports, dependencies: what CI checks
 	@.venv/bin/ruff format --check .

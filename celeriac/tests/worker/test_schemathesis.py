@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from celeriac.worker.endpoints import Endpoints, listen
@@ -55,6 +54,8 @@ class Ready:
 
 @pytest.fixture(scope="module")
 def document() -> Any:
+    import schemathesis  # takes a second, and every process of the tests collects this file
+
     listener = listen("127.0.0.1", 0)
     readiness: Any = Ready()
     Endpoints(listener, routes(readiness, Metrics(["mail"], lambda: True))).start()
