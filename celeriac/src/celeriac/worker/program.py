@@ -96,7 +96,8 @@ class Program:
             backend.always_retry = conf.result_backend_always_retry
             backend.base_sleep_between_retries_ms = conf.result_backend_base_sleep_between_retries_ms
             backend.max_sleep_between_retries_ms = conf.result_backend_max_sleep_between_retries_ms
-            self.app.stop_seconds = float(conf.get("worker_stop_seconds") or math.inf)  # our pool looks there
+            seconds = conf.get("worker_stop_seconds")
+            self.app.stop_seconds = math.inf if seconds is None else float(seconds)  # our pool looks there
         super().on_before_init(*args, **options)  # type: ignore[misc]  # Celery's
 
     def setup_defaults(self, *args: Any, **options: Any) -> None:
