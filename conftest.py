@@ -37,20 +37,22 @@ BASE_IMAGES = ("python:3.11-slim", "redis:8-alpine")
 # For tests side by side. Files whose tests take longest, the longest first; and fixtures of a whole session that take
 # a second or more to make: their tests stay together.
 LONGEST = (
+    "test_recipe",
     "test_unplugged",
-    "test_stops",
     "test_demo",
     "test_life_of_a_message",
     "test_celery_integration",
+    "test_dist",
+    "test_control",  # the first of those beside stock Celery
+    "test_stops",
     "test_bench",
     "test_chaos",
     "test_types",
     "test_same_bytes",
     "test_readers",
     "test_one_work",
-    "test_kept_outcomes",
     "test_ends",
-    "test_acknowledging",
+    "test_kept_outcomes",
 )
 SERVING_MANY_FILES: dict[str, tuple[str, ...]] = {  # with what there is one for each value of
     "long_lived": ("threads", "way"),
@@ -303,9 +305,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(item: pytest.Item) -> str | None:
-    """Tests that share the engine, or what is made once for many of them; None: the test stands for itself."""
+    """Tests that share what is made once for many of them; None: the test stands for itself."""
     if item.get_closest_marker("containers"):
-        return "containers"
+        return f"containers of {item.path}"  # no more of them at once: each file builds images
     if not item.get_closest_marker("integration"):
         return str(item.path)  # they are short and wait for nothing
     known: dict[str, Any] = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009  pytest has no public way

@@ -680,7 +680,7 @@ def life(redis_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Li
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(0 if HISTORIES else 120)
+@pytest.mark.timeout(0 if HISTORIES else 600)
 def test_nothing_is_lost_and_nothing_has_its_effect_twice(life: type[Life]) -> None:
     COUNTED.clear()
     run_state_machine_as_test(
