@@ -52,6 +52,7 @@ def prepare(kind: str, variant: str, count: int) -> Any:
     """A function that takes `count` messages through a runner."""
     from celeriac.app.settings import CelerySettings
     from celeriac.claim.claims import Batch
+    from celeriac.lease.starts import Starts
     from celeriac.message.frame import frame
     from celeriac.run import intake as intakes
     from celeriac.run import runner as runners
@@ -73,7 +74,13 @@ def prepare(kind: str, variant: str, count: int) -> Any:
     pool.threads.append(thread)
     pool._local.thread = thread  # noqa: SLF001  this thread stands for a task thread
     vars(intake).update(
-        app=app, hostname="w", pool=pool, committer=kept, leases=kept, starts={}, declined=deque(), runners={}
+        app=app,
+        hostname="w",
+        pool=pool,
+        committer=kept,
+        leases=kept,
+        starts=Starts(kept, bool, 3),
+        runners={},
     )
 
     class Consumer:

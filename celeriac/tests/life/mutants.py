@@ -626,7 +626,7 @@ WORKER = [
         hiccups.test_an_outcome_is_kept_while_redis_refuses_a_new_connection, {"error": hiccups.BUSY},
     ),
     Mutant(
-        "intake.pump: an error of the broker is no fault of the message",
+        "delivery.pump: an error of the broker is no fault of the message",
         "if of_the_broker(exc):", "if False:",
         hiccups.test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messages,
         {"error": hiccups.BUSY},
@@ -871,13 +871,13 @@ WORKER = [
         running.test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter,
     ),
     Mutant(
-        "runner._begin: what is somebody else's does not run",
-        "counted < 0", "False",
+        "starts.count: what is somebody else's does not run",
+        "counted >= 0", "True",
         running.test_what_came_back_and_is_somebody_elses_by_now_does_not_run,
     ),
     Mutant(
-        "runner._begin: before a risk everything is committed",
-        "committer.commit_all(1.0)", "pass",
+        "starts.count: before a risk everything is committed",
+        "self._commit_all(1.0)", "pass",
         running.test_before_what_came_back_runs_everything_is_committed,
     ),
     Mutant(

@@ -5,7 +5,6 @@ import json
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,11 +23,14 @@ from celeriac.broker import keys
 from celeriac.claim.claims import CLAIM
 from celeriac.errors import NotPublished
 from celeriac.lease.leases import START
+from celeriac.lease.starts import Starts
 from celeriac.outcome.committer import OUTCOME
 from celeriac.publish.attempts import Patience
 from celeriac.publish.outgoing import Outgoing
 from celeriac.publish.publisher import AsyncPublisher, Publisher
-from celeriac.run.intake import Intake
+from celeriac.run.delivery import Delivery
+from celeriac.run.ends import Ends
+from celeriac.run.refusals import Refusals
 from celeriac.run.threads import Job
 
 pytestmark = pytest.mark.integration
@@ -186,7 +188,7 @@ def test_an_outcome_is_kept_while_redis_refuses_a_new_connection(
 def test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messages(
     error: Exception, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("celeriac.run.intake.DELIVER_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("celeriac.run.delivery.AGAIN_SECONDS", 0.0)
     client = redis.Redis.from_url(redis_url)
     raw = message()
     committer, (tag,) = holding(client, raw)
@@ -198,19 +200,15 @@ def test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messag
             raise failing.pop()
         delivered.append(message)
 
-    intake = Intake.__new__(Intake)
-    intake.committer, intake.hostname, intake.starts, intake._pump_at = committer, "worker", {}, 0.0
-    intake.leases = committer.leases
-    intake.declined, intake.celerys = deque([Job(None, json.loads(raw), raw, tag, "orders")]), {}
-    intake.app = SimpleNamespace(tasks=["tasks.x"], conf=SimpleNamespace(accept_content=["json"]))
-    intake.channel, intake.revocations = (
-        SimpleNamespace(connection=SimpleNamespace(_deliver=deliver)),
-        SimpleNamespace(pending=()),
-    )
-    intake.celery_pool = None
-    intake.pump()
-    assert ([], [tag], {}) == (delivered, list(committer.leases.held), intake.celerys)
-    intake.pump()
+    app: Any = SimpleNamespace(tasks=["tasks.x"], conf=SimpleNamespace(accept_content=["json"]))
+    starts = Starts(committer.leases, committer.commit_all, 3)
+    ends = Ends(app, "worker", committer.submit, starts.end)
+    delivery = Delivery(app, client, committer, committer.leases, starts, ends, Refusals(), in_celerys_pool=False)
+    delivery.channel = SimpleNamespace(connection=SimpleNamespace(_deliver=deliver))
+    delivery.add(Job(None, json.loads(raw), raw, tag, "orders"))
+    delivery.pump()
+    assert ([], [tag], {}) == (delivered, list(committer.leases.held), delivery.delivered)
+    delivery.pump()
     assert [tag] == [one["properties"]["delivery_tag"] for one in delivered]
     assert [] == dead(client)
     client.close()

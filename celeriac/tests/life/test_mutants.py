@@ -19,9 +19,9 @@ from celeriac.broker.scripts import Script
 from celeriac.claim import claims as claims
 from celeriac.claim import revocations
 from celeriac.dead_letter import replay as replaying
-from celeriac.lease import leases, restore
+from celeriac.lease import leases, restore, starts
 from celeriac.outcome import committer, unclaimed
-from celeriac.run import ends, guard, intake, pool, runner
+from celeriac.run import delivery, ends, guard, pool, runner
 
 pytestmark = pytest.mark.integration
 
@@ -44,7 +44,8 @@ CLASSES: dict[str, Any] = {
     "unclaimed": unclaimed,
     "ends": ends.Ends,
     "guard": guard.Guard,
-    "intake": intake.Intake,
+    "delivery": delivery.Delivery,
+    "starts": starts.Starts,
     "leases": leases.Leases,
     "runner": runner.Runner,
     "pool": pool.TaskPool,

@@ -170,5 +170,5 @@ def committer_of(client: redis.Redis, lease_seconds: float = 60.0) -> Committer:
     intake.leases = Leases(connection, lease_seconds)
     intake.committer = Committer(connection, intake.leases, intake._impossible)
     app = Celery("x", broker="memory://", backend="cache+memory://", set_as_current=False)
-    intake.ends = Ends(app, "worker@a", intake.committer.submit)
+    intake.ends = Ends(app, "worker@a", intake.committer.submit, lambda tag: 0)
     return intake.committer

@@ -16,14 +16,14 @@ from celery.exceptions import Ignore, Reject, WorkerShutdown
 
 from celeriac.broker import keys
 from celeriac.broker.lists import SEPARATOR, STEPS
-from celeriac.broker.options import Options
 from celeriac.lease.leases import Lease
 from celeriac.lease.restore import restore
-from celeriac.lease.starts import Start, next_start
+from celeriac.lease.starts import Starts
 from celeriac.message.reading import loads
 from celeriac.outcome import committer
 from celeriac.outcome.commit import OPEN, Commit
 from celeriac.run.pool import TaskPool
+from celeriac.run.refusals import Refusals
 from celeriac.run.runner import Request, Runner, bare, celerys, runner_of
 from celeriac.run.threads import Job, TaskThread
 
@@ -39,17 +39,14 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
         yield client
 
 
-class Intake:
-    """As much of one as a runner looks at."""
+class Ends:
+    """Writes a dead letter, and remembers why."""
 
-    def __init__(self, committer: Any, pool: TaskPool) -> None:
-        self.committer, self.leases, self.pool = committer, committer.leases, pool
-        self.starts: dict[str, int] = {}
-        self.options = Options(max_starts=MAX_STARTS)
-        self.buried: list[tuple[str, int | None]] = []
-        self.rejected: list[tuple[str, bool]] = []
+    def __init__(self, committer: Any) -> None:
+        self.committer = committer
+        self.written: list[tuple[str, int | None]] = []
 
-    def bury(
+    def dead(
         self,
         commit: Commit,
         reason: str,
@@ -59,19 +56,29 @@ class Intake:
         starts: Any = None,
         links: Any = None,
     ) -> None:
-        self.buried.append((reason, starts))
+        self.written.append((reason, starts))
         commit.discard()
         commit.bury(keys.dead("orders"), "{}")
         self.committer.submit(commit)
 
-    def not_taken(self, message: Any, reason: str, error: Exception) -> None:
-        return None
 
-    def start_of(self, tag: str) -> Start:
-        return next_start(self.starts[tag], MAX_STARTS)
+class Delivery:
+    """Remembers what is rejected."""
+
+    def __init__(self) -> None:
+        self.rejected: list[tuple[str, bool]] = []
 
     def reject(self, tag: str, *, requeue: bool, commit: Commit, error: Any) -> None:
         self.rejected.append((tag, requeue))
+
+
+class Intake:
+    """As much of one as a runner looks at."""
+
+    def __init__(self, committer: Any, pool: TaskPool) -> None:
+        self.committer, self.leases, self.pool = committer, committer.leases, pool
+        self.starts = Starts(committer.leases, committer.commit_all, MAX_STARTS)
+        self.ends, self.delivery, self.refusals = Ends(committer), Delivery(), Refusals()
 
 
 class Stage:
@@ -106,7 +113,7 @@ class Stage:
         assert 1 == restore(self.client, SEPARATOR, STEPS)
         claimed = claim(self.client)
         self.committer.leases.held[self.tag] = Lease(claimed.fence, "orders")
-        self.intake.starts.update(claimed.starts)
+        self.intake.starts.stored.update(claimed.starts)
 
 
 def nothing() -> None:
@@ -163,10 +170,10 @@ def test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter(client
         if not claimed.messages:
             break
         stage.committer.leases.held[stage.tag] = Lease(claimed.fence, "orders")
-        stage.intake.starts.update(claimed.starts)
+        stage.intake.starts.stored.update(claimed.starts)
         stage.run()
         stage.committer.commit_all(5)
-    assert (MAX_STARTS, [("poison", MAX_STARTS)]) == (len(ran), stage.intake.buried)
+    assert (MAX_STARTS, [("poison", MAX_STARTS)]) == (len(ran), stage.intake.ends.written)
     assert (0, 1) == (client.hlen(keys.UNACKED), client.xlen(keys.dead("orders")))
 
 
@@ -260,7 +267,7 @@ def test_how_a_body_may_end_besides(client: redis.Redis, error: Exception, rejec
     stage = Stage(client, body)
     assert stage.run()
     stage.committer.commit_all(5)
-    assert rejected == [requeue for _, requeue in stage.intake.rejected]
+    assert rejected == [requeue for _, requeue in stage.intake.delivery.rejected]
     assert held == bool(client.hlen(keys.UNACKED))
 
 

@@ -31,6 +31,13 @@ class Outcomes(Protocol):
     def read_answer(self) -> None: ...
 
 
+class Delivery(Protocol):
+    """Of the messages that Celery has, as far as a channel needs it."""
+
+    def acknowledge(self, tag: str) -> None: ...
+    def reject(self, tag: str, *, requeue: bool) -> None: ...
+
+
 class Intake(Protocol):
     """The intake of a worker, as far as a channel needs it. All calls come from the consumer's thread."""
 
@@ -39,6 +46,8 @@ class Intake(Protocol):
 
     @property
     def committer(self) -> Outcomes: ...
+    @property
+    def delivery(self) -> Delivery: ...
 
     def hungry(self) -> bool:
         """Whether the claim connection is to be read or written."""
@@ -53,13 +62,7 @@ class Intake(Protocol):
         """Give back what a claim brought: its answer came too late to start it."""
 
     def pump(self) -> None:
-        """Hand messages that go Celery's own way to Celery."""
-
-    def acknowledge(self, tag: str) -> None:
-        """Celery acknowledges."""
-
-    def reject(self, tag: str, *, requeue: bool) -> None:
-        """Celery rejects."""
+        """Do what has to be done in the consumer's thread."""
 
     def lost_channel(self) -> None:
         """The consumer's connection ended."""
@@ -85,7 +88,7 @@ class QoS(kombu_redis.QoS):
         if intake is None:
             super().ack(delivery_tag)
         else:
-            intake.acknowledge(delivery_tag)
+            intake.delivery.acknowledge(delivery_tag)
             virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -93,7 +96,7 @@ class QoS(kombu_redis.QoS):
         if intake is None:
             super().reject(delivery_tag, requeue)
         else:
-            intake.reject(delivery_tag, requeue=requeue)
+            intake.delivery.reject(delivery_tag, requeue=requeue)
             virtual.QoS.ack(self, delivery_tag)
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:

@@ -36,10 +36,13 @@ CONFLICT = "this id was done before, with another payload"
 
 
 class Ends:
-    """One for each app of a worker. `finish(commit)` commits."""
+    """One for each app of a worker; for all threads."""
 
-    def __init__(self, app: Any, hostname: str, finish: Callable[[Commit], None]) -> None:
-        self.app, self.hostname, self._finish = app, hostname, finish
+    def __init__(
+        self, app: Any, hostname: str, submit: Callable[[Commit], None], end_starts: Callable[[str], int]
+    ) -> None:
+        """`submit(commit)` commits. `end_starts(tag)`: how many starts of this message were counted; it ends now."""
+        self.app, self.hostname, self._submit, self._end_starts = app, hostname, submit, end_starts
         self.eventer: Any = None  # of the newest consumer
 
     def dead(
@@ -47,11 +50,11 @@ class Ends:
         commit: Commit,
         reason: str,
         error: str,
-        *,
         list_key: Any,
         headers: Any,
+        *,
         links: Mapping[str, Any] | None = None,
-        starts: int = 0,
+        starts: int | None = None,
         failure: Exception | None = None,
         caller_knows: bool = False,
     ) -> None:
@@ -60,6 +63,7 @@ class Ends:
         before."""
         known: Mapping[str, Any] = headers if isinstance(headers, dict) else {}
         queue = queue_of(list_key)
+        starts = self._end_starts(commit.tag) if starts is None else starts
         commit.headers = commit.headers or dict(known)
         commit.discard()
         written = about(reason, error, queue=queue, headers=dict(known), starts=starts, worker=self.hostname)
@@ -77,7 +81,7 @@ class Ends:
         ) as exc:  # of an errback, or of the result store: the dead letter is written all the same
             emit("end.not_told", level=logging.ERROR, exc_info=exc, error=str(exc), **fields)
         if commit.verdict is None:
-            self._finish(commit)
+            self._submit(commit)
 
     def impossible(self, commit: Commit, why: str, list_key: Any) -> None:
         """End a message whose outcome Redis will never take. Its chord, if it has one, was told before."""

@@ -31,7 +31,8 @@ from celeriac.outcome.commit import OPEN, Commit, NotCommitted, ending
 from celeriac.outcome.hooks import commit_before, overrides
 from celeriac.retry.classification import of_the_broker
 from celeriac.run.body import failure_of
-from celeriac.run.intake import POISON, Intake, address
+from celeriac.run.delivery import POISON, address
+from celeriac.run.intake import Intake
 from celeriac.run.pool import TaskPool
 from celeriac.run.threads import Job, Running, TaskThread
 from celeriac.soft_limit import HERE
@@ -142,7 +143,7 @@ class Runner:
         self.ignores = task.ignore_result
         self.backend = task.backend
         self.write_success = getattr(self.backend, "success_meta", None)
-        self.submit, self.starts = intake.committer.submit, intake.starts
+        self.submit, self.starts, self.came_back = intake.committer.submit, intake.starts, intake.starts.stored
         self.buckets, self.eventer = consumer.task_buckets, consumer.event_dispatcher
         self.requests = task.request_stack
         self.count, self.total = state.total_count, state.all_total_count
@@ -167,20 +168,21 @@ class Runner:
             if linked:
                 check_links(embed)
         except Exception as exc:
-            self.intake.bury(commit, "undecodable", f"its body: {type(exc).__name__}: {exc}", job.list_key, headers)
-            self.intake.not_taken(message, "undecodable", exc)
+            why = f"its body: {type(exc).__name__}: {exc}"
+            self.intake.ends.dead(commit, "undecodable", why, job.list_key, headers)
+            self.intake.refusals.send(message, "undecodable", exc)
             return True
         if self.exclusive.current is not None:
             self.exclusive.wait(thread)
             if self.pool.stopping:
                 self.intake.leases.release([job.tag])
                 return True
-        if self.starts and job.tag in self.starts:
-            start = self.intake.start_of(job.tag)
+        if self.came_back and job.tag in self.came_back:
+            start = self.starts.next(job.tag)
             assert start is not None
             if start.poison:
                 why = POISON.format(start.counted)
-                self.intake.bury(commit, "poison", why, job.list_key, headers, starts=start.counted, links=embed)
+                self.intake.ends.dead(commit, "poison", why, job.list_key, headers, starts=start.counted, links=embed)
                 return True
             with self.exclusive.start(thread, job.tag, start) as alone:
                 if not self._begin(job, thread, start, alone):
@@ -248,17 +250,11 @@ class Runner:
     # A start that counts
 
     def _begin(self, job: Job, thread: TaskThread, start: Start, alone: bool) -> bool:
-        """Count this start, since a worker died with the message before. All finished outcomes are committed first:
-        this message may end the process. False: it must not run."""
-        committer, leases = self.intake.committer, self.intake.leases
+        """Count this start, since a worker died with the message before. False: it must not run."""
         if self.pool.stopping:
-            leases.release([job.tag])
+            self.intake.leases.release([job.tag])
             return False
-        committer.commit_all(1.0)
-        counted, _ = leases.started(job.tag, by=start.by(alone=alone))
-        self.starts.pop(job.tag, None)
-        if counted < 0:  # another worker has it now
-            leases.held.pop(job.tag, None)
+        if not self.starts.count(job.tag, start, alone=alone):  # another worker has it now
             return False
         self.exclusive.counted(thread)
         job.message["headers"]["_starts"] = start.counted + 1
@@ -394,12 +390,12 @@ class Runner:
         if commit.dead_key or held is None:
             return True
         why = f"{type(first).__name__}: {first}; and then {type(second).__name__}: {second}"
-        self.intake.bury(commit, "permanent", why, held.list_key, request.__dict__)
+        self.intake.ends.dead(commit, "permanent", why, held.list_key, request.__dict__)
         return False
 
     def _reject(self, error: Any, commit: Commit, events: bool) -> bool:
         requeue = bool(getattr(error, "requeue", False))
-        self.intake.reject(commit.tag, requeue=requeue, commit=commit, error=error)
+        self.intake.delivery.reject(commit.tag, requeue=requeue, commit=commit, error=error)
         if events:
             self.eventer.send("task-rejected", uuid=commit.task_id, requeue=requeue)
         return False

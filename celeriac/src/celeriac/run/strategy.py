@@ -50,5 +50,5 @@ class Request(request.Request):
         intake: Intake | None = getattr(self.app, "intake", None)
         error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps some
         if intake is not None and isinstance(error, WorkerLostError | Reject):
-            intake.died[self.message.delivery_tag] = isinstance(error, WorkerLostError)
+            intake.delivery.died[self.message.delivery_tag] = isinstance(error, WorkerLostError)
         return super().on_failure(exc_info, *args, **kwargs)
