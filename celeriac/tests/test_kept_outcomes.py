@@ -113,7 +113,7 @@ def test_a_success_is_kept_and_happens_once(field: Field, how: str, contract: st
     assert [pending.id] == field.runs(), field.worker.output()
     assert {pending.id.encode(): b"1"} == field.broker.hgetall("effects"), field.worker.output()
     assert (1, []) == (field.broker.llen("notes"), field.letters())
-    assert not field.broker.keys("celery-direct-*") or how != "full"
+    assert not field.broker.keys("celery-unclaimed-*") or how != "full"
 
 
 @pytest.mark.parametrize("how", ["full", "killed"])

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from celeriac import correlation, logs
-from celeriac.events import emit, told
+from celeriac.events import emit, own_events
 from celeriac.redaction import redact
 
 
@@ -111,7 +111,7 @@ def test_a_planted_secret_is_in_no_line_whoever_logs_it(output: Output) -> None:
 
 
 def test_celery_is_silent_about_tasks_that_tell_their_own_events(output: Output) -> None:
-    told.add("tasks.told")
+    own_events.add("tasks.told")
     trace = logging.getLogger("celery.app.trace")
     for name in ("tasks.told", "tasks.plain"):
         trace.info("Task %(name)s succeeded", {"name": name}, extra={"data": {"name": name}})

@@ -91,8 +91,8 @@ def test_orders_go_through_and_results_come_back_with_passwords_of_both_kinds(ap
         ahead.add_child("elsewhere", b"message")
         publish_ahead(app, ahead)
         assert client.lrange("elsewhere", 0, -1) == ["message"]
-    app.direct_client.connection_pool.disconnect()
-    app.direct_client.connection_pool.sentinel_manager.close()
+    app.unclaimed_client.connection_pool.disconnect()
+    app.unclaimed_client.connection_pool.sentinel_manager.close()
     placed_and_found(settings)
 
 

@@ -8,10 +8,10 @@ logger = logging.getLogger("celeriac")
 logger.addHandler(logging.NullHandler())
 
 # Names of tasks that log events of their own; Celery's lines about them are left out.
-told: set[str] = set()
+own_events: set[str] = set()
 
 
-def told_at(level: int = logging.INFO) -> bool:
+def logged_at(level: int = logging.INFO) -> bool:
     """Whether this level is logged: for events whose fields take time to make."""
     return logger.isEnabledFor(level)
 

@@ -12,7 +12,7 @@ import structlog
 from celery import current_task
 
 from celeriac import correlation
-from celeriac.events import told
+from celeriac.events import own_events
 from celeriac.redaction import redact
 
 
@@ -49,7 +49,7 @@ def configure(service: str, level: str = "INFO", format: str = LogFormat.AUTO) -
 def _said_by_us(record: logging.LogRecord) -> bool:
     """Celery logs "received", "succeeded" and "raised" for each task. Contracts log events of their own instead."""
     data = getattr(record, "data", None) or (record.args if isinstance(record.args, dict) else {})
-    return not (isinstance(data, dict) and data.get("name") in told)
+    return not (isinstance(data, dict) and data.get("name") in own_events)
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):

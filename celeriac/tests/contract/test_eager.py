@@ -264,7 +264,7 @@ def test_apply_without_the_setting_commits_by_itself_and_leaves_an_open_commit_a
 ) -> None:
     app.conf.task_always_eager = False
     committed: list[Commit] = []
-    monkeypatch.setattr(execution, "commit_directly", lambda app, commit, raw=b"", **_: committed.append(commit))
+    monkeypatch.setattr(execution, "commit_unclaimed", lambda app, commit, raw=b"", **_: committed.append(commit))
     around = Commit("tag", "outer")
     monkeypatch.setattr(OPEN, "commit", around)
     task_id = str(UUID(int=7))

@@ -19,7 +19,7 @@ from celeriac.lease.leases import Lease
 from celeriac.lease.starts import next_start
 from celeriac.outcome.commit import Commit
 from celeriac.outcome.committer import OUTCOME
-from celeriac.outcome.unclaimed import commit_directly
+from celeriac.outcome.unclaimed import commit_unclaimed
 
 HOUR_US = 3_600_000_000
 TAKEN = re.compile(rb'\[(.*),\s*"",\s*"[^"]*"\]', re.DOTALL)
@@ -184,10 +184,10 @@ class StockWorker:
 
     def commit(self, run: StockRun, end: End) -> str:
         """done, repeated, conflict."""
-        app: Any = SimpleNamespace(direct_client=self.client)
+        app: Any = SimpleNamespace(unclaimed_client=self.client)
         run.committed = True
         try:
-            return "done" if commit_directly(app, commit_of(end, "")) else "repeated"
+            return "done" if commit_unclaimed(app, commit_of(end, "")) else "repeated"
         except PermanentError:
             return "conflict"
 

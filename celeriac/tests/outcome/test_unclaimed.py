@@ -21,7 +21,7 @@ from celeriac.errors import PermanentError
 from celeriac.message.frame import frame
 from celeriac.outcome import unclaimed as direct
 from celeriac.outcome.commit import Commit
-from celeriac.outcome.unclaimed import OUTCOME, commit_directly, publish_ahead
+from celeriac.outcome.unclaimed import OUTCOME, commit_unclaimed, publish_ahead
 
 pytestmark = pytest.mark.integration
 
@@ -35,14 +35,14 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 def far(line: Any) -> Any:
     """An app on the far side of the line; Redis there knows the script."""
     app = worker_at(line.port)
-    app.direct_client.script_load(OUTCOME.text)
+    app.unclaimed_client.script_load(OUTCOME.text)
     return app
 
 
 def worker_at(port: int, seconds: float = 0.3) -> Any:
     """An app that gives up soon."""
     OPENED.append(impatient(port, seconds))
-    return SimpleNamespace(direct_client=OPENED[-1])
+    return SimpleNamespace(unclaimed_client=OPENED[-1])
 
 
 OPENED: list[redis.Redis] = []
@@ -61,7 +61,7 @@ def plain(task_id: str = "a") -> Commit:
 
 
 def marks(client: redis.Redis) -> list[bytes]:
-    return client.keys(f"{keys.DIRECT}*")
+    return client.keys(f"{keys.UNCLAIMED}*")
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def test_it_is_one_step_and_leaves_nothing_behind_but_what_it_wanted(
 ) -> None:
     app = far(line)
     commit = end()
-    assert commit_directly(app, commit, message_)
+    assert commit_unclaimed(app, commit, message_)
     assert happened(client, commit)
     assert not client.exists(keys.LEASES, keys.UNACKED)
     assert [] == marks(client)
@@ -116,7 +116,7 @@ def test_where_the_answer_is_lost_it_happens_once(
     app = far(line)
     commit = end()
     line.lose_answers(times)
-    commit_directly(app, commit, message_)
+    commit_unclaimed(app, commit, message_)
     assert happened(client, commit)
 
 
@@ -127,7 +127,7 @@ def test_where_the_request_is_lost_it_happens_all_the_same(
     app = far(line)
     commit = end()
     line.lose_requests(2)
-    assert commit_directly(app, commit, message_)
+    assert commit_unclaimed(app, commit, message_)
     assert happened(client, commit)
 
 
@@ -137,7 +137,7 @@ def test_where_an_attempt_is_still_on_its_way_the_mark_of_the_next_one_stays_for
     app = far(line)
     line.lose_answers(1)
     commit = plain()
-    commit_directly(app, commit)
+    commit_unclaimed(app, commit)
     words = [1, *commit.arguments(direct.NO_CLAIM)]
     assert [[commit.tag.encode()], [], []] == OUTCOME(client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], words)
     assert (1, 1) == (effects(client), children(client))
@@ -148,17 +148,17 @@ def test_a_redis_that_says_nothing_is_waited_for(redis_to_break: Any) -> None:
     app = worker_at(redis_to_break.port, 0.1)
     redis_to_break.pause()
     with later(0.5, redis_to_break.resume):
-        commit_directly(app, plain())
+        commit_unclaimed(app, plain())
     with redis.Redis(port=redis_to_break.port) as client:
         assert (1, 1) == (effects(client), children(client))
 
 
 def test_a_redis_that_starts_anew_gets_it_though_it_knows_nothing_of_it(redis_to_break: Any) -> None:
     app = worker_at(redis_to_break.port)
-    app.direct_client.ping()
+    app.unclaimed_client.ping()
     redis_to_break.stop()
     with later(0.5, redis_to_break.start):
-        commit_directly(app, plain())
+        commit_unclaimed(app, plain())
     with redis.Redis(port=redis_to_break.port) as client:
         assert (1, 1) == (effects(client), children(client))
 
@@ -168,14 +168,14 @@ def test_a_full_redis_takes_it(redis_to_break: Any, end: Callable[[], Commit]) -
     with redis.Redis(port=redis_to_break.port) as client:
         commit = end()
         full(client)
-        commit_directly(worker_at(redis_to_break.port), commit, message_)
+        commit_unclaimed(worker_at(redis_to_break.port), commit, message_)
         assert happened(client, commit)
 
 
 def busy(client: redis.Redis) -> Callable[[], Any]:
     """A script of somebody else's that does not end."""
     client.config_set("busy-reply-threshold", 1)
-    endless = worker_at(client.connection_pool.connection_kwargs["port"], 30).direct_client
+    endless = worker_at(client.connection_pool.connection_kwargs["port"], 30).unclaimed_client
     threading.Thread(target=lambda: swallow(lambda: endless.eval("while true do end", 0)), daemon=True).start()
     time.sleep(0.2)
     return lambda: client.execute_command("SCRIPT", "KILL")
@@ -225,35 +225,35 @@ def test_a_refusal_that_passes_is_waited_for(
         commit = plain()
         over = trouble(client)
         with later(0.4, over):
-            commit_directly(worker_at(redis_to_break.port), commit)
+            commit_unclaimed(worker_at(redis_to_break.port), commit)
         assert (1, 1) == (effects(client), children(client))
 
 
 def test_after_a_script_flush_everything_goes_on(client: redis.Redis, line: Any) -> None:
     app = far(line)
     client.script_flush()
-    assert commit_directly(app, plain())
+    assert commit_unclaimed(app, plain())
     assert (1, 1) == (effects(client), children(client))
 
 
 def test_a_second_run_is_told_that_it_was_done_and_nothing_of_it_happens(client: redis.Redis, line: Any) -> None:
     app = far(line)
-    assert commit_directly(app, done(""))
-    assert not commit_directly(app, done(""))
-    assert not commit_directly(app, recorded_letter(), message_)
+    assert commit_unclaimed(app, done(""))
+    assert not commit_unclaimed(app, done(""))
+    assert not commit_unclaimed(app, recorded_letter(), message_)
     assert (1, 1, []) == (effects(client), children(client), dead(client))
 
 
 def test_what_has_a_record_looks_at_no_mark(client: redis.Redis, line: Any) -> None:
     client.set("", "a key of somebody else's, without a name")
-    assert commit_directly(far(line), done(""))
+    assert commit_unclaimed(far(line), done(""))
     assert (1, 1) == (effects(client), children(client))
 
 
 def test_two_of_them_without_a_record_are_two(client: redis.Redis, line: Any) -> None:
     app = far(line)
-    assert commit_directly(app, plain())
-    assert commit_directly(app, plain())
+    assert commit_unclaimed(app, plain())
+    assert commit_unclaimed(app, plain())
     assert (2, 2) == (effects(client), children(client))
 
 
@@ -286,7 +286,7 @@ def test_what_redis_will_never_take_is_told_at_once(
         commit = wrong(client)
         before = everything(client)
         with pytest.raises(PermanentError):
-            commit_directly(worker_at(redis_to_break.port), commit)
+            commit_unclaimed(worker_at(redis_to_break.port), commit)
         assert before == everything(client)
 
 
@@ -312,10 +312,10 @@ def test_a_soft_limit_comes_too_late_for_a_body_that_has_ended(
     redis_to_break.pause()
     with later(0.8, redis_to_break.resume):
         limit(seconds)
-        commit_directly(app, plain())
+        commit_unclaimed(app, plain())
     with redis.Redis(port=redis_to_break.port) as client:
         assert (1, 1) == (effects(client), children(client))
-    assert app.direct_client.echo("in step") == b"in step"
+    assert app.unclaimed_client.echo("in step") == b"in step"
 
 
 def test_a_soft_limit_that_comes_with_the_answer_does_it_once_and_leaves_no_answer_for_the_next(
@@ -331,7 +331,7 @@ def test_a_soft_limit_that_comes_with_the_answer_does_it_once_and_leaves_no_answ
         return answer
 
     monkeypatch.setattr(type(OUTCOME), "__call__", sent)
-    commit_directly(app, plain())
+    commit_unclaimed(app, plain())
     assert (1, 1) == (effects(client), children(client))
     assert 1 == len(marks(client))
 
@@ -388,8 +388,8 @@ def test_the_log_tells_of_a_wait_of_some_seconds_and_not_of_a_connection_that_wa
 
     monkeypatch.setattr(direct, "sleep", slept)
     line.lose_requests(1)
-    commit_directly(app, plain())
+    commit_unclaimed(app, plain())
     assert "outcome.waits" not in caplog.text
     line.lose_requests(25)
-    commit_directly(app, plain())
+    commit_unclaimed(app, plain())
     assert 2 == caplog.text.count("outcome.waits")

@@ -198,7 +198,7 @@ class Run:
         self.commit = Commit("tag", "parent")
         work = Work(made, handle, app, made.retries)
         request = Context(id="parent", root_id="root", headers=None, **{correlation.HEADER: "c"})
-        work.lane([Note().model_dump(mode="json")], {}, request, self.commit)
+        work.run_as_json([Note().model_dump(mode="json")], {}, request, self.commit)
 
     @property
     def messages(self) -> list[dict[str, Any]]:

@@ -47,7 +47,8 @@ class Batch(NamedTuple):
 
 
 class Claims:
-    """The claim connection of one channel: sends claims, reads answers, and knows what it waits for."""
+    """The claim connection of one channel: sends claims, reads answers, and knows what it waits for. It belongs to the
+    consumer's thread: no other thread calls it. (`room` of an intake reads `asked`, in the same thread.)"""
 
     def __init__(self, lease_us: int, dead_bound: int, later: Callable[[float, Callable[[], None]], Any]) -> None:
         """`later(seconds, callback)` gives a timer with `cancel()`."""
@@ -56,7 +57,7 @@ class Claims:
         self._timer: Any = None
         self._tracked: Any = None  # the socket on which Redis was told to ring
         self._rings = True
-        self._told_at = -TELL_REFUSED_SECONDS
+        self._refused_logged_at = -TELL_REFUSED_SECONDS
         self._now = (0.0, 0.0)  # Redis's clock at the last claim, in us, and ours then
         self._full: list[str] = []
         self._arm_next = False
@@ -127,9 +128,9 @@ class Claims:
             self._refused(exc)
 
     def _refused(self, error: ResponseError) -> None:
-        if monotonic() - self._told_at > TELL_REFUSED_SECONDS:
+        if monotonic() - self._refused_logged_at > TELL_REFUSED_SECONDS:
             emit("claim.refused", level=logging.WARNING, error=str(error))
-            self._told_at = monotonic()
+            self._refused_logged_at = monotonic()
         self._wait(LONGEST_WAIT_SECONDS, [])
 
     def wake(self) -> None:

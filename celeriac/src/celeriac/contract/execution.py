@@ -20,12 +20,12 @@ from celeriac.contract.outcome import Child, Outcome
 from celeriac.contract.spec import Spec, describe
 from celeriac.dead_letter.description import about
 from celeriac.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
-from celeriac.events import emit, heard, told, told_at, transition
+from celeriac.events import emit, heard, logged_at, own_events, transition
 from celeriac.message.fingerprint import fingerprint
 from celeriac.message.frame import frame, frame_of_json
 from celeriac.observer import Watch, watch_of
 from celeriac.outcome.commit import OPEN, Commit, Verdict
-from celeriac.outcome.unclaimed import commit_directly
+from celeriac.outcome.unclaimed import commit_unclaimed
 from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import after, listening, shown
 from celeriac.redaction import redact
@@ -95,15 +95,15 @@ def portable(error: BaseException) -> Exception:
 
 
 class Work:
-    """A contract's body as a Celery task runs it, in a lane and on Celery's own way."""
+    """A contract's body as a Celery task runs it, by a runner and on Celery's own way."""
 
     def __init__(self, contract: Spec[Any, Any], body: Body, app: "Celery", retries: RetryPolicy) -> None:
         self.contract, self.body, self.app, self.retries = contract, body, app, retries
         self.task: Any = None
 
-    def lane(self, args: list[Any], kwargs: dict[str, Any], request: Any, commit: Commit) -> bytes:
-        """Run in a lane. Returns the result as JSON; the rest of the outcome is in the commit. Raises Celery's Retry,
-        or the error that the caller gets."""
+    def run_as_json(self, args: list[Any], kwargs: dict[str, Any], request: Any, commit: Commit) -> bytes:
+        """Called by a runner. Returns the result as JSON; the rest of the outcome is in the commit. Raises Celery's
+        Retry, or the error that the caller gets."""
         written: bytes = self._run(args, kwargs, request, commit, self._to_json)
         return written
 
@@ -127,7 +127,7 @@ class Work:
         self._record(request.id, commit)
         watch = watch_of(self.app, request)
         started = time.time()
-        if watch is None and told_at():
+        if watch is None and logged_at():
             emit("task.started", queue_seconds=_waited_seconds(request, started), retries=request.retries)
         try:
             raw = self._payload(args, kwargs)
@@ -163,7 +163,7 @@ class Work:
 
     def _commit(self, commit: Commit, in_place: bool, request: Any) -> None:
         """A success where no commit is open."""
-        if in_place or commit_directly(self.app, commit, kept=not request.is_eager):
+        if in_place or commit_unclaimed(self.app, commit, kept=not request.is_eager):
             _tell(commit)
         else:
             transition("outcome.repeated", level=logging.WARNING, **self._fields(request))
@@ -173,7 +173,7 @@ class Work:
         if commit.dead_key and not in_place:
             raw = self._message(args, kwargs, request, request.retries)
             try:
-                commit_directly(self.app, commit, raw, kept=not request.is_eager)
+                commit_unclaimed(self.app, commit, raw, kept=not request.is_eager)
             except PermanentError as exc:  # Redis will never take it: the caller is told all the same
                 emit("outcome.impossible", level=logging.ERROR, task_id=commit.task_id, error=str(exc))
         _tell(commit)
@@ -370,7 +370,7 @@ class Work:
 
 def register(contract: Spec[Any, Any], body: Body, app: "Celery", retries: RetryPolicy | None = None) -> None:
     """Make a Celery task of it; `retries` in place of the contract's own."""
-    told.add(contract.name)
+    own_events.add(contract.name)
     work = Work(contract, body, app, retries or contract.retries)
 
     def run(task: Any, *args: Any, **kwargs: Any) -> Any:
@@ -386,7 +386,7 @@ def register(contract: Spec[Any, Any], body: Body, app: "Celery", retries: Retry
         apply=eager.apply,
     )(run)
     work.task = task
-    task.work, task.own_run = work.lane, run
+    task.work, task.own_run = work.run_as_json, run
 
 
 def _tell(commit: Commit) -> None:

@@ -1,4 +1,4 @@
-"""The shape of a task message. It is checked before anything else happens: with one wrong type in a header, Celery
+"""The schema of a task message. It is checked before anything else happens: with one wrong type in a header, Celery
 would drop the message, or the worker would end."""
 
 import pickle

@@ -26,7 +26,11 @@ class NotCommitted(BaseException):
 
 
 class Commit:
-    """What one message commits: keys and bytes, ready for outcome.lua."""
+    """What one message commits: keys and bytes, ready for outcome.lua.
+
+    It belongs to the thread that runs its task, until it is submitted; then to the thread that has the lock of the
+    committer. Others may take messages out of it (`publish_ahead_of`: under SENDING, until `sealed`), and change
+    `stated` (under STATING)."""
 
     # Defaults on the class: most messages change two or three of them.
     record_key: str | bytes = ""
@@ -147,7 +151,7 @@ class Commits(Protocol):
 
 
 class _Home:
-    """The worker of this process: its app, its broker, its committer."""
+    """The worker of this process: its app, its broker, its committer. Set when a consumer starts; all threads read."""
 
     app: Any = None
     broker_url = ""

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from celeriac.broker.url import same_redis
 from celeriac.correlation import named
-from celeriac.events import emit, listening, told, transition
+from celeriac.events import emit, listening, own_events, transition
 from celeriac.message.frame import dumps, encode
 from celeriac.outcome.commit import HOME, OPEN, STATING, Commit, NotCommitted, closed, ending
 from celeriac.outcome.hooks import commit_before
@@ -53,7 +53,7 @@ def _follow(task_id: str, event: str) -> None:
         return
     headers = commit.headers if commit is not None else None
     fields = named(headers, task_id)
-    if fields["task"] in told:
+    if fields["task"] in own_events:
         return
     if commit is None:
         transition(event, logged=False, **fields)

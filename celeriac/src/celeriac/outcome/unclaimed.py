@@ -38,7 +38,7 @@ TELL_SECONDS = 30.0  # between two lines in the log about it
 UNANSWERED = (Lost, Silent, OSError)  # Redis may have done it
 
 
-def commit_directly(app: "Celery", commit: Commit, raw: bytes = b"", *, kept: bool = True) -> bool:
+def commit_unclaimed(app: "Celery", commit: Commit, raw: bytes = b"", *, kept: bool = True) -> bool:
     """Commit in this thread. False: there was a record, and nothing happened. `raw` is the message, for a dead letter.
 
     `kept`: try until Redis takes it, because the body has ended and must not run again; a soft time limit that comes
@@ -50,7 +50,7 @@ def commit_directly(app: "Celery", commit: Commit, raw: bytes = b"", *, kept: bo
         commit.effects = [("XADD", commit.dead_key, "*", "raw", raw, "about", commit.dead_about)]
         commit.dead_key = ""
     # After a lost answer it is sent again, and must not be done twice. Its record prevents that; without one, a mark.
-    commit.tag = "" if commit.record else f"{keys.DIRECT}{uuid4()}"
+    commit.tag = "" if commit.record else f"{keys.UNCLAIMED}{uuid4()}"
     attempts = _Attempts(_client(app), commit, math.inf if kept else FEW)
     answer = None
     while answer is None:
@@ -95,7 +95,7 @@ def _taken(commit: Commit) -> Commit:
 
 def _publish(app: "Celery", ahead: Commit, commit: Commit, *, kept: bool) -> None:
     try:
-        commit_directly(app, ahead, kept=kept)
+        commit_unclaimed(app, ahead, kept=kept)
     except BaseException:
         with SENDING:
             commit.children, commit.due = [*ahead.children, *commit.children], [*ahead.due, *commit.due]
@@ -172,9 +172,9 @@ class _Attempts:
 def _client(app: Any) -> redis.Redis:
     """One client for each process. (redis-py sees to it that a forked child does not use its parent's connections.) It
     tries nothing twice by itself: we must know when an answer was lost."""
-    client: redis.Redis | None = getattr(app, "direct_client", None)
+    client: redis.Redis | None = getattr(app, "unclaimed_client", None)
     if client is None:
-        client = app.direct_client = client_of(
+        client = app.unclaimed_client = client_of(
             app, socket_timeout=5.0, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0)
         )
     return client
