@@ -264,6 +264,7 @@ def test_while_all_turns_are_taken_others_hear_that_it_is_busy(
         assert "too busy" in answer.json()["message"]
         # They began, and nobody could say how they end when the time was over. They did end.
         assert (200, {(503, "outcome_unknown")}) == (health, {(one.status_code, one.json()["error"]) for one in others})
+        assert {True} == {"does not answer" in one.json()["message"] for one in others}
         deadline = time.monotonic() + 5
         while 1 + AT_ONCE != len(queued(redis_server)) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)

@@ -1,6 +1,5 @@
 """A broker that refuses, or is away, for a moment: no message is blamed for it, and no worker ends of it."""
 
-import asyncio
 import json
 import threading
 import time
@@ -13,7 +12,6 @@ from unittest.mock import Mock
 
 import pytest
 import redis
-import redis.asyncio
 from celeriac.tests.conftest import RunningWorker, start_worker
 from celeriac.tests.life.spoiled import protocol_2, upper, written
 from celeriac.tests.life.world import dead, done, full, holding, message
@@ -27,7 +25,7 @@ from celeriac.lease.starts import Starts
 from celeriac.outcome.committer import OUTCOME
 from celeriac.publish.attempts import Patience
 from celeriac.publish.outgoing import Outgoing
-from celeriac.publish.publisher import AsyncPublisher, Publisher
+from celeriac.publish.publisher import Publisher
 from celeriac.run.delivery import Delivery
 from celeriac.run.ends import Ends
 from celeriac.run.refusals import Refusals
@@ -214,18 +212,11 @@ def test_an_error_of_the_broker_while_a_message_is_handed_over_is_not_the_messag
     client.close()
 
 
-@pytest.mark.parametrize("way", ["in a thread", "in a loop"])
-def test_a_busy_redis_has_certainly_not_published_and_the_same_again_does(way: str, redis_to_break: Any) -> None:
+def test_a_busy_redis_has_certainly_not_published_and_the_same_again_does(redis_to_break: Any) -> None:
     patience = Patience(attempts=2, first_seconds=0.01)
     outgoing = Outgoing("tasks.x", "a", "orders", "orders", "print", 60_000, message())
 
-    async def publish() -> bool:
-        async with redis.asyncio.Redis(port=redis_to_break.port, retry=None, retry_on_error=[]) as client:
-            return await AsyncPublisher(client, 10, patience, attempt_seconds=5.0).publish(outgoing)
-
     def published() -> bool:
-        if way == "in a loop":
-            return asyncio.run(publish())
         with redis.Redis(port=redis_to_break.port, retry=None) as client:
             return Publisher(client, 10, patience).publish(outgoing)
 

@@ -1,6 +1,5 @@
 """Publish once: over a line that loses things, to a Redis that is full, paused, away, or forgets its scripts."""
 
-import asyncio
 import contextlib
 import socket
 import threading
@@ -10,17 +9,19 @@ from typing import Any
 
 import pytest
 import redis
-import redis.asyncio
 from celeriac.tests.conftest import impatient
 from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from celeriac.errors import Conflict, NotPublished, OutcomeUnknown, PublishError, QueueFull, TransientError
+from celeriac.http.availability import Availability
+from celeriac.http.calls import Calls
+from celeriac.http.publisher import PatientPublisher
 from celeriac.message.frame import frame
 from celeriac.publish.attempts import Patience
 from celeriac.publish.outgoing import Outgoing, chunks
-from celeriac.publish.publisher import AsyncPublisher, Publisher
+from celeriac.publish.publisher import Publisher
 from celeriac.published import Published
 
 pytestmark = pytest.mark.integration
@@ -47,18 +48,19 @@ def in_a_thread(client: redis.Redis, message: Outgoing, bound: int = 0) -> bool:
     return Publisher(client, bound, SOON).publish(message)
 
 
-def in_a_loop(client: redis.Redis, message: Outgoing, bound: int = 0) -> bool:
-    async def publish() -> bool:
-        options = client.connection_pool.connection_kwargs
-        timeouts = {name: options.get(name) for name in ("socket_timeout", "socket_connect_timeout")}
-        async with redis.asyncio.Redis(port=options["port"], **timeouts, retry=None, retry_on_error=[]) as asynchronous:
-            return await AsyncPublisher(asynchronous, bound, SOON, attempt_seconds=1.0).publish(message)
-
-    return asyncio.run(publish())
+def in_a_service(client: redis.Redis, message: Outgoing, bound: int = 0) -> bool:
+    """For somebody who waits for the answer of an HTTP service."""
+    availability = Availability(client.ping, lambda: None)
+    calls = Calls("publishing", availability)
+    try:
+        return PatientPublisher((client, bound, SOON), calls, None, lambda *_: None).publish(message)
+    finally:
+        availability.close()
+        calls.close()
 
 
 Publish = Callable[..., bool]
-both = pytest.mark.parametrize("publish", [in_a_thread, in_a_loop])
+both = pytest.mark.parametrize("publish", [in_a_thread, in_a_service])
 
 
 @both
@@ -220,7 +222,7 @@ def test_a_redis_that_wants_a_password_says_so(publish: Publish, redis_to_break:
     with redis.Redis(port=redis_to_break.port) as client:
         client.config_set("requirepass", "hunter2")
         with pytest.raises(NotPublished, match="NOAUTH: it wants a password"):
-            publish(redis.Redis(port=redis_to_break.port), message("a"))
+            publish(impatient(redis_to_break.port), message("a"))
 
 
 def test_a_refusal_after_silence_leaves_it_unknown(raw_client: redis.Redis, line: Any) -> None:

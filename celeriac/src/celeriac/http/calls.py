@@ -20,7 +20,7 @@ DEADLINE_SECONDS = 1.8
 AT_ONCE = 16
 
 
-class NoAnswer(Exception):
+class NoAnswer(TimeoutError):
     """The call began and did not end in time. It may end yet."""
 
 

@@ -1,13 +1,11 @@
 """Publish once: a message whose task id was published before is not published again. So to repeat a call is
 harmless."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import redis
-import redis.asyncio
 from redis.exceptions import NoScriptError
 
 from celeriac.broker.scripts import Script
@@ -138,64 +136,3 @@ class _Flight:
             if not whole:
                 self._connection.disconnect()  # what may yet come on it belongs to nobody
             self._pool.release(self._connection)
-
-
-class AsyncPublisher:
-    """Over redis.asyncio, for event loops. `attempt_seconds` is for the whole of an attempt, connecting included."""
-
-    def __init__(
-        self, client: redis.asyncio.Redis, bound: int, patience: Patience, attempt_seconds: float | None = None
-    ) -> None:
-        self._client = client
-        self._calls = Calls(bound, patience)
-        self._attempt_seconds = attempt_seconds
-
-    async def publish(self, message: Outgoing) -> bool:
-        """As Publisher's."""
-        return bool((await self.place(message)).accepted)
-
-    async def place(self, message: Outgoing) -> Published:
-        """As Publisher's."""
-        call = self._calls([message])
-        while True:
-            flight = _AsyncFlight(self._client, call)
-            try:
-                async with asyncio.timeout(self._attempt_seconds):
-                    answers = await flight.answers()
-                return call.answered(answers)
-            except FAILURES as exc:
-                pause = call.failed(exc, sent=flight.sent)
-            await asyncio.sleep(pause)
-
-
-class _AsyncFlight:
-    """One attempt of a call, over an event loop."""
-
-    def __init__(self, client: redis.asyncio.Redis, call: Call) -> None:
-        self._pool: Any = client.connection_pool
-        self._call = call
-        self.sent = False  # or begun to
-
-    async def answers(self) -> Sequence[int]:
-        connection = await self._pool.get_connection()
-        whole = False
-        try:
-            try:
-                answers = await self._ask(connection, "EVALSHA", SCRIPT.sha)
-            except NoScriptError:
-                answers = await self._ask(connection, "EVAL", SCRIPT.text)
-            whole = True
-            return answers
-        except redis.ResponseError:
-            whole = True
-            raise
-        finally:
-            if not whole:
-                await connection.disconnect(nowait=True)  # what may yet come on it belongs to nobody
-            await self._pool.release(connection)
-
-    async def _ask(self, connection: Any, command: str, script: str) -> Sequence[int]:
-        self.sent = True
-        await connection.send_command(command, script, len(self._call.keys), *self._call.keys, *self._call.arguments)
-        answers: Sequence[int] = await connection.read_response()
-        return answers
