@@ -59,7 +59,7 @@ def demo(
         if story:
             story.end()
     if story:
-        story.next_steps(_next(keep=keep))
+        story.next_steps(_next(_one_service(workbench), keep=keep))
     else:
         write_json(document(report, workbench.runtime.name, kept=keep))
 
@@ -131,7 +131,13 @@ def _bench(workbench: Workbench, guard: Guard, emit: Callable[..., None]) -> Ben
     return measured(workbench, plan, workload(workbench, plan.task), guard, emit)
 
 
-def _next(*, keep: bool) -> list[tuple[str, str]]:
+def _one_service(workbench: Workbench) -> str:
+    """The one that the demo asks, else any."""
+    stack = workbench.stack
+    return str(stack.demo.get("service") or next(name for name in stack.services if name != stack.broker))
+
+
+def _next(service: str, *, keep: bool) -> list[tuple[str, str]]:
     from devctl.demo.stage import NAME
 
     if keep:
@@ -141,7 +147,7 @@ def _next(*, keep: bool) -> list[tuple[str, str]]:
             (f"devctl down --stack {NAME}", "stop it and remove its data"),
         ]
     return [
-        ("devctl up SERVICE", "work on one service alone"),
+        (f"devctl up {service}", "work on one service alone"),
         ("devctl send-task --wait", "publish your own order"),
         ("devctl bench --workers 1,2,4", "measure it on your machine"),
     ]
