@@ -15,7 +15,7 @@ import celeriac
 SOURCE = Path(celeriac.__file__).read_text()
 ROOT = Path(__file__).parents[2]
 HEAVY = ("celery", "kombu", "redis", "pydantic", "structlog", "asyncio", "logging")
-MOST_SECONDS = 0.03
+MOST_SECONDS = 0.03  # of CPU: whatever else the machine does
 
 
 def fresh(program: str) -> str:
@@ -25,7 +25,7 @@ def fresh(program: str) -> str:
 
 def test_importing_it_is_quick_and_loads_no_library() -> None:
     program = (
-        "import json, sys, time; begun = time.perf_counter(); import celeriac; took = time.perf_counter() - begun;"
+        "import json, sys, time; begun = time.process_time(); import celeriac; took = time.process_time() - begun;"
         f"print(json.dumps([took, [name for name in {HEAVY!r} if name in sys.modules]]))"
     )
     runs = [json.loads(fresh(program)) for _ in range(5)]
