@@ -14,7 +14,7 @@ import celeriac
 
 SOURCE = Path(celeriac.__file__).read_text()
 ROOT = Path(__file__).parents[2]
-HEAVY = ("celery", "kombu", "redis", "pydantic", "structlog", "asyncio", "logging")
+HEAVY = ("celery", "kombu", "redis", "pydantic", "structlog", "asyncio", "logging", "inspect")
 MOST_SECONDS = 0.03  # of CPU: whatever else the machine does
 
 

@@ -4,9 +4,7 @@ What can be imported from here is public: it is described in docs/reference.md, 
 Everything else is free to change. A name is loaded when it is first used, so `import celeriac` itself costs nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # of typing, which takes longer to import than all of this
 if TYPE_CHECKING:
     from celeriac.app.client import make_app
     from celeriac.app.installation import install
@@ -153,14 +151,18 @@ _HOMES = dict.fromkeys(_ERRORS, "errors") | {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return import_module("importlib.metadata").version("celeriac")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home, _, there = _HOMES[name].partition(":")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), there or name)
-    return found
+if not TYPE_CHECKING:  # else a type checker would take any name
+
+    def __getattr__(name):
+        from importlib import import_module
+
+        if name == "__version__":
+            return import_module("importlib.metadata").version("celeriac")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home, _, there = _HOMES[name].partition(":")
+        found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), there or name)
+        return found
 
 
 def __dir__() -> list[str]:
