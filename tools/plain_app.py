@@ -277,8 +277,8 @@ def drained(shop: Shop, rounds: int) -> dict[str, list[float]]:
 
 
 def drain(shop: Shop, kind: str, messages: int) -> float:
-    """Tasks a second of one worker, from the first tenth of the backlog to the last one, or for 20 s of it. Each task that is done leaves
-    its result: one key more."""
+    """Tasks a second of one worker, from the first tenth of the backlog to the last one, or for 20 s of it. Each task
+    that is done leaves its result: one key more."""
     shop.client.flushall()
     fill(shop, messages)
     worker = shop.worker(kind)

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 import redis
+from celery import Celery
+from celery.result import AsyncResult
 
 APPS = Path(__file__).parent / "apps"
 BIN = Path(sys.executable).parent
 READY_SECONDS = 40
+SECONDS = 25.0  # for a result
 
 
 class Plain:
@@ -92,3 +95,20 @@ def plain(redis_server: Any, tmp_path: Path) -> Iterator[Plain]:
     found.client.flushdb()
     yield found
     found.end()
+
+
+@pytest.fixture
+def app(plain: Plain) -> Any:
+    """A stock client."""
+    with Celery("client", broker=plain.url, backend=plain.url, set_as_current=False) as client:
+        yield client
+
+
+def send(app: Any, task: str, *args: Any, **options: Any) -> AsyncResult[Any]:
+    sent: AsyncResult[Any] = app.send_task(f"proj.celery.{task}", args, **options)
+    return sent
+
+
+def ends(plain: Plain, process: subprocess.Popen[bytes], seconds: float = SECONDS) -> int:
+    plain.until(lambda: process.poll() is not None, seconds)
+    return int(process.returncode)

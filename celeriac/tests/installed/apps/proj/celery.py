@@ -10,7 +10,7 @@ from celery import Celery, Task
 import celeriac
 
 app = Celery("proj", broker=os.environ["PLAIN_URL"], backend=os.environ.get("PLAIN_RESULTS") or None)
-app.conf.broker_transport_options = {"lease_seconds": 1, "max_starts": 3, "visibility_timeout": 3600}
+app.conf.broker_transport_options = {"lease_seconds": 1, "max_starts": 2, "visibility_timeout": 3600}
 if "PLAIN_STOCK" not in os.environ:
     celeriac.install(app)
 if pool := os.environ.get("PLAIN_POOL"):
