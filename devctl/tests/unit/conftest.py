@@ -55,6 +55,12 @@ class Fakes:
         return self.runtimes[name]
 
 
+@pytest.fixture(autouse=True)
+def mounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that start services set this variable in their process: that ends with the test."""
+    monkeypatch.delenv("WORKER_MOUNT", raising=False)
+
+
 @pytest.fixture
 def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
     """A checkout in a path with a space, as the working directory; every runtime in memory."""

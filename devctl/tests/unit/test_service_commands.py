@@ -54,6 +54,16 @@ def test_up_says_what_is_ready_where_and_what_to_do_next(fakes: Any, run: Any) -
     assert "→ devctl send-task   publish a sample task" in ran.err
 
 
+def test_what_up_starts_can_be_measured(fakes: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_MOUNT", "audit.mount")
+    compose = fakes.root / "docker-compose.yml"
+    passed_on = "    build: ./worker\n    environment: {WORKER_MOUNT: '${WORKER_MOUNT:-}'}\n"
+    compose.write_text(compose.read_text().replace("    build: ./worker\n", passed_on))
+
+    assert 0 == run("up", "worker", "--no-build").code
+    assert "audit.mount,celeriac.workbench" == fakes.runtime.stack.services["worker"].environment["WORKER_MOUNT"]
+
+
 def test_up_in_a_pipe_is_one_line_per_change_without_colour(fakes: Any, run: Any) -> None:
     ran = run("up", "service1")
 

@@ -32,6 +32,5 @@ def missing(service: Service, stack: str) -> DevctlError:
     of = f" --stack {stack}" if stack else ""
     return DevctlError(
         f"{service.name} runs without what measures it: it was started without {VARIABLE}={WORKBENCH}",
-        hint=f"devctl down {service.name}{of}, then the same again: devctl starts it with that\n"
-        f"or start it so yourself: {VARIABLE}={WORKBENCH} devctl up {service.name}{of}",
+        hint=f"devctl up {service.name}{of}     starts it anew, with that",
     )

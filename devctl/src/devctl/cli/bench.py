@@ -65,7 +65,6 @@ def bench(
     """
     from contextlib import nullcontext
 
-    from devctl.bench import mount
     from devctl.bench.events import ignore
     from devctl.bench.plan import Plan, parse_task, parse_workers
     from devctl.bench.report import document
@@ -83,8 +82,7 @@ def bench(
         timeout_seconds=timeout,
         service=service,
     )
-    mount.everywhere(options.open_workbench(runtime, stack).settings.environment)
-    workbench = options.open_workbench(runtime, stack)
+    workbench = options.open_to_start(runtime, stack)
     work = workload(workbench, plan.task)
     options.announce(workbench, as_json=as_json)
     try:

@@ -26,6 +26,14 @@ def open_workbench(runtime: str | None, stack: str | None, *, forgiving: bool = 
     return Workbench(settings.load(runtime=runtime, stack=stack, forgiving=forgiving))
 
 
+def open_to_start(runtime: str | None, stack: str | None) -> Workbench:
+    """The same for a command that starts services: their workers get what `devctl bench` measures with."""
+    from devctl.bench import mount
+
+    mount.everywhere(open_workbench(runtime, stack).settings.environment)
+    return open_workbench(runtime, stack)
+
+
 def announce(workbench: Workbench, *, as_json: bool) -> None:
     """Say on stderr which runtime the command works with, and why."""
     name, reason = workbench.runtime_choice

@@ -40,7 +40,7 @@ def restart(
     from devctl.ui import services as ui
     from devctl.ui.console import write_json
 
-    workbench = options.open_workbench(runtime, stack)
+    workbench = options.open_to_start(runtime, stack)
     asked = workbench.stack.resolve(services or ())
     options.announce(workbench, as_json=as_json)
     present = {replica.service for replica in workbench.runtime.status()}

@@ -38,7 +38,7 @@ def scale(
     from devctl.ui import services as ui
     from devctl.ui.console import write_json
 
-    workbench = options.open_workbench(runtime, stack)
+    workbench = options.open_to_start(runtime, stack)
     wanted = parse(counts, workbench.stack)
     options.announce(workbench, as_json=as_json)
     report = watched(

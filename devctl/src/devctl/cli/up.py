@@ -66,7 +66,7 @@ def up(
     from devctl.ui import services as ui
     from devctl.ui.console import write_json
 
-    workbench = options.open_workbench(runtime, stack)
+    workbench = options.open_to_start(runtime, stack)
     if isolated:
         workbench = _isolated(workbench, as_json=as_json)
     names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)

@@ -242,7 +242,7 @@ def test_workers_without_the_workbench_are_not_measured(tmp_path: Path, running:
 
     with pytest.raises(DevctlError, match="worker runs without what measures it") as told:
         lab.bench((2,))
-    assert "WORKER_MOUNT=celeriac.workbench devctl up worker" in told.value.hint
+    assert "devctl up worker " in told.value.hint
     assert running == sum(one.service == "worker" for one in lab.runtime.status())
 
 
