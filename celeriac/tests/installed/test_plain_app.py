@@ -53,6 +53,21 @@ def test_a_failure_is_told_with_its_error(proj: Any) -> None:
         proj.fails.delay().get(timeout=SECONDS)
 
 
+def test_the_log_has_celerys_own_lines(proj: Any, shared: Plain) -> None:
+    sent = proj.add.delay(30, 2)
+    assert 32 == sent.get(timeout=SECONDS)
+    shared.until(lambda: f"Task proj.celery.add[{sent.id}] succeeded in" in shared.log())
+    assert f"Task proj.celery.add[{sent.id}] received" in shared.log()
+    (done,) = (line for line in shared.log().splitlines() if f"[{sent.id}] succeeded" in line)
+    assert done.endswith("s: 32")
+
+
+def test_a_body_is_told_its_limits(proj: Any) -> None:
+    sent = proj.limits.apply_async(time_limit=30, soft_time_limit=20)
+    assert [30, 20] == sent.get(timeout=SECONDS)
+    assert [None, None] == proj.limits.delay().get(timeout=SECONDS)
+
+
 def test_chains_groups_and_chords_work(proj: Any) -> None:
     assert 7 == (proj.add.s(1, 2) | proj.add.s(4)).apply_async().get(timeout=SECONDS)
     assert [2, 4] == group(proj.add.s(1, 1), proj.add.s(2, 2)).apply_async().get(timeout=SECONDS)
@@ -112,6 +127,14 @@ def test_a_revoked_task_does_not_run(proj: Any, shared: Plain) -> None:
     proj.app.control.revoke(sent.id)
     shared.until(lambda: sent.state == "REVOKED")
     assert [] == shared.notes(name)
+
+
+def test_revoking_while_this_connection_waits_for_answers_works(proj: Any) -> None:
+    """kombu may have a BRPOP under way on it: here, after an answer of remote control that did not come."""
+    with proj.app.connection_for_write() as connection:
+        for _ in range(3):
+            proj.app.control.inspect(timeout=0.2, connection=connection, destination=["nobody@here"]).ping()
+            proj.app.control.revoke(str(uuid.uuid4()), connection=connection)
 
 
 def test_a_stock_client_is_served_beside(proj: Any, shared: Plain) -> None:

@@ -27,7 +27,8 @@ class Control(control.Control):
         with self.app.connection_or_acquire(connection) as found:
             channel = found.default_channel
             if isinstance(channel, ChannelMixin):
-                note(channel.client, ids, stamps_of(headers))
+                with channel.conn_or_acquire() as client:  # `channel.client` may be waiting for answers of workers
+                    note(client, ids, stamps_of(headers))
 
 
 @cache

@@ -41,6 +41,8 @@ TASKS: Any = import_module("celery._state")._task_stack  # noqa: SLF001  what `c
 
 CELERYS = {*Context.__dict__, "lang", "task", "argsrepr", "kwargsrepr", "compression", "soft_time_limit", "time_limit"}
 NO_LIMITS = (None, None)
+TRACE: Any = import_module("celery.app.trace")  # celery-types knows half of it
+RECEIVED, SUCCEEDED = logging.getLogger("celery.worker.strategy"), logging.getLogger("celery.app.trace")
 CELERYS_FILES = {Task.apply.__code__.co_filename, TraceInfo.handle_reject.__code__.co_filename}
 LINKED = ("callbacks", "errbacks", "chain", "chord")  # parts of a body for which Celery's tracer is needed
 
@@ -50,6 +52,8 @@ class Request(Context):
     long."""
 
     called_directly = False
+    time_limit = property(lambda self: (self.__dict__.get("timelimit") or NO_LIMITS)[0])
+    soft_time_limit = property(lambda self: (self.__dict__.get("timelimit") or NO_LIMITS)[1])
 
     @classmethod
     def adopt(
@@ -115,7 +119,9 @@ def runner_of(task: Any, app: Any, consumer: Any, intake: Intake) -> "Runner | N
         return None
     if app.conf.worker_deduplicate_successful_tasks and not hasattr(task, "work"):  # a contract has its record
         return None
-    return Runner(task, consumer, intake)
+    made = Runner(task, consumer, intake)
+    made.lines = made.work is None and getattr(app, "has_own_settings", False) and RECEIVED.isEnabledFor(logging.INFO)
+    return made
 
 
 class Runner:
@@ -144,6 +150,7 @@ class Runner:
         self.backend = task.backend
         self.write_success = getattr(self.backend, "success_meta", None)
         self.submit, self.starts, self.came_back = intake.committer.submit, intake.starts, intake.starts.stored
+        self.lines = False  # whether Celery's own lines are logged: for apps with settings of their own
         self.buckets, self.eventer = consumer.task_buckets, consumer.event_dispatcher
         self.requests = task.request_stack
         self.count, self.total = state.total_count, state.all_total_count
@@ -197,6 +204,8 @@ class Runner:
         events = self.eventer is not None and self.eventer.enabled and self.task.send_events
         if events:
             self._tell_received(headers, commit.task_id)
+        if self.lines:
+            self._log_received(headers, commit.task_id)
         request = Request.adopt(headers, properties, args, kwargs, self.hostname)
         self.count[self.name] += 1
         self.total[0] += 1
@@ -286,8 +295,8 @@ class Runner:
                 as_json = self.work is not None and bare(run) is self.own_run
                 value = self.work(args, kwargs, request, commit) if as_json else run(*args, **kwargs)
                 self._store(request, commit, value, as_json)
-                if self.work is None and heard():  # a contract tells it itself
-                    self._tell_done(commit, running)
+                if self.work is None and (self.lines or heard()):  # a contract tells it itself
+                    self._tell_done(commit, running, value)
                 if as_json and (events or signals.task_success.receivers or signals.task_postrun.receivers):
                     value = loads(value)
                 if signals.task_success.receivers:
@@ -417,11 +426,28 @@ class Runner:
         )
         self.eventer.send("task-started", uuid=task_id)
 
-    @staticmethod
-    def _tell_done(commit: Commit, running: Running) -> None:
+    def _tell_done(self, commit: Commit, running: Running, value: Any) -> None:
         fields = named(commit.headers, commit.task_id)
-        run_seconds = round(monotonic() - running.since, 6)
-        commit.then(lambda: transition("task.succeeded", run_seconds=run_seconds, **fields))
+        seconds = monotonic() - running.since
+        if self.lines:
+            self._log_succeeded(commit, seconds, value)
+        logged, run_seconds = not self.lines, round(seconds, 6)
+        commit.then(lambda: transition("task.succeeded", logged=logged, run_seconds=run_seconds, **fields))
+
+    def _log_received(self, headers: dict[str, Any], task_id: str) -> None:
+        data = {"id": task_id, "name": self.name, "eta": headers.get("due_at"), **_reprs(headers)}
+        RECEIVED.info(TRACE.LOG_RECEIVED, data, extra={"data": data})
+
+    def _log_succeeded(self, commit: Commit, seconds: float, value: Any) -> None:
+        headers = commit.headers or {}
+        data = {
+            "id": commit.task_id,
+            "name": headers.get("shadow") or self.name,
+            "return_value": saferepr(value, self.task.resultrepr_maxsize),
+            "runtime": seconds,
+            **_reprs(headers),
+        }
+        commit.then(lambda: SUCCEEDED.info(TRACE.LOG_SUCCESS, data, extra={"data": data}))
 
     def _tell_succeeded(self, commit: Commit, shown: str, runtime: float) -> None:
         send = self.eventer.send
@@ -434,6 +460,10 @@ class Runner:
             error, kind = getattr(error, "exc", error), "task-retried"
         text, trace = safe_repr(error), safe_str(info.traceback)
         commit.then(lambda: send(kind, uuid=commit.task_id, exception=text, traceback=trace))
+
+
+def _reprs(headers: dict[str, Any]) -> dict[str, Any]:
+    return {"args": headers.get("argsrepr"), "kwargs": headers.get("kwargsrepr")}
 
 
 def _may_be_expired(text: Any) -> bool:

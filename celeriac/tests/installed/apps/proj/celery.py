@@ -55,6 +55,11 @@ def soft() -> str:
     return "went on"
 
 
+@app.task(bind=True)
+def limits(self: Any) -> Any:
+    return [self.request.time_limit, self.request.soft_time_limit]
+
+
 @app.task
 def note(name: str, seconds: float = 0.0) -> str:
     """Says that it has begun, and what runs it."""
