@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from celeriac.app.installation import install
 from celeriac.broker.client import client_of, connect
-from celeriac.broker.lists import SEPARATOR, STEPS
+from celeriac.broker.lists import NAMES, named_by
 from celeriac.dead_letter import letters
 from celeriac.dead_letter.replay import Unreadable, replay
 from celeriac.lease.restore import restore
@@ -135,7 +135,7 @@ def check(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     client, queues, named = _broker(asked, parser)
     if asked.give_back:
-        restore(client, SEPARATOR, STEPS)
+        restore(client, NAMES.separator, NAMES.steps)
     found = look(client, queues)
     if asked.json:
         print(json.dumps(as_dict(found)))  # noqa: T201  a command
@@ -232,6 +232,7 @@ def _broker(asked: Any, parser: argparse.ArgumentParser) -> tuple[Any, list[str]
     app = install(_found(asked.app)) if asked.app else None
     if app is not None:
         queues = list(app.amqp.queues)
+        named_by(app.conf.broker_transport_options)
     try:
         if asked.broker or app is None:
             options = {} if app is None else app.conf.broker_transport_options

@@ -1,5 +1,6 @@
 """What becomes of messages when plain workers die, stop or hang, and when the line is deleted."""
 
+import json
 import time
 from typing import Any
 
@@ -19,6 +20,25 @@ def test_what_a_killed_worker_ran_comes_back_after_its_lease(plain: Plain, app: 
     plain.until(lambda: len(plain.notes("a")) == 2, BACK_SECONDS)
     assert "a" == sent.get(timeout=SECONDS)
     assert 2 == len(set(plain.notes("a")))
+
+
+def test_messages_of_a_priority_come_back_where_an_app_names_its_lists_in_its_own_way(plain: Plain, app: Any) -> None:
+    """Celery's documentation says to set `sep` where priorities are used."""
+    own = {"sep": ":", "priority_steps": list(range(10)), "queue_order_strategy": "priority"}
+    app.conf.broker_transport_options = own
+    first = plain.worker("celery", "-A", "proj", "worker", "-c", "1", PLAIN_OPTIONS=json.dumps(own))
+    assert 1 == send(app, "again", 1, priority=4).get(timeout=SECONDS)
+    sent = send(app, "note", "a:b", 3.0, priority=4)
+    unknown = send(app, "nobody", priority=4)
+    plain.until(lambda: plain.notes("a:b"))
+    first.kill()
+    plain.worker("celery", "-A", "proj", "worker", "-c", "1", PLAIN_OPTIONS=json.dumps(own))
+    assert "a:b" == sent.get(timeout=SECONDS)
+    plain.until(lambda: unknown.state == "FAILURE")
+    replayed = plain.command("celeriac", "dead-letters", "-A", "proj", "--replay", PLAIN_OPTIONS=json.dumps(own))
+    assert "1 replayed" in replayed.stdout
+    plain.until(lambda: plain.client.xlen("celery-dead-celery"))
+    assert not plain.client.keys("celery:*")
 
 
 def test_a_task_that_says_acks_late_false_runs_at_most_once(plain: Plain, app: Any) -> None:

@@ -66,11 +66,13 @@ local MOST_BYTES = 1000000  -- of a claim of several messages; and of a message 
 local FIRST_STEP = 4
 local buried = {}
 
+-- The queue of a list, by the name of its dead letters: an app may separate queue and priority in its own way.
+local function queue_of(stream) return string.sub(stream, #'celery-dead-' + 1) end
+
 -- Leave a dead letter. `other` is the message that keeps the tag, in a conflict. If both have the same task id, nobody
 -- is told here: the caller gets the result of the other one.
 local function bury(stream, i, raw, reason, problem, other)
-  local queue = string.gsub(KEYS[4 + i], '\6\22%d$', '')
-  local about = cjson.encode({reason = reason, error = problem, queue = queue})
+  local about = cjson.encode({reason = reason, error = problem, queue = queue_of(stream)})
   redis.call('XADD', stream, '*', 'raw', raw, 'about', about)
   local id = string.match(raw, '"id": ?"([^"]*)"')
   local told = #raw <= MOST_BYTES and (not other or id and not string.find(other, id, 1, true))
@@ -118,7 +120,7 @@ for i = 1, lists do
     local got
     got, more = oldest(list)
     local deadlines, entries, messages, tags, new, ahead, strange = {}, {}, {}, {}, {}, {}, {}
-    local ending = ',"","' .. string.gsub(list, '\6\22%d$', '') .. '"]'
+    local ending = ',"","' .. queue_of(stream) .. '"]'
     for j = 1, #got do
       local raw = got[j]
       local tag, later, moved = look(raw)

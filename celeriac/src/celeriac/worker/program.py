@@ -19,6 +19,7 @@ from celery.exceptions import ImproperlyConfigured
 
 from celeriac.app.installation import POOL, add_usual, is_ours
 from celeriac.app.settings import storing_settings
+from celeriac.broker.lists import named_by
 from celeriac.broker.options import Options
 from celeriac.events import emit, logger
 from celeriac.worker.heartbeat import Heartbeat
@@ -88,6 +89,7 @@ class Program:
         try:
             ours = is_ours(self.app)
             Options.of(conf.broker_transport_options)
+            named_by(conf.broker_transport_options)
         except (ImproperlyConfigured, ValueError) as exc:
             raise _refused(str(exc)) from exc
         if ours and self.app.has_own_settings:

@@ -1,5 +1,6 @@
 """A plain Celery app, as it stands in most projects; and the line."""
 
+import json
 import os
 import time
 from typing import Any
@@ -11,6 +12,7 @@ import celeriac
 
 app = Celery("proj", broker=os.environ["PLAIN_URL"], backend=os.environ.get("PLAIN_RESULTS") or None)
 app.conf.broker_transport_options = {"lease_seconds": 1, "max_starts": 2, "visibility_timeout": 3600}
+app.conf.broker_transport_options |= json.loads(os.environ.get("PLAIN_OPTIONS", "{}"))
 if "PLAIN_STOCK" not in os.environ:
     celeriac.install(app)
 if pool := os.environ.get("PLAIN_POOL"):
