@@ -22,8 +22,10 @@ with warnings.catch_warnings():
 
 
 @pytest.fixture
-def api(redis_url: str) -> Api:
-    return create_api(CelerySettings(broker_url=redis_url))
+def api(redis_url: str) -> Iterator[Api]:
+    made = create_api(CelerySettings(broker_url=redis_url))
+    yield made
+    made.broker.close()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ class Shop:
         started = loop.time()
         return await (ask or self.place)(), loop.time() - started
 
-    async def crowd(self, size: int = 100) -> tuple[set[int], float]:
+    async def crowd(self, size: int = 60) -> tuple[set[int], float]:
         answers = await asyncio.gather(*(self.timed() for _ in range(size)))
         return {answer.status_code for answer, _ in answers}, max(seconds for _, seconds in answers)
 
@@ -83,8 +83,10 @@ def contract() -> Contract[Letter, Posted]:
 
 
 @pytest.fixture
-def api(redis_url: str) -> Api:
-    return letters(CelerySettings(broker_url=redis_url))
+def api(redis_url: str) -> Iterator[Api]:
+    made = letters(CelerySettings(broker_url=redis_url))
+    yield made
+    made.broker.close()
 
 
 @pytest.fixture

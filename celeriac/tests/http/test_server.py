@@ -67,7 +67,7 @@ def test_with_redis_paused_a_crowd_is_answered_in_time_and_nobody_is_told_of_a_b
     with running(redis_to_break.url) as (process, http), ThreadPoolExecutor(50) as crowd:
         assert ask(0)[0].is_success
         redis_to_break.pause()
-        answers = list(crowd.map(ask, range(100)))
+        answers = list(crowd.map(ask, range(80)))
         health, again = http.get("/health"), ask(0)
         redis_to_break.resume()
         deadline = time.monotonic() + 5
