@@ -29,6 +29,16 @@ def test_celerys_own_pools_run_over_our_transport(pool: str, plain: Plain, app: 
     assert "f" == sent.get(timeout=SECONDS)
 
 
+def test_threads_are_one_process_for_the_signals_of_processes(plain: Plain, app: Any) -> None:
+    """Apps open their connections to a database when worker_process_init is sent."""
+    worker = plain.worker("celery", "-A", "proj", "worker", "-c", "2")
+    assert 3 == send(app, "add", 1, 2).get(timeout=SECONDS)
+    assert [f"begins {worker.pid}"] == plain.client.lrange("processes", 0, -1)
+    worker.terminate()
+    assert 0 == ends(plain, worker)
+    assert [f"begins {worker.pid}", f"ends {worker.pid}"] == plain.client.lrange("processes", 0, -1)
+
+
 def test_the_setting_worker_pool_is_obeyed(plain: Plain, app: Any) -> None:
     worker = plain.worker("celery", "-A", "proj", "worker", "-c", "1", PLAIN_POOL="prefork")
     send(app, "note", "g").get(timeout=SECONDS)

@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import Any
 
+from celery import signals
 from celery.concurrency.base import BasePool, apply_target
 from celery.exceptions import Ignore, Reject, WorkerShutdown, WorkerTerminate
 from celery.worker import state
@@ -70,6 +71,8 @@ class TaskPool(BasePool):
         self.exclusive = Exclusive(self)
 
     def on_start(self) -> None:
+        """Apps open their connections in receivers of worker_process_init: here, once for all threads."""
+        signals.worker_process_init.send(sender=self._hostname)
         for number in range(self.limit):
             self._grow(number)
 
@@ -366,12 +369,21 @@ class TaskPool(BasePool):
         if left:
             emit("worker.stop_overdue", running=[one.id for one in left])
         self.end(max(1.0, deadline - monotonic()))
+        self._tell_end()
 
     def on_terminate(self) -> None:
         """A cold stop: what is finished is committed, all else goes back, what runs included."""
         self.on_close()
         self._acknowledge()
         self.end(1.0)
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        signals.worker_process_shutdown.send(sender=self._hostname, pid=os.getpid(), exitcode=0)
+
+    @property
+    def _hostname(self) -> str | None:
+        return (self.options.get("initargs") or (None, None))[1]
 
     def _acknowledge(self) -> None:
         """Celery's own way acknowledges through the event loop, which has ended."""

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import redis
-from celery import Celery, Task
+from celery import Celery, Task, signals
 
 import celeriac
 
@@ -108,3 +108,13 @@ def later() -> None:
 
 
 app.on_after_finalize.connect(lambda **_: later(), weak=False)
+
+
+@signals.worker_process_init.connect
+def opens(**_: Any) -> None:
+    client().rpush("processes", f"begins {os.getpid()}")
+
+
+@signals.worker_process_shutdown.connect
+def closes(**_: Any) -> None:
+    client().rpush("processes", f"ends {os.getpid()}")
