@@ -1,4 +1,4 @@
-"""The chaos stack's Compose file, made from the checkout's own."""
+"""The chaos stack's Compose file, made from that of a shop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from devctl.stack import document, file
 from devctl.stack.model import Stack
 
 ROOT = Path(__file__).parents[4]
-ORIGINAL = document.parse(ROOT / "docker-compose.yml").data
+SHOP = Path(__file__).with_name("shop.yml")
+ORIGINAL = document.parse(SHOP).data
 USER = {"CELERY_BROKER_URL": "redis://production:6379/0", "WORKER_POOL": "solo", "CELERY_LEASE_SECONDS": "60"}
 
 
@@ -27,7 +28,7 @@ def stack_of(path: Path) -> Stack:
 
 
 def place(**fields: Any) -> Place:
-    stack = stack_of(ROOT / "docker-compose.yml")
+    stack = stack_of(SHOP)
     request = Request.of(stack)
     made = Place(
         "local", stack, "worker", request, programs="/p", disk="/small", redis="/bin/redis", faketime="/lib/ft"
@@ -77,7 +78,7 @@ def test_what_nobody_has_to_reach_is_not_published() -> None:
 
 
 def test_what_is_not_changed_is_the_originals(tmp_path: Path) -> None:
-    before, after = stack_of(ROOT / "docker-compose.yml"), made(tmp_path)
+    before, after = stack_of(SHOP), made(tmp_path)
 
     for name in ("redis", "worker", "service1", "service2"):
         for what in ("image", "build", "command", "healthcheck", "restart"):
