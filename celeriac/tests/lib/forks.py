@@ -1,4 +1,4 @@
-"""Python programs that start in a tenth of a second: forks of a process that has imported other people's packages.
+"""Python programs that start soon: as forks of a process that has imported other people's packages.
 
 To import Celery, redis-py and Pydantic is most of what the start of a worker costs. A template process does it once for
 an interpreter, and forks for each start; the child sets its environment, arguments and streams and runs the script as
