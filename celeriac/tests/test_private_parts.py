@@ -66,7 +66,7 @@ PARTS = [
     Part("_custom_logging", "celery.apps.worker:Worker", "worker/program.py", "log lines without their fields"),
     Part("update_strategies", "celery.worker.consumer.consumer:Consumer", "run/consumer.py", "no task is ours"),
     Part("_task_stack", "celery._state", "run/runner.py", "current_task is None in bodies"),
-    Part("_local", "celery.utils.threads", "run/runner.py", "request stacks are not found: a lane cannot run"),
+    Part("_local", "celery.utils.threads", "run/runner.py", "request stacks are not found: no runner can run"),
     Part("handle_error_state", "celery.app.trace:TraceInfo", "run/runner.py", "failures are not told"),
     Part("handle_reject", "celery.app.trace:TraceInfo", "run/runner.py", "tracers that libraries wrap are not seen"),
     Part("ExceptionInfo", "celery.app.trace", "run/pool.py, run/ends.py", "failures have no traceback"),

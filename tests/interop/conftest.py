@@ -13,7 +13,7 @@ from tests.interop.peers import Client, ClientProcess, Worker, our_worker, trans
 
 PEERS = ("celery-newest", "celery-5.3")
 THREADS = (1, 4)
-WAYS = ("short", "celerys")  # a message's way through our worker: its lane, or Celery's own request and tracer
+WAYS = ("short", "celerys")  # a message's way through our worker: a runner's, or Celery's own request and tracer
 HERE = Path(__file__).parent
 
 

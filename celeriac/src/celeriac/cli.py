@@ -60,7 +60,8 @@ def main(arguments: Sequence[str]) -> int:
     except ImproperlyConfigured as exc:
         return said(redact(str(exc)), LEFT)
     except (RedisError, OSError) as exc:
-        return said(f"celeriac: Redis does not answer: {redact(str(exc))}. Is broker_url right, and does it run?", AWAY)
+        why = redact(str(exc)).rstrip(".")
+        return said(f"celeriac: Redis does not answer: {why}. Is broker_url right, and does it run?", AWAY)
 
 
 def said(text: str, code: int) -> int:

@@ -1,5 +1,10 @@
 """For HTTP services that publish tasks: `pip install 'celeriac[http]'`. See docs/http-services.md."""
 
+import importlib.util
+
+if missing := [name for name in ("fastapi", "prometheus_client", "uvicorn") if importlib.util.find_spec(name) is None]:
+    raise ImportError(f"celeriac.http needs {', '.join(missing)}: pip install 'celeriac[http]'", name=missing[0])
+
 from celeriac.http.api import Api
 from celeriac.http.errors import ApiError, ErrorBody
 from celeriac.http.idempotency import IdempotencyKeys
