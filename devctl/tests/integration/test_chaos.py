@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import psutil
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = json.loads((ROOT / "docs/json/chaos.schema.json").read_text(encoding="utf-8"))
@@ -71,7 +72,8 @@ def test_a_row_holds_and_nothing_is_left(folder: Path) -> None:
     assert ("held", 2) == (row["verdict"], row["fired"])
     assert row["accepted"] == row["done"] > 100
     assert (0, 0, 0) == (row["lost"], row["doubled"], row["waiting"])
-    assert row["answers"]["202"] > 10
+    if "demo" in yaml.safe_load((folder / "docker-compose.yml").read_text())["x-devctl"]:  # an API that is asked
+        assert row["answers"]["202"] > 10
     assert [] == processes(folder)
     assert not (folder / ".devctl" / "stacks" / "chaos").exists()
 
