@@ -47,6 +47,9 @@ PARTS = [
     Part("on_poll_start", "kombu.transport.redis:MultiChannelPoller", "claim/transport.py", "the same"),
     Part("_deliver", "kombu.transport.virtual.base:Transport", "run/intake.py", "nothing goes Celery's own way"),
     Part("_get_message_priority", "kombu.transport.virtual.base", "claim/transport.py", "priorities are lost"),
+    Part("_info", "kombu.connection:Connection", "app/connection.py", "publishers have no pool of connections"),
+    Part("PooledConnection", "kombu.connection", "app/connection.py", "the same"),
+    Part("switch", "kombu.connection:Connection", "app/connection.py", "after a failover messages are not claimed"),
     Part("_pop_ready", "kombu.asynchronous.hub:Hub", "run/pool.py", "a stop leaves acknowledgements behind"),
     # Celery: apps and their settings
     Part("_get_backend", "celery.app.base:Celery", "app/installation.py", "results are stored outside the outcome"),

@@ -268,7 +268,7 @@ def test_kombu_keeps_our_transport_when_it_goes_on_to_the_next_address(scheme: s
     early = app_of(broker=url)
     assert early.amqp.queues  # it was used before
     for app in (*apps, install(early)):
-        with app.connection_for_read() as connection:
+        for connection in (app.connection_for_read(), app.pool.new()):
             before = connection.transport_cls
             connection.switch(f"{scheme}://b:2")
             assert ("b", before) == (connection.hostname, connection.transport_cls)
