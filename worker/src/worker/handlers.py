@@ -1,4 +1,4 @@
-"""The bodies of the tasks that the worker owns."""
+"""The bodies of the tasks that this service owns."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""python -m worker.main: run the tasks that the worker owns, until a SIGTERM."""
+"""python -m worker.main: run the tasks that this service owns, until a SIGTERM."""
 
 import sys
 
