@@ -46,9 +46,8 @@ def test_the_setting_worker_pool_is_obeyed(plain: Plain, app: Any) -> None:
 
 
 def test_options_of_child_processes_are_said_to_do_nothing_in_threads(plain: Plain, app: Any) -> None:
-    worker = plain.worker(
-        "celery", "-A", "proj", "worker", "--autoscale", "6,2", "--max-tasks-per-child", "1", "-E", "-B", "-n", "w1@%h"
-    )  # fmt: skip
+    options = "--autoscale", "6,2", "--max-tasks-per-child", "1", "-E", "-B", "-s", str(plain.folder / "beat")
+    worker = plain.worker("celery", "-A", "proj", "worker", *options)
     assert 3 == send(app, "add", 1, 2).get(timeout=SECONDS)
     assert "--autoscale is for -P prefork; 6 threads are started at once" in plain.log()
     assert "max_tasks_per_child is about child processes" in plain.log()
