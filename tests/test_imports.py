@@ -1,6 +1,7 @@
 """Who imports whom: packages know only what lies below them, and no module leads back to itself; imports for the type
 checker, and those inside functions, count."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -25,6 +26,14 @@ def test_a_service_knows_the_contracts_and_no_other_service_and_devctl_knows_nei
         if imported.partition(".")[0] not in KNOWN.get(package, OF_A_SERVICE) | {package}
     }
     assert set() == found
+
+
+@pytest.mark.parametrize("folder", ["celeriac/tests", "devctl/tests", "tests/interop", "tools"])
+def test_what_stays_without_the_examples_imports_neither_them_nor_their_contracts(folder: str) -> None:
+    theirs = "|".join(sorted({*PACKAGES} - {"celeriac", "devctl"}))
+    imports = re.compile(rf"^\s*(?:from|import) (?:{theirs})\b", re.MULTILINE)
+    found = [file for file in (ROOT / folder).rglob("*.py") if imports.search(file.read_text())]
+    assert [] == [str(file.relative_to(ROOT)) for file in found]
 
 
 def circle(package: str) -> list[str]:
