@@ -51,6 +51,7 @@ def test_a_worker_touches_its_health_file_and_runs_in_the_background(plain: Plai
             1,
             "the pool gevent is not supported: it has no event loop",
         ),
+        (("celery", "-A", "prefixed", "worker"), 1, "has a global_keyprefix"),
         (("celery", "-A", "wrong_option", "worker"), 1, "lease_seconds must be a number above 0, and it is '60'"),
     ],
 )

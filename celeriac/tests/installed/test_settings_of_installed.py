@@ -174,6 +174,13 @@ def test_a_broker_that_is_not_redis_is_refused_by_name(url: str | None, said: st
     assert "delete the line" in str(caught.value)
 
 
+def test_a_prefix_of_all_keys_is_refused_by_name() -> None:
+    app = install(app_of(broker="redis://127.0.0.1:1/0"))
+    app.conf.broker_transport_options = {"global_keyprefix": "shop-"}
+    with pytest.raises(ImproperlyConfigured, match="has a global_keyprefix"):
+        app.send_task("x")
+
+
 def test_an_app_on_the_memory_broker_of_a_test_runs_as_with_stock_celery() -> None:
     app = install(app_of(broker="memory://", backend="cache+memory://"))
 

@@ -34,6 +34,12 @@ NOT_REDIS = (
     "redis://, rediss://, redis+socket:// or sentinel://; or delete the line celeriac.install(app), and the app runs "
     "on stock Celery again"
 )
+PREFIXED = (
+    "celeriac.install(app): broker_transport_options has a global_keyprefix, and celeriac's scripts do not know it. "
+    "Give this app a Redis database of its own in broker_url, in place of the prefix (that of "
+    "result_backend_transport_options may stay); or delete the line "
+    "celeriac.install(app), and the app runs on stock Celery again"
+)
 
 # What a claim and an outcome rely on. The user's own settings do not count here: a task that is to be acknowledged
 # before it runs says `acks_late=False` itself.
@@ -197,6 +203,8 @@ def transport_of(conf: Settings) -> str | None:
         return None
     if strangers := sorted(schemes - set(SCHEMES)):
         raise ImproperlyConfigured(NOT_REDIS.format(found=" and ".join(strangers)))
+    if conf.broker_transport_options.get("global_keyprefix"):
+        raise ImproperlyConfigured(PREFIXED)
     if "sentinel" not in schemes:
         return TRANSPORT
     if schemes != {"sentinel"}:
