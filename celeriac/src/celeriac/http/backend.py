@@ -12,12 +12,13 @@ from celeriac.http.faults import FAILURES, BrokerUnavailable
 def make_patient(backend: Any, reads: Calls) -> None:
     """From here on, this backend reads through `reads`, and raises BrokerUnavailable if that fails."""
     for name in ("get", "mget"):
-        setattr(backend, name, partial(_in_time, reads, getattr(backend, name)))
+        setattr(backend, name, partial(in_time, reads, getattr(backend, name)))
 
 
-def _in_time(reads: Calls, read: Callable[[Any], Any], keys: Any) -> Any:
+def in_time(reads: Calls, read: Callable[..., Any], *arguments: Any) -> Any:
+    """What this read of Redis returns. Raises BrokerUnavailable if Redis fails, or does not answer in time."""
     try:
-        return reads(partial(read, keys))
+        return reads(partial(read, *arguments))
     except BrokerUnavailable:
         raise
     except NoAnswer as exc:

@@ -6,11 +6,9 @@ from typing import Any
 from celeriac.app.client import default_app, make_app, set_default_app
 from celeriac.app.settings import CelerySettings
 from celeriac.contract.contract import Contract
-from celeriac.http import faults
 from celeriac.http.availability import Availability
-from celeriac.http.backend import make_patient
-from celeriac.http.calls import PATIENCE_SECONDS, Calls, NoAnswer
-from celeriac.http.faults import FAILURES, BrokerUnavailable
+from celeriac.http.backend import in_time, make_patient
+from celeriac.http.calls import PATIENCE_SECONDS, Calls
 from celeriac.http.markers import Markers
 from celeriac.http.publisher import Count, PatientPublisher
 from celeriac.publish.of_app import parts_of
@@ -52,14 +50,7 @@ class Broker:
 
     def check(self) -> None:
         """Raises BrokerUnavailable while nothing could be published. It asks Redis, unless that is known to be away."""
-        try:
-            self._reading(self._ping)
-        except BrokerUnavailable:
-            raise
-        except NoAnswer as exc:
-            raise BrokerUnavailable(faults.SILENT) from exc
-        except FAILURES as exc:
-            raise BrokerUnavailable(faults.reason(exc)) from exc
+        in_time(self._reading, self._ping)
 
     def close(self) -> None:
         """Close all connections. Contracts that are bound to no app go the way of the environment again."""
