@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from celeriac.tests.installed.conftest import APPS, Plain
-from celery import chord, group
+from celery import _state, chord, group
 from celery.exceptions import NotRegistered
 
 from celeriac.app import installation
@@ -24,6 +24,8 @@ SECONDS = 20.0
 def proj(shared: Plain) -> Iterator[ModuleType]:
     """The app in this process, as its client, while a worker runs."""
     with pytest.MonkeyPatch.context() as patch:
+        # Its tasks are shared, as Celery's are: without this every app that a later test makes would have them.
+        patch.setattr(_state, "_on_app_finalizers", set(_state._on_app_finalizers))
         patch.setenv("PLAIN_URL", shared.url)
         patch.setenv("PLAIN_RESULTS", shared.url)
         spec = importlib.util.spec_from_file_location("proj.celery", APPS / "proj" / "celery.py")
