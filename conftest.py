@@ -7,6 +7,7 @@ import functools
 import gc
 import importlib
 import itertools
+import logging
 import shutil
 import signal
 import socket
@@ -150,6 +151,12 @@ def new_redis(folder: Path) -> RedisServer:
     server = RedisServer(binary, folder, free_port())
     server.start()
     return server
+
+
+@pytest.fixture(autouse=True)
+def usual_log_level() -> None:
+    """A worker that runs in the process of a test sets the level of the root logger: here the next test has Python's."""
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")
