@@ -155,7 +155,7 @@ def new_redis(folder: Path) -> RedisServer:
 
 @pytest.fixture(autouse=True)
 def usual_log_level() -> None:
-    """A worker that runs in the process of a test sets the level of the root logger: here the next test has Python's."""
+    """A worker that runs in a test's process sets the level of the root logger: here the next test has Python's."""
     logging.getLogger().setLevel(logging.WARNING)
 
 
