@@ -116,7 +116,7 @@ def child(text: str) -> str:
 def app_of(kind: str) -> Celery:
     if kind == "ours":
         app = make_worker("signalling", [handle_typed, handle_note], environment.load(CelerySettings))
-        app.owned_queues = (QUEUE,)  # type: ignore[attr-defined]
+        app.owned_queues = (QUEUE,)  # type: ignore[attr-defined]  # an attribute of ours on the app
     else:
         app = Celery("signalling", broker=URL, backend=URL)
         app.conf.update(task_acks_late=True, worker_hijack_root_logger=False, task_default_queue=QUEUE)

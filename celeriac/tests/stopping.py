@@ -25,7 +25,7 @@ class Called(Task):  # type: ignore[type-arg]
 
 def worker() -> Celery:
     app = make_worker("stopping", [], environment.load(CelerySettings))
-    app.owned_queues = ("stops",)  # type: ignore[attr-defined]
+    app.owned_queues = ("stops",)  # type: ignore[attr-defined]  # an attribute of ours on the app
 
     def note(key: str) -> int:
         return int(app.backend.client.incr(f"started-{key}"))

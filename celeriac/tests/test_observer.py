@@ -139,7 +139,7 @@ def test_without_the_setting_no_worker_has_the_workbench(redis_url: str, monkeyp
     monkeypatch.delenv("WORKER_MOUNT", raising=False)
     assert [] == load(WorkerSettings).mounts
     app = make_worker("test", [handle], CelerySettings(broker_url=redis_url))
-    assert ("parents",) == app.owned_queues  # type: ignore[attr-defined]
+    assert ("parents",) == app.owned_queues  # type: ignore[attr-defined]  # an attribute of ours on the app
     assert not {"tasks.bench", "tasks.chaos"} & set(app.tasks)
 
 
@@ -150,7 +150,7 @@ def test_the_setting_mounts_it(app: Celery, monkeypatch: pytest.MonkeyPatch, led
     (mount,) = load(WorkerSettings).mounts
     mount(app)
     chaos = ("chaos", "chaos-children") if ledger else ()
-    assert ("parents", "bench", *chaos) == app.owned_queues  # type: ignore[attr-defined]
+    assert ("parents", "bench", *chaos) == app.owned_queues  # type: ignore[attr-defined]  # an attribute of ours on the app
     assert {"tasks.bench", *(["tasks.chaos", "tasks.chaos_child"] if ledger else [])} <= set(app.tasks)
 
 
@@ -179,7 +179,7 @@ def test_what_a_bench_measures_is_in_its_ledger_alone(
     mount(app)
     ((queue, sent),) = follow_ups(run(app, {"bench_run": "r1"}))
     assert ("bench.r1.children", "r1") == (queue, sent["bench_run"])
-    app.observer.close()  # type: ignore[attr-defined]
+    app.observer.close()  # type: ignore[attr-defined]  # the same
     with redis.Redis.from_url(redis_url) as client:
         (entry,) = client.lrange("devctl:bench:r1:ledger", 0, -1)
     assert ["parent", "w@h"] == [json.loads(entry)[0], json.loads(entry)[3]]

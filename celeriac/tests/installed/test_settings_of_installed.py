@@ -133,7 +133,7 @@ def test_the_line_reads_no_settings() -> None:
     app = app_of()
     app.config_from_object("a_module_that_is_not_there")
     install(app)
-    assert not app.configured  # type: ignore[attr-defined]
+    assert not app.configured  # type: ignore[attr-defined]  # celery-types does not know it
 
 
 def test_to_install_twice_changes_nothing() -> None:
@@ -195,7 +195,7 @@ def test_an_app_on_the_memory_broker_of_a_test_runs_as_with_stock_celery() -> No
 
 def test_something_else_than_an_app_is_refused() -> None:
     with pytest.raises(TypeError, match="takes a Celery app, and this is a str"):
-        install("proj")  # type: ignore[type-var]
+        install("proj")  # type: ignore[type-var]  # wrong on purpose
 
 
 def test_a_task_that_is_bound_before_the_line_is_acknowledged_late_too() -> None:

@@ -496,7 +496,7 @@ def test_a_message_that_was_given_back_while_a_renewal_was_under_way_is_not_held
         committer.leases.held.pop(tag)
         return ask(*words)
 
-    committer.connection.ask = meanwhile  # type: ignore[method-assign]
+    committer.connection.ask = meanwhile  # type: ignore[method-assign]  # a stand-in
     committer.leases.renew()
     assert {} == committer.leases.held
 
@@ -522,7 +522,7 @@ def test_a_renewal_under_way_does_not_make_a_claim_worthless(client: redis.Redis
         answer.append(committer.leases.release([tag]) if what == "release" else committer.leases.started(tag, "")[0])
 
     other = threading.Thread(target=meanwhile)
-    committer.connection.ask = slow  # type: ignore[method-assign]
+    committer.connection.ask = slow  # type: ignore[method-assign]  # a stand-in
     committer.leases.renew()
     other.join()
     assert [1] == answer

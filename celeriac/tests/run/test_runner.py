@@ -100,7 +100,7 @@ class Stage:
         pool.obey = lambda error: None
         self.intake = Intake(self.committer, pool)
         consumer = SimpleNamespace(hostname="w", task_buckets=defaultdict(lambda: None), event_dispatcher=None)
-        found = runner_of(task, app, consumer, self.intake)  # type: ignore[arg-type]
+        found = runner_of(task, app, consumer, self.intake)  # type: ignore[arg-type]  # a stand-in
         assert isinstance(found, Runner)
         self.runner = found
 
@@ -153,7 +153,7 @@ def test_what_celery_is_to_do_once_goes_its_own_way_unless_a_record_sees_to_it(
     if not contract:
         del task.work
     consumer = SimpleNamespace(hostname="w", task_buckets=defaultdict(lambda: None), event_dispatcher=None)
-    assert contract == (runner_of(task, task.app, consumer, stage.intake) is not None)  # type: ignore[arg-type]
+    assert contract == (runner_of(task, task.app, consumer, stage.intake) is not None)  # type: ignore[arg-type]  # a stand-in
 
 
 def test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter(client: redis.Redis) -> None:
@@ -207,7 +207,7 @@ def test_before_what_came_back_runs_everything_is_committed(
 def test_a_contract_goes_the_short_way_unless_its_run_is_wrapped(client: redis.Redis) -> None:
     stage = Stage(client, nothing)
     task, ways = stage.runner.task, []
-    stage.runner.work = lambda *_: ways.append("short") or b"null"  # type: ignore[func-returns-value]
+    stage.runner.work = lambda *_: ways.append("short") or b"null"  # type: ignore[func-returns-value]  # `append` is there for its effect
     stage.run()
     original = task.run
 

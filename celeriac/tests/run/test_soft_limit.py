@@ -257,7 +257,7 @@ def test_late_limits_lose_no_message_and_end_no_thread(
         tags += got
     consumer = SimpleNamespace(hostname="w", task_buckets=defaultdict(lambda: None), event_dispatcher=None)
     task.run = interruptible(task.run)
-    found = runner_of(task, app, consumer, Intake(committer, pool))  # type: ignore[arg-type]
+    found = runner_of(task, app, consumer, Intake(committer, pool))  # type: ignore[arg-type]  # a stand-in
     assert isinstance(found, Runner)
     task.__trace__ = __import__("celery.app.trace", fromlist=["x"]).build_tracer(task.name, task, app=app)
     pool.release = committer.leases.release

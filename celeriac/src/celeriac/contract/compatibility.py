@@ -218,7 +218,7 @@ def main(arguments: list[str]) -> int:
     if arguments[2:]:
         write(folder, contracts)
     elif unwritten:
-        print(f"changed without harm, but not in the snapshots: {', '.join(unwritten)}; add --write", file=sys.stderr)  # noqa: T201
+        print(f"changed without harm, but not in the snapshots: {', '.join(unwritten)}; add --write", file=sys.stderr)  # noqa: T201  # a command
         return 1
     return 0
 

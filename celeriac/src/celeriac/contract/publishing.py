@@ -67,7 +67,7 @@ def publish_many(spec: Spec[Any, Any], app: Celery, payloads: Iterable[Any], opt
     except Exception as exc:
         became = getattr(exc, "published", None) or became
         rest = [*(payload for payload, _ in wrong), *given]
-        exc.published = became + Published(refused=_ids(rest))  # type: ignore[attr-defined]
+        exc.published = became + Published(refused=_ids(rest))  # type: ignore[attr-defined]  # an attribute of ours on any error
         raise
     return became
 
@@ -80,7 +80,7 @@ def _one_by_one(spec: Spec[Any, Any], app: Celery, payloads: Iterable[Any], opti
             accepted.append(sent if isinstance(sent, str) else sent.id)
         except Exception as exc:
             became = getattr(exc, "published", None) or Published(unknown=_ids([payload]))
-            exc.published = Published(accepted=tuple(accepted)) + became  # type: ignore[attr-defined]
+            exc.published = Published(accepted=tuple(accepted)) + became  # type: ignore[attr-defined]  # an attribute of ours on any error
             raise
     return Published(accepted=tuple(accepted))
 
@@ -92,7 +92,7 @@ def _in_turn(publisher: Publisher, messages: Iterable[Outgoing]) -> Published:
         try:
             became += publisher.publish_all([message], tell_all)
         except Exception as exc:
-            exc.published = became + (getattr(exc, "published", None) or Published())  # type: ignore[attr-defined]
+            exc.published = became + (getattr(exc, "published", None) or Published())  # type: ignore[attr-defined]  # an attribute of ours on any error
             raise
     return became
 

@@ -33,4 +33,4 @@ def own(
     for implementation in owns:
         implementation.register(app, (retries or {}).get(implementation.contract.name))
     queues = (*getattr(app, "owned_queues", ()), *(one.contract.queue for one in owns))
-    app.owned_queues = tuple(dict.fromkeys(queues))  # type: ignore[attr-defined]
+    app.owned_queues = tuple(dict.fromkeys(queues))  # type: ignore[attr-defined]  # an attribute of ours on the app

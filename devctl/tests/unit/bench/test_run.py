@@ -249,7 +249,7 @@ def test_workers_without_the_workbench_are_not_measured(tmp_path: Path, running:
 def test_a_compose_file_that_does_not_pass_the_setting_on_is_named(tmp_path: Path) -> None:
     lab = Lab(tmp_path, mounted=False)
     worker = lab.runtime.stack.services["worker"]
-    lab.runtime.stack.services["worker"] = replace(worker, environment={})  # type: ignore[index]
+    lab.runtime.stack.services["worker"] = replace(worker, environment={})  # type: ignore[index]  # a mapping for its readers
 
     with pytest.raises(DevctlError, match="the Compose file does not pass WORKER_MOUNT on to it") as told:
         lab.bench()
