@@ -119,5 +119,19 @@ def told() -> Iterator[list[tuple[str, Mapping[str, Any]]]]:
 
 
 def impatient(port: int, seconds: float = 0.3) -> redis.Redis:
-    """A client that gives up soon and repeats nothing by itself."""
-    return redis.Redis(port=port, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0))
+    """A client that gives up soon and repeats nothing by itself. It is closed at the end of the test."""
+    once = Retry(NoBackoff(), 0)
+    client = redis.Redis(port=port, socket_timeout=seconds, socket_connect_timeout=seconds, retry=once)
+    IMPATIENT.append(client)
+    return client
+
+
+IMPATIENT: list[redis.Redis] = []
+
+
+@pytest.fixture(autouse=True)
+def impatient_clients() -> Iterator[None]:
+    """Closes them: else the garbage collector does, with a warning, in some later test."""
+    yield
+    while IMPATIENT:
+        IMPATIENT.pop().close()
