@@ -2,7 +2,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -107,10 +107,18 @@ def test_a_bench_has_queues_of_its_own() -> None:
     assert "bench.r1.orders" == bench_ledger.queue_of("r1", "orders")
 
 
-@pytest.mark.parametrize(("kind", "least", "most"), [("noop", 0, 5), ("wait", 20, 500), ("cpu", 20, 500)])
-def test_the_bench_task_does_nothing_or_waits_or_works(kind: str, least: float, most: float) -> None:
-    started, worked = time.monotonic(), time.thread_time()
+def _seconds(kind: str, clock: Callable[[], float]) -> float:
+    began = clock()
     result = bench_task(BenchPayload(source_service="devctl", kind=BenchKind(kind), milliseconds=20))
-    seconds = (time.thread_time() - worked) if kind == "cpu" else (time.monotonic() - started)
     assert kind == result.kind
-    assert least <= seconds * 1000 <= most
+    return clock() - began
+
+
+def test_the_bench_task_waits_or_works() -> None:
+    assert _seconds("wait", time.monotonic) >= 0.02
+    assert _seconds("cpu", time.thread_time) >= 0.02
+
+
+def test_the_bench_task_does_nothing() -> None:
+    """On a busy machine one call may take long; all of some hundred do not."""
+    assert min(_seconds("noop", time.monotonic) for _ in range(200)) < 0.005
