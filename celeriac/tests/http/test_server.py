@@ -83,7 +83,7 @@ def test_with_redis_paused_a_crowd_is_answered_in_time_and_nobody_is_told_of_a_b
     # Some of the crowd wait for their turn at the client: half of it is asked at once.
     assert max(seconds for _, seconds in answers) < SOON + 1
     assert (200, 503) == (health.status_code, again[0].status_code)
-    assert again[1] < 0.5
+    assert again[1] < 0.9  # whoever asks Redis waits for a second
     assert (0, "") == (process.returncode, err)
     assert "http.failed" not in {json.loads(line)["event"] for line in out.splitlines()}
 

@@ -52,11 +52,11 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FLUSH_SECONDS", math.inf)
 
 
-def over(line: Any, client: redis.Redis, *raws: bytes) -> tuple[Committer, list[str]]:
+def over(line: Any, client: redis.Redis, *raws: bytes, patience: float = 0.3) -> tuple[Committer, list[str]]:
     """A committer on the far side of the line, that holds these messages."""
     client.script_load(OUTCOME.text)
     near, tags = holding(client, *raws)
-    far = committer_of(impatient(line.port))
+    far = committer_of(impatient(line.port, patience))
     far.leases.held.update(near.leases.held)
     return far, tags
 
@@ -260,7 +260,7 @@ def test_the_next_attempt_waits_longer_each_time_up_to_two_seconds(
 
 
 def test_to_finish_a_task_never_waits_for_a_redis_that_is_away(client: redis.Redis, line: Any) -> None:
-    committer, (tag, other) = over(line, client, message("a"), message("b"))
+    committer, (tag, other) = over(line, client, message("a"), message("b"), patience=3)
     line.requests = lambda piece: "cut"
     committer.submit(done(tag, "a"))
     committer.flush()
@@ -271,7 +271,7 @@ def test_to_finish_a_task_never_waits_for_a_redis_that_is_away(client: redis.Red
     committer.submit(done(other, "b"))
     committer.flush()
     assert not committer.commit_all(0.0)
-    assert time.monotonic() - before < 0.25
+    assert time.monotonic() - before < 2
 
 
 def test_commit_all_ends_in_time_where_redis_says_nothing(redis_to_break: Any) -> None:

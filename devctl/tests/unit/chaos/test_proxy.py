@@ -108,7 +108,7 @@ def test_a_delay_is_each_replys_own_and_not_a_queue() -> None:
         text = b""
         while len(text) < 5:
             text += await talk[0].read(100)
-        assert 0.3 < time.monotonic() - begun < 0.55
+        assert 0.3 < time.monotonic() - begun < 1.2  # one after the other they take 1.5 s
         assert b"01234" == text
 
     with_proxy(test)
