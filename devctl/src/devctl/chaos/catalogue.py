@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from devctl.chaos.faults import brokers, messages, network, processes
+from devctl.chaos.faults.soak import soak
 from devctl.chaos.field import Field
 from devctl.chaos.scenario import (
     LEASE_SECONDS,
@@ -23,6 +24,7 @@ from devctl.chaos.scenario import (
 from devctl.errors import UsageError
 
 ALL = "all"
+SOAK = "soak"
 BACK_SECONDS = LEASE_SECONDS + 10.0
 _ANSWERED = frozenset({"202", "503"})
 _SIZES: tuple[Size, ...] = ("quick", "full")
@@ -59,7 +61,7 @@ def scenarios() -> tuple[Scenario, ...]:
         Scenario(
             3,
             "stop-hard",
-            dict.fromkeys(_SIZES, "Ctrl-C twice, SIGQUIT"),
+            _same("Ctrl-C twice, SIGQUIT"),
             lambda conditions: tuple(
                 Part(
                     processes.stop_hard,
@@ -127,7 +129,7 @@ def scenarios() -> tuple[Scenario, ...]:
             expect=Expect(fired=1, back_seconds=25.0),
             setup=_PROXY,
         ),
-        Scenario(11, "api-kill", dict.fromkeys(_SIZES, "SIGKILL API"), _api_kill, frozenset({"api"}), in_quick=True),
+        Scenario(11, "api-kill", _same("SIGKILL API"), _api_kill, frozenset({"api"}), in_quick=True),
         Scenario(
             12,
             "poison",
@@ -169,8 +171,8 @@ def scenarios() -> tuple[Scenario, ...]:
             setup=Setup(small_disk=True),
             needs=("disk",),
         ),
-        Scenario(17, "out-of-memory", dict.fromkeys(_SIZES, "task out of memory"), _limited("memory")),
-        Scenario(18, "hang", dict.fromkeys(_SIZES, "task hangs"), _limited("hang")),
+        Scenario(17, "out-of-memory", _same("task out of memory"), _limited("memory")),
+        Scenario(18, "hang", _same("task hangs"), _limited("hang")),
         _row(
             19,
             "clocks",
@@ -198,6 +200,7 @@ def scenarios() -> tuple[Scenario, ...]:
             expect=Expect(fired=4, back_seconds=BACK_SECONDS),
             in_quick=True,
         ),
+        Scenario(22, SOAK, _same("kill -9 for a long time"), _soak, in_all=False),
     )
 
 
@@ -205,7 +208,7 @@ def choose(names: Sequence[str]) -> tuple[Scenario, ...]:
     """Those named, by name or number, in the order of the matrix; none: the quick ones; UsageError for an unknown."""
     every = scenarios()
     if ALL in names:
-        return every
+        return tuple(one for one in every if one.in_all or one.name in names)
     if not names:
         return tuple(one for one in every if one.in_quick)
     known = {one.name: one for one in every} | {str(one.number): one for one in every}
@@ -249,6 +252,11 @@ def _poison(conditions: Conditions) -> tuple[Part, ...]:
     return (many,) if conditions.stock else (many, replace(few, setup=Setup(pool="prefork")))
 
 
+def _soak(conditions: Conditions) -> tuple[Part, ...]:
+    expect = Expect(fired=conditions.soak.kills)
+    return (Part(soak(conditions.soak), Load(tasks=0, orders=0), expect, Setup(synced=True), tells=True),)
+
+
 def _limited(kind: str) -> Callable[[Conditions], tuple[Part, ...]]:
     """Two tasks that a limit has to end."""
 
@@ -258,6 +266,10 @@ def _limited(kind: str) -> Callable[[Conditions], tuple[Part, ...]]:
         return (Part(messages.misbehaving(8.0, 10.0), load, expect, _LIMITED),)
 
     return parts
+
+
+def _same(title: str) -> dict[Size, str]:
+    return dict.fromkeys(_SIZES, title)
 
 
 def _both(title: str) -> tuple[str, str]:

@@ -103,9 +103,7 @@ def make(original: Mapping[str, Any], setup: Setup, place: Place) -> dict[str, A
         _stock(services[place.worker], place)
     services[place.worker]["scale"] = 1 if setup.clocks else WORKERS
     _worker(services, setup, place)
-    if setup.small_disk:
-        _small_disk(broker, place)
-        services[place.broker] = broker
+    services[place.broker] = _broker(broker, setup, place)
     if setup.proxy:
         services[PROXY]["depends_on"] = {place.broker: {"condition": "service_healthy"}}
     document = {key: value for key, value in original.items() if not key.startswith("x-") or key == "x-devctl"}
@@ -193,6 +191,14 @@ def _worker(services: dict[str, Any], setup: Setup, place: Place) -> None:
                 "DONT_FAKE_MONOTONIC": "1",
                 "PYTHONPATH": f"{place.programs}/patches",
             }
+
+
+def _broker(broker: dict[str, Any], setup: Setup, place: Place) -> dict[str, Any]:
+    if setup.synced:
+        broker["command"] = [*broker["command"], "--appendfsync", "always"]
+    if setup.small_disk:
+        _small_disk(broker, place)
+    return broker
 
 
 def _small_disk(broker: dict[str, Any], place: Place) -> None:

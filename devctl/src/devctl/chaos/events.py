@@ -40,6 +40,19 @@ class Tick:
 
 
 @dataclass(frozen=True)
+class Soaking:
+    """How far a soak is; at most two a second."""
+
+    kills: int
+    of_kills: int
+    done: int
+    of_tasks: int
+    rate: float
+    """Tasks per second, so far."""
+    left_seconds: float
+
+
+@dataclass(frozen=True)
 class RowDone:
     """A scenario is over."""
 
@@ -51,7 +64,7 @@ class PuttingBack:
     """The last one is over; the stack goes."""
 
 
-Event = Staging | Playing | Doing | Tick | RowDone | PuttingBack | StartEvent
+Event = Staging | Playing | Doing | Tick | Soaking | RowDone | PuttingBack | StartEvent
 
 
 def ignore(event: Event) -> None:

@@ -14,10 +14,11 @@ from redis.retry import Retry
 
 from devctl.chaos.api import Api
 from devctl.chaos.compose_file import REDIS_PORT
+from devctl.chaos.events import Event, ignore
 from devctl.chaos.hands import Hands
 from devctl.chaos.ledger import Ledger
 from devctl.chaos.link import Link
-from devctl.chaos.observation import Check, Fate, Sent, Strike
+from devctl.chaos.observation import Check, Fate, Sent, Soak, Strike, Tally
 from devctl.chaos.publishing import Publisher
 from devctl.chaos.scenario import Size
 from devctl.chaos.stage import Stage
@@ -49,6 +50,7 @@ class Field:
     """Tell people what is being done."""
     bad: Callable[[], set[str]]
     """The ids of the load's bad tasks so far."""
+    emit: Callable[[Event], None] = ignore
     fired: int = 0
     afterwards: list[Callable[[], None]] = field(default_factory=list)
     """What the fault still has to look at, when everything is over."""
@@ -63,6 +65,10 @@ class Field:
     """Keys that are dead letters without a task id."""
     waiting: set[str] = field(default_factory=set)
     """Keys of messages that are still in the broker."""
+    tally: Tally = field(default_factory=Tally)
+    soak: Soak | None = None
+    interrupted: bool = False
+    """Somebody pressed Ctrl-C, and the fault ended for it."""
 
     @property
     def stock(self) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from devctl.chaos.curve import Curve
+
 Fate = Literal["done", "dead", "either"]
 """What shall become of a message."""
 
@@ -52,6 +54,41 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Soak:
+    """What a soak shows beside what every row shows."""
+
+    kills: int
+    redis_kills: int
+    bodies: int
+    """How often a body began."""
+    rate: float
+    """Tasks per second, from the first to the last."""
+    pause_seconds: float
+    """The longest time in which none was done."""
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of tasks that are too many to be told of one by one."""
+
+    accepted: int = 0
+    done: int = 0
+    """Of these, as the next three."""
+    dead: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> how many."""
+    waiting: int = 0
+    lost: int = 0
+    doubled: int = 0
+    """Tasks with more than one effect, or that had one and were not published."""
+    repeated: int = 0
+    """Tasks whose body began more than once."""
+    unconfirmed: int = 0
+    refused: int = 0
+    """Attempts to publish that were not confirmed."""
+
+
+@dataclass(frozen=True)
 class Observation:
     """The facts of one part."""
 
@@ -85,3 +122,8 @@ class Observation:
     backlog: bool = False
     """There was more to do than could be done at once: that a task waited says nothing about the fault."""
     checks: tuple[Check, ...] = ()
+    tally: Tally = Tally()
+    """Of what is in no other field here."""
+    soak: Soak | None = None
+    interrupted: bool = False
+    """Somebody pressed Ctrl-C: what is not done is not late."""

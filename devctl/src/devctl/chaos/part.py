@@ -6,7 +6,7 @@ import secrets
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -62,7 +62,7 @@ class Play:
         problem = ""
         self._warm(run, part)
         try:
-            with self._ticking(traffic, field.ledger):
+            with nullcontext() if part.tells else self._ticking(traffic, field.ledger):
                 if part.load.backlog:
                     self.emit(events.Doing(f"publishing {part.load.backlog:,} tasks"))
                     traffic.backlog()
@@ -70,14 +70,14 @@ class Play:
                 try:
                     clock.sleep(part.before_seconds)
                     part.fault(field)
-                    clock.sleep(part.after_seconds)
+                    clock.sleep(0.0 if field.interrupted else part.after_seconds)
                 except (DevctlError, redis.RedisError) as broken:
                     problem = getattr(broken, "problem", "") or f"Redis: {broken}"
                 finally:
                     self.emit(events.Doing("the load ends"))
                     traffic.end()
                 self.emit(events.Doing("draining"))
-                drained, patience = self._drain(field.ledger)
+                drained, patience = (None, "") if field.interrupted else self._drain(field.ledger)
                 for look in field.afterwards:
                     look()
             return self._observe(part, field, traffic, before, (drained, patience), begun, problem)
@@ -111,6 +111,7 @@ class Play:
             link=link,
             doing=lambda what: self.emit(events.Doing(what)),
             bad=set,
+            emit=self.emit,
         )
 
     def _warm(self, run: str, part: Part) -> None:
@@ -212,6 +213,9 @@ class Play:
             strikes=tuple(field.strikes),
             backlog=part.load.backlog > 0,
             checks=tuple(checks),
+            tally=field.tally,
+            soak=field.soak,
+            interrupted=field.interrupted,
         )
 
     def _orders(self) -> frozenset[str]:

@@ -9,10 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from devctl.chaos.curve import Curve
+from devctl.chaos.observation import Soak
 from devctl.chaos.scenario import LEASE_SECONDS, Size
 from devctl.chaos.verdict import Row, Verdict
 
 SCHEMA = "devctl.chaos/1"
+POINTS = 120
+"""Of a curve."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class Report:
     def broken(self) -> bool:
         """Whether an invariant was broken."""
         return any(row.verdict == "broken" for row in self.rows)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody pressed Ctrl-C, and this is what was known so far."""
+        return any(row.interrupted for row in self.rows)
 
     @property
     def proved(self) -> bool:
@@ -66,7 +75,29 @@ def _row(row: Row) -> dict[str, Any]:
     for name, value in found.items():
         if isinstance(value, float):
             found[name] = round(value, 3)
-    return found | {"checks": [asdict(check) for check in row.checks]}
+    return found | {"checks": [asdict(check) for check in row.checks], "soak": row.soak and _soak(row.soak)}
+
+
+def _soak(soak: Soak) -> dict[str, Any]:
+    return {
+        "kills": soak.kills,
+        "redis_kills": soak.redis_kills,
+        "bodies": soak.bodies,
+        "rate": round(soak.rate, 1),
+        "pause_seconds": round(soak.pause_seconds, 3),
+        "memory": [_curve(curve) for curve in soak.curves],
+    }
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {
+        "of": curve.name,
+        "seconds": round(curve.seconds * len(curve.values), 1),
+        "bytes": curve.points(POINTS),
+        "first_tenth": curve.first and asdict(curve.first),
+        "last_tenth": curve.last and asdict(curve.last),
+        "flat": curve.flat,
+    }
 
 
 def tally_of_others(runs: Path, *, stock: bool, runtime: str, numbers: Collection[int]) -> Mapping[str, int]:

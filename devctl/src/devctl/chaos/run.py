@@ -11,11 +11,11 @@ from pathlib import Path
 import redis
 
 from devctl.chaos import events
-from devctl.chaos.catalogue import NOT_TESTED
+from devctl.chaos.catalogue import NOT_TESTED, SOAK
 from devctl.chaos.hands import Hands
 from devctl.chaos.part import Play
 from devctl.chaos.report import Report
-from devctl.chaos.scenario import Conditions, Scenario, Setup, Size
+from devctl.chaos.scenario import Conditions, Scenario, Setup, Size, SoakPlan
 from devctl.chaos.stage import Stage, has
 from devctl.chaos.verdict import Row, failed, judge, not_run
 from devctl.errors import DevctlError
@@ -42,6 +42,8 @@ def why_not(scenario: Scenario, stage: Stage) -> str:
     """What this machine, this runtime or stock Celery lacks for a scenario; "": nothing."""
     place = stage.place
     local = place.runtime == "local"
+    if scenario.name == SOAK and place.stock:
+        return "it is about ours alone"
     if "api" in scenario.needs and place.stock:
         return "stock Celery has no HTTP API"
     if "api" in scenario.needs and not place.api:
@@ -55,12 +57,19 @@ def why_not(scenario: Scenario, stage: Stage) -> str:
     return ""
 
 
-def run(scenarios: Sequence[Scenario], size: Size, ports: Ports, emit: Callable[[events.Event], None]) -> Report:
+def run(
+    scenarios: Sequence[Scenario],
+    size: Size,
+    ports: Ports,
+    emit: Callable[[events.Event], None],
+    soak: SoakPlan | None = None,
+) -> Report:
     """Play all of them, one after the other; the caller's guard takes the stack away."""
     stage, clock = ports.stage, ports.clock
     begun = clock.now()
     play = Play(stage, ports.hands, clock, emit, size)
-    conditions = Conditions(size, stage.place.stock, containers=stage.place.runtime == "compose")
+    containers = stage.place.runtime == "compose"
+    conditions = Conditions(size, stage.place.stock, containers, soak or SoakPlan())
     rows: dict[int, Row] = {}
     for number, scenario in enumerate(_ordered(scenarios, conditions), start=1):
         emit(events.Playing(number, len(scenarios), scenario.title[size]))
@@ -71,6 +80,8 @@ def run(scenarios: Sequence[Scenario], size: Size, ports: Ports, emit: Callable[
         )
         rows[scenario.number] = row
         emit(events.RowDone(row))
+        if row.interrupted:
+            break
     emit(events.PuttingBack())
     return Report(
         runtime=stage.place.runtime,

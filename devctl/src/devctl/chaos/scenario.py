@@ -13,6 +13,9 @@ GRACE_SECONDS = 10
 MOST_STARTS = 5
 DRAIN_SECONDS = 60.0
 
+TASKS_PER_KILL = 9_400
+"""Of a soak: 320 kills are three million tasks."""
+
 Size = Literal["quick", "full"]
 Needs = Literal["api", "disk", "faketime"]
 """What not every machine, runtime or kind of stack has."""
@@ -35,6 +38,8 @@ class Setup:
     max_run_seconds: int = 300
     clocks: bool = False
     """Two kinds of workers, two hours ahead and two hours behind."""
+    synced: bool = False
+    """Redis answers a write when it is on the disk: then a kill loses nothing that was answered."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +98,28 @@ class Part:
     load: Load = Load()
     expect: Expect = Expect()
     setup: Setup = Setup()
+    tells: bool = False
+    """The fault itself tells how far it is."""
     before_seconds: float = 1.0
     """Of load, before the fault."""
     after_seconds: float = 1.5
+
+
+@dataclass(frozen=True)
+class SoakPlan:
+    """How long the soak is. It goes on until there were so many kills and so many tasks are done."""
+
+    kills: int = 20
+    """Of workers."""
+    tasks: int = 0
+    """At least; 0: in proportion to the kills."""
+    every_seconds: float = 5.0
+    """Between two kills, at least."""
+
+    @property
+    def least_tasks(self) -> int:
+        """How many tasks there are at least."""
+        return self.tasks or self.kills * TASKS_PER_KILL
 
 
 @dataclass(frozen=True)
@@ -107,6 +131,7 @@ class Conditions:
     """Stock Celery is put to it."""
     containers: bool = False
     """An engine starts again what ended, later each time: few kills there, and with time between them."""
+    soak: SoakPlan = SoakPlan()
 
 
 @dataclass(frozen=True)
@@ -120,3 +145,4 @@ class Scenario:
     parts: Callable[[Conditions], tuple[Part, ...]]
     needs: frozenset[Needs] = frozenset()
     in_quick: bool = False
+    in_all: bool = True

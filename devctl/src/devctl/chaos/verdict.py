@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from devctl.chaos.observation import Check, Observation, Sent
+from devctl.chaos.observation import Check, Observation, Sent, Soak
 from devctl.chaos.scenario import Expect, Scenario, Size
 
 Verdict = Literal["held", "broken", "not run"]
@@ -56,6 +56,8 @@ class Row:
     slowest_publish_seconds: float | None = None
     seconds: float = 0.0
     checks: tuple[Check, ...] = ()
+    soak: Soak | None = None
+    interrupted: bool = False
 
 
 def not_run(scenario: Scenario, size: Size, why: str) -> Row:
@@ -102,6 +104,8 @@ def judge(scenario: Scenario, size: Size, parts: Sequence[tuple[Expect, Observat
         slowest_publish_seconds=_worst(row.slowest_publish_seconds for row in rows),
         seconds=sum(row.seconds for row in rows),
         checks=tuple(check for row in rows for check in row.checks),
+        soak=next((row.soak for row in rows if row.soak), None),
+        interrupted=any(row.interrupted for row in rows),
     )
 
 
@@ -143,28 +147,31 @@ def _part(expect: Expect, seen: Observation) -> Row:
     orders = [one for one in seen.sent if not _published(one)]
     published = [one for one in seen.sent if _published(one)]
     doubled = sum(times > 1 for times in seen.effects.values()) + sum(len(one.ids) - 1 for one in seen.sent if one.ids)
+    many = seen.tally
     row = Row(
         0,
         "",
         "",
         "held",
         fired=seen.fired,
-        accepted=len(accepted),
-        done=found["done"],
-        dead=found["dead"],
-        lost=found["lost"],
-        waiting=found["waiting"],
-        doubled=doubled + seen.strays,
-        repeated=sum(len(run.starts) - (id_ in seen.retried) > 1 for id_, run in seen.runs.items()),
-        unconfirmed=len(seen.sent) - len(accepted),
+        accepted=len(accepted) + many.accepted,
+        done=found["done"] + many.done,
+        dead=found["dead"] + sum(many.dead.values()),
+        lost=found["lost"] + many.lost,
+        waiting=found["waiting"] + many.waiting,
+        doubled=doubled + seen.strays + many.doubled,
+        repeated=sum(len(run.starts) - (id_ in seen.retried) > 1 for id_, run in seen.runs.items()) + many.repeated,
+        unconfirmed=len(seen.sent) - len(accepted) + many.unconfirmed,
         recovery_seconds=recovery(seen),
         drained_seconds=seen.drained_seconds,
         answers=Counter(answer for one in orders for answer in one.answers),
         slowest_answer_seconds=_worst(one.slowest_seconds for one in orders),
-        refused_publishes=sum(answer.startswith(REFUSED) for one in published for answer in one.answers),
+        refused_publishes=sum(answer.startswith(REFUSED) for one in published for answer in one.answers) + many.refused,
         slowest_publish_seconds=_worst(one.slowest_seconds for one in published),
         seconds=seen.seconds,
         checks=seen.checks,
+        soak=seen.soak,
+        interrupted=seen.interrupted,
     )
     return Row(**{**vars(row), "reasons": tuple(_broken(expect, seen, row, fates))})
 
@@ -183,9 +190,9 @@ def _broken(expect: Expect, seen: Observation, row: Row, fates: Mapping[str, str
         yield f"{row.lost:,} lost"
     if row.doubled:
         yield f"{row.doubled:,} doubled"
-    if row.waiting:
+    if row.waiting and not seen.interrupted:
         yield f"{row.waiting:,} not back after {seen.patience}"
-    elif seen.drained_seconds is None:
+    elif seen.drained_seconds is None and not seen.interrupted:
         yield f"the broker was not empty after {seen.patience}"
     innocent = Counter(
         reason
@@ -193,7 +200,7 @@ def _broken(expect: Expect, seen: Observation, row: Row, fates: Mapping[str, str
         if fates.get(one.key) == "dead" and seen.fates.get(one.key, "done") == "done"
         for reason in [next(seen.dead[id_] for id_ in one.ids if id_ in seen.dead)]
     )
-    for reason, count in innocent.items():
+    for reason, count in (innocent + Counter(seen.tally.dead)).items():
         yield f"{count:,} good ones became dead letters ({reason})"
     if survived := sum(fates.get(key) == "done" for key, fate in seen.fates.items() if fate == "dead"):
         yield f"{survived:,} bad ones count as done"

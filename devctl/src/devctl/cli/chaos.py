@@ -11,7 +11,7 @@ import typer
 
 from devctl import errors
 from devctl.cli import options
-from devctl.errors import DevctlError, Interrupted
+from devctl.errors import DevctlError, Interrupted, UsageError
 from devctl.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from devctl.bench.storage import Store
     from devctl.chaos.events import Event
     from devctl.chaos.report import Report
-    from devctl.chaos.scenario import Scenario, Size
+    from devctl.chaos.scenario import Scenario, Size, SoakPlan
     from devctl.chaos.stage import Stage
 
 
@@ -42,6 +42,18 @@ def chaos(
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the scenarios and do nothing.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Shorter faults, fewer of them.")] = False,
+    kills: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Of soak: how often a worker is killed.", show_default="20"),
+    ] = None,
+    tasks: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Of soak: tasks, at least.", show_default="9,400 for each kill"),
+    ] = None,
+    every: Annotated[
+        float | None,
+        typer.Option(metavar="S", min=0.1, help="Of soak: seconds between kills, at least.", show_default="5"),
+    ] = None,
     stock: Annotated[bool, typer.Option("--stock", help="Put stock Celery to it, with its defaults.")] = False,
     runtime: options.RuntimeOption = None,
     as_json: options.JsonOption = False,
@@ -58,6 +70,7 @@ def chaos(
       devctl chaos all                     every row of the fault matrix
       devctl chaos redis-kill 12           two of them
       devctl chaos all --stock             the same with stock Celery
+      devctl chaos soak --kills 320        three million tasks, a kill every few seconds
 
     \b
     Exit codes: 0 all held, 1 an invariant is broken or a fault did not happen,
@@ -67,8 +80,9 @@ def chaos(
     from time import time
 
     from devctl.bench.storage import Store
-    from devctl.chaos.catalogue import choose, scenarios
+    from devctl.chaos.catalogue import SOAK, choose, scenarios
     from devctl.chaos.events import ignore
+    from devctl.chaos.scenario import SoakPlan
     from devctl.ui import chaos as ui
     from devctl.ui.console import write_json
 
@@ -77,11 +91,14 @@ def chaos(
         ui.list_scenarios(scenarios(), as_json=as_json)
         return
     chosen = choose(names or ())
+    if (kills or tasks or every) and not any(one.name == SOAK for one in chosen):
+        raise UsageError("--kills, --tasks and --every are of the soak", hint="devctl chaos soak --kills 20")
+    plan = SoakPlan(kills or SoakPlan.kills, tasks or SoakPlan.tasks, every or SoakPlan.every_seconds)
     workbench = options.open_workbench(runtime, "")
     store = Store.new(workbench.settings.state, time())
     try:
         with nullcontext(ignore) if as_json else ui.Progress() as emit, _stage(workbench, stock, as_json) as stage:
-            report = _played(workbench, stage, chosen, size, store.folder, emit)
+            report = _played(workbench, stage, chosen, size, plan, store.folder, emit)
     except KeyboardInterrupt:
         raise Interrupted("interrupted: the chaos stack is stopped and removed") from None
     written, others = _keep(workbench, report, store)
@@ -90,6 +107,8 @@ def chaos(
     else:
         ui.show(report, others)
         ui.show_logs(report, store.folder)
+    if report.interrupted:
+        raise typer.Exit(errors.INTERRUPTED)
     if not report.proved:
         raise typer.Exit(errors.PROBLEM)
 
@@ -146,6 +165,7 @@ def _played(
     stage: Stage,
     scenarios: Sequence[Scenario],
     size: Size,
+    plan: SoakPlan,
     logs: Path,
     emit: Callable[[Event], None],
 ) -> Report:
@@ -155,7 +175,7 @@ def _played(
 
     local = stage.place.runtime == "local"
     hands = LocalHands() if local else ContainerHands(identity.project_name(replace(workbench.settings, stack="chaos")))
-    return run(scenarios, size, Ports(stage, hands, stage.clock, why_not, logs), emit)
+    return run(scenarios, size, Ports(stage, hands, stage.clock, why_not, logs), emit, plan)
 
 
 def _keep(workbench: Workbench, report: Report, store: Store) -> tuple[dict[str, object], dict[str, int]]:

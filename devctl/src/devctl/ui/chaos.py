@@ -7,12 +7,15 @@ import shutil
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from devctl.chaos import events
+from devctl.chaos.curve import Spread
+from devctl.chaos.observation import Soak
 from devctl.chaos.report import Report
 from devctl.chaos.scenario import Scenario
 from devctl.chaos.verdict import Row
@@ -25,6 +28,9 @@ WIDTH = 80
 WIDE = 108
 """From here on there is room for what users saw."""
 TITLE_WIDTH = 26
+NAME_WIDTH = 16
+MENTION_SECONDS = 60.0
+LEVELS = "▁▂▃▄▅▆▇█"
 _SIGNS: Mapping[str, tuple[str, Colour]] = {"held": ("✔", "green"), "broken": ("✘", "red"), "not run": ("–", "dim")}
 
 
@@ -37,6 +43,8 @@ class Progress:
         self._paint = Paint(self._stream)
         self._lock = threading.Lock()  # the load is told of by a thread of its own
         self._head = self._doing = self._count = ""
+        self._soaking = False
+        self._mentioned = time.monotonic()
 
     def __enter__(self) -> Progress:
         return self
@@ -58,14 +66,28 @@ class Progress:
                     self._count = f"{accepted:,} accepted, {finished:,} done"
                 case Step(service, phase):
                     self._doing, self._count = f"{service} {phase}", ""
+                case events.Soaking(kills, of_kills, done, of_tasks, rate, left):
+                    self._doing = f"{kills} of {of_kills} kills  {done:,} of {of_tasks:,} done"
+                    self._count = f"{rate:,.0f}/s  {duration(left)} left"
+                    self._soaking = True
+                    self._mention()
                 case events.RowDone(row):
                     self._say(row)
-                    self._head = ""
+                    self._head, self._soaking = "", False
                 case events.PuttingBack():
                     self._head, self._doing, self._count = "stopping the chaos stack", "", ""
                 case _:
                     return
-            self._draw("  ".join(part for part in (self._head, self._doing, self._count) if part))
+            head = "" if self._soaking else self._head
+            self._draw("  ".join(part for part in (head, self._doing, self._count) if part))
+
+    def _mention(self) -> None:
+        """In a pipe, how far a long row is, once a minute."""
+        now = time.monotonic()
+        if not self._live and now - self._mentioned >= MENTION_SECONDS:
+            self._mentioned = now
+            self._stream.write(f"{sign('●', self._stream)} {self._doing}  {self._count}\n")
+            self._stream.flush()
 
     def _say(self, row: Row) -> None:
         if not self._live:
@@ -93,13 +115,19 @@ def show(report: Report, others: Mapping[str, int], stream: IO[str] | None = Non
 def lines(report: Report, others: Mapping[str, int], paint: Paint, columns: int = WIDTH) -> Iterator[str]:
     """The report line by line."""
     wide = columns >= WIDE
-    head = f"  {'fault':<{TITLE_WIDTH}}  fired accepted    done   dead lost doubled back in"
+    widths = _Widths(max((len(f"{max(row.accepted, row.done):,}") for row in report.rows), default=0))
+    head = f"  {'fault':<{widths.title}}  fired {'accepted':>{widths.accepted}} {'done':>{widths.done}}"
+    head += "   dead lost doubled back in"
     yield paint(head + ("  users saw" if wide else ""), "dim")
     for row in report.rows:
-        yield _line(row, paint, columns)
+        yield _line(row, widths, paint, columns)
         if row.verdict == "broken":
             for reason in row.reasons:
                 yield from textwrap.wrap(reason, columns - 4, initial_indent="    ", subsequent_indent="    ")
+    for row in report.rows:
+        if row.soak:
+            yield ""
+            yield from _soak(row, row.soak, paint, columns)
     if not wide and (noticed := [(row.title, saw) for row in report.rows if (saw := users_saw(row))]):
         yield ""
         yield paint("what users of the API saw", "dim")
@@ -118,16 +146,60 @@ def lines(report: Report, others: Mapping[str, int], paint: Paint, columns: int 
     yield from _next(report, paint)
 
 
-def _line(row: Row, paint: Paint, columns: int) -> str:
+class _Widths:
+    """Of the columns: a title gives way to figures of a million and more."""
+
+    def __init__(self, figure: int) -> None:
+        self.accepted, self.done = max(8, figure), max(7, figure)
+        self.title = TITLE_WIDTH - (self.accepted - 8) - (self.done - 7)
+
+
+def _line(row: Row, widths: _Widths, paint: Paint, columns: int) -> str:
     symbol, colour = _SIGNS[row.verdict]
-    start = f"{paint(symbol, colour)} {row.title[:TITLE_WIDTH]:<{TITLE_WIDTH}}"
+    start = f"{paint(symbol, colour)} {row.title[: widths.title]:<{widths.title}}"
     if row.verdict == "not run" and not row.accepted:
         return f"{start} {paint(textwrap.shorten(row.why, columns - TITLE_WIDTH - 3, placeholder=' …'), 'dim')}"
     bad = [f"{row.lost:>4,}", f"{row.doubled:>7,}"]
     bad = [paint(text, "red") if text.strip() != "0" else text for text in bad]
     back = "-" if row.recovery_seconds is None else duration(row.recovery_seconds)
-    line = f"{start} {row.fired:>6,} {row.accepted:>8,} {row.done:>7,} {row.dead:>6,} {' '.join(bad)} {back:>7}"
+    line = (
+        f"{start} {row.fired:>6,} {row.accepted:>{widths.accepted},} {row.done:>{widths.done},} {row.dead:>6,}"
+        f" {' '.join(bad)} {back:>7}"
+    )
     return line + (f"  {paint(users_saw(row), 'dim')}" if columns >= WIDE and users_saw(row) else "")
+
+
+def _soak(row: Row, soak: Soak, paint: Paint, columns: int) -> Iterator[str]:
+    """What a soak shows beside its row: how often, how fast, and the memory as curves from 0 up."""
+    yield (
+        f"{soak.kills:,} kills of a worker, {soak.redis_kills:,} of Redis in {duration(row.seconds)}"
+        f" · {soak.rate:,.0f} tasks/s · none for {duration(soak.pause_seconds)} at most"
+    )
+    again = f"{soak.bodies:,} runs of a body: {row.repeated:,} tasks began more than once"
+    yield f"{again} · {row.refused_publishes:,} publishes repeated"
+    if not any(curve.values for curve in soak.curves):
+        return
+    yield ""
+    yield paint(f"  {'memory, MB':<{NAME_WIDTH}} {'first tenth':^20} {'last tenth':^20} over time", "dim")
+    yield paint(f"  {'':<{NAME_WIDTH}} {'min   med   max':>20} {'min   med   max':>20}", "dim")
+    for curve in soak.curves:
+        symbol, colour = _SIGNS[{True: "held", False: "broken", None: "not run"}[curve.flat]]
+        start = f" {curve.name[:NAME_WIDTH]:<{NAME_WIDTH}} {_spread(curve.first)} {_spread(curve.last)} "
+        yield paint(symbol, colour) + start + sparkline(curve.points(columns - len(start) - 1))
+    if any(curve.flat is None for curve in soak.curves):
+        yield paint("  too short to tell whether memory is flat", "dim")
+
+
+def _spread(spread: Spread | None) -> str:
+    if spread is None:
+        return f"{'-':>20}"
+    return f"{spread.lowest / 1e6:>8.1f}{spread.median / 1e6:>6.1f}{spread.highest / 1e6:>6.1f}"
+
+
+def sparkline(values: Sequence[int]) -> str:
+    """One character a value, as high as the value is against the highest one."""
+    highest = max(values, default=0) or 1
+    return "".join(LEVELS[min(len(LEVELS) - 1, value * len(LEVELS) // highest)] for value in values)
 
 
 def users_saw(row: Row) -> str:
@@ -154,6 +226,8 @@ def _tally(report: Report, others: Mapping[str, int], paint: Paint, columns: int
 def _next(report: Report, paint: Paint) -> Iterator[str]:
     broken = [row.name for row in report.rows if row.verdict == "broken"]
     stock = " --stock" if report.stock else ""
+    if report.interrupted:
+        return
     if broken and not report.stock:
         yield f"→ {paint(f'devctl chaos {broken[0]}', 'cyan')}   that row alone"
     elif report.size == "quick":
@@ -174,7 +248,7 @@ def near(path: Path) -> str:
 
 
 def list_scenarios(scenarios: Sequence[Scenario], *, as_json: bool) -> None:
-    """Number, name, title; those of the quick selection are marked."""
+    """Number, name, title; those of the quick selection are marked, and those that `all` does not play."""
     if as_json:
         rows = [
             {
@@ -190,6 +264,8 @@ def list_scenarios(scenarios: Sequence[Scenario], *, as_json: bool) -> None:
         return
     paint = Paint(sys.stdout)
     for one in scenarios:
-        quick = paint("quick", "dim") if one.in_quick else "     "
-        sys.stdout.write(f"{one.number:>2}  {paint(f'{one.name:<14}', 'cyan')}  {quick}  {one.title['full']}\n")
+        played = "quick" if one.in_quick else "     " if one.in_all else "alone"
+        sys.stdout.write(
+            f"{one.number:>2}  {paint(f'{one.name:<14}', 'cyan')}  {paint(played, 'dim')}  {one.title['full']}\n"
+        )
     sys.stdout.flush()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from devctl.chaos.catalogue import choose, scenarios
-from devctl.chaos.scenario import Conditions, Size
+from devctl.chaos.scenario import Conditions, Size, SoakPlan
 from devctl.errors import UsageError
 from devctl.ui.chaos import TITLE_WIDTH
 
@@ -15,8 +15,8 @@ MATRIX = (Path(__file__).parents[4] / "docs/reliability.md").read_text(encoding=
 
 
 def test_the_matrix_has_a_scenario_for_each_row() -> None:
-    assert list(range(1, 22)) == [one.number for one in scenarios()]
-    assert 21 == len({one.name for one in scenarios()})
+    assert list(range(1, 23)) == [one.number for one in scenarios()]
+    assert 22 == len({one.name for one in scenarios()})
 
 
 @pytest.mark.parametrize("scenario", scenarios(), ids=lambda one: one.name)
@@ -47,6 +47,17 @@ def test_none_named_is_the_quick_selection_and_all_is_all() -> None:
     assert 11 >= len(choose([])) >= 6
     assert all(one.in_quick for one in choose([]))
     assert 21 == len(choose(["all"])) == len(choose(["poison", "all"]))
+
+
+def test_the_soak_is_played_only_by_its_name() -> None:
+    assert "soak" not in [one.name for one in (*choose([]), *choose(["all"]))]
+    assert ["soak"] == [one.name for one in choose(["soak"])] == [one.name for one in choose(["22"])]
+    assert 22 == len(choose(["all", "soak"]))
+
+
+def test_a_soak_of_320_kills_is_three_million_tasks() -> None:
+    assert 3_000_000 < SoakPlan(320).least_tasks < 3_100_000
+    assert 500 == SoakPlan(320, tasks=500).least_tasks
 
 
 def test_names_and_numbers_are_put_in_the_order_of_the_matrix() -> None:

@@ -234,7 +234,7 @@ def test_the_list_names_all_rows_and_starts_nothing(
     parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert 0 == main(["chaos", "--list"])
-    assert 21 == len(capsys.readouterr().out.splitlines())
+    assert 22 == len(capsys.readouterr().out.splitlines())
 
     assert 0 == main(["chaos", "--list", "--json"])
     document = json.loads(capsys.readouterr().out)
