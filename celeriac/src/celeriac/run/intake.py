@@ -21,6 +21,7 @@ from celeriac.lease.restore import restore
 from celeriac.lease.starts import Starts
 from celeriac.message.reading import loads
 from celeriac.message.schema import check, legible
+from celeriac.message.usual import usual
 from celeriac.outcome.commit import STATING, Commit
 from celeriac.outcome.committer import Committer
 from celeriac.run.celery_pool import CeleryPool
@@ -168,8 +169,10 @@ class Intake:
             held[tag] = ours
             message, runner = None, None
             try:
-                message = loads(raw)
-                check(message)
+                message = usual(raw)
+                if message is None:
+                    message = loads(raw)
+                    check(message)
                 runner = runners.get(message["headers"].get("task"))
             except Exception as exc:  # to read it may raise anything; the other messages of the batch go on
                 known, why = legible(message), f"{type(exc).__name__}: {exc}"
