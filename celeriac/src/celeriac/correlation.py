@@ -7,7 +7,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any
 
-from celery import current_task
+from celery._state import get_current_task
 
 HEADER = "x_correlation_id"  # `correlation_id` is taken: Celery's own message property of that name is the task id
 PUBLISHED_AT = "published_at"  # unix seconds; a worker tells from it how long the message waited
@@ -44,7 +44,8 @@ def current() -> str | None:
     """The id that was bound here, else the one of the task that runs here."""
     if bound := _bound.get():
         return bound
-    request = current_task.request if current_task else None
+    task = get_current_task()
+    request = task.request if task else None
     if request is None:
         return None
     # A stock client sends no such header. Then the id of the first task of a chain stands for the whole chain.

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import pytest
 import redis
@@ -134,6 +135,8 @@ def test_a_stock_worker_runs_it(redis_url: str) -> None:
 
 def test_a_task_without_payload_has_no_argument_and_a_new_id_each_time(app: Celery, redis_url: str) -> None:
     ids = {health_check.bind(app).delay().id for _ in range(3)}
+    assert {(4, RFC_4122)} == {(UUID(one).version, UUID(one).variant) for one in ids}
+    assert ids == {str(UUID(one)) for one in ids}
     message = taken(redis_url, "default")
     assert [[], {}] == message.decode()[:2]
     assert message.headers["id"] in ids

@@ -396,6 +396,14 @@ def test_the_time_is_not_guessed_and_a_restart_is_no_reason_not_to_know_it(redis
     assert publisher.now_us()
 
 
+def test_a_connection_that_redis_has_closed_meanwhile_leaves_no_doubt(redis_to_break: Any) -> None:
+    publisher = Publisher(impatient(redis_to_break.port), 0, SOON)
+    publisher.publish(message("before"))
+    redis_to_break.stop()
+    with pytest.raises(NotPublished, match=r"^task a not published: "):
+        publisher.publish(message("a"))
+
+
 def test_a_client_in_a_child_process_is_its_own(raw_client: redis.Redis) -> None:
     import os
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,25 @@ class Script:
         self.text = (PACKAGE / f"{path}.lua").read_text(encoding="utf-8")
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()  # Redis's own name for it
 
+    def command(self, keys: Sequence[str], args: Sequence[Any]) -> bytes:
+        """A call by its hash, packed for a connection. redis-py looks at each word of each call. But mostly only the
+        last one differs from that of the call before: so the others are packed once."""
+        *others, last = args
+        return _before_last(self.sha, tuple(keys), tuple(others)) + _packed(last)
+
     def __call__(self, client: redis.Redis, keys: Sequence[Any], args: Sequence[Any]) -> Any:
         try:
             return client.evalsha(self.sha, len(keys), *keys, *args)
         except NoScriptError:
             return client.eval(self.text, len(keys), *keys, *args)
+
+
+@lru_cache(maxsize=256)
+def _before_last(sha: str, keys: tuple[str, ...], args: tuple[Any, ...]) -> bytes:
+    words = ["EVALSHA", sha, len(keys), *keys, *args]
+    return b"*%d\r\n" % (len(words) + 1) + b"".join([_packed(word) for word in words])
+
+
+def _packed(word: bytes | str | int) -> bytes:
+    data = word if isinstance(word, bytes) else str(word).encode()
+    return b"$%d\r\n%b\r\n" % (len(data), data)

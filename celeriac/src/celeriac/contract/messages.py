@@ -1,12 +1,12 @@
 """Makes the message of a contract's payload: the same as Celery's, in less time."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 from typing import Any
-from uuid import uuid4
 
 from celery import Celery, signals
 
@@ -14,7 +14,7 @@ from celeriac import correlation
 from celeriac.broker.lists import list_of
 from celeriac.contract.spec import Spec
 from celeriac.message.fingerprint import fingerprint
-from celeriac.message.frame import CELERYS, Mould, body_of, dumps
+from celeriac.message.frame import CELERYS, Mould, body_of, dumps, plain_mould
 from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import listening, shown
 from celeriac.publish.outgoing import Outgoing
@@ -24,6 +24,7 @@ FINGERPRINT = "fingerprint"  # header; it differs for other work with the same i
 REPEATED_FOR_SECONDS = 60  # without a record, an id is remembered for as long as its publisher may repeat the call
 STAMPED = {FINGERPRINT, correlation.HEADER, correlation.PUBLISHED_AT}  # our headers: they replace given ones
 NONE: Mapping[str, Any] = MappingProxyType({})
+RANDOM, VERSION_4 = ~(0xF000C << 60), 0x40008 << 60  # the bits of a UUID that are random, and that say its version
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # The options that are known here. Celery makes messages with others: links, chains, groups, serializers, connections, …
@@ -53,10 +54,16 @@ def named(spec: Spec[Any, Any], payload: Any, options: Mapping[str, Any]) -> str
     """The task id: the payload's, where there is one."""
     given = options.get("task_id")
     if not isinstance(payload, TaskPayload):
-        return str(given or uuid4())
+        return str(given) if given else _uuid4()
     if given is not None and str(given) != str(payload.task_id):
         raise ValueError(f"the task_id of {spec.name} is the payload's: {payload.task_id}")
     return str(payload.task_id)
+
+
+def _uuid4() -> str:
+    """As `str(uuid4())`, in half the time."""
+    digits = f"{int.from_bytes(os.urandom(16)) & RANDOM | VERSION_4:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class Messages:
@@ -73,13 +80,19 @@ class Messages:
         self._data = spec.payload_data
         self._queue = options.get("queue") or spec.queue
         given: Mapping[str, Any] = options.get("headers") or NONE
+        self.parent = app.current_worker_task
         self._correlation_id = str(correlation.current() or given.get(correlation.HEADER) or "")
         self._shown = listening()
         self._due_us, self._life_ms = 0, 1000 * (spec.record_seconds or REPEATED_FOR_SECONDS)
         ignored = options.get("ignore_result")
-        parts: dict[str, Any] = {"ignore_result": spec.ignore_result if ignored is None else bool(ignored)}
+        ignored = spec.ignore_result if ignored is None else bool(ignored)
         # An app may want a result entry that says PENDING, in the same step (celeriac.http does).
-        self._marks = not parts["ignore_result"] and bool(getattr(app, "marks_pending", False))
+        self._marks = not ignored and bool(getattr(app, "marks_pending", False))
+        if not options and self.parent is None:
+            self._list = list_of(self._queue, 0)
+            self._mould = plain_mould(spec.name, self._queue, ignore_result=ignored)
+            return
+        parts: dict[str, Any] = {"ignore_result": ignored}
         if options:
             if due_us := _due_us(app, options, now_us):
                 self._due_us = due_us
@@ -88,7 +101,7 @@ class Messages:
             parts["expires"] = _expires(app, options.get("expires"))
             parts["priority"] = int(options.get("priority") or 0)
             parts["timelimit"] = options.get("time_limit"), options.get("soft_time_limit")
-        if (parent := app.current_worker_task) is not None:
+        if (parent := self.parent) is not None:
             parts["root_id"] = parent.request.root_id or parent.request.id
             parts["parent_id"] = parent.request.id
             if options.get("priority") is None and app.conf.task_inherit_parent_priority:

@@ -28,14 +28,15 @@ def publish(spec: Spec[Any, Any], app: Celery, checked: Any, options: Mapping[st
     if publisher is None:
         sent = signature.of(spec, app, checked, options).apply_async()
         return sent if isinstance(sent, EagerResult) else str(sent.id)
-    message = Messages(spec, app, options, publisher.now_us).make(checked)
-    if (commit := open_commit(app.conf.broker_url)) is not None:
+    messages = Messages(spec, app, options, publisher.now_us)
+    message = messages.make(checked)
+    if (commit := open_commit(app)) is not None:
         commit.add_child(message.list, message.raw)
         tell(message)
     else:
         tell_all([message], publisher.place(message))
-    if (parent := app.current_worker_task) is not None:
-        parent.add_trail(app.AsyncResult(message.task_id))
+    if messages.parent is not None:
+        messages.parent.add_trail(app.AsyncResult(message.task_id))
     return message.task_id
 
 
@@ -57,7 +58,7 @@ def publish_many(spec: Spec[Any, Any], app: Celery, payloads: Iterable[Any], opt
     became = Published()
     publisher = publisher_of(app) if usual(app, options) else None
     try:
-        if publisher is None or open_commit(app.conf.broker_url) is not None or app.current_worker_task is not None:
+        if publisher is None or open_commit(app) is not None or app.current_worker_task is not None:
             became = _one_by_one(spec, app, each(_itself), options)
         else:
             messages = each(Messages(spec, app, options, publisher.now_us).make)

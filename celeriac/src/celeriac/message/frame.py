@@ -4,6 +4,7 @@ import os
 import socket
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import count
 from json.encoder import encode_basestring_ascii as quoted
 from math import isfinite
@@ -102,9 +103,12 @@ class Mould:
             f', "shadow": null, "eta": {_text(eta)}, "expires": {_text(expires)}, "group": null, "group_index": null'
             f', "retries": {retries}, "timelimit": [{_value(timelimit[0])}, {_value(timelimit[1])}], "root_id": '
         )
-        self._before_headers = (
+        self._before_origin = (
             f', "parent_id": {_text(parent_id)}, "argsrepr": {quoted(argsrepr)}, "kwargsrepr": {quoted(kwargsrepr)}'
-            f', "origin": {_process.origin}, "ignore_result": {"true" if ignore_result else "false"}'
+            ', "origin": '
+        )
+        self._before_headers = (
+            f', "ignore_result": {"true" if ignore_result else "false"}'
             f', "replaced_task_nesting": 0, "stamped_headers": null, "stamps": {{}}{further(headers)}'
         )
         self._before_tag = (
@@ -117,9 +121,15 @@ class Mould:
         identity = quoted(task_id)
         return (
             f'{{"body": "{b64encode(body).decode()}{self._before_id}{identity}{self._before_root}'
-            f"{self._root or identity}{self._before_headers}{more}"
+            f"{self._root or identity}{self._before_origin}{_process.origin}{self._before_headers}{more}"
             f'}}, "properties": {{"correlation_id": {identity}{self._before_tag}{_process.tag()}"}}}}'
         ).encode()
+
+
+@lru_cache(maxsize=1_000)
+def plain_mould(task: str, queue: str, *, ignore_result: bool) -> Mould:
+    """That of messages without options: the same for all of them, also in the child of a fork."""
+    return Mould(task, queue, ignore_result=ignore_result)
 
 
 def frame(

@@ -172,11 +172,13 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-def current(broker_url: str) -> Commit | None:
-    """The commit that is open in this thread, for a message to this broker. None for another broker: a message to it
-    cannot be part of the commit, and goes out at once."""
+def current(app: Any) -> Commit | None:
+    """The commit that is open in this thread, for a message of this app. None if the app has another broker: a message
+    to it cannot be part of the commit, and goes out at once."""
     commit = OPEN.commit
-    return commit if commit is not None and broker_url == HOME.broker_url else None
+    if commit is None or app is HOME.app or app.conf.broker_url == HOME.broker_url:  # to read a setting takes long
+        return commit
+    return None
 
 
 @contextmanager

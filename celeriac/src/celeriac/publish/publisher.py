@@ -11,6 +11,7 @@ from redis.exceptions import NoScriptError
 from celeriac.broker.scripts import Script
 from celeriac.errors import Conflict, NotPublished, PublishError
 from celeriac.publish.attempts import FAILURES, Call, Calls, Patience
+from celeriac.publish.connections import Connections
 from celeriac.publish.outgoing import Outgoing, chunks
 from celeriac.published import Published
 from celeriac.redaction import redact
@@ -29,6 +30,7 @@ class Publisher:
 
     def __init__(self, client: redis.Redis, bound: int, patience: Patience | None = None) -> None:
         self._client = client
+        self._connections = Connections(client.connection_pool)
         self._calls = Calls(bound, patience or Patience())
         self._clock: tuple[float, float] | None = None  # monotonic time of the question; offset of Redis
 
@@ -39,7 +41,7 @@ class Publisher:
 
     def place(self, message: Outgoing) -> Published:
         """The same, and what is known where it was published before."""
-        return self._landed(_Flight(self._client, self._calls([message])))
+        return self._landed(_Flight(self._connections, self._calls([message])))
 
     def publish_all(self, messages: Iterable[Outgoing], tell: Tell = unheard) -> Published:
         """Publish in chunks; the next chunk is made while Redis works on the last one. It ends with the first chunk of
@@ -48,7 +50,7 @@ class Publisher:
         waiting = chunks(messages)
         chunk = next(waiting, None)
         while chunk is not None:
-            flight = _Flight(self._client, self._calls(chunk))
+            flight = _Flight(self._connections, self._calls(chunk))
             try:
                 following = next(waiting, None)
             except BaseException:
@@ -82,7 +84,7 @@ class Publisher:
     def _landed(self, flight: "_Flight") -> Published:
         call = flight.call
         while (answers := flight.land()) is None:
-            flight = _Flight(self._client, call)
+            flight = _Flight(self._connections, call)
         return call.answered(answers)
 
 
@@ -90,27 +92,31 @@ class _Flight:
     """One attempt of a call: sent now, answered later. In between, this thread makes the next chunk. (A second thread
     would not help: only one thread at a time runs Python.)"""
 
-    def __init__(self, client: redis.Redis, call: Call) -> None:
+    def __init__(self, connections: Connections, call: Call) -> None:
         self.call = call
-        self._pool: Any = client.connection_pool
+        self._connections = connections
         self._connection: Any = None
         self._sent = False  # or begun to
         self._problem: Exception | None = None
         try:
-            self._connection = self._pool.get_connection()
-            self._send("EVALSHA", SCRIPT.sha)
+            self._connection = self._connections.take()
+            self._sent = True
+            self._connection.send_packed_command([SCRIPT.command(call.keys, call.arguments)])
         except FAILURES as exc:
             self._problem = exc
 
     def land(self) -> Sequence[int] | None:
         """The answers. None: the attempt failed; the pause is over, and the caller tries again."""
+        whole = False
         try:
             if self._problem is None:
-                return self._answers()
+                answers = self._answers()
+                whole = True
+                return answers
         except FAILURES as exc:
-            self._problem = exc
+            self._problem, whole = exc, isinstance(exc, redis.ResponseError)
         finally:
-            self._leave(whole=self._problem is None or isinstance(self._problem, redis.ResponseError))
+            self._leave(whole=whole)
         time.sleep(self.call.failed(self._problem, sent=self._sent))
         return None
 
@@ -118,21 +124,16 @@ class _Flight:
         """Nobody will hear the answers."""
         self._leave(whole=False)
 
-    def _send(self, command: str, script: str) -> None:
-        self._sent = True
-        self._connection.send_command(command, script, len(self.call.keys), *self.call.keys, *self.call.arguments)
-
     def _answers(self) -> Sequence[int]:
         answers: Sequence[int]
         try:
             answers = self._connection.read_response()
         except NoScriptError:
-            self._send("EVAL", SCRIPT.text)
+            call = self.call
+            self._connection.send_command("EVAL", SCRIPT.text, len(call.keys), *call.keys, *call.arguments)
             answers = self._connection.read_response()
         return answers
 
     def _leave(self, *, whole: bool) -> None:
         if self._connection is not None:
-            if not whole:
-                self._connection.disconnect()  # what may yet come on it belongs to nobody
-            self._pool.release(self._connection)
+            self._connections.give_back(self._connection, whole=whole)
