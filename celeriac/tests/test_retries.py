@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from celeriac import environment
+from celeriac import typos
 from celeriac.app.settings import CelerySettings
 from celeriac.contract.implementation import implements
 from celeriac.errors import (
@@ -175,7 +175,7 @@ def test_a_wrong_value_is_one_line_with_the_variable_and_without_the_value(text:
 def test_a_likely_typing_error_is_one_warning_that_offers_the_right_name(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(environment, "_warned", set())
+    monkeypatch.setattr(typos, "_warned", set())
     from_environment(CONTRACTS, {name: "hunter2"})
     assert [f"{name} is no setting and is not used; did you mean {NAME}?"] == caplog.messages
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from redis import exceptions
 
-from celeriac import environment
+from celeriac import environment, typos
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings, LogSettings, Pool, WorkerSettings, celery_settings, transport_settings
 from celeriac.errors import SettingsError
@@ -116,7 +116,7 @@ def test_a_wrong_value_is_one_line_with_the_variable_and_without_the_value(
 def test_a_likely_typing_error_is_one_warning_that_offers_the_right_name(
     name: str, meant: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(environment, "_warned", set())
+    monkeypatch.setattr(typos, "_warned", set())
     monkeypatch.setenv(name, "redis://:hunter2@h")
     environment.load(CelerySettings)
     environment.load(CelerySettings)
@@ -158,7 +158,7 @@ OF_KUBERNETES = [
 def test_what_is_somebody_else_s_is_left_alone(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(environment, "_warned", set())
+    monkeypatch.setattr(typos, "_warned", set())
     monkeypatch.setenv(name, "tcp://10.0.0.1:80")
     for kind in (CelerySettings, WorkerSettings, LogSettings):
         environment.load(kind)

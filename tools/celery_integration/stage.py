@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import redis
 
-from celeriac.app.settings import CelerySettings, celery_settings, storing_settings
+from celeriac.app.installation import storing_settings
+from celeriac.app.settings import CelerySettings, celery_settings
 from devctl.stack.local.redis import binary
 from runs import BAD, Found, Run, tell
 

@@ -228,7 +228,7 @@ class Bench:
             command: list[str | Path] = [
                 environments.python(peer.environment),
                 environments.HERE / "producer.py",
-                peer.app,
+                peer.sender(setup),
                 verb,
             ]
             said = children.run([*command, *map(str, words)], peer.settings(self.server.port, setup))

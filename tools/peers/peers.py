@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import environments
 from apps.settings import NOTIFICATIONS, QUEUE
 
 LATE = "at least once"
+OURS = "ours"
+PLAIN = "on_celery"  # the plain app
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,11 @@ class Setup:
     tasks: int | None = None  # at a time in one process; None: what the peer is set up with for throughput
     results: bool = False
     due: bool = False  # messages with a due time: some need a scheduler beside the workers
+    pool: str = ""  # of the plain app, which ours and Celery run: one worker with this pool
 
     def one(self) -> Setup:
         """One process of it."""
-        return Setup(1, self.tasks, self.results, self.due)
+        return replace(self, processes=1)
 
 
 Command = Sequence[str | Path]
@@ -40,10 +43,15 @@ class Peer:
     stored: str  # pattern of the results' keys; `hash:KEY`: the fields of that hash
     rows: str = "abcdefg"
     tasks: int = 1
+    redis: tuple[int, ...] = ()  # the oldest version of Redis that it works with
     guarantee: str = LATE
     bulk: bool = False
     children: str = NOTIFICATIONS  # key of the published notifications
     variables: Mapping[str, str] = field(default_factory=dict)
+
+    def sender(self, setup: Setup) -> str:
+        """The module of apps/ that publishes what these workers run."""
+        return PLAIN if setup.pool else self.app
 
     def settings(self, port: int, setup: Setup) -> dict[str, str]:
         """The environment of its processes."""
@@ -54,6 +62,7 @@ class Peer:
             "PEERS_PORT": str(port),
             "PEERS_RESULTS": "1" if setup.results else "0",
             "PEERS_THREADS": str(setup.tasks or self.tasks),
+            "PEERS_INSTALL": "1" if self.name == OURS else "0",
             **self._own(port, setup),
             **self.variables,
         }
@@ -77,6 +86,8 @@ def _script(environment: str, *words: str) -> Command:
 
 
 def _ours(setup: Setup) -> Sequence[Command]:
+    if setup.pool:
+        return _plain(setup)
     return [_python("ours", "-m", "apps.ours")] * setup.processes
 
 
@@ -84,12 +95,19 @@ def _ours(setup: Setup) -> Sequence[Command]:
 _QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING", "-Q", QUEUE)
 
 
-def _celery(pool: str, concurrency: int, number: int = 0) -> Command:
+def _celery(pool: str, concurrency: int, number: int = 0, environment: str = "main") -> Command:
     words = ("-m", "celery", "-A", "apps.on_celery", "worker", "-P", pool, "-c", str(concurrency), *_QUIET)
-    return _python("main", *words, "-n", f"w{number}@peers")
+    return _python(environment, *words, "-n", f"w{number}@peers")
+
+
+def _plain(setup: Setup) -> Sequence[Command]:
+    """The plain app, one worker of it: from the same environment with our line and without it."""
+    return [_celery(setup.pool, setup.tasks or 1, environment=environments.OURS)]
 
 
 def _prefork(setup: Setup) -> Sequence[Command]:
+    if setup.pool:
+        return _plain(setup)
     # Many tasks at a time that wait: threads, in one process; children would be processes.
     return [_celery("threads", setup.tasks)] if setup.tasks else [_celery("prefork", setup.processes)]
 

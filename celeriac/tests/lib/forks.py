@@ -29,7 +29,7 @@ MODULES = (
     *("celery.app.control", "celery.app.events", "celery.app.log", "celery.apps.worker", "celery.backends.redis"),
     *("celery.concurrency.prefork", "celery.concurrency.solo", "celery.concurrency.thread", "celery.events.state"),
     *("celery.fixups.django", "celery.loaders.app", "celery.worker.consumer", "celery.worker.strategy"),
-    *("kombu.pidbox", "kombu.transport.redis", "logging.config", "pydantic.dataclasses", "pydantic_settings"),
+    *("kombu.pidbox", "kombu.transport.redis", "logging.config", "pydantic.dataclasses"),
     *("redis.sentinel", "structlog.stdlib"),
 )
 

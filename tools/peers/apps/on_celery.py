@@ -1,4 +1,5 @@
-"""Stock Celery: prefork as it comes, or solo processes with late acknowledgement."""
+"""Stock Celery: prefork as it comes, or solo processes with late acknowledgement. The same app serves two more peers:
+with the one line celeriac.install(app), and with the transport of celery-redis-plus."""
 
 from __future__ import annotations
 
@@ -22,6 +23,12 @@ app.conf.update(
     worker_prefetch_multiplier=int(os.environ.get("PEERS_PREFETCH", "128")),
     worker_hijack_root_logger=False,
 )
+if os.environ.get("PEERS_TRANSPORT"):
+    app.conf.broker_transport = os.environ["PEERS_TRANSPORT"]
+if os.environ.get("PEERS_INSTALL") == "1":
+    import celeriac
+
+    celeriac.install(app)
 
 
 @app.task(name="noop")

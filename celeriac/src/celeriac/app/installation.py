@@ -53,6 +53,19 @@ FORCED = {
 USUAL = {"worker_pool": POOL, "broker_connection_retry_on_startup": True}
 
 
+def storing_settings() -> dict[str, Any]:
+    """For workers only: store a state again and again until Redis takes it. If it raised instead, Celery would neither
+    acknowledge the message nor give it back, and the message would occupy its place in the worker for ever. Now the
+    task ends when Redis takes writes again; if the worker is killed before, another one gets the message.
+
+    Not for clients: Celery would also read a result again and again, whatever their time-out."""
+    return {
+        "result_backend_always_retry": True,
+        "result_backend_base_sleep_between_retries_ms": 100,
+        "result_backend_max_sleep_between_retries_ms": 5_000,
+    }
+
+
 def install(app: A) -> A:
     """Let this Celery app run on celeriac; the line stands right after `app = Celery(…)`. Settings may be read before
     it or come after it, also from Django (`namespace="CELERY"`). To install twice changes nothing. Returns the app.

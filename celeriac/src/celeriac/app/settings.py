@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from celeriac.broker.url import missing_file, parse
+from celeriac.environment import Settings
 from celeriac.logs import LogFormat
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ class TransportKind(StrEnum):
     STOCK = "stock"  # kombu's own
 
 
-class CelerySettings(BaseSettings):
+class CelerySettings(Settings):
     """Where the broker is: CELERY_BROKER_URL and its kin."""
 
-    model_config = SettingsConfigDict(env_prefix="CELERY_", env_ignore_empty=True, frozen=True)
+    prefix: ClassVar[str] = "CELERY_"
 
     broker_url: RedisUrl = "redis://localhost:6379/0"
     result_backend: RedisUrl | None = None  # none: the broker, so that an outcome can be one step
@@ -103,10 +103,10 @@ class Pool(StrEnum):
     SOLO = "solo"
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(Settings):
     """How a worker runs: WORKER_CONCURRENCY and its kin."""
 
-    model_config = SettingsConfigDict(env_prefix="WORKER_", env_ignore_empty=True, frozen=True)
+    prefix: ClassVar[str] = "WORKER_"
 
     concurrency: int = Field(default=1, ge=1, le=1_000)
     pool: Pool = Pool.THREADS
@@ -135,19 +135,19 @@ class WorkerSettings(BaseSettings):
                     yield f"WORKER_MOUNT is wrong: {name} has no function mount(app)"
 
 
-class LogSettings(BaseSettings):
+class LogSettings(Settings):
     """What is logged, and how: LOG_LEVEL, LOG_FORMAT."""
 
-    model_config = SettingsConfigDict(env_prefix="LOG_", env_ignore_empty=True, frozen=True)
+    prefix: ClassVar[str] = "LOG_"
 
     level: LogLevel = "INFO"
     format: LogFormat = LogFormat.AUTO
 
 
-class HttpSettings(BaseSettings):
+class HttpSettings(Settings):
     """Where a service answers over HTTP: HTTP_HOST and HTTP_PORT."""
 
-    model_config = SettingsConfigDict(env_prefix="HTTP_", env_ignore_empty=True, frozen=True)
+    prefix: ClassVar[str] = "HTTP_"
 
     host: str = "127.0.0.1"
     port: int | None = Field(
@@ -263,16 +263,3 @@ def sentinel_options(settings: CelerySettings, url: str, timeout: float) -> dict
     if settings.sentinel_password:
         asked["password"] = settings.sentinel_password
     return {"master_name": settings.sentinel_master, "sentinel_kwargs": asked}
-
-
-def storing_settings() -> dict[str, Any]:
-    """For workers only: store a state again and again until Redis takes it. If it raised instead, Celery would neither
-    acknowledge the message nor give it back, and the message would occupy its place in the worker for ever. Now the
-    task ends when Redis takes writes again; if the worker is killed before, another one gets the message.
-
-    Not for clients: Celery would also read a result again and again, whatever their time-out."""
-    return {
-        "result_backend_always_retry": True,
-        "result_backend_base_sleep_between_retries_ms": 100,
-        "result_backend_max_sleep_between_retries_ms": 5_000,
-    }

@@ -19,7 +19,6 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
-import pydantic
 import redis.exceptions
 from kombu.exceptions import EncodeError, OperationalError
 
@@ -96,7 +95,7 @@ def by_status(error: Exception) -> Kind | None:
 CLASSIFICATION: dict[type[BaseException] | str, Rule] = {
     **dict.fromkeys(TRANSIENT, Kind.TRANSIENT),
     ValidationError: Kind.PERMANENT,
-    pydantic.ValidationError: Kind.PERMANENT,
+    "pydantic_core._pydantic_core.ValidationError": Kind.PERMANENT,  # its full name: a plain app may have no pydantic
     PermanentError: Kind.PERMANENT,
     TypeError: Kind.PERMANENT,
     EncodeError: Kind.PERMANENT,

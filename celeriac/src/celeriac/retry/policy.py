@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
-from celeriac.environment import warn_of_typos
 from celeriac.errors import CircuitOpen, SettingsError, WrongPayload
 from celeriac.retry.classification import (
     CLASSIFICATION,
@@ -18,6 +17,7 @@ from celeriac.retry.classification import (
     refused_for_now,
     retry_after_seconds,
 )
+from celeriac.typos import warn_of_typos
 
 __all__ = [
     "CLASSIFICATION",

@@ -6,7 +6,8 @@ from typing import Any
 from celery import Celery
 
 from celeriac.app.client import make_app
-from celeriac.app.settings import CelerySettings, Routed, storing_settings
+from celeriac.app.installation import storing_settings
+from celeriac.app.settings import CelerySettings, Routed
 from celeriac.contract.implementation import Implementation
 from celeriac.retry.policy import RetryPolicy
 

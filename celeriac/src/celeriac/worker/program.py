@@ -17,8 +17,7 @@ from celery import signals
 from celery.concurrency import get_implementation
 from celery.exceptions import ImproperlyConfigured
 
-from celeriac.app.installation import POOL, add_usual, is_ours
-from celeriac.app.settings import storing_settings
+from celeriac.app.installation import POOL, add_usual, is_ours, storing_settings
 from celeriac.broker.lists import named_by
 from celeriac.broker.options import Options
 from celeriac.events import emit, logger

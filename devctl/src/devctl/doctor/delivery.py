@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from celeriac.environment import typos
+from celeriac.typos import typos
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.doctor.rules import RULES, claims, transport
 
 _CELERY = "CELERY_"
-_UNSET = "\0"  # a prefix no variable has: our own environment must not mix with a service's
 
 
 def delivery(facts: Facts) -> Iterator[Check]:
@@ -150,7 +149,7 @@ def _known(module: ModuleType) -> set[str]:
 def _read(module: ModuleType, given: Mapping[str, str]) -> Any:
     known = _known(module)
     fields = {key.removeprefix(_CELERY).lower(): value for key, value in given.items() if key in known}
-    return module.CelerySettings(_env_prefix=_UNSET, **fields)
+    return module.CelerySettings(_environ={}, **fields)  # our own environment must not mix with a service's
 
 
 def _refused(module: ModuleType, given: Mapping[str, str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from celeriac.environment import typos
+from celeriac.typos import typos
 from devctl import dotenv
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
