@@ -89,8 +89,8 @@ HERE = _Here()
 def limited(body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call the body of this thread's task, so that a soft limit can interrupt it. A plain call without a soft limit,
     and for a body that another body calls."""
-    window, running = HERE.window, HERE.running
-    if window is None or running is None:
+    window = HERE.window
+    if window is None or (running := HERE.running) is None:
         return body(*args, **kwargs)
     HERE.running = None  # if this body calls another one, the limit is that of the first
     return window.call(running, body, *args, **kwargs)

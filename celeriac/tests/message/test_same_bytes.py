@@ -375,10 +375,9 @@ def published_by_a_task(app: Celery, made: Contract[Any, Any], payload: Any) -> 
 
 def returned(app: Celery, made: Contract[Any, Any], value: Any) -> Any:
     """As a runner does it."""
-    work = Work(made, implements(made)(lambda given: value), app, made.retries)
     backend: Any = app.backend
     commit = Commit("tag", "a")
-    backend.success_meta(commit, {}, work._to_json(value), True)
+    backend.success_meta(commit, {}, made.result_json(value), True)
     return backend.decode_result(commit.result)["result"]
 
 

@@ -44,22 +44,26 @@ DUE_AT = "due_at"  # the eta of a message that has waited in Redis
 KEPT_HEADERS = (correlation.HEADER, correlation.PUBLISHED_AT, FINGERPRINT, REPLAYS)
 
 Body = Callable[[Any, Outcome], Any]  # gets the checked payload, and what it fills: its outcome
+EMPTY = Outcome(UUID(int=0))  # of all bodies that take none
 
 
 def checked(contract: Spec[Any, Any], raw: Any, task_id: str) -> Any:
     """The payload of a message with this id. Raises WrongPayload."""
     try:
-        return contract.payload_adapter.validate_python(_named(contract.payload, raw, task_id))
+        return contract.validate_payload(_named(contract.payload, raw, task_id))
     except pydantic.ValidationError as exc:
         raise WrongPayload(f"{contract.name} was sent a wrong payload: {describe(exc)}") from None
 
 
 def perform(contract: Spec[Any, Any], body: Body, payload: Any, task_id: str) -> tuple[Any, Outcome]:
     """Run the body. Returns its validated result and its outcome. This function knows nothing of Celery."""
-    outcome = Outcome(payload.task_id if isinstance(payload, TaskPayload) else _uuid(task_id))
+    if getattr(body, "takes_outcome", True):
+        outcome = Outcome(payload.task_id if isinstance(payload, TaskPayload) else _uuid(task_id))
+    else:
+        outcome = EMPTY
     result = body(payload, outcome)
     try:
-        return contract.result_adapter.validate_python(result), outcome
+        return contract.validate_result(result), outcome
     except pydantic.ValidationError as exc:
         raise ValidationError(f"{contract.name} returned a wrong result: {describe(exc)}") from None
 
@@ -100,11 +104,13 @@ class Work:
     def __init__(self, contract: Spec[Any, Any], body: Body, app: "Celery", retries: RetryPolicy) -> None:
         self.contract, self.body, self.app, self.retries = contract, body, app, retries
         self.task: Any = None
+        seconds = contract.record_seconds
+        self.recorded, self.record_ms = seconds is not None, int((seconds or 0) * 1000)
 
     def run_as_json(self, args: list[Any], kwargs: dict[str, Any], request: Any, commit: Commit) -> bytes:
         """Called by a runner. Returns the result as JSON; the rest of the outcome is in the commit. Raises Celery's
         Retry, or the error that the caller gets."""
-        written: bytes = self._run(args, kwargs, request, commit, self._to_json)
+        written: bytes = self._run(args, kwargs, request, commit, self.contract.result_json)
         return written
 
     def celery(self, task: Any, *args: Any, **kwargs: Any) -> Any:
@@ -114,9 +120,6 @@ class Work:
         # `apply()` in a body: the commit that is open there is the outer task's.
         commit = None if request.is_eager else OPEN.commit
         return self._run(list(args), kwargs, request, commit, self.contract.result_data)
-
-    def _to_json(self, result: Any) -> bytes:
-        return self.contract.result_json(result)
 
     def _run(
         self, args: list[Any], kwargs: dict[str, Any], request: Any, opened: Commit | None, write: Callable[[Any], Any]
@@ -130,7 +133,7 @@ class Work:
         if watch is None and logged_at():
             emit("task.started", queue_seconds=_waited_seconds(request, started), retries=request.retries)
         try:
-            raw = self._payload(args, kwargs)
+            raw = args[0] if len(args) == 1 and not kwargs else self._payload(args, kwargs)
             payload = checked(self.contract, raw, request.id)
             # Before the body runs: it may change the arguments.
             mark = self._fingerprint(raw, payload, args, kwargs, request)
@@ -202,15 +205,15 @@ class Work:
     def _record(self, work_id: str, commit: Commit) -> None:
         """Set the key of the record. A run that fails needs it, too: if the work was done before, its failure changes
         nothing."""
-        if self.contract.record_seconds is not None:
+        if self.recorded:
             commit.record_key = keys.once(work_id)
 
     def _fingerprint(self, raw: Any, payload: Any, args: list[Any], kwargs: dict[str, Any], request: Any) -> str:
         """The fingerprint of the publisher. A message of a stock client has none: then it is computed here, with the id
         written in its usual form."""
-        if self.contract.record_seconds is None:
+        if not self.recorded:
             return ""
-        known = request.get(FINGERPRINT)
+        known = getattr(request, FINGERPRINT, None)
         if isinstance(known, str):
             return known
         if not (isinstance(payload, TaskPayload) and isinstance(raw, dict)):
@@ -222,7 +225,7 @@ class Work:
     def _put_together(self, outcome: Outcome, mark: str, request: Any, commit: Commit, watch: Watch | None) -> None:
         if mark:
             commit.record = f"done:{mark}"
-            commit.record_ms = int((self.contract.record_seconds or 0) * 1000)
+            commit.record_ms = self.record_ms
         if outcome.effects:
             commit.effects = [*commit.effects, *outcome.effects]
         if outcome.children:

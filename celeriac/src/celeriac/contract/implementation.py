@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from celery import Celery
 
@@ -31,9 +31,9 @@ class Implementation(Generic[P, R]):
         return len(inspect.signature(self.body).parameters) > 1
 
     def __call__(self, payload: P, outcome: Outcome | None = None) -> R:
-        if self.takes_outcome:
-            return cast("Callable[[P, Outcome], R]", self.body)(payload, outcome or Outcome())
-        return cast("Callable[[P], R]", self.body)(payload)
+        body: Any = self.body
+        result: R = body(payload, outcome or Outcome()) if self.takes_outcome else body(payload)
+        return result
 
     def register(self, app: Celery, retries: RetryPolicy | None = None) -> None:
         """Make it a task of this app; `retries` in place of the contract's own."""
