@@ -643,8 +643,53 @@ WORKER = [
     ),
     Mutant(
         "committer._send_again: what had no answer is sent again",
-        "self._unknown.append(self._sent)", "pass",
+        "self._unknown.extendleft(reversed(self._under_way))", "pass",
         committing.test_where_the_request_is_lost_the_outcome_is_sent_again,
+    ),
+    Mutant(
+        "committer._send_again: all of it, the oldest first",
+        "reversed(self._under_way)", "self._under_way",
+        committing.test_where_redis_has_heard_only_the_first_calls_all_are_sent_again_in_their_order, {"heard": 0},
+    ),
+    Mutant(
+        "committer._send: few calls are under way",
+        "len(self._under_way) >= MOST_CALLS or", "",
+        committing.test_whoever_sends_more_waits_for_the_oldest_answer,
+    ),
+    Mutant(
+        "committer._send: as long as there are few, nobody waits",
+        "(len(self._under_way) >= MOST_CALLS or self.connection.arrived)", "True",
+        committing.test_nobody_waits_for_an_answer_while_few_calls_are_under_way,
+    ),
+    Mutant(
+        "committer._send: what has arrived is read",
+        "or self.connection.arrived", "",
+        committing.test_an_answer_that_has_arrived_is_read_with_the_next_call,
+    ),
+    Mutant(
+        "committer._not_taken: what was sent later is answered before anything is sent again",
+        "self._read_all()", "pass",
+        committing.test_a_script_flush_between_two_calls_changes_neither_number_nor_order, {"known": 0},
+    ),
+    Mutant(
+        "committer._read_all: all of them",
+        "while self._under_way:", "if self._under_way:",
+        committing.test_what_is_asked_behind_several_calls_gets_its_own_answer,
+    ),
+    Mutant(
+        "connection.pause: what failed together is one attempt",
+        "if not self.reachable:", "if False:",
+        committing.test_what_redis_refuses_together_is_one_failed_attempt,
+    ),
+    Mutant(
+        "connection.arrived: a connection that is closed is not opened again",
+        "not self._connection.is_connected or", "",
+        committing.test_a_connection_that_closes_beneath_us_is_not_taken_for_a_new_one,
+    ),
+    Mutant(
+        "connection.send: redis-py reads no answer of ours",
+        "check_health=False", "",
+        committing.test_redis_py_does_not_ask_in_between_whether_the_connection_lives,
     ),
     Mutant(
         "committer._send: and before what was finished later",

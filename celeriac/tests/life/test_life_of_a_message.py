@@ -69,6 +69,16 @@ class Choice(NamedTuple):
 
 
 Step = tuple[str, Callable[[], object]]
+
+
+class Answers:
+    """What a worker will read: how many are refused and repeated, and the letters of what conflicts."""
+
+    def __init__(self) -> None:
+        self.refused = self.repeated = 0
+        self.letters: list[tuple[End, int]] = []
+
+
 choices = st.builds(Choice, any_one, any_one, hows, st.booleans())
 
 
@@ -96,6 +106,7 @@ class Life(RuleBasedStateMachine):
         self.model = Model(LETTERS_BOUND, QUEUE_BOUND)
         self.ours = [self.worker(), self.worker()]
         self.finished: list[list[End]] = [[], []]  # and not delivered
+        self.under_way: list[Answers] = [Answers(), Answers()]  # done, and no answer is read yet
         self.unknown: list[list[tuple[End, int]]] = [[], []]  # sent, and no answer came
         self.stock = StockWorker(self.client, NAMES)
         self.copies: dict[str, Copy] = {}  # by tag: everything that was ever accepted
@@ -148,7 +159,9 @@ class Life(RuleBasedStateMachine):
             steps.append(("stops", lambda: self.stop(number, which, culprit=then)))
         if self.finished[number]:
             steps.append(("delivers", lambda: self.deliver(number)))
-            steps += 2 * [("loses its line", lambda: self.lose_the_line(number, heard=then))]
+        if self.finished[number] or worker.committer.leases.held:
+            steps += 2 * [("sends", lambda: self.send(number, which, how))]
+            steps += 2 * [("loses its line", lambda: self.lose_the_line(number, which, how))]
         return steps
 
     @rule(choice=choices)
@@ -289,6 +302,12 @@ class Life(RuleBasedStateMachine):
         if send:
             self.deliver(number)
 
+    def end_all(self, number: int, how: str) -> None:
+        while self.held(number, 0, running=False):
+            self.begin(number, 0, how)
+        while self.held(number, 0, running=True):
+            self.end(number, 0, how, send=False)
+
     def end_of(self, copy: Copy, how: str) -> End:
         if how in ("retry", "retry later"):
             again = new(copy.id, copy.print, copy.queue, copy.priority, noted=copy.noted, work=copy.work)
@@ -347,6 +366,7 @@ class Life(RuleBasedStateMachine):
 
     def deliver(self, number: int) -> None:
         """Everything that is finished is committed: first what had no answer, then the rest."""
+        self.read(number)
         worker = self.ours[number]
         counters = worker.committer.counters
         before = (counters.refused, counters.repeated)
@@ -397,25 +417,62 @@ class Life(RuleBasedStateMachine):
             if end.how == "success":
                 self.children[end.child.id] += 1
 
-    def lose_the_line(self, number: int, *, heard: bool) -> None:
-        """Outcomes are sent, and no answer comes: Redis has done it, or never heard of it."""
+    def send(self, number: int, which: int, how: str) -> None:
+        """All ends, and outcomes are sent in several calls. Redis has done them, and the answers are read later."""
+        self.end_all(number, how)
         self.deliver_unknown(number)
-        batch = self.with_fences(number)
-        if not batch:
-            return
-        worker, counters = self.ours[number], self.ours[number].committer.counters
-        local, before = len(self.finished[number]) - len(batch), counters.refused
-        self.unknown[number], self.finished[number] = batch, []
-        COUNTED["without an answer"] += len(batch)
-        if heard:
-            worker.lose_answer()
-            self.applied(batch)
-        else:
-            worker.lose_request()
-        assert before + local == counters.refused
+        before = self.ours[number].committer.counters.refused
+        calls, local = self.calls(number, which)
+        self.ours[number].send([len(call) for call in calls], len(calls))
+        assert before + local == self.ours[number].committer.counters.refused
+        under_way = self.under_way[number]
+        for call in calls:
+            letters, refused, repeated = self.commit([(end, fence) for end, fence in call if fence is not None])
+            under_way.letters += letters
+            under_way.refused += refused
+            under_way.repeated += repeated
+        COUNTED["calls under way"] += len(calls)
+
+    def read(self, number: int) -> None:
+        """What else speaks on this connection reads its answers first. What conflicts is finished with a letter."""
+        worker, expected = self.ours[number], self.under_way[number]
+        counters = worker.committer.counters
+        before = (counters.refused, counters.repeated)
+        worker.committer.read_answers()
+        assert (before[0] + expected.refused, before[1] + expected.repeated) == (counters.refused, counters.repeated)
+        self.finished[number] += [end for end, _ in expected.letters]
+        self.under_way[number] = Answers()
+
+    def calls(self, number: int, which: int) -> tuple[list[list[tuple[End, int | None]]], int]:
+        """What is finished, with its fences, in few calls; and how many of it were lost at a renewal. The rest stays
+        finished."""
+        fences, size = self.ours[number].fences, 1 + which % 3
+        most = size * committer.MOST_CALLS
+        sent, self.finished[number] = self.finished[number][:most], self.finished[number][most:]
+        ends = [(end, fences.get(end.copy.tag)) for end in sent]
+        local = sum(fence is None for _, fence in ends)
+        return [ends[at : at + size] for at in range(0, len(ends), size)], local
+
+    def lose_the_line(self, number: int, which: int, how: str) -> None:
+        """All ends, outcomes are sent in several calls, and no answer comes: Redis has done the first ones, and has
+        never heard of the others."""
+        self.end_all(number, how)
+        self.deliver_unknown(number)
+        before = self.ours[number].committer.counters.refused
+        calls, local = self.calls(number, which)
+        heard = which // 3 % (len(calls) + 1)
+        self.ours[number].send([len(call) for call in calls], heard)
+        self.ours[number].lose_the_line()
+        sent = [[(end, fence) for end, fence in call if fence is not None] for call in calls]
+        for call in sent[:heard]:
+            self.applied(call)
+        self.unknown[number] = [one for call in sent for one in call]
+        COUNTED["without an answer"] += len(self.unknown[number])
+        assert before + local == self.ours[number].committer.counters.refused
 
     def deliver_unknown(self, number: int) -> None:
         """What else speaks on this connection sends it first."""
+        self.read(number)
         if self.unknown[number]:
             self.deliver(number)
 
@@ -446,13 +503,14 @@ class Life(RuleBasedStateMachine):
     def crash(self, number: int, *, restored: bool) -> None:
         """It forgets everything, what was finished and not sent included; its leases will be over."""
         dead = self.ours[number]
-        fences = dead.fences | {end.copy.tag: fence for end, fence in self.unknown[number]}
+        unsettled = self.unknown[number] + self.under_way[number].letters
+        fences = dead.fences | {end.copy.tag: fence for end, fence in unsettled}
         for tag, fence in fences.items():
             if self.model.ours(tag, fence):
                 self.client.zadd(keys.LEASES, {tag: 1})
                 self.model.leases[tag].fence, self.model.leases[tag].over = 1, True
         self.ours[number] = dead.successor()
-        self.finished[number], self.unknown[number] = [], []
+        self.finished[number], self.unknown[number], self.under_way[number] = [], [], Answers()
         if restored:
             self.restore()
 

@@ -3,16 +3,21 @@ leave in Redis."""
 
 import json
 import re
+import select
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
+import hiredis
 import redis
 from celeriac.tests.life.model import End, result_of
 from celeriac.tests.life.world import Claimed, claim, committer_of, queue_of, tag_of
 
 from celeriac.broker import keys
+from celeriac.broker.connection import BrokerConnection
 from celeriac.broker.lists import list_of
 from celeriac.errors import PermanentError
 from celeriac.lease.leases import Lease
@@ -50,6 +55,13 @@ def commit_of(end: End, tag: str) -> Commit:
             commit.add_child(end.child.list, end.child.raw)
             commit.of_the_work = 1
     return commit
+
+
+def answers(sock: socket.socket) -> int:
+    """How many have arrived and are not read."""
+    reader = hiredis.Reader(notEnoughData=...)
+    reader.feed(sock.recv(1 << 20, socket.MSG_PEEK))
+    return sum(1 for _ in iter(reader.gets, ...))
 
 
 class OurWorker:
@@ -108,25 +120,33 @@ class OurWorker:
         while not committer.everything_committed:
             committer.connection._away_until = 0.0
             committer.flush()
-            committer.read_answer()
+            committer.read_answers()
 
-    def lose_answer(self) -> None:
-        """Redis does it, and the connection breaks before we read that."""
-        self.committer.connection._away_until = 0.0
+    def send(self, sizes: list[int], heard: int) -> None:
+        """Send what is finished in calls of these sizes, and read no answer. Redis hears of the first calls only."""
+        committer, connection = self.committer, self.committer.connection
         self.client.script_load(OUTCOME.text)  # or Redis would only say that it does not know it
-        self.committer.flush()
-        connection = self.committer.connection._connection
-        assert connection.can_read(timeout=5)
-        connection.disconnect()
-        self.committer.read_answer()
+        connection._away_until = 0.0
+        connection.open()
+        finished = list(committer._done)
+        committer._done.clear()
+        with patch.object(BrokerConnection, "arrived", False), ExitStack() as swallowing:
+            calls = 0
+            for number, size in enumerate(sizes):
+                if number == heard:
+                    swallowing.enter_context(patch.object(connection, "send"))
+                committer._done.extend(finished[:size])
+                del finished[:size]
+                committer.flush()
+                calls = len(committer._under_way) if number < heard else calls
+        committer._done.extend(finished)
+        while calls and answers(connection._connection._sock) < calls:
+            assert select.select([connection._connection._sock], [], [], 5)[0]
 
-    def lose_request(self) -> None:
-        """The connection breaks before Redis hears of it."""
-        self.committer.connection._away_until = 0.0
-        self.committer.connection.open()
-        self.committer.connection._connection._sock.shutdown(socket.SHUT_RDWR)
-        self.committer.flush()
-        self.committer.read_answer()
+    def lose_the_line(self) -> None:
+        """The connection breaks before we read an answer."""
+        self.committer.connection._connection.disconnect()
+        self.committer.read_answers()
 
     def stall(self) -> None:
         """Nothing is renewed any more, and the leases pass."""
@@ -144,8 +164,7 @@ class OurWorker:
         """This one died; what it knew is gone. (The connection goes on: its answers are all read.)"""
         new = OurWorker(self.client, self.names, self.max_starts)
         old = self.committer
-        if old._sent:
-            old._read_answer()
+        old.read_answers()
         new.committer.connection._client = old.connection._client
         new.committer.connection._connection = old.connection._connection
         return new

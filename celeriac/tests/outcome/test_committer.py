@@ -215,10 +215,299 @@ def test_an_outcome_of_unknown_fate_goes_before_what_was_finished_later(client: 
     line.lose_requests(1)
     committer.submit(done(first, "a"))
     committer.flush()
-    committer.read_answer()
+    committer.read_answers()
     committer.submit(done(second, "b"))
     assert committer.commit_all(5)
     assert [b"child of a", b"child of b"] == client.lrange("mail", 0, -1)[::-1]
+
+
+# Several calls under way
+
+
+def hold(line: Any) -> threading.Event:
+    """From here on answers wait on the line until this is set."""
+    let_on = threading.Event()
+
+    def answers(piece: bytes) -> bytes:
+        assert let_on.wait(10)
+        return piece
+
+    line.answers = answers
+    return let_on
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def sent(client: redis.Redis, line: Any, names: str) -> tuple[Committer, threading.Event]:
+    """Each outcome is in a call of its own, and Redis has committed it; the answers wait on the line."""
+    committer, tags = over(line, client, *[message(name) for name in names])
+    committer.connection.open()
+    let_on = hold(line)
+    for number, (tag, name) in enumerate(zip(tags, names, strict=True), 1):
+        committer.submit(done(tag, name, record=False))
+        committer.flush()
+        wait_until(lambda number=number: children(client) == number)
+    return committer, let_on
+
+
+def once_each(client: redis.Redis, names: str) -> bool:
+    return [1] * len(names) == [effects(client, name) for name in names] and children(client) == len(names)
+
+
+def in_order(client: redis.Redis) -> str:
+    """Of which messages the children are, the first one first."""
+    return "".join(child.decode()[-1] for child in client.lrange("mail", 0, -1)[::-1])
+
+
+def test_nobody_waits_for_an_answer_while_few_calls_are_under_way(client: redis.Redis, line: Any) -> None:
+    committer, let_on = sent(client, line, "abcd")
+    assert module.MOST_CALLS == len(committer._under_way)
+    assert not committer.everything_committed
+    let_on.set()
+    assert committer.commit_all(5)
+    assert ((4, 0, 0), True) == (counted(committer), once_each(client, "abcd"))
+
+
+def test_whoever_sends_more_waits_for_the_oldest_answer(client: redis.Redis, line: Any) -> None:
+    committer, let_on = sent(client, line, "abcd")
+    push(client, message("e"))
+    claimed = claim(client)
+    tag = tag_of(claimed.raws[0])
+    committer.leases.held[tag] = Lease(claimed.fence, "orders")
+    committer.submit(done(tag, "e"))
+    sender = threading.Thread(target=committer.flush)
+    sender.start()
+    sender.join(0.1)
+    assert (True, 4) == (sender.is_alive(), children(client))
+    let_on.set()
+    sender.join(5)
+    assert module.MOST_CALLS >= len(committer._under_way)
+    assert committer.commit_all(5)
+    assert ((5, 0, 0), True) == (counted(committer), once_each(client, "abcde"))
+
+
+def test_an_answer_that_has_arrived_is_read_with_the_next_call(client: redis.Redis) -> None:
+    client.script_load(OUTCOME.text)
+    committer, (first, second) = holding(client, message("a"), message("b"))
+    committer.submit(done(first, "a"))
+    committer.flush()
+    wait_until(lambda: committer.connection.arrived)
+    committer.submit(done(second, "b"))
+    committer.flush()
+    assert (1, 1) == (committer.counters.committed, len(committer._under_way))
+
+
+@pytest.mark.parametrize("heard", range(4))
+def test_where_redis_has_heard_only_the_first_calls_all_are_sent_again_in_their_order(
+    client: redis.Redis, line: Any, heard: int
+) -> None:
+    committer, tags = over(line, client, *[message(name) for name in "abc"])
+    committer.connection.open()
+    line.answers = lambda piece: b""
+    for number, (tag, name) in enumerate(zip(tags, "abc", strict=True)):
+        if number == heard:
+            line.requests = lambda piece: b""
+        committer.submit(done(tag, name, record=False))
+        committer.flush()
+        if number < heard:
+            wait_until(lambda number=number: children(client) == number + 1)
+    assert 3 == len(committer._under_way)
+    time.sleep(0.02)  # what was sent is lost by now
+    line.requests = line.answers = lambda piece: piece
+    assert committer.commit_all(5)
+    assert ("abc", True) == (in_order(client), once_each(client, "abc"))
+    assert (3 - heard, heard, 0) == counted(committer)
+
+
+@pytest.mark.parametrize("answered", range(4))
+def test_a_line_that_breaks_between_two_answers_loses_and_doubles_nothing(
+    client: redis.Redis, line: Any, answered: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection.BrokerConnection, "arrived", False)
+    committer, tags = over(line, client, *[message(name) for name in "abcd"])
+    committer.connection.open()
+    for number, (tag, name) in enumerate(zip(tags, "abcd", strict=True)):
+        if number == answered:
+            line.answers = lambda piece: "cut"
+        committer.submit(done(tag, name, record=False))
+        committer.flush()
+        wait_until(lambda number=number: children(client) > number or number > answered)
+    line.answers = lambda piece: piece
+    assert committer.commit_all(5)
+    assert ("abcd", True) == (in_order(client), once_each(client, "abcd"))
+
+
+@pytest.mark.parametrize("known", range(3))
+def test_a_script_flush_between_two_calls_changes_neither_number_nor_order(
+    client: redis.Redis, line: Any, known: int
+) -> None:
+    """Those that come after it all fail."""
+    committer, tags = over(line, client, *[message(name) for name in "abcd"])
+    committer.connection.open()
+    let_on = hold(line)
+    for number, (tag, name) in enumerate(zip(tags, "abcd", strict=True)):
+        if number == known:
+            client.script_flush()
+        committer.submit(done(tag, name, record=False))
+        committer.flush()
+        if number < known:
+            wait_until(lambda number=number: children(client) == number + 1)
+    assert 4 == len(committer._under_way)
+    let_on.set()
+    assert committer.commit_all(5)
+    assert ("abcd", True) == (in_order(client), once_each(client, "abcd"))
+    assert (4, 0, 0) == counted(committer)
+
+
+def refuse(committer: Committer, numbers: set[int], error: str) -> None:
+    """Redis answers these calls, counted from 1, with an error."""
+    send, calls = committer.connection.send, [0]
+
+    def refusing(*words: Any) -> None:
+        calls[0] += 1
+        send(*(("EVAL", "return redis.error_reply(ARGV[1])", 0, error) if calls[0] in numbers else words))
+
+    committer.connection.send = refusing  # type: ignore[method-assign]  # a stand-in
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "BUSY Redis is busy running a script",
+        "OOM command not allowed",
+        "LOADING Redis is loading the dataset in memory",
+        "READONLY You can't write against a read only replica.",
+        "NOREPLICAS Not enough good replicas to write.",
+        "ERR of one of the two messages, nobody knows which",
+    ],
+)
+def test_what_redis_refuses_in_the_middle_is_sent_again_and_its_neighbours_are_committed_once(
+    client: redis.Redis, line: Any, error: str
+) -> None:
+    committer, tags = over(line, client, *[message(name) for name in "abcd"])
+    committer.connection.open()
+    let_on = hold(line)
+    refuse(committer, {2}, error)
+    for names, part in (("a", tags[:1]), ("bc", tags[1:3]), ("d", tags[3:])):
+        for tag, name in zip(part, names, strict=True):
+            committer.submit(done(tag, name, record=False))
+        committer.flush()
+    assert 3 == len(committer._under_way)
+    let_on.set()
+    assert committer.commit_all(5)
+    assert ([], True) == (dead(client), once_each(client, "abcd"))
+    assert ("a", "bc") == (in_order(client)[0], in_order(client).replace("d", "")[1:])
+
+
+def test_what_redis_refuses_together_is_one_failed_attempt(
+    client: redis.Redis, line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.05)
+    committer, tags = over(line, client, *[message(name) for name in "abc"])
+    committer.connection.open()
+    let_on = hold(line)
+    refuse(committer, {1, 2, 3}, "NOREPLICAS Not enough good replicas to write.")
+    for tag, name in zip(tags, "abc", strict=True):
+        committer.submit(done(tag, name))
+        committer.flush()
+    let_on.set()
+    committer.read_answers()
+    assert (1, 3) == (committer.connection._failures, len(committer._unknown))
+    assert committer.commit_all(5)
+    assert ("abc", True) == (in_order(client), once_each(client, "abc"))
+
+
+def test_what_cannot_be_sent_waits_for_what_is_under_way(client: redis.Redis, line: Any) -> None:
+    """That may have to be sent again, before it."""
+    committer, tags = over(line, client, *[message(name) for name in "abcd"])
+    committer.connection.open()
+    let_on = hold(line)
+    refuse(committer, {1}, "NOREPLICAS Not enough good replicas to write.")
+    committer.submit(done(tags[0], "a"))
+    committer.flush()
+    bad = done(tags[1], "b")
+    bad.effects = [("SET", "k", None)]
+    for commit in (bad, done(tags[2], "c"), done(tags[3], "d")):
+        committer.submit(commit)
+    sender = threading.Thread(target=committer.flush)
+    sender.start()
+    let_on.set()
+    sender.join(5)
+    assert committer.commit_all(5)
+    assert (["a", "c", "d"], 1) == (sorted(in_order(client)), len(dead(client)))
+    assert ([1, 0, 1, 1], (4, 0, 0)) == ([effects(client, name) for name in "abcd"], counted(committer))
+
+
+def test_what_is_asked_behind_several_calls_gets_its_own_answer(client: redis.Redis, line: Any) -> None:
+    committer, let_on = sent(client, line, "abc")
+    push(client, message("d"))
+    claimed = claim(client)
+    tag = tag_of(claimed.raws[0])
+    committer.leases.held[tag] = Lease(claimed.fence, "orders")
+    let_on.set()
+    assert (1, None) == committer.leases.started(tag)
+    assert (3, 0, 0) == counted(committer)
+    committer.leases.renew()
+    assert int(committer.leases.held[tag].fence) == client.zscore(keys.LEASES, tag)
+
+
+def test_who_waits_for_a_commit_waits_for_all_before_it_and_callbacks_come_in_their_order(
+    client: redis.Redis, line: Any
+) -> None:
+    committer, tags = over(line, client, *[message(name) for name in "abc"])
+    committer.connection.open()
+    let_on, told, ended = hold(line), [], []
+    commits = [done(tag, name) for tag, name in zip(tags, "abc", strict=True)]
+    for commit in commits:
+        commit.then(lambda commit=commit: told.append(commit.task_id))
+    for commit in commits[:2]:
+        committer.submit(commit)
+        committer.flush()
+    waiting = threading.Thread(target=lambda: ended.append(committer.commit(commits[2])))
+    waiting.start()
+    waiting.join(0.1)
+    assert ([], []) == (told, ended)
+    let_on.set()
+    waiting.join(5)
+    assert (["a", "b", "c"], ["committed"]) == (told, ended)
+
+
+def test_a_connection_that_closes_beneath_us_is_not_taken_for_a_new_one(client: redis.Redis, line: Any) -> None:
+    """redis-py closes it where a signal handler raises an error while it reads, and would open it again by itself. Then
+    the next answer would be taken for that of an outcome that Redis has never heard of."""
+    committer, tags = over(line, client, *[message(name) for name in "ab"])
+    committer.connection.open()
+    line.requests = lambda piece: b""
+    committer.submit(done(tags[0], "a"))
+    committer.flush()
+    time.sleep(0.02)  # it is lost by now
+    line.requests = lambda piece: piece
+    committer.connection._connection.disconnect()
+    committer.submit(done(tags[1], "b"))
+    committer.flush()
+    assert committer.commit_all(5)
+    assert ((2, 0, 0), "ab") == (counted(committer), in_order(client))
+
+
+def test_redis_py_does_not_ask_in_between_whether_the_connection_lives(
+    client: redis.Redis, line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection.BrokerConnection, "arrived", False)
+    committer, tags = over(line, client, *[message(name) for name in "ab"])
+    committer.connection.open()
+    committer.connection._connection.health_check_interval = 0.001
+    for number, (tag, name) in enumerate(zip(tags, "ab", strict=True), 1):
+        committer.submit(done(tag, name))
+        time.sleep(0.002)
+        committer.flush()
+        wait_until(lambda number=number: children(client) == number)
+    assert committer.commit_all(5)
+    assert (2, 0, 0) == counted(committer)
 
 
 # Redis away
@@ -264,7 +553,7 @@ def test_to_finish_a_task_never_waits_for_a_redis_that_is_away(client: redis.Red
     line.requests = lambda piece: "cut"
     committer.submit(done(tag, "a"))
     committer.flush()
-    committer.read_answer()
+    committer.read_answers()
     committer.connection._away_until = time.monotonic() + 60
     line.requests = lambda piece: b""  # whoever asks waits for the time-out
     before = time.monotonic()
@@ -357,7 +646,7 @@ def test_a_large_batch_with_one_such_is_through_quickly(client: redis.Redis) -> 
     committer._done[30].record_ms = 0
     for _ in range(5):  # half a second of the guard's ticks
         committer.flush()
-        committer.read_answer()
+        committer.read_answers()
     assert committer.everything_committed
 
 
@@ -474,7 +763,7 @@ def test_a_renewal_reads_the_answer_that_is_under_way(client: redis.Redis) -> No
     committer, (first, second) = holding(client, message("a"), message("b"))
     committer.submit(done(first, "a"))
     committer.flush()
-    assert committer._sent
+    assert committer._under_way
     committer.leases.renew()
     assert int(committer.leases.held[second].fence) == client.zscore(keys.LEASES, second)
     assert (1, 0, 0) == counted(committer)

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 from redis.exceptions import ConnectionError as Lost
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as Silent
 
 from celeriac.broker.scripts import Script
@@ -66,8 +66,9 @@ class ConnectionLock:
 class BrokerConnection:
     """All threads of a worker use it: whoever calls a method has `lock`.
 
-    A command may be sent now and answered later (`send`, `receive`). Whoever leaves an answer unread sets
-    `read_unread`, which reads it, and `lost`, which is called when it will never come."""
+    Commands may be sent now and answered later (`send`, `receive`); answers come in the order of the commands. Whoever
+    leaves answers unread sets `read_unread`, which reads them, and `lost`, which is called when they will never
+    come."""
 
     def __init__(self, connect: Callable[[], redis.Redis]) -> None:
         """`connect` gives a client of the broker's database."""
@@ -104,11 +105,21 @@ class BrokerConnection:
             self._connection = self._client.connection_pool.get_connection()
 
     def send(self, *words: Any) -> None:
-        """Send a command; it must be open."""
-        self._connection.send_command(*words)
+        """Send a command; it must be open. redis-py may not send its PING before: it would take the answer to an older
+        command for a PONG."""
+        self._connection.send_command(*words, check_health=False)
+
+    @property
+    def arrived(self) -> bool:
+        """Whether to read the next answer takes no wait; also if there will be none. (It asks no connection that is
+        closed: redis-py would connect again.)"""
+        try:
+            return not self._connection.is_connected or bool(self._connection.can_read(timeout=0))
+        except (RedisError, OSError):
+            return True
 
     def receive(self, command: str) -> Any:
-        """Read the answer to this command."""
+        """Read the answer to the oldest command that has none, which is this one."""
         client: Any = self._client
         return client.parse_response(self._connection, command)
 
@@ -132,7 +143,9 @@ class BrokerConnection:
         self.pause()
 
     def pause(self) -> None:
-        """Make no attempt for a while; for longer each time."""
+        """Make no attempt for a while; for longer each time. (What failed together is one attempt.)"""
+        if not self.reachable:
+            return
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures, 10))
         self._failures += 1
         self._away_until = monotonic() + pause

@@ -28,7 +28,7 @@ class Outcomes(Protocol):
     """The committer of a worker, as far as a channel needs it."""
 
     def flush(self, *, wait: bool = True) -> None: ...
-    def read_answer(self) -> None: ...
+    def read_answers(self) -> None: ...
 
 
 class Delivery(Protocol):
@@ -342,7 +342,7 @@ class Poller(kombu_redis.MultiChannelPoller):
                 intake.pump()
                 intake.committer.flush(wait=False)
                 if intake.claims.state in ("arming", "waiting"):
-                    intake.committer.read_answer()
+                    intake.committer.read_answers()
         super().on_poll_start()
 
 

@@ -22,6 +22,7 @@ from celeriac.retry.policy import refused_for_now
 
 FLUSH_SECONDS = 0.005  # how long a finished task may wait, so that several are committed with one script
 MOST_COMMITS, MOST_BYTES = 500, 1_000_000  # in one script: while it runs, Redis serves nobody else
+MOST_CALLS = 4  # of the script under way: then whoever has more to send waits for the oldest answer
 
 OUTCOME, STATE = Script("outcome/outcome"), Script("outcome/state")
 
@@ -39,7 +40,13 @@ class Committer:
     """All threads of a worker use it. A task thread submits what it has finished; `_done` is a deque, so this needs no
     lock. Everything else is changed by the thread that has the lock of the connection. It is, by turns, the task thread
     that submits when 5 ms are over, the consumer's thread before it waits, and the guard. Callbacks of commits are
-    called by one thread at a time, without that lock."""
+    called by one thread at a time, without that lock.
+
+    A commit is in one place at a time, from right to left: what is under way is older than what is sent again, and that
+    is older than what is done. So outcomes reach Redis in the order in which they were submitted; only what Redis
+    refuses for now is overtaken by calls that are under way already. No outcome overtakes another one of the same
+    message: while one is under way its message is not held, and what is not held is not sent. Nor is its lease renewed.
+    That is bounded: the guard reads all answers every 0.1 s, and then sends again what had none."""
 
     def __init__(self, connection: BrokerConnection, leases: Leases, bury: Callable[[Commit, str], None]) -> None:
         """`bury(commit, why)` makes a dead letter of a commit that Redis will never take."""
@@ -51,10 +58,10 @@ class Committer:
         self._why: dict[str, str] = {}  # tag -> why Redis will never take this commit
         self._calling = threading.RLock()
         self._is_calling = False
-        self._sent: list[tuple[Commit, Lease]] = []  # sent, and the answer is not read yet
+        self._under_way: deque[list[tuple[Commit, Lease]]] = deque()  # calls whose answers are not read yet
         self._unknown: deque[list[tuple[Commit, Lease]]] = deque()  # sent without an answer: they are sent again
         self._flushed_at = 0.0
-        connection.read_unread, connection.lost = self._read_answer, self._send_again
+        connection.read_unread, connection.lost = self._read_all, self._send_again
         connection.lock.left = self._call_back
 
     # What tasks do
@@ -73,13 +80,14 @@ class Committer:
         while True:
             with self._lock:
                 self.flush()
-                self._read_answer()
+                self._read_all()
             if commit.verdict is not None:
                 return commit.verdict
             sleep(0.02)
 
     def flush(self, *, wait: bool = True) -> None:
-        """Send what is finished. The answer is read before the next command, at the latest before an idle wait."""
+        """Send what is finished. While few calls are under way, nobody waits for the answer: it is read when it has
+        arrived, before a command of another kind, or before an idle wait."""
         if not self._done and not self._unknown:
             return
         if not self._lock.acquire(blocking=wait):
@@ -93,18 +101,18 @@ class Committer:
         finally:
             self._lock.release()
 
-    def read_answer(self) -> None:
-        """Read the answer to what was sent last."""
-        if self._sent and self._lock.acquire(blocking=False):
+    def read_answers(self) -> None:
+        """Wait for the answers to all that was sent."""
+        if self._under_way and self._lock.acquire(blocking=False):
             try:
-                self._read_answer()
+                self._read_all()
             finally:
                 self._lock.release()
 
     @property
     def everything_committed(self) -> bool:
         """Everything that is finished is committed, and told."""
-        return not (self._done or self._sent or self._unknown or self._ended or self._is_calling)
+        return not (self._done or self._under_way or self._unknown or self._ended or self._is_calling)
 
     def commit_all(self, seconds: float) -> bool:
         """Commit all that is finished. Returns whether Redis answered in time."""
@@ -112,7 +120,7 @@ class Committer:
         while True:
             with self._lock:
                 self.flush()
-                self._read_answer()
+                self._read_all()
             if self.everything_committed:
                 return True
             if monotonic() > deadline:
@@ -160,37 +168,40 @@ class Committer:
     # Sending and reading, under the lock
 
     def _send_again(self) -> None:
-        """The connection broke. Redis may have committed what was sent: it is sent again, and is refused if so."""
-        if self._sent:
-            self._unknown.append(self._sent)
-            self._sent = []
+        """The connection broke. Redis may have committed a part of what was under way, from the oldest on: all of it is
+        sent again, and is refused where it was committed."""
+        self._unknown.extendleft(reversed(self._under_way))
+        self._under_way.clear()
 
     def _send(self) -> None:
-        self._read_answer()
+        while self._under_way and (len(self._under_way) >= MOST_CALLS or self.connection.arrived):
+            self._read_answer()
         if not self.connection.reachable:
+            return
+        try:
+            self.connection.open()
+        except (RedisError, OSError) as exc:  # also -BUSY, while the connection signs in: no fault of the messages
+            self._unsent(exc)
             return
         batch = self._unknown.popleft() if self._unknown else self._next_batch()
         if not batch:
             return
-        self._sent = batch
         arguments: list[Any] = [len(batch)]
         for commit, held in batch:
             arguments += commit.arguments(held.fence)
-        try:
-            self.connection.open()
-        except (RedisError, OSError) as exc:  # also -BUSY, while the connection signs in: no fault of the messages
-            self.connection.broke()
-            emit("outcomes.unsent", level=logging.WARNING, error=str(exc), outcomes=len(batch))
-            return
+        self._under_way.append(batch)
         try:
             names = (keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE)
             self.connection.send("EVALSHA", OUTCOME.sha, len(names), *names, *arguments)
         except (Lost, Silent, OSError) as exc:
-            self.connection.broke()
-            emit("outcomes.unsent", level=logging.WARNING, error=str(exc), outcomes=len(batch))
+            self._unsent(exc)
         except (RedisError, ValueError, TypeError) as exc:  # an argument that cannot be sent; nothing was sent
-            self._sent = []
-            self._one_by_one(batch, exc)
+            self._one_by_one(self._under_way.pop(), exc)
+
+    def _unsent(self, error: Exception) -> None:
+        self.connection.broke()
+        outcomes = len(self._done) + sum(map(len, self._unknown))
+        emit("outcomes.unsent", level=logging.WARNING, error=str(error), outcomes=outcomes)
 
     def _next_batch(self) -> list[tuple[Commit, Lease]]:
         batch: list[tuple[Commit, Lease]] = []
@@ -209,21 +220,22 @@ class Committer:
             batch.append((commit, one))
         return batch
 
+    def _read_all(self) -> None:
+        while self._under_way:
+            self._read_answer()
+
     def _read_answer(self) -> None:
-        if not self._sent:
-            return
-        batch = self._sent
+        """To the oldest call under way."""
         try:
             refused, repeated, left = self.connection.receive("EVALSHA")
         except ResponseError as exc:
-            self._sent = []
-            self._not_taken(batch, exc)
+            self._not_taken(self._under_way.popleft(), exc)
             return
         except (RedisError, OSError) as exc:  # no answer, or one that is not Redis's protocol
+            emit("outcomes.unknown", level=logging.WARNING, error=str(exc), outcomes=sum(map(len, self._under_way)))
             self.connection.broke()
-            emit("outcomes.unknown", level=logging.WARNING, error=str(exc), outcomes=len(batch))
             return
-        self._sent = []
+        batch = self._under_way.popleft()
         self.connection.answered()
         self.counters.committed += len(batch) - len(refused) - len(repeated) - len(left) // 2
         self.counters.refused += len(refused)
@@ -242,6 +254,7 @@ class Committer:
 
     def _not_taken(self, batch: list[tuple[Commit, Lease]], error: ResponseError) -> None:
         """Redis refused the script as a whole."""
+        self._read_all()  # what was sent later: if that fails, too, it is sent again after this batch
         if isinstance(error, NoScriptError):  # SCRIPT FLUSH, or a new server
             self._unknown.appendleft(batch)
             self._load()

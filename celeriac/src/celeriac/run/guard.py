@@ -73,7 +73,7 @@ class Guard:
         self._limits(now)
         self._threads()
         self._committer.flush()
-        self._committer.read_answer()
+        self._committer.read_answers()
         self._alone(now)
         if now >= self._renew_at and self._leases.renew():
             self._renew_at = now + self._renew_seconds
