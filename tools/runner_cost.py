@@ -57,6 +57,7 @@ def prepare(kind: str, variant: str, count: int) -> Any:
     from celeriac.contract.implementation import implements
     from celeriac.lease.starts import Starts
     from celeriac.message.frame import frame
+    from celeriac.outcome.commit import packed
     from celeriac.run import intake as intakes
     from celeriac.run import runner as runners
     from celeriac.run.pool import TaskPool
@@ -97,12 +98,13 @@ def prepare(kind: str, variant: str, count: int) -> Any:
         for start in range(0, count, 100):
             jobs: list[Any] = []
             pool.take = jobs.extend  # type: ignore[method-assign,assignment]
-            intake.receive(Batch(b"1795702860281000", raws[start : start + 100], {}, [], {}))
+            intake.receive(Batch("1795702860281000", raws[start : start + 100], {}, [], {}))
             pool._run_jobs(thread, jobs)  # noqa: SLF001  what a task thread does with a chunk
             arguments: list[Any] = [len(kept.done)]
             while kept.done:
                 commit = kept.done.popleft()
                 arguments += commit.arguments(kept.held.pop(commit.tag).fence)
+            packed(arguments)
 
     return run
 

@@ -12,7 +12,7 @@ from celeriac.dead_letter.description import about
 from celeriac.dead_letter.letters import Letter, find, read
 from celeriac.dead_letter.replay import replay
 from celeriac.message.frame import frame
-from celeriac.outcome.commit import Commit
+from celeriac.outcome.commit import Commit, packed
 
 pytestmark = pytest.mark.integration
 
@@ -61,7 +61,7 @@ def test_a_message_that_died_of_its_outcome_is_kept_byte_for_byte_and_can_be_rep
     text = about("retries-exhausted", "E", queue="orders", headers=headers, starts=2, worker="w@a")
     commit.bury(keys.dead("orders"), text)
     names = [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE]
-    assert [[], [], []] == Script("outcome/outcome")(client, names, [1, *commit.arguments(fence)])
+    assert [[], [], []] == Script("outcome/outcome")(client, names, [packed([1, *commit.arguments(fence)])])
 
     (letter,) = letters(client)
 

@@ -189,8 +189,8 @@ OUTCOME = [
     ),
     Mutant(
         "outcome: the fence, where nobody has the message",
-        "deadlines[i] and tonumber(deadlines[i]) == tonumber(fence)",
-        "not deadlines[i] or tonumber(deadlines[i]) == tonumber(fence)",
+        "deadlines[i] and (deadlines[i] == fence or",
+        "not deadlines[i] or (deadlines[i] == fence or",
         ending.test_an_outcome_that_is_sent_twice_has_its_effect_once_also_without_a_record,
     ),
     Mutant(
@@ -240,12 +240,12 @@ OUTCOME = [
     ),
     Mutant(
         "outcome: what the work publishes is not published again with it",
-        "publish(rest + 1 + 2 * ARGV[rest], last)", "publish(rest + 1, last)",
+        "publish(rest + 1 + 2 * words[rest], last)", "publish(rest + 1, last)",
         ending.test_who_asked_for_it_again_gets_a_result_and_the_work_is_not_done_again,
     ),
     Mutant(
         "outcome: what hangs on the message is",
-        "publish(rest + 1 + 2 * ARGV[rest], last)", "",
+        "publish(rest + 1 + 2 * words[rest], last)", "",
         ending.test_who_asked_for_it_again_gets_a_result_and_the_work_is_not_done_again,
     ),
     Mutant(
@@ -260,7 +260,7 @@ OUTCOME = [
     ),
     Mutant(
         "outcome: under the work's own id nothing happens",
-        "if follow > PLAIN and ARGV[rest] ~= '-1' then answer", "if follow > PLAIN then answer",
+        "if follow > PLAIN and words[rest] ~= -1 then answer", "if follow > PLAIN then answer",
         ending.test_a_failure_of_what_was_done_before_changes_nothing, {"letter_too": True},
     ),
     Mutant(
@@ -301,7 +301,7 @@ OUTCOME = [
     ),
     Mutant(
         "outcome: numbers too, as those before leave them",
-        "values[key] = words[3]", "values[key] = nil",
+        "values[key] = effect[3]", "values[key] = nil",
         ending.test_effects_that_do_not_fit_together_leave_everything_undone,
         {"wanted": [("SET", "k", "abc"), ("INCRBY", "k", 1)]},
     ),
@@ -313,7 +313,7 @@ OUTCOME = [
     ),
     Mutant(
         "outcome: what it publishes to is a list",
-        "problem = problem or look('list', ARGV[c])", "",
+        "problem = problem or look('list', words[c])", "",
         ending.test_what_cannot_be_published_leaves_everything_undone, {"where": "mail"},
     ),
     Mutant(
@@ -348,7 +348,7 @@ OUTCOME = [
     ),
     Mutant(
         "outcome: a retry waits for its time",
-        "now + ARGV[k + 2]", "now + 0",
+        "now + words[k + 2]", "now + 0",
         ending.test_a_retry_that_waits_is_not_early,
     ),
     Mutant(
@@ -734,7 +734,7 @@ WORKER = [
     ),
     Mutant(
         "leases.renew: the new fence is known",
-        "self.held[tag] = Lease(fence, one.list_key)", "pass",
+        "self.held[tag] = Lease(fence.decode(), one.list_key)", "pass",
         committing.test_a_renewal_makes_new_fences_and_the_outcome_knows_them,
     ),
     Mutant(

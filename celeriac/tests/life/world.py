@@ -12,7 +12,7 @@ from celeriac.broker.lists import SEPARATOR
 from celeriac.claim.claims import CLAIM
 from celeriac.lease.leases import Lease, Leases
 from celeriac.message.frame import frame
-from celeriac.outcome.commit import Commit
+from celeriac.outcome.commit import Commit, packed
 from celeriac.outcome.committer import OUTCOME, Committer
 from celeriac.run.ends import Ends
 from celeriac.run.intake import Intake
@@ -90,7 +90,7 @@ def outcome(client: redis.Redis, *commits: tuple[Commit, int]) -> Answer:
     words: list[Any] = [len(commits)]
     for commit, fence in commits:
         words += commit.arguments(fence)
-    refused, repeated, left = OUTCOME(client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], words)
+    refused, repeated, left = OUTCOME(client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], [packed(words)])
     return Answer(
         [tag.decode() for tag in refused],
         [tag.decode() for tag in repeated],

@@ -29,7 +29,7 @@ from celeriac.tests.life.world import (
 from celeriac.broker import keys
 from celeriac.broker.lists import SEPARATOR, STEPS
 from celeriac.lease.restore import restore
-from celeriac.outcome.commit import Commit
+from celeriac.outcome.commit import Commit, packed
 
 pytestmark = pytest.mark.integration
 
@@ -38,6 +38,10 @@ pytestmark = pytest.mark.integration
 def client(redis_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_url) as client:
         yield client
+
+
+class Name(str):
+    """Text, but not exactly."""
 
 
 def gone(client: redis.Redis) -> bool:
@@ -143,6 +147,20 @@ def test_children_arrive_in_their_order_whatever_bytes_they_are(client: redis.Re
         commit.add_child("mail", raw)
     outcome(client, (commit, fence))
     assert [b"one", b"\xff\x00", b"", b"three"] == client.lrange("mail", 0, -1)[::-1]
+
+
+def test_a_queue_may_be_named_by_a_subclass_of_text(client: redis.Redis) -> None:
+    tag, fence = claim_one(client)
+    commit = Commit(tag)
+    commit.add_child(Name("mail"), Name("one"))
+    outcome(client, (commit, fence))
+    assert [b"one"] == client.lrange("mail", 0, -1)
+
+
+def test_a_word_that_is_none_is_refused_before_it_is_sent() -> None:
+    for word in (None, True, 1.5, ["a"]):
+        with pytest.raises(TypeError, match="no word"):
+            packed(["tag", word])
 
 
 def test_a_child_that_waits_is_due_by_redis_clock(client: redis.Redis) -> None:

@@ -20,7 +20,7 @@ from celeriac.broker import keys
 from celeriac.errors import PermanentError
 from celeriac.message.frame import frame
 from celeriac.outcome import unclaimed as direct
-from celeriac.outcome.commit import Commit
+from celeriac.outcome.commit import Commit, packed
 from celeriac.outcome.unclaimed import OUTCOME, commit_unclaimed, publish_ahead
 
 pytestmark = pytest.mark.integration
@@ -138,7 +138,7 @@ def test_where_an_attempt_is_still_on_its_way_the_mark_of_the_next_one_stays_for
     line.lose_answers(1)
     commit = plain()
     commit_unclaimed(app, commit)
-    words = [1, *commit.arguments(direct.NO_CLAIM)]
+    words = [packed([1, *commit.arguments(direct.NO_CLAIM)])]
     assert [[commit.tag.encode()], [], []] == OUTCOME(client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], words)
     assert (1, 1) == (effects(client), children(client))
     assert 86_000 < client.ttl(marks(client)[0]) <= 86_400

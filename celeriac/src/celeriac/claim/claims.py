@@ -32,7 +32,7 @@ CLAIM = Script("claim/claim")
 class Batch(NamedTuple):
     """The answer to one claim."""
 
-    fence: Any
+    fence: str
     messages: list[tuple[str, bytes]]  # list, message
     starts: dict[str, int]  # tag -> starts, of messages that were given back after a worker died
     full: list[str]  # lists that are not claimed from: too many dead letters
@@ -109,7 +109,7 @@ class Claims:
         if not taken and not full and not buried:
             return None
         return Batch(
-            fence,
+            fence.decode(),
             [(lists[taken[i]], taken[i + 1]) for i in range(0, len(taken), 2)],
             {before[i].decode(): before[i + 1] for i in range(0, len(before), 2)},
             self._full,

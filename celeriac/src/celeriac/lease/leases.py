@@ -20,7 +20,7 @@ RENEW, START, RELEASE = Script("lease/renew"), Script("lease/start"), Script("le
 class Lease(NamedTuple):
     """A claimed message: the deadline of its lease, which proves that it is ours, and the list that it came from."""
 
-    fence: Any
+    fence: str
     list_key: str
 
 
@@ -94,7 +94,7 @@ class Leases:
                     if tag in gone:
                         self.held.pop(tag, None)
                     elif tag in self.held:
-                        self.held[tag] = Lease(fence, one.list_key)
+                        self.held[tag] = Lease(fence.decode(), one.list_key)
                 self.lost += len(gone)
             self.counted.intersection_update(self.held)
         return True

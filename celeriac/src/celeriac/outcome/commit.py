@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Protocol
 
+import msgspec
+
 WORD = 8  # bytes of a number, and of the frame of a word
+NUMBERS = (int, float)
 PLAIN = 6  # arguments of a message that has a record and a result, and nothing else
 
 
@@ -106,24 +109,43 @@ class Commit:
         return size
 
     def arguments(self, fence: Any) -> list[Any]:
-        """This message's part of ARGV."""
+        """This message's words for outcome.lua: text, bytes, and numbers where the script calculates."""
         if self.children or self.dead_key or self.due or self.effects or self.apart:
             flat: list[Any] = []
             for effect in self.effects:
                 flat.append(len(effect))
-                flat += effect
+                flat += [repr(word) if type(word) in NUMBERS else word for word in effect]
             rest = [
-                *(self.record_key, self.record, self.record_ms, self.result_key, self.result_seconds, self.result),
+                *(self.record_key, self.record, str(self.record_ms)),
+                *(self.result_key, str(self.result_seconds), self.result),
                 *(self.dead_key, self.dead_about, len(self.due) // 3, *self.due, len(self.effects), *flat),
                 *(self.of_the_work if self.apart else -1, *self.children),
             ]
             return [self.tag, fence, len(rest), *rest]
         if self.record_key or self.result_key:
             return [
-                *(self.tag, fence, PLAIN, self.record_key, self.record, self.record_ms),
-                *(self.result_key, self.result_seconds, self.result),
+                *(self.tag, fence, PLAIN, self.record_key, self.record, str(self.record_ms)),
+                *(self.result_key, str(self.result_seconds), self.result),
             ]
         return [self.tag, fence, 0]
+
+
+_pack, AS_IT_IS = msgspec.msgpack.Encoder().encode, frozenset({str, int})
+
+
+def packed(words: list[Any]) -> bytes:
+    """The words of all messages of a call as its one argument, in MessagePack. (redis-py, Redis and Lua look at every
+    argument: of 900, for 100 messages, that took redis-py a third of a millisecond.) Raises TypeError for what is no
+    word."""
+    return _pack([word if type(word) in AS_IT_IS else _word(word) for word in words])
+
+
+def _word(word: Any) -> Any:
+    if isinstance(word, bytes):  # Redis's MessagePack has no bytes, but its text may be any bytes
+        return msgspec.Raw(b"\xdb" + len(word).to_bytes(4, "big") + word)
+    if isinstance(word, str):
+        return str.__str__(word)
+    raise TypeError(f"{type(word).__name__} is no word for Redis")
 
 
 SENDING = threading.Lock()

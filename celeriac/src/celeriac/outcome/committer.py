@@ -17,7 +17,7 @@ from celeriac.broker.scripts import Script
 from celeriac.correlation import named
 from celeriac.events import emit, transition
 from celeriac.lease.leases import Lease, Leases
-from celeriac.outcome.commit import Commit, Verdict
+from celeriac.outcome.commit import Commit, Verdict, packed
 from celeriac.retry.policy import refused_for_now
 
 FLUSH_SECONDS = 0.005  # how long a finished task may wait, so that several are committed with one script
@@ -186,13 +186,13 @@ class Committer:
         batch = self._unknown.popleft() if self._unknown else self._next_batch()
         if not batch:
             return
-        arguments: list[Any] = [len(batch)]
+        words: list[Any] = [len(batch)]
         for commit, held in batch:
-            arguments += commit.arguments(held.fence)
+            words += commit.arguments(held.fence)
         self._under_way.append(batch)
         try:
             names = (keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE)
-            self.connection.send("EVALSHA", OUTCOME.sha, len(names), *names, *arguments)
+            self.connection.send("EVALSHA", OUTCOME.sha, len(names), *names, packed(words))
         except (Lost, Silent, OSError) as exc:
             self._unsent(exc)
         except (RedisError, ValueError, TypeError) as exc:  # an argument that cannot be sent; nothing was sent

@@ -7,7 +7,8 @@
 -- same.
 --
 -- KEYS  1 unacked  2 leases  3 starts  4 due
--- ARGV  1 how many messages, then of each: tag, fence, how many arguments follow (0: only the acknowledgement):
+-- ARGV  1 in MessagePack, as one array: redis-py, Redis and Lua need longer for each argument than for a text in it.
+--       How many messages, then of each: tag, fence, how many words follow (0: only the acknowledgement):
 --       1 key of the record ("" none)
 --       2 record ("": the run failed or is retried, and writes none; if there is a record, the work was done before,
 --       and
@@ -21,10 +22,12 @@
 --       then how many of the published messages belong to the work, not to this message (-1: all of them, since the
 --       message and the work have the same id)
 --       then of each message that it publishes: list, message
+--       These counts and the wait are numbers; all else is text, also the lives, which go to Redis as they are.
 -- Returns {tags that are refused, tags whose record was there before, {tag, why, …} of those that are not committed:
 -- the record is of another payload ("conflict"), or an effect does not fit the type of its key}
 local unacked, leases, starts, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local ALONE, PLAIN = 0, 6  -- how many arguments follow
+local words = cmsgpack.unpack(ARGV[1])
+local ALONE, PLAIN = 0, 6  -- how many words follow
 local NO_CLAIM, MARK_SECONDS = 'none', 86400
 
 local KIND = {INCRBY = 'string', SET = 'string', HINCRBY = 'hash', HSET = 'hash', HDEL = 'hash', SADD = 'set',
@@ -58,8 +61,8 @@ end
 
 -- Returns what is wrong with an effect, or nil. The script checks all effects before it applies the first one: an
 -- outcome must not be applied in part.
-local function unfit(words)
-  local command, key = words[1], words[2]
+local function unfit(effect)
+  local command, key = effect[1], effect[2]
   local problem = KIND[command] and not_of(KIND[command], key)
   if problem then return command .. ' ' .. problem end
   local good = true
@@ -69,17 +72,17 @@ local function unfit(words)
       if place == key or string.sub(place, 1, #key + 1) == key .. '\n' then values[place] = false end
     end
   elseif command == 'SET' then
-    values[key] = words[3]
+    values[key] = effect[3]
   elseif command == 'HSET' then
-    for w = 3, #words, 2 do values[key .. '\n' .. words[w]] = words[w + 1] end
+    for w = 3, #effect, 2 do values[key .. '\n' .. effect[w]] = effect[w + 1] end
   elseif command == 'INCRBY' then
-    good = counts(key, values[key] == nil and redis.call('GET', key), words[3])
+    good = counts(key, values[key] == nil and redis.call('GET', key), effect[3])
   elseif command == 'HINCRBY' then
-    local place = key .. '\n' .. words[3]
-    good = counts(place, values[place] == nil and redis.call('HGET', key, words[3]), words[4])
+    local place = key .. '\n' .. effect[3]
+    good = counts(place, values[place] == nil and redis.call('HGET', key, effect[3]), effect[4])
   elseif command == 'ZADD' then
-    for w = 3, #words, 2 do
-      local score = tonumber(words[w])
+    for w = 3, #effect, 2 do
+      local score = tonumber(effect[w])
       good = good and score and score == score
     end
   end
@@ -98,24 +101,23 @@ local function look(kind, key)
 end
 
 local function unfit_keys(p, rest, last)
-  local problem = look('stream', ARGV[p + 7])
-  if ARGV[p + 9] ~= '0' then problem = problem or look('zset', due) end
-  for c = rest + 1, last, 2 do problem = problem or look('list', ARGV[c]) end
+  local problem = look('stream', words[p + 7])
+  if words[p + 9] > 0 then problem = problem or look('zset', due) end
+  for c = rest + 1, last, 2 do problem = problem or look('list', words[c]) end
   return problem
 end
 
--- Returns the effects of the message whose arguments begin after p; and where the part about its published messages
--- begins.
+-- Returns the effects of the message whose words begin after p; and where the part about its published messages begins.
 local function effects_of(p)
-  local at = p + 10 + 3 * tonumber(ARGV[p + 9])
+  local at = p + 10 + 3 * words[p + 9]
   local effects = {}
-  local count = tonumber(ARGV[at])
+  local count = words[at]
   at = at + 1
   for k = 1, count do
-    local words = {}
-    for w = 1, tonumber(ARGV[at]) do words[w] = ARGV[at + w] end
-    effects[k] = words
-    at = at + 1 + #words
+    local effect = {}
+    for w = 1, words[at] do effect[w] = words[at + w] end
+    effects[k] = effect
+    at = at + 1 + #effect
   end
   return effects, at
 end
@@ -144,7 +146,7 @@ end
 -- cost as much as the write.)
 local function store(key, seconds, result)
   if not succeeded(result) and succeeded(redis.call('GET', key)) then return end
-  if seconds == '0' then redis.call('SET', key, result) else redis.call('SET', key, result, 'EX', seconds) end
+  if seconds == '0' then redis.call('SET', key, result) else redis.call('SETEX', key, seconds, result) end
   if waited_for then redis.call('PUBLISH', key, result) end
 end
 
@@ -162,29 +164,29 @@ end
 local function put_off(p)
   local time = redis.call('TIME')
   local now = time[1] * 1000000 + time[2]
-  for k = p + 10, p + 9 + 3 * tonumber(ARGV[p + 9]), 3 do
-    redis.call('ZADD', due, string.format('%.0f', now + ARGV[k + 2]), ARGV[k] .. '\n' .. ARGV[k + 1])
+  for k = p + 10, p + 9 + 3 * words[p + 9], 3 do
+    redis.call('ZADD', due, string.format('%.0f', now + words[k + 2]), words[k] .. '\n' .. words[k + 1])
   end
 end
 
 local function publish(from, last)
-  for c = from, last, 2 do redis.call('LPUSH', ARGV[c], ARGV[c + 1]) end
+  for c = from, last, 2 do redis.call('LPUSH', words[c], words[c + 1]) end
 end
 
 -- The work was done before, for a message with another id. This message has a caller of its own. So the caller gets the
 -- result of this run, and what belongs to the message (callbacks, the rest of a chain, a retry) is published. What
 -- belongs to the work (effects, follow-up messages) does not happen again.
 local function answer(p, rest, last)
-  local result, failed = ARGV[p + 4], ARGV[p + 2] == ''
-  if result ~= '' and not finished(result) then store(result, ARGV[p + 5], ARGV[p + 6]) end
+  local result, failed = words[p + 4], words[p + 2] == ''
+  if result ~= '' and not finished(result) then store(result, words[p + 5], words[p + 6]) end
   if failed then put_off(p) end
-  publish(rest + 1 + 2 * ARGV[rest], last)
+  publish(rest + 1 + 2 * words[rest], last)
 end
 
 local first, tags, at = {}, {}, 2
-for i = 1, tonumber(ARGV[1]) do
-  first[i], tags[i] = at + 2, ARGV[at]
-  at = at + 3 + ARGV[at + 2]
+for i = 1, words[1] do
+  first[i], tags[i] = at + 2, words[at]
+  at = at + 3 + words[at + 2]
 end
 
 -- A full Redis refuses the first write of a script, unless that command only deletes; it takes all later writes of the
@@ -195,13 +197,14 @@ local deadlines = redis.call('ZMSCORE', leases, unpack(tags))
 local mine, refused, repeated, left = {}, {}, {}, {}
 
 local function may(i)
-  local fence = ARGV[first[i] - 1]
+  local fence = words[first[i] - 1]
   if fence == NO_CLAIM then return tags[i] == '' or redis.call('EXISTS', tags[i]) == 0 end
-  return deadlines[i] and tonumber(deadlines[i]) == tonumber(fence)
+  -- As texts first: to read two numbers takes longer. Redis writes the same number in more than one way.
+  return deadlines[i] and (deadlines[i] == fence or tonumber(deadlines[i]) == tonumber(fence))
 end
 
 local function finish(i)
-  if ARGV[first[i] - 1] ~= NO_CLAIM then
+  if words[first[i] - 1] ~= NO_CLAIM then
     mine[#mine + 1] = tags[i]
   elseif tags[i] ~= '' then
     redis.call('SET', tags[i], '', 'EX', MARK_SECONDS)
@@ -213,20 +216,20 @@ local function commit(i)
   if not may(i) then
     refused[#refused + 1] = tag
   else
-    local follow = tonumber(ARGV[p])
+    local follow = words[p]
     local effects, rest, why
     if follow > PLAIN then
       effects, rest = effects_of(p)
       if #effects > 0 then
         kinds, values, checked = {}, {}, {}  -- effects may have changed any key since the last message
-        if string.sub(ARGV[p + 1] ~= '' and redis.call('GET', ARGV[p + 1]) or '', 1, 5) ~= 'done:' then
+        if string.sub(words[p + 1] ~= '' and redis.call('GET', words[p + 1]) or '', 1, 5) ~= 'done:' then
           for k = 1, #effects do why = why or unfit(effects[k]) end
         end
       end
       why = why or unfit_keys(p, rest, p + follow)
       if #effects > 0 then kinds, values, checked = {}, {}, {} end
     end
-    local before = not why and follow > ALONE and ARGV[p + 1] ~= '' and record(ARGV[p + 1], ARGV[p + 2], ARGV[p + 3])
+    local before = not why and follow > ALONE and words[p + 1] ~= '' and record(words[p + 1], words[p + 2], words[p + 3])
     if before == 'conflict' then why = before end
     if why then
       left[#left + 1] = tag
@@ -234,13 +237,13 @@ local function commit(i)
     else
       if before then
         repeated[#repeated + 1] = tag
-        if follow > PLAIN and ARGV[rest] ~= '-1' then answer(p, rest, p + follow) end
+        if follow > PLAIN and words[rest] ~= -1 then answer(p, rest, p + follow) end
       elseif follow > ALONE then
-        if ARGV[p + 4] ~= '' then store(ARGV[p + 4], ARGV[p + 5], ARGV[p + 6]) end
+        if words[p + 4] ~= '' then store(words[p + 4], words[p + 5], words[p + 6]) end
         if follow > PLAIN then
           for k = 1, #effects do redis.call(unpack(effects[k])) end
-          if ARGV[p + 7] ~= '' then bury(tag, ARGV[p + 7], ARGV[p + 8]) end
-          if ARGV[p + 9] ~= '0' then put_off(p) end
+          if words[p + 7] ~= '' then bury(tag, words[p + 7], words[p + 8]) end
+          if words[p + 9] > 0 then put_off(p) end
           publish(rest + 1, p + follow)
         end
       end

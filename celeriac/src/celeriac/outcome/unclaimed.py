@@ -23,7 +23,7 @@ from celeriac.broker.scripts import Script
 from celeriac.errors import PermanentError
 from celeriac.events import emit
 from celeriac.message.reading import Undecodable, loads, raw_body
-from celeriac.outcome.commit import SENDING, Commit
+from celeriac.outcome.commit import SENDING, Commit, packed
 from celeriac.redaction import redact
 from celeriac.retry.policy import refused_for_now
 
@@ -132,7 +132,7 @@ class _Attempts:
         """One attempt. Returns the answer; or None, after a pause, if no answer came or Redis takes no writes now.
         Raises the error of the last attempt, and PermanentError if Redis will never take it."""
         try:
-            return OUTCOME(self._client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], self._words)
+            return OUTCOME(self._client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], [packed(self._words)])
         except (RedisError, OSError, ValueError, TypeError) as exc:
             unanswered = isinstance(exc, UNANSWERED)
             if not unanswered and not refused_for_now(exc):
