@@ -62,16 +62,47 @@ def test_two_bells_at_once_are_two_looks_at_most(line, own):
         claimed(claims, line)
 
 
-def test_a_bell_that_stands_before_the_answers_is_not_taken_for_one_of_them(line, own):
+def test_a_bell_that_stands_before_an_answer_is_not_taken_for_it(line, own):
+    claims = waiting(line)
+    claims.wake()  # by its timer; the bell rings all the same
+    own.lpush("default", "one")
+    time.sleep(0.1)
+    found = claimed(claims, line)
+    assert ([], 1) == (found.messages, len(found.letters))
+    assert own.xlen("celery-dead-default") == 1
+
+
+def test_what_comes_right_after_a_claim_rings_the_bell(line, own):
+    client, connection = line
     claims = waiting(line)
     claims.wake()
-    assert claimed(claims, line) is None  # nothing there; the bell is asked for next
-    own.lpush("default", "one")  # rings, as it was asked to before
+    claims.start(connection, ["default"], ["celery-dead-default"], 1)
+    own.lpush("default", "one")  # after the claim; its answer is not read yet
     time.sleep(0.1)
+    assert claims.read(client, connection) is None
+    assert claims.state == "idle"  # heard, although it was read together with the answer
+    assert len(claimed(claims, line).letters) == 1
+
+
+def test_a_claim_that_took_something_rings_for_the_next_and_not_for_itself(line, own):
+    claims = waiting(line)
+    own.lpush("default", "one")
+    assert claims.read(*line) is None  # the bell
+    assert len(claimed(claims, line).letters) == 1
+    assert claims.state == "waiting"
+    assert not line[1].can_read(timeout=0.1)
+    own.lpush("default", "two")
+    assert line[1].can_read(timeout=1)
+
+
+def test_the_timer_is_not_set_anew_for_every_wait(line, own):
+    timers = []
+    claims = Claims(LEASE_US, 10_000, lambda seconds, callback: timers.append(seconds) or Timer())
+    for _ in range(3):
+        assert claimed(claims, line) is None
+        claims.wake()
+    assert len(timers) == 1
+    own.zadd("celery-due", {"default\nx": (time.time() + 0.5) * 1e6})
     assert claimed(claims, line) is None
-    assert claims.state == "idle"  # there is something
-    found = []
-    while claims.state != "waiting":
-        found.append(claimed(claims, line))
-    assert [(batch.messages, len(batch.letters)) for batch in found if batch is not None] == [([], 1)]
-    assert own.xlen("celery-dead-default") == 1
+    assert len(timers) == 2
+    assert 0.3 < timers[1] < 0.6

@@ -118,6 +118,32 @@ def test_the_size_is_of_all_lists_together(client: redis.Redis) -> None:
     assert (["mail"], False) == ([name for name, _ in claimed.messages], claimed.more)
 
 
+def test_where_the_size_ends_it_no_later_list_is_served_before_the_rest(client: redis.Redis) -> None:
+    push(client, large("a", 600_000), large("b", 600_000))
+    push(client, message("c"), to="mail")
+    assert ["orders"] == [name for name, _ in claim(client, "orders", "mail").messages]
+    assert ["orders", "mail"] == [name for name, _ in claim(client, "orders", "mail").messages]
+
+
+# What is left
+
+
+@pytest.mark.parametrize(("want", "left"), [(1, True), (2, True), (3, False), (4, False)])
+def test_it_says_whether_messages_are_left(client: redis.Redis, want: int, left: bool) -> None:
+    push(client, message("a"), message("b"))
+    push(client, message("c"), to="mail")
+    assert left == claim(client, "orders", "mail", want=want).more
+
+
+def test_what_it_does_not_claim_from_is_not_left(client: redis.Redis) -> None:
+    push(client, b"hello")
+    claim(client, bound=1)
+    push(client, message())
+    assert (["orders"], False) == claim(client, bound=1)[-2:]
+    push(client, message(), to="mail")
+    assert (["orders"], False) == claim(client, "orders", "mail", bound=1)[-2:]
+
+
 def test_large_messages_that_nobody_can_read_are_letters_one_after_the_other(client: redis.Redis) -> None:
     push(client, *[b"x" * 900_000] * 3, message())
     for taken, more, left in ((0, True, 3), (0, True, 2), (1, False, 0)):

@@ -144,7 +144,7 @@ class Model:
 
     def claim(
         self, names: list[str], want: int, fence: int, owner: int, due: list[Copy]
-    ) -> tuple[list[Copy], dict[str, int], list[str]]:
+    ) -> tuple[list[Copy], dict[str, int], list[str], bool]:
         """`due`: the order in which what waits is due."""
         for copy in due:
             if self.due[copy]:
@@ -170,7 +170,8 @@ class Model:
                     taken.append(copy)
             del self.lists[name][:want]
             want -= len(got)
-        return taken, {copy.tag: self.starts[copy.tag] for copy in taken if copy.tag in self.starts}, full
+        left = any(self.lists[name] for name in names if name not in full)
+        return taken, {copy.tag: self.starts[copy.tag] for copy in taken if copy.tag in self.starts}, full, left
 
     def ours(self, tag: str, fence: int | None) -> bool:
         return tag in self.leases and self.leases[tag].fence == fence

@@ -69,9 +69,19 @@ CLAIM = [
         claiming.test_a_claim_ends_at_a_megabyte_and_takes_one_message_at_least, {"sizes": [5_000_000, 10], "taken": 1},
     ),
     Mutant(
-        "claim: and says that there is more",
+        "claim: and what comes later waits for the rest",
         "> MOST_BYTES then return got, 1 end", "> MOST_BYTES then return got, 0 end",
-        claiming.test_a_claim_ends_at_a_megabyte_and_takes_one_message_at_least, {"sizes": [400_000] * 10, "taken": 2},
+        claiming.test_where_the_size_ends_it_no_later_list_is_served_before_the_rest,
+    ),
+    Mutant(
+        "claim: it says whether messages are left",
+        "redis.call('EXISTS', unpack(open))", "0",
+        claiming.test_it_says_whether_messages_are_left, {"want": 2, "left": True},
+    ),
+    Mutant(
+        "claim: not where nothing is claimed from",
+        "if not closed[i] then", "if true then",
+        claiming.test_what_it_does_not_claim_from_is_not_left,
     ),
     Mutant(
         "claim: of all lists together",

@@ -254,8 +254,8 @@ class Life(RuleBasedStateMachine):
         by_member = {f"{copy.list}\n".encode() + copy.raw: copy for copy in self.model.due}
         order = [by_member[member] for member in members]
         claimed = worker.claim(want, LETTERS_BOUND)
-        taken, starts, full = self.model.claim(NAMES, want, claimed.fence, number, order)
-        assert ([(copy.list, copy.raw) for copy in taken], starts, full, False) == claimed[2:]
+        taken, starts, full, left = self.model.claim(NAMES, want, claimed.fence, number, order)
+        assert ([(copy.list, copy.raw) for copy in taken], starts, full, left) == claimed[2:]
         COUNTED["queues not claimed from"] += len(full)
 
     def held(self, number: int, which: int, *, running: bool) -> Copy | None:

@@ -11,7 +11,8 @@
 --          {list number, …} of the lists that are not claimed from,
 --          {number of a message, tag, …} of messages whose tag is not in its usual place,
 --          {list number, reason, problem, message, …} of new dead letters; the message is "" if nobody is to be told,
---          1 if the claim ended at its size and left messages in the lists, else 0}
+--          1 if messages are left in the lists, else 0}
+-- With client tracking, Redis tells the caller when a list or `due` changes after this.
 local unacked, leases, due, starts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lists, want = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
@@ -108,7 +109,7 @@ for _, member in ipairs(ripe) do
   redis.call('RPUSH', list, raw)
   redis.call('ZREM', due, member)
 end
-local taken, before, full, odd, more = {}, {}, {}, {}, 0
+local taken, before, full, closed, odd, more, open = {}, {}, {}, {}, {}, 0, {}
 local came_back = redis.call('EXISTS', starts) == 1
 for i = 1, lists do
   if want <= 0 or more == 1 then break end
@@ -116,6 +117,7 @@ for i = 1, lists do
   local there = redis.call('EXISTS', list) == 1
   if there and redis.call('XLEN', stream) >= tonumber(ARGV[4]) then
     full[#full + 1] = i - 1
+    closed[i] = true
   elseif there then
     local got
     got, more = oldest(list)
@@ -185,6 +187,11 @@ for i = 1, lists do
     want = want - #got
   end
 end
+-- Redis tells of a change of what was read, but not if this script wrote to it later: so these are read once more.
+for i = 1, more == 1 and 0 or lists do
+  if not closed[i] then open[#open + 1] = KEYS[4 + i] end
+end
+if #open > 0 then more = math.min(1, redis.call('EXISTS', unpack(open))) end
 local soonest = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 local wait = soonest and math.max(0, math.ceil((soonest - now) / 1000)) or -1
 return {fence, wait, taken, before, full, odd, buried, more}

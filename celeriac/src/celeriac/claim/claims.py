@@ -3,10 +3,12 @@ of new ones: it does not poll.
 
 The states of the claim connection:
 
-    idle ──► claiming ──► messages: the next claim is sent, then these are handed out ──► idle, or claiming
-                └───────► none ──► arming ──► something came meanwhile ──► idle
-                                     └──────► waiting: Redis pushes a line (the bell) when a list changes; a timer ends
+    idle ──► claiming ──► there is more: the next claim is sent, then this batch is handed out ──► idle, or claiming
+                └───────► nothing is left ──► waiting: Redis pushes a line (the bell) when a list changes; a timer ends
                                               when the next message is due
+
+The bell is Redis's client tracking: it tells a connection when something changes that it has read. The claim reads the
+lists once more at its end. So no message comes between the claim and the wait.
 """
 
 import logging
@@ -14,7 +16,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from celeriac.broker import keys
 from celeriac.broker.scripts import Script
@@ -55,23 +57,21 @@ class Claims:
         self._lease_us, self._dead_bound, self._later = lease_us, dead_bound, later
         self._lists: list[str] = []
         self._timer: Any = None
+        self._timer_at = self._until = 0.0  # when the timer ends, and when the wait does
         self._tracked: Any = None  # the socket on which Redis was told to ring
         self._rings = True
         self._refused_logged_at = -TELL_REFUSED_SECONDS
-        self._now = (0.0, 0.0)  # Redis's clock at the last claim, in us, and ours then
-        self._full: list[str] = []
-        self._arm_next = False
         self.state = "idle"
         self.asked = 0  # messages that the claim under way may bring
         self.sent_at = 0.0
 
     def start(self, connection: Any, lists: Sequence[str], dead: Sequence[str], want: int) -> None:
-        """Send a claim; or, if the last claim took all that was there, ask Redis to ring."""
+        """Send a claim."""
         self.sent_at = monotonic()
-        if self._arm_next:
-            self._arm_next = False
-            self._arm(connection, lists)
-            return
+        if self._rings and self._tracked is not connection._sock:  # noqa: SLF001  a new socket, a new session
+            self._track(connection)
+            if self.state == "waiting":
+                return
         self._lists = list(lists)
         self.asked = want
         self.state = "claiming"
@@ -90,12 +90,9 @@ class Claims:
             while connection.can_read(timeout=0):
                 connection.read_response(push_request=True)
             return None
-        if self.state == "arming":
-            self._armed(client, connection)
-            return None
-        asked, self.state, self.asked = self.asked, "idle", 0
+        self.state, self.asked = "idle", 0
         try:
-            fence, _, taken, before, full, odd, buried, more = client.parse_response(connection, "EVALSHA")
+            fence, due_ms, taken, before, full, odd, buried, more = client.parse_response(connection, "EVALSHA")
         except NoScriptError:
             self._load(client, connection)
             return None
@@ -103,16 +100,15 @@ class Claims:
             self._refused(exc)
             return None
         lists = self._lists
-        self._now = (float(fence) - self._lease_us, monotonic())
-        self._full = [lists[number] for number in full]
-        self._arm_next = len(taken) < 2 * asked and not more  # it took all that was there: next, ask Redis to ring
+        if not more and not self._has_rung(connection):
+            self._wait(LONGEST_WAIT_SECONDS if self._rings else POLL_SECONDS, due_ms)
         if not taken and not full and not buried:
             return None
         return Batch(
             fence.decode(),
             [(lists[taken[i]], taken[i + 1]) for i in range(0, len(taken), 2)],
             {before[i].decode(): before[i + 1] for i in range(0, len(before), 2)},
-            self._full,
+            [lists[number] for number in full],
             {odd[i]: odd[i + 1].decode(errors="replace") for i in range(0, len(odd), 2)},
             [
                 (lists[number], reason.decode(), problem.decode(), raw)
@@ -131,69 +127,58 @@ class Claims:
         if monotonic() - self._refused_logged_at > TELL_REFUSED_SECONDS:
             emit("claim.refused", level=logging.WARNING, error=str(error))
             self._refused_logged_at = monotonic()
-        self._wait(LONGEST_WAIT_SECONDS, [])
+        self._wait(LONGEST_WAIT_SECONDS)
 
     def wake(self) -> None:
         """End the wait: claim again now."""
         if self.state == "waiting":
-            if self._timer is not None:
-                self._timer.cancel()
             self.state = "idle"
 
     def forget(self) -> None:
         """The connection is gone."""
         if self._timer is not None:
             self._timer.cancel()
-        self.state, self.asked, self._arm_next, self._tracked = "idle", 0, False, None
+            self._timer = None
+        self.state, self.asked, self._tracked = "idle", 0, None
 
-    def _arm(self, connection: Any, lists: Sequence[str]) -> None:
-        """Read the lists with client tracking on: from then on Redis pushes one line when any of them changes."""
-        watched = [one for one in lists if one not in self._full]
-        if not watched:  # all lists are those of queues with too many dead letters
-            self._wait(LONGEST_WAIT_SECONDS, [])
-            return
-        self.state = "arming"
-        if self._rings and self._tracked is not connection._sock:  # noqa: SLF001  a new socket, a new session
-            connection.send_command("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP")
-            try:
-                connection.read_response()
-                self._tracked = connection._sock  # noqa: SLF001  the same
-            except ResponseError as exc:
-                if refused_for_now(exc):
-                    self._refused(exc)
-                    return
-                self._rings = False
-        reads: list[tuple[Any, ...]] = [("EXISTS", *watched), ("ZRANGE", keys.DUE, 0, 0, "WITHSCORES")]
-        if self._rings:  # each of the two is tracked from now on
-            caching = ("CLIENT", "CACHING", "YES")
-            reads = [caching, reads[0], caching, reads[1]]
-        connection.send_packed_command(connection.pack_commands(reads))
-
-    def _armed(self, client: Any, connection: Any) -> None:
-        answers: list[Any] = []
-        rung, refused = False, None
-        while len(answers) < (4 if self._rings else 2):
-            try:
-                answer = connection.read_response(push_request=True)
-            except ResponseError as exc:  # the answers to the others follow
-                answer, refused = exc, exc
-            if answer is None or (isinstance(answer, list) and answer[:1] == [b"invalidate"]):
-                rung = True  # a bell between two of the answers; redis-py may return None for it
+    def _track(self, connection: Any) -> None:
+        connection.send_command("CLIENT", "TRACKING", "ON", "NOLOOP")
+        try:
+            connection.read_response()
+            self._tracked = connection._sock  # noqa: SLF001  there is no public way
+        except ResponseError as exc:
+            if refused_for_now(exc):
+                self._refused(exc)
             else:
-                answers.append(answer)
-        if refused is not None:
-            self._refused(refused)
-            return
-        there, soonest = (answers[1], answers[3]) if self._rings else answers
-        self.state = "idle"
-        if there or rung or connection.can_read(timeout=0):
-            return
-        self._wait(LONGEST_WAIT_SECONDS if self._rings else POLL_SECONDS, soonest)
+                self._rings = False
 
-    def _wait(self, seconds: float, soonest: list[Any]) -> None:
-        if soonest:
-            due = soonest[0][1] if isinstance(soonest[0], list) else soonest[1]  # RESP3 pairs them
-            now_us, then = self._now
-            seconds = min(seconds, max(0.0, (float(due) - now_us) / 1e6 - (monotonic() - then)) + 0.001)
+    def _has_rung(self, connection: Any) -> bool:
+        """Whether the bell has arrived together with the answer: nobody would see it in redis-py's buffer."""
+        try:
+            return bool(connection.can_read(timeout=0))
+        except (RedisError, OSError):  # the next claim meets it; first, this batch is handed out
+            return True
+
+    def _wait(self, seconds: float, due_ms: int = -1) -> None:
+        """Wait for the bell, for `seconds` at most, and until a message is due."""
+        if due_ms >= 0:
+            seconds = min(seconds, due_ms / 1000 + 0.001)
         self.state = "waiting"
-        self._timer = self._later(seconds, self.wake)
+        self._until = self.sent_at + seconds
+        if self._timer is None or self._until < self._timer_at:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        """There is one timer. It may end before the wait does: to set it anew for every wait costs more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._until
+        self._timer = self._later(max(0.0, self._until - monotonic()), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self.state == "waiting":
+            if monotonic() < self._until:
+                self._set_timer()
+            else:
+                self.wake()

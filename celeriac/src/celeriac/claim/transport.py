@@ -193,6 +193,7 @@ class ChannelMixin:
             return super()._brpop_read(**options)  # type: ignore[misc]
         connection = self.client.connection
         claims = intake.claims
+        rung = claims.state == "waiting"
         try:
             batch = claims.read(self.client, connection)
         except self.connection_errors:
@@ -205,10 +206,13 @@ class ChannelMixin:
         else:
             self._brpop_sent_at = None  # type: ignore[assignment]  # nothing is under way
         if batch is None:
+            if rung:
+                intake.pump()
+                self._brpop_start()
             raise Empty
         self._queue_cycle_rotate(batch)
         try:
-            if batch.messages and intake.room() > len(batch.messages):
+            if claims.state == "idle" and intake.room() > len(batch.messages):
                 self._brpop_start()  # the next claim is on its way while this one runs
         finally:
             intake.receive(batch)
@@ -341,7 +345,7 @@ class Poller(kombu_redis.MultiChannelPoller):
                 channel.rest()
                 intake.pump()
                 intake.committer.flush(wait=False)
-                if intake.claims.state in ("arming", "waiting"):
+                if intake.claims.state == "waiting":
                     intake.committer.read_answers()
         super().on_poll_start()
 
