@@ -1,6 +1,7 @@
 """`task_always_eager` with contracts, as a team's tests use it. There is no Redis at all."""
 
 import socket
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -8,11 +9,13 @@ import pytest
 from celery import Celery, chain, chord, group
 from celery.exceptions import NotRegistered
 
+import celeriac
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
 from celeriac.contract import execution
 from celeriac.contract.contract import Contract
 from celeriac.contract.implementation import implements
+from celeriac.contract.messages import usual
 from celeriac.contract.outcome import Outcome
 from celeriac.errors import CircuitOpen, PermanentError, TransientError, ValidationError, WrongPayload
 from celeriac.outcome.commit import OPEN, Commit
@@ -204,6 +207,34 @@ def test_a_body_that_waits_for_a_task_of_its_own_gets_its_result(app: Celery) ->
     handle_asks.register(app)
     assert asks.bind(app).delay(text("inner")).get().text == "inner"
     assert got == ["inner"]
+
+
+def _new(app: Celery) -> None:
+    app.conf.task_always_eager = True
+
+
+def _old(app: Celery) -> None:
+    app.conf.CELERY_ALWAYS_EAGER = True
+
+
+def _defaults(app: Celery) -> None:
+    app.add_defaults({"task_always_eager": True})
+
+
+def _namespace(app: Celery) -> None:
+    app.config_from_object({"CELERY_TASK_ALWAYS_EAGER": True}, namespace="CELERY", force=True)
+
+
+@pytest.mark.parametrize("read", [True, False], ids=["after a read", "before"])
+@pytest.mark.parametrize("switch_on", [_new, _old, _defaults, _namespace])
+def test_it_is_seen_wherever_it_is_set(switch_on: Callable[[Celery], None], read: bool) -> None:
+    app = celeriac.install(Celery("eager", broker="redis://127.0.0.1:1/0", set_as_current=False))
+    if read:
+        assert usual(app, {})
+    switch_on(app)
+    assert not usual(app, {})
+    app.conf.task_always_eager = False
+    assert usual(app, {}) is not app.conf.task_always_eager
 
 
 def test_without_a_body_the_error_says_what_to_do_and_nothing_is_published() -> None:
