@@ -40,10 +40,15 @@ def bind(correlation_id: str | None = None) -> Bound:
     return Bound(correlation_id or new())
 
 
+def bound() -> str | None:
+    """The id that was bound here."""
+    return _bound.get()
+
+
 def current() -> str | None:
     """The id that was bound here, else the one of the task that runs here."""
-    if bound := _bound.get():
-        return bound
+    if here := _bound.get():
+        return here
     task = get_current_task()
     request = task.request if task else None
     if request is None:

@@ -1,6 +1,7 @@
 """What a contract publishes by itself: read back as stock Celery and kombu read it, with everything Celery promises."""
 
 import base64
+import contextlib
 import json
 import logging
 import subprocess
@@ -450,6 +451,29 @@ def test_inside_a_task_the_parent_is_named_and_remembers_its_child(app: Celery, 
     assert [("the-parent", "the-parent")] * 2 == [(one["root_id"], one["parent_id"]) for one in headers]
     assert [str(payload.task_id)] == [one.id for one in seen][:1]
     assert 2 == len(seen)
+
+
+def test_what_is_kept_for_later_messages_is_nothing_that_may_change(app: Celery, client: redis.Redis) -> None:
+    """Messages without options have everything but their ids and bodies in common."""
+    one, two = (Contract("same", queue, int, int, ignore_result=queue == "q2") for queue in ("q1", "q2"))
+    for contract in (one, two, one):  # two versions of a contract
+        contract.bind(app).delay(1)
+    assert (2, 1) == (client.llen("q1"), client.llen("q2"))
+    assert [False, True] == [raw(client, queue)["headers"]["ignore_result"] for queue in ("q1", "q2")]
+
+    bound = one.bind(app)
+    ids = []
+    for given in ("first", "second", None, None):
+        with correlation.bind(given) if given else contextlib.nullcontext():
+            bound.delay(1)
+        ids.append(raw(client, "q1")["headers"][correlation.HEADER])
+    assert ["first", "second"] == ids[:2]
+    assert 4 == len(set(ids))
+
+    assert not client.keys("celery-task-meta-*")
+    app.marks_pending = True  # type: ignore[attr-defined]  # as celeriac.http says it
+    bound.delay(1)
+    assert 1 == len(client.keys("celery-task-meta-*"))
 
 
 @pytest.fixture

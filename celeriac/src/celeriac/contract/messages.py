@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from celery import Celery, signals
+from celery._state import get_current_task
 
 from celeriac import correlation
 from celeriac.broker.lists import list_of
 from celeriac.contract.spec import Spec
 from celeriac.message.fingerprint import fingerprint
-from celeriac.message.frame import CELERYS, Mould, body_of, dumps, plain_mould
+from celeriac.message.frame import CELERYS, Mould, body_of, dumps
 from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import listening, shown
 from celeriac.publish.outgoing import Outgoing
@@ -52,8 +53,8 @@ def usual(app: Celery, options: Mapping[str, Any]) -> bool:
 
 
 def _eager(conf: Any) -> bool:
-    """`conf.task_always_eager`. To read a setting that nobody has set takes Celery as long as a third of a publish, since
-    it looks for all its names in all its places; so we look whether anybody has set it."""
+    """`conf.task_always_eager`. Celery looks for all names of a setting in all its places, which takes as long as a
+    tenth of a publish. So we look first whether anybody has set it."""
     maps = getattr(conf, "maps", ())  # Celery's defaults are the last; none before anybody has read a setting
     if len(maps) < 2 or conf.prefix:
         return bool(conf.task_always_eager)
@@ -77,7 +78,8 @@ def _uuid4() -> str:
 
 
 class Messages:
-    """Makes messages of one contract with the same options, which are `usual`. `now_us`: Redis's clock."""
+    """Makes messages of one contract with the same options, which are `usual`. `now_us`: Redis's clock. `kept`: they
+    are for later calls, too, each with a correlation id of its own. Safe in every thread."""
 
     def __init__(
         self,
@@ -85,24 +87,21 @@ class Messages:
         app: Celery,
         options: Mapping[str, Any] = NONE,
         now_us: Callable[[], int] = _nobody_asks,
+        *,
+        kept: bool = False,
     ) -> None:
-        self._app, self._spec, self._options = app, spec, options
+        self.spec = spec
+        self._app, self._options = app, options
         self._data = spec.payload_data
         self._queue = options.get("queue") or spec.queue
         given: Mapping[str, Any] = options.get("headers") or NONE
         self.parent = app.current_worker_task
-        self._correlation_id = str(correlation.current() or given.get(correlation.HEADER) or "")
+        self._correlation_id = "" if kept else str(correlation.current() or given.get(correlation.HEADER) or "")
         self._shown = listening()
         self._due_us, self._life_ms = 0, 1000 * (spec.record_seconds or REPEATED_FOR_SECONDS)
         ignored = options.get("ignore_result")
-        ignored = spec.ignore_result if ignored is None else bool(ignored)
-        # An app may want a result entry that says PENDING, in the same step (celeriac.http does).
-        self._marks = not ignored and bool(getattr(app, "marks_pending", False))
-        if not options and self.parent is None:
-            self._list = list_of(self._queue, 0)
-            self._mould = plain_mould(spec.name, self._queue, ignore_result=ignored)
-            return
-        parts: dict[str, Any] = {"ignore_result": ignored}
+        self._ignored = spec.ignore_result if ignored is None else bool(ignored)
+        parts: dict[str, Any] = {"ignore_result": self._ignored}
         if options:
             if due_us := _due_us(app, options, now_us):
                 self._due_us = due_us
@@ -126,8 +125,8 @@ class Messages:
 
     def make(self, payload: Any, marker: bytes = b"") -> Outgoing:
         """`payload` is checked already."""
-        name, queue = self._spec.name, self._queue
-        task_id = named(self._spec, payload, self._options)
+        name, queue = self.spec.name, self._queue
+        task_id = named(self.spec, payload, self._options)
         if payload is None:
             body, mark = body_of(None), fingerprint(name, (), {})
         else:
@@ -136,15 +135,30 @@ class Messages:
             if isinstance(data, dict):  # not that of a RootModel
                 data.pop("timestamp", None)  # it does not count; without it, `fingerprint` need not make a copy
             mark = fingerprint(name, (data,), {})
-        correlation_id, list_key = self._correlation_id or correlation.new(), self._list
+        correlation_id, list_key = self._correlation_id or correlation.bound() or correlation.new(), self._list
         stamps = f', "{FINGERPRINT}": "{mark}", "{correlation.HEADER}": {quoted(correlation_id)}'
         raw = self._mould.message(body, task_id, f'{stamps}, "{correlation.PUBLISHED_AT}": {time.time()!r}')
         if self._shown:
             raw, priority, correlation_id = shown(self._app, name, queue, raw)
             list_key = list_of(queue, priority)
-        if self._marks and not marker:
+        # An app may want a result entry that says PENDING, in the same step (celeriac.http does).
+        if not (marker or self._ignored) and getattr(self._app, "marks_pending", False):
             marker = pending_entry(task_id)
         return Outgoing(name, task_id, queue, list_key, mark, self._life_ms, raw, self._due_us, marker, correlation_id)
+
+
+def messages(spec: Spec[Any, Any], app: Celery, options: Mapping[str, Any], now_us: Callable[[], int]) -> Messages:
+    """Those without options are made once, for threads that run no task: to make them takes as long as their work."""
+    if options or get_current_task() or listening():
+        return Messages(spec, app, options, now_us)
+    try:
+        kept: dict[str, Messages] = app.kept_messages  # type: ignore[attr-defined]  # ours
+    except AttributeError:
+        kept = app.kept_messages = {}  # type: ignore[attr-defined]  # ours
+    found = kept.get(spec.name)
+    if found is None or found.spec is not spec:
+        found = kept[spec.name] = Messages(spec, app, kept=True)
+    return found
 
 
 def _due_us(app: Celery, options: Mapping[str, Any], now_us: Callable[[], int]) -> int:

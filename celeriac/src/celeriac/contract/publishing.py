@@ -8,7 +8,7 @@ from celery import Celery
 from celery.result import EagerResult
 
 from celeriac.contract import signature
-from celeriac.contract.messages import Messages, usual
+from celeriac.contract.messages import Messages, messages, usual
 from celeriac.contract.spec import Spec
 from celeriac.outcome.commit import current as open_commit
 from celeriac.payloads import TaskPayload
@@ -28,15 +28,15 @@ def publish(spec: Spec[Any, Any], app: Celery, checked: Any, options: Mapping[st
     if publisher is None:
         sent = signature.of(spec, app, checked, options).apply_async()
         return sent if isinstance(sent, EagerResult) else str(sent.id)
-    messages = Messages(spec, app, options, publisher.now_us)
-    message = messages.make(checked)
+    makes = messages(spec, app, options, publisher.now_us)
+    message = makes.make(checked)
     if (commit := open_commit(app)) is not None:
         commit.add_child(message.list, message.raw)
         tell(message)
     else:
         tell_all([message], publisher.place(message))
-    if messages.parent is not None:
-        messages.parent.add_trail(app.AsyncResult(message.task_id))
+    if makes.parent is not None:
+        makes.parent.add_trail(app.AsyncResult(message.task_id))
     return message.task_id
 
 
@@ -61,8 +61,8 @@ def publish_many(spec: Spec[Any, Any], app: Celery, payloads: Iterable[Any], opt
         if publisher is None or open_commit(app) is not None or app.current_worker_task is not None:
             became = _one_by_one(spec, app, each(_itself), options)
         else:
-            messages = each(Messages(spec, app, options, publisher.now_us).make)
-            became = _in_turn(publisher, messages) if listening() else publisher.publish_all(messages, tell_all)
+            made = each(Messages(spec, app, options, publisher.now_us).make)
+            became = _in_turn(publisher, made) if listening() else publisher.publish_all(made, tell_all)
         for _, problem in wrong:
             raise problem
     except Exception as exc:

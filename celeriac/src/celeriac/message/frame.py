@@ -4,7 +4,6 @@ import os
 import socket
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from itertools import count
 from json.encoder import encode_basestring_ascii as quoted
 from math import isfinite
@@ -124,12 +123,6 @@ class Mould:
             f"{self._root or identity}{self._before_origin}{_process.origin}{self._before_headers}{more}"
             f'}}, "properties": {{"correlation_id": {identity}{self._before_tag}{_process.tag()}"}}}}'
         ).encode()
-
-
-@lru_cache(maxsize=1_000)
-def plain_mould(task: str, queue: str, *, ignore_result: bool) -> Mould:
-    """That of messages without options: the same for all of them, also in the child of a fork."""
-    return Mould(task, queue, ignore_result=ignore_result)
 
 
 def frame(
