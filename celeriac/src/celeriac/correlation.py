@@ -4,14 +4,17 @@ import random
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
+from json.encoder import encode_basestring_ascii as quoted
 from types import TracebackType
 from typing import Any
 
+import msgspec
 from celery._state import get_current_task
 
 HEADER = "x_correlation_id"  # `correlation_id` is taken: Celery's own message property of that name is the task id
 PUBLISHED_AT = "published_at"  # unix seconds; a worker tells from it how long the message waited
 
+_json = msgspec.json.Encoder().encode  # writes a number in a fifth of the time that `repr` takes
 _bound: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
 
@@ -61,6 +64,11 @@ def stamp(headers: dict[str, Any]) -> None:
     """Complete the headers of a message that is about to be sent."""
     headers[HEADER] = current() or headers.get(HEADER) or new()
     headers[PUBLISHED_AT] = time.time()
+
+
+def stamped(correlation_id: str) -> str:
+    """The same two headers as they stand in a message, in JSON."""
+    return f', "{HEADER}": {quoted(correlation_id)}, "{PUBLISHED_AT}": {_json(time.time()).decode()}'
 
 
 def named(headers: Mapping[str, Any] | None, task_id: str) -> dict[str, Any]:

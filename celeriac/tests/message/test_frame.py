@@ -10,7 +10,7 @@ from celery import Celery
 from celery.app.task import Context
 from kombu.utils.json import dumps, loads
 
-from celeriac.message.frame import frame, frame_of_json
+from celeriac.message.frame import body_of, frame, lineage, plain_mould
 
 ARGS: list[Any] = [{"name": 'é"\\\n\u2028', "number": 2**70, "rate": 1e-7, "deep": [None, True, {"a": []}]}]
 HEADERS: dict[str, Any] = {"mine": "ä", "n": 1, "f": 1.5, "o": {"a": None}, "no": None}
@@ -82,10 +82,11 @@ def test_the_last_bytes_are_the_delivery_tag_and_the_eta_is_found_by_its_spellin
 
 def test_a_payload_that_is_json_already_makes_the_same_message() -> None:
     plain = text(frame("tasks.x", "orders", ARGS, task_id="one"))
-    encoded = text(frame_of_json("tasks.x", "orders", json.dumps(ARGS[0], ensure_ascii=False).encode(), task_id="one"))
+    mould = plain_mould("tasks.x", "orders", ignore_result=False)
+    encoded = text(mould.message(body_of(json.dumps(ARGS[0], ensure_ascii=False).encode()), "one"))
     assert body(plain) == body(encoded)
     assert without_what_differs(plain) == without_what_differs(encoded)
-    assert [[], {}] == body(text(frame_of_json("tasks.x", "orders", None, task_id="one")))[:2]
+    assert [[], {}] == body(text(mould.message(body_of(None), "one")))[:2]
 
 
 def test_numbers_and_text_arrive_exactly(stock: Any) -> None:
@@ -105,14 +106,26 @@ def test_the_root_is_the_task_itself_where_there_is_none() -> None:
     assert ("one", None) == (headers["root_id"], headers["parent_id"])
 
 
+def test_a_message_of_a_mould_may_have_a_root_and_a_parent_of_its_own() -> None:
+    mould = plain_mould("tasks.x", "orders", ignore_result=True)
+    made = text(mould.message(body_of(b"1"), "one", lineage=lineage("röot", 'par"ent')))
+    assert made["headers"] == text(
+        frame("tasks.x", "orders", [1], task_id="one", ignore_result=True, root_id="röot", parent_id='par"ent')
+    )["headers"]  # fmt: skip
+    other = text(mould.message(body_of(b"1"), "two"))["headers"]
+    assert ("two", None) == (other["root_id"], other["parent_id"])
+
+
 def test_no_tag_is_given_twice_not_even_by_a_child_process() -> None:
+    mould = plain_mould("t", "q", ignore_result=False)
+
     def tags() -> list[str]:
-        return [text(frame("t", "q", [], task_id="i"))["properties"]["delivery_tag"] for _ in range(100)]
+        return [text(mould.message(body_of(None), "i"))["properties"]["delivery_tag"] for _ in range(100)]
 
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writer, json.dumps([tags(), text(frame("t", "q", [], task_id="i"))["headers"]["origin"]]).encode())
+        os.write(writer, json.dumps([tags(), text(mould.message(body_of(None), "i"))["headers"]["origin"]]).encode())
         os._exit(0)
     ours = tags()
     os.waitpid(child, 0)

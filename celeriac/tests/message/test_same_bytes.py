@@ -33,6 +33,7 @@ from celeriac.contract.contract import Contract
 from celeriac.contract.execution import Work
 from celeriac.contract.implementation import implements
 from celeriac.contract.messages import Messages
+from celeriac.contract.outcome import Child
 from celeriac.message.frame import frame, further
 from celeriac.message.reading import body, loads
 from celeriac.outcome.commit import Commit
@@ -369,7 +370,7 @@ def published(app: Celery, made: Contract[Any, Any], payload: Any) -> Any:
 def published_by_a_task(app: Celery, made: Contract[Any, Any], payload: Any) -> Any:
     work = Work(made, implements(made)(lambda given: None), app, made.retries)
     commit = Commit("tag", "parent")
-    work._publish(made, payload, {correlation.HEADER: "c"}, Context(id="parent"), commit, None)
+    work._publish_all([Child(made, payload)], Context(id="parent"), commit, None)
     return body(loads(commit.children[1]))[0][0]
 
 
@@ -434,3 +435,17 @@ def test_a_correlation_id_is_text_whatever_was_given(app: Celery) -> None:
 def test_the_state_of_a_running_task_has_any_id(app: Celery, text: str) -> None:
     backend: Any = app.backend
     assert text == json.loads(backend.started_meta("a", text)[1])["result"]["hostname"]
+
+
+@pytest.mark.parametrize("given", [7, "\ud800", ["x"]])
+def test_a_follow_up_carries_whatever_id_a_stock_client_gave_as_text(app: Celery, given: Any) -> None:
+    made = contract(TaskPayload)
+    work = Work(made, implements(made)(lambda given: None), app, made.retries)
+    commit, request = Commit("tag", "parent"), Context(id="parent", **{correlation.HEADER: given})
+    work._publish_all([Child(made, TaskPayload(source_service="test"))], request, commit, None)
+    headers = loads(commit.children[1])["headers"]
+    assert (str(given), "parent", "parent") == (
+        headers[correlation.HEADER],
+        headers["root_id"],
+        headers["parent_id"],
+    )

@@ -22,11 +22,10 @@ from celeriac.dead_letter.description import about
 from celeriac.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
 from celeriac.events import emit, heard, logged_at, own_events, transition
 from celeriac.message.fingerprint import fingerprint
-from celeriac.message.frame import frame, frame_of_json
+from celeriac.message.frame import body_of, frame, further, lineage, plain_mould
 from celeriac.observer import Watch, watch_of
 from celeriac.outcome.commit import OPEN, Commit, Verdict
 from celeriac.outcome.unclaimed import commit_unclaimed
-from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import after, listening, shown
 from celeriac.redaction import redact
 from celeriac.retry.policy import Again, Dead, Kind, RetryPolicy, classify
@@ -50,7 +49,7 @@ EMPTY = Outcome(UUID(int=0))  # of all bodies that take none
 def checked(contract: Spec[Any, Any], raw: Any, task_id: str) -> Any:
     """The payload of a message with this id. Raises WrongPayload."""
     try:
-        return contract.validate_payload(_named(contract.payload, raw, task_id))
+        return contract.validate_payload(_named(contract, raw, task_id))
     except pydantic.ValidationError as exc:
         raise WrongPayload(f"{contract.name} was sent a wrong payload: {describe(exc)}") from None
 
@@ -58,7 +57,7 @@ def checked(contract: Spec[Any, Any], raw: Any, task_id: str) -> Any:
 def perform(contract: Spec[Any, Any], body: Body, payload: Any, task_id: str) -> tuple[Any, Outcome]:
     """Run the body. Returns its validated result and its outcome. This function knows nothing of Celery."""
     if getattr(body, "takes_outcome", True):
-        outcome = Outcome(payload.task_id if isinstance(payload, TaskPayload) else _uuid(task_id))
+        outcome = Outcome(payload.task_id if contract.has_task_id else _uuid(task_id))
     else:
         outcome = EMPTY
     result = body(payload, outcome)
@@ -76,12 +75,12 @@ def _uuid(task_id: str) -> UUID:
         return uuid5(NAMESPACE_OID, task_id)
 
 
-def _named(payload: type[Any], raw: Any, task_id: str) -> Any:
+def _named(contract: Spec[Any, Any], raw: Any, task_id: str) -> Any:
     """The payload with a task_id. A stock client may leave it out: then it is the message's id, the same in each
     retry."""
-    if not isinstance(raw, dict) or not issubclass(payload, TaskPayload):
+    if not isinstance(raw, dict) or not contract.has_task_id:
         return raw
-    if "task_id" in raw or payload.named_by in raw:
+    if "task_id" in raw or contract.payload.named_by in raw:
         return raw
     return {"task_id": task_id, **raw}
 
@@ -137,9 +136,10 @@ class Work:
             payload = checked(self.contract, raw, request.id)
             # Before the body runs: it may change the arguments.
             mark = self._fingerprint(raw, payload, args, kwargs, request)
-            if isinstance(payload, TaskPayload):
-                self._record(str(payload.task_id), commit)
-                commit.apart = str(payload.task_id) != request.id
+            if self.contract.has_task_id:
+                work_id = str(payload.task_id)
+                self._record(work_id, commit)
+                commit.apart = work_id != request.id
             result, outcome = limited(perform, self.contract, self.body, payload, request.id)
             written = write(result)
             if in_place:
@@ -194,6 +194,8 @@ class Work:
         return {"task": self.contract.name, "task_id": request.id, "correlation_id": correlation_id}
 
     def _payload(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if len(args) == 1 and not kwargs:
+            return args[0]
         given = [*args, *kwargs.values()]
         if len(given) > 1 or (kwargs and "payload" not in kwargs):
             raise WrongPayload(
@@ -216,7 +218,7 @@ class Work:
         known = getattr(request, FINGERPRINT, None)
         if isinstance(known, str):
             return known
-        if not (isinstance(payload, TaskPayload) and isinstance(raw, dict)):
+        if not (self.contract.has_task_id and isinstance(raw, dict)):
             return fingerprint(self.contract.name, args, kwargs)
         work_id = str(payload.task_id)
         ids = {"task_id": work_id} | ({payload.named_by: work_id} if payload.named_by else {})
@@ -233,45 +235,27 @@ class Work:
         commit.of_the_work = len(commit.children) // 2
 
     def _publish_all(self, children: list[Child], request: Any, commit: Commit, watch: Watch | None) -> None:
-        headers: dict[str, Any] = {
-            correlation.HEADER: request.get(correlation.HEADER) or request.root_id or request.id,
-            correlation.PUBLISHED_AT: time.time(),
-        }
+        correlation_id = str(request.get(correlation.HEADER) or request.root_id or request.id)
+        stamps = correlation.stamped(correlation_id)
         if watch is not None:
-            headers |= watch.headers
+            stamps += further(watch.headers)
+        above = lineage(request.root_id or request.id, request.id)
+        shows, tells = listening(), watch is None and heard()
         for child in children:
-            self._publish(child.contract, child.payload, headers, request, commit, watch)
-
-    def _publish(
-        self,
-        contract: Spec[Any, Any],
-        payload: TaskPayload,
-        headers: dict[str, Any],
-        request: Any,
-        commit: Commit,
-        watch: Watch | None,
-    ) -> None:
-        task_id = str(payload.task_id)
-        queue = contract.queue if watch is None else watch.queue(contract.queue)
-        raw = frame_of_json(
-            contract.name,
-            queue,
-            contract.payload_json(payload),
-            task_id=task_id,
-            root_id=request.root_id or request.id,
-            parent_id=request.id,
-            headers=headers,
-            ignore_result=contract.ignore_result,
-        )
-        list_key = queue
-        if listening():
-            raw, priority, _ = shown(self.app, contract.name, queue, raw)
-            list_key = list_of(queue, priority)
-        commit.add_child(list_key, raw)
-        after(contract.name, queue, raw)
-        if watch is None and heard():
-            fields = {"task": contract.name, "task_id": task_id, "correlation_id": headers[correlation.HEADER]}
-            commit.then(lambda: transition("task.published", queue=queue, **fields))
+            contract, task_id = child.contract, str(child.payload.task_id)
+            name, ignored = contract.name, contract.ignore_result
+            queue = contract.queue if watch is None else watch.queue(contract.queue)
+            body = body_of(contract.payload_json(child.payload))
+            raw = plain_mould(name, queue, ignore_result=ignored).message(body, task_id, stamps, above)
+            list_key = queue
+            if shows:
+                raw, priority, _ = shown(self.app, name, queue, raw)
+                list_key = list_of(queue, priority)
+            commit.add_child(list_key, raw)
+            if shows:
+                after(name, queue, raw)
+            if tells:
+                _tell_published(commit, queue, name, task_id, correlation_id)
 
     def _failed(
         self,
@@ -397,6 +381,11 @@ def _tell(commit: Commit) -> None:
     commit.verdict = Verdict.COMMITTED
     for callback in commit.after:
         callback()
+
+
+def _tell_published(commit: Commit, queue: str, task: str, task_id: str, correlation_id: str) -> None:
+    fields: dict[str, Any] = {"task": task, "task_id": task_id, "correlation_id": correlation_id}
+    commit.then(lambda: transition("task.published", queue=queue, **fields))
 
 
 def _simple(request: Any) -> bool:

@@ -1,10 +1,8 @@
 """Makes the message of a contract's payload: the same as Celery's, in less time."""
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 from typing import Any
 
@@ -136,8 +134,8 @@ class Messages:
                 data.pop("timestamp", None)  # it does not count; without it, `fingerprint` need not make a copy
             mark = fingerprint(name, (data,), {})
         correlation_id, list_key = self._correlation_id or correlation.bound() or correlation.new(), self._list
-        stamps = f', "{FINGERPRINT}": "{mark}", "{correlation.HEADER}": {quoted(correlation_id)}'
-        raw = self._mould.message(body, task_id, f'{stamps}, "{correlation.PUBLISHED_AT}": {time.time()!r}')
+        stamps = f', "{FINGERPRINT}": "{mark}"{correlation.stamped(correlation_id)}'
+        raw = self._mould.message(body, task_id, stamps)
         if self._shown:
             raw, priority, correlation_id = shown(self._app, name, queue, raw)
             list_key = list_of(queue, priority)

@@ -3,10 +3,11 @@ succeeds."""
 
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, TypeVar
-from uuid import UUID, uuid4, uuid5
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from celeriac.contract.spec import Spec
+from celeriac.ids import uuid4, uuid5
 from celeriac.payloads import TaskPayload
 
 P = TypeVar("P", bound=TaskPayload)
@@ -32,8 +33,7 @@ WORDS = (str, bytes, int, float)
 PAIRED = {"HSET", "ZADD"}  # field and value, score and member
 
 
-@dataclass(frozen=True)
-class Child:
+class Child(NamedTuple):
     """A message that the outcome will publish."""
 
     contract: Spec[Any, Any]

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from celeriac.errors import ValidationError
 from celeriac.message.frame import dumps, reduced
+from celeriac.payloads import TaskPayload
 from celeriac.retry.policy import NO_RETRIES, RetryPolicy
 
 P = TypeVar("P")
@@ -46,6 +47,11 @@ class Spec(Generic[P, R]):
     @property
     def result_adapter(self) -> TypeAdapter[R]:
         return adapter(self.result)  # type: ignore[arg-type]  # the same
+
+    @cached_property
+    def has_task_id(self) -> bool:
+        """Whether its payload has a `task_id`, which is the id of the message, too."""
+        return isinstance(self.payload, type) and issubclass(self.payload, TaskPayload)
 
     # Made when they are first used. pydantic's own methods of an adapter take as long as what they call.
 

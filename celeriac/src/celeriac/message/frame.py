@@ -2,8 +2,9 @@
 
 import os
 import socket
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import count
 from json.encoder import encode_basestring_ascii as quoted
 from math import isfinite
@@ -94,6 +95,7 @@ class Mould:
         if not CELERYS.isdisjoint(headers):
             raise ValueError(f"{', '.join(sorted(CELERYS & set(headers)))}: headers of Celery's own, not further ones")
         self._root = quoted(root_id) if root_id else ""
+        self._parent = f', "parent_id": {_text(parent_id)}'
         self._before_id = (
             '", "content-encoding": "utf-8", "content-type": "application/json", "headers": {"lang": "py"'
             f', "task": {quoted(task)}, "id": '
@@ -102,10 +104,7 @@ class Mould:
             f', "shadow": null, "eta": {_text(eta)}, "expires": {_text(expires)}, "group": null, "group_index": null'
             f', "retries": {retries}, "timelimit": [{_value(timelimit[0])}, {_value(timelimit[1])}], "root_id": '
         )
-        self._before_origin = (
-            f', "parent_id": {_text(parent_id)}, "argsrepr": {quoted(argsrepr)}, "kwargsrepr": {quoted(kwargsrepr)}'
-            ', "origin": '
-        )
+        self._before_origin = f', "argsrepr": {quoted(argsrepr)}, "kwargsrepr": {quoted(kwargsrepr)}, "origin": '
         self._before_headers = (
             f', "ignore_result": {"true" if ignore_result else "false"}'
             f', "replaced_task_nesting": 0, "stamped_headers": null, "stamps": {{}}{further(headers)}'
@@ -115,14 +114,27 @@ class Mould:
             f', "routing_key": {quoted(queue)}}}, "priority": {priority}, "body_encoding": "base64", "delivery_tag": "'
         )
 
-    def message(self, body: bytes, task_id: str, more: str = "") -> bytes:
-        """A complete message, ready for LPUSH. `body`: JSON in UTF-8; `more`: what `further` makes of headers."""
+    def message(self, body: bytes, task_id: str, more: str = "", lineage: str = "") -> bytes:
+        """A complete message, ready for LPUSH. `body`: JSON in UTF-8; `more`: what `further` makes of headers;
+        `lineage`: what `lineage` makes of a root and a parent, in place of this mould's."""
         identity = quoted(task_id)
         return (
-            f'{{"body": "{b64encode(body).decode()}{self._before_id}{identity}{self._before_root}'
-            f"{self._root or identity}{self._before_origin}{_process.origin}{self._before_headers}{more}"
+            f'{{"body": "{packed(body)}{self._before_id}{identity}{self._before_root}'
+            f"{lineage or (self._root or identity) + self._parent}"
+            f"{self._before_origin}{_process.origin}{self._before_headers}{more}"
             f'}}, "properties": {{"correlation_id": {identity}{self._before_tag}{_process.tag()}"}}}}'
         ).encode()
+
+
+@lru_cache(maxsize=1_000)
+def plain_mould(task: str, queue: str, *, ignore_result: bool) -> Mould:
+    """That of messages without options: the same for all of them, also in the child of a fork."""
+    return Mould(task, queue, ignore_result=ignore_result)
+
+
+def lineage(root_id: str, parent_id: str) -> str:
+    """Root and parent as they stand in a message."""
+    return f'{quoted(root_id)}, "parent_id": {quoted(parent_id)}'
 
 
 def frame(
@@ -139,14 +151,9 @@ def frame(
     return Mould(task, queue, **parts).message(body.encode(), task_id)
 
 
-def frame_of_json(task: str, queue: str, payload: bytes | None, *, task_id: str, **parts: Unpack[Parts]) -> bytes:
-    """One complete message with one positional argument, or none. The argument is JSON in UTF-8."""
-    return Mould(task, queue, **parts).message(body_of(payload), task_id)
-
-
 def packed(body: bytes) -> str:
     """A body as it stands in a message."""
-    return b64encode(body).decode()
+    return b2a_base64(body, newline=False).decode()
 
 
 def body_of(payload: bytes | None) -> bytes:
