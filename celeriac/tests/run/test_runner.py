@@ -1,7 +1,9 @@
 """The runner of a task, alone: a message that came back, and how a body ends."""
 
 import functools
+import gc
 import math
+import weakref
 from collections import defaultdict
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -127,6 +129,58 @@ def test_a_body_runs_and_its_message_ends(client: redis.Redis) -> None:
     assert stage.committer.commit_all(5)
     assert ([1], 0) == (ran, client.hlen(keys.UNACKED))
     assert OPEN.commit is None
+
+
+class Dispatcher:
+    """Celery's, as far as a runner looks at it: it is enabled for events of workers; `groups` empty: for all."""
+
+    enabled = True
+
+    def __init__(self, groups: set[str]) -> None:
+        self.groups = groups
+        self.sent: list[str] = []
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.sent.append(kind)
+
+
+@pytest.mark.parametrize(
+    ("groups", "sent"),
+    [
+        ({"worker"}, []),
+        ({"worker", "task"}, ["task-received", "task-started", "task-succeeded"]),
+        (set(), ["task-received", "task-started", "task-succeeded"]),
+    ],
+    ids=["nobody", "by remote control", "-E"],
+)
+def test_events_of_tasks_are_made_only_if_somebody_wants_them(
+    client: redis.Redis, groups: set[str], sent: list[str]
+) -> None:
+    stage = Stage(client, nothing)
+    stage.runner.eventer = Dispatcher(groups)
+    stage.run()
+    stage.committer.commit_all(5)
+    assert sent == stage.runner.eventer.sent
+
+
+def test_a_message_that_is_done_leaves_nothing_to_the_garbage_collector(client: redis.Redis) -> None:
+    stage = Stage(client, nothing)
+    stage.runner.eventer = Dispatcher(set())
+    submitted: list[Any] = []
+    submit = stage.runner.submit
+
+    def watched(commit: Commit) -> None:
+        submitted.append(weakref.ref(commit))
+        submit(commit)
+
+    stage.runner.submit = watched
+    gc.disable()
+    try:
+        stage.run()
+        stage.committer.commit_all(5)
+        assert [None] == [one() for one in submitted]
+    finally:
+        gc.enable()
 
 
 def test_a_body_is_told_of_its_delivery_as_in_a_stock_worker(client: redis.Redis) -> None:

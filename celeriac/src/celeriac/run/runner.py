@@ -201,7 +201,7 @@ class Runner:
         self, job: Job, thread: TaskThread, commit: Commit, args: Any, kwargs: Any, embed: dict[str, Any], linked: bool
     ) -> bool:
         headers, properties = job.message["headers"], job.message["properties"]
-        events = self.eventer is not None and self.eventer.enabled and self.task.send_events
+        events = self._events_are_sent()
         if events:
             self._tell_received(headers, commit.task_id)
         if self.lines:
@@ -411,6 +411,14 @@ class Runner:
 
     # Events
 
+    def _events_are_sent(self) -> bool:
+        """Whether somebody wants events of tasks: the worker's option -E, or remote control, at any time. (The
+        dispatcher is enabled in any case, for the events of workers.)"""
+        eventer = self.eventer
+        if eventer is None or not eventer.enabled or (eventer.groups and "task" not in eventer.groups):
+            return False
+        return bool(self.task.send_events)
+
     def _tell_received(self, headers: dict[str, Any], task_id: str) -> None:
         self.eventer.send(
             "task-received",
@@ -450,16 +458,16 @@ class Runner:
         commit.then(lambda: SUCCEEDED.info(TRACE.LOG_SUCCESS, data, extra={"data": data}))
 
     def _tell_succeeded(self, commit: Commit, shown: str, runtime: float) -> None:
-        send = self.eventer.send
-        commit.then(lambda: send("task-succeeded", uuid=commit.task_id, result=shown, runtime=runtime))
+        send, task_id = self.eventer.send, commit.task_id  # a callback that kept the commit would be a cycle
+        commit.then(lambda: send("task-succeeded", uuid=task_id, result=shown, runtime=runtime))
 
     def _tell_failed(self, commit: Commit, status: str, info: Any) -> None:
         """`info`: Celery's ExceptionInfo."""
         send, error, kind = self.eventer.send, info.exception, "task-failed"
         if status == RETRY:
             error, kind = getattr(error, "exc", error), "task-retried"
-        text, trace = safe_repr(error), safe_str(info.traceback)
-        commit.then(lambda: send(kind, uuid=commit.task_id, exception=text, traceback=trace))
+        text, trace, task_id = safe_repr(error), safe_str(info.traceback), commit.task_id
+        commit.then(lambda: send(kind, uuid=task_id, exception=text, traceback=trace))
 
 
 def _reprs(headers: dict[str, Any]) -> dict[str, Any]:
