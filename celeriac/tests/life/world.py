@@ -71,7 +71,7 @@ def claim(
     return Claimed(
         int(fence),
         wait,
-        [(names[taken[i]], taken[i + 1]) for i in range(0, len(taken), 2)],
+        [(names[number], raw) for number, raws in zip(taken[::2], taken[1::2], strict=True) for raw in raws],
         {before[i].decode(): before[i + 1] for i in range(0, len(before), 2)},
         [names[i] for i in full],
         bool(more),

@@ -100,13 +100,14 @@ class Claims:
             self._refused(exc)
             return None
         lists = self._lists
+        messages = [(lists[number], raw) for number, raws in zip(taken[::2], taken[1::2], strict=True) for raw in raws]
         if not more and not self._has_rung(connection):
             self._wait(LONGEST_WAIT_SECONDS if self._rings else POLL_SECONDS, due_ms)
-        if not taken and not full and not buried:
+        if not messages and not full and not buried:
             return None
         return Batch(
             fence.decode(),
-            [(lists[taken[i]], taken[i + 1]) for i in range(0, len(taken), 2)],
+            messages,
             {before[i].decode(): before[i + 1] for i in range(0, len(before), 2)},
             [lists[number] for number in full],
             {odd[i]: odd[i + 1].decode(errors="replace") for i in range(0, len(odd), 2)},
