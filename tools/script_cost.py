@@ -60,7 +60,7 @@ class Batches:
         PUBLISH(self.client, names, arguments)
 
     def claim(self, _: int) -> None:
-        self.claims.forget()
+        self.claims.wake()
         while True:
             self.claims.start(self.connection, lists("q"), [keys.dead("q")] * len(lists("q")), BATCH)
             batch = self.claims.read(self.client, self.connection)
