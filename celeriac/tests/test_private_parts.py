@@ -37,6 +37,7 @@ PARTS = [
     Part("_q_for_pri", CHANNEL, "claim/transport.py", "priorities get into lists that nobody reads"),
     Part("_connparams", CHANNEL, "claim/transport.py", "no RESP3: idle workers are not woken"),
     Part("_on_connection_disconnect", CHANNEL, "claim/transport.py", "a claim waits for an answer that was lost"),
+    Part("_create_client", CHANNEL, "claim/transport.py", "a client is made for each message that Celery publishes"),
     Part("_put", CHANNEL, "claim/transport.py", "what a task publishes is no part of its outcome"),
     Part("_get", CHANNEL, "claim/transport.py", "a body that reads a queue does not see what it has sent"),
     Part("_has_queue", CHANNEL, "claim/transport.py", "the same"),
