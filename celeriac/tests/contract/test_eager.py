@@ -10,6 +10,7 @@ from celery import Celery, chain, chord, group
 from celery.exceptions import NotRegistered
 
 import celeriac
+from celeriac.app import installation
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
 from celeriac.contract import execution
@@ -227,7 +228,10 @@ def _namespace(app: Celery) -> None:
 
 @pytest.mark.parametrize("read", [True, False], ids=["after a read", "before"])
 @pytest.mark.parametrize("switch_on", [_new, _old, _defaults, _namespace])
-def test_it_is_seen_wherever_it_is_set(switch_on: Callable[[Celery], None], read: bool) -> None:
+def test_it_is_seen_wherever_it_is_set(
+    switch_on: Callable[[Celery], None], read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "_first", [])
     app = celeriac.install(Celery("eager", broker="redis://127.0.0.1:1/0", set_as_current=False))
     if read:
         assert usual(app, {})

@@ -446,6 +446,8 @@ def test_inside_a_task_the_parent_is_named_and_remembers_its_child(app: Celery, 
         contract.publish_many([order()])
         seen.extend(self.request.children)
 
+    contract.delay(order())
+    client.delete("orders")
     parent.apply(task_id="the-parent")
     headers = [json.loads(one)["headers"] for one in client.lrange("orders", 0, -1)]
     assert [("the-parent", "the-parent")] * 2 == [(one["root_id"], one["parent_id"]) for one in headers]
@@ -474,6 +476,12 @@ def test_what_is_kept_for_later_messages_is_nothing_that_may_change(app: Celery,
     app.marks_pending = True  # type: ignore[attr-defined]  # as celeriac.http says it
     bound.delay(1)
     assert 1 == len(client.keys("celery-task-meta-*"))
+
+    heard: list[Any] = []
+    listener = signals.before_task_publish.connect(lambda headers, **_: heard.append(headers), weak=False)
+    bound.delay(1)
+    signals.before_task_publish.disconnect(listener)
+    assert [raw(client, "q1")["headers"]["id"]] == [one["id"] for one in heard]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import redis
 
+from celeriac.publish import connections as kept
 from celeriac.publish.connections import Connections
 
 pytestmark = pytest.mark.integration
@@ -19,7 +20,9 @@ def pool(redis_url: str) -> Iterator[Any]:
 
 
 @pytest.fixture
-def connections(pool: Any) -> Connections:
+def connections(pool: Any, monkeypatch: pytest.MonkeyPatch) -> Connections:
+    """Each connection is looked at before it is used again."""
+    monkeypatch.setattr(kept, "TRUSTED_SECONDS", 0.0)
     return Connections(pool)
 
 
@@ -37,6 +40,14 @@ def used(connections: Connections) -> Any:
 
 def test_a_connection_is_used_again(connections: Connections) -> None:
     assert used(connections) is used(connections)
+
+
+def test_one_that_has_just_answered_is_not_looked_at(pool: Any) -> None:
+    connections = Connections(pool)
+    connection = used(connections)
+    pool.disconnect()
+    assert connections.take() is connection
+    assert connection._sock is None
 
 
 def test_two_callers_never_have_the_same(connections: Connections) -> None:

@@ -21,6 +21,7 @@ from celeriac.http.calls import Calls
 from celeriac.http.publisher import PatientPublisher
 from celeriac.message.frame import frame
 from celeriac.publish.attempts import Patience
+from celeriac.publish.connections import TRUSTED_SECONDS
 from celeriac.publish.outgoing import Outgoing, chunks
 from celeriac.publish.publisher import Publisher
 from celeriac.published import Published
@@ -400,6 +401,7 @@ def test_a_connection_that_redis_has_closed_meanwhile_leaves_no_doubt(redis_to_b
     publisher = Publisher(impatient(redis_to_break.port), 0, SOON)
     publisher.publish(message("before"))
     redis_to_break.stop()
+    time.sleep(TRUSTED_SECONDS)
     with pytest.raises(NotPublished, match=r"^task a not published: "):
         publisher.publish(message("a"))
 

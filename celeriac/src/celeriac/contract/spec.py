@@ -94,7 +94,7 @@ class Spec(Generic[P, R]):
 
 def _data(kind: TypeAdapter[Any], value: Any) -> Any:
     try:
-        return kind.dump_python(value, mode="json", fallback=reduced)
+        return kind.serializer.to_python(value, mode="json", fallback=reduced)
     except Exception as exc:  # as kombu's own `dumps`
         raise EncodeError(exc) from exc
 
