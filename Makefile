@@ -31,7 +31,7 @@ format: setup  ## write the format, and mend what ruff can mend
 bench: setup  ## throughput of 1, 2 and 4 workers on this machine
 	@.venv/bin/devctl bench --workers 1,2,4
 
-bench-peers: setup  ## ours beside other task queues on one Redis; takes an hour or more (ARGS="--quick")
+bench-peers: setup  ## ours beside other task queues on one Redis; five rounds take an hour (ARGS="--quick")
 	@.venv/bin/python tools/peers $(ARGS)
 
 figures: setup  ## what the README claims, measured here; takes minutes (ONLY="help idle" for some)

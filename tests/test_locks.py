@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = tuple(sorted(file.parent.name for file in ROOT.glob("*/pyproject.toml")))
 DEPLOYED = tuple(name for name in PACKAGES if (ROOT / name / "Dockerfile").exists())
 PEERS = (
-    *(f"tools/peers/{name}.lock" for name in ("requirements", "arq", "saq")),
+    *(f"tools/peers/{name}.lock" for name in ("requirements", "arq", "saq", "newer")),
     *sorted(str(lock.relative_to(ROOT)) for lock in (ROOT / "tests" / "interop").glob("*.lock")),
     "tools/celery_integration/requirements.lock",
 )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import io
 import json
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "tools" / "peers"
@@ -27,6 +32,10 @@ OTHERS = (
     "saq",
     "rq",
     "huey",
+    "potatoq",
+    "streaq",
+    "ardiq",
+    "celery-plus",
     "bare",
     "lean",
 )
@@ -45,6 +54,21 @@ def load(name: str) -> ModuleType:
 ticks = load("ticks")
 environments = load("environments")
 TICK = ticks.Tick
+
+
+Tool = Callable[[str], Any]
+"""Name of a module of tools/peers -> the module."""
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tool]:
+    """They import each other by their names, so they are there for one test only."""
+    monkeypatch.syspath_prepend(str(PEERS))
+    before = {*sys.modules}
+    yield importlib.import_module
+    for name in {*sys.modules} - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(PEERS)):
+            del sys.modules[name]
 
 
 def command(process: psutil.Process) -> list[str]:
@@ -128,6 +152,95 @@ def test_the_peers_have_the_versions_that_we_have() -> None:
     assert {name: ours[name] for name in shared} == {name: theirs[name] for name in shared}
 
 
+def test_a_peer_whose_python_is_not_here_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("PYENV_ROOT", "/nowhere")
+    environments.interpreter.cache_clear()
+    assert "it needs Python 3.13, which is not here" == environments.missing("newer")
+    environments.prepare("newer")  # does nothing then
+    assert ["", ""] == [environments.missing(name) for name in ("main", "ours")]
+    environments.interpreter.cache_clear()
+
+
+def runs_of(tool: Tool, letter: str, rates: dict[str, float], version: tuple[int, ...] = (8, 0, 0)) -> dict[str, Any]:
+    """A row that was measured with these rates: peer -> its runs. On this version of Redis."""
+    rows, peers = tool("rows"), tool("peers")
+    (figure, *_) = rows.BY_LETTER[letter].figures
+    row = rows.Row(
+        letter,
+        "a row",
+        lambda _, peer: tool("measure").Run({figure.key: rates[peer.name]}),
+        rows.BY_LETTER[letter].figures,
+    )
+    bench = SimpleNamespace(server=SimpleNamespace(version=lambda: version))
+    asked = [peers.BY_NAME[name] for name in rates]
+    found: dict[str, Any] = load("__main__").measure(row, asked, bench, 2, Console(file=io.StringIO()))
+    return found
+
+
+def test_a_peer_whose_redis_is_not_here_is_a_row_that_says_not_run(tool: Tool) -> None:
+    why = "it needs Redis 7.0, and this one is 6.2.14"
+    runs = runs_of(tool, "b", {"ours": 100, "streaq": 50, "huey": 10}, (6, 2, 14))
+    report = tool("report")
+    assert {"ours": 2, "streaq": 1, "huey": 2} == {name: len(its) for name, its in runs.items()}
+    (row,) = report.document({}, {"b": runs})["rows"]
+    assert [None, why, None] == [one["not_run"] or None for one in row["figures"][0]["peers"]]
+    assert [None, None] == [row["runs"]["streaq"][0]["problem"], row["figures"][0]["peers"][1]["met"]]
+    assert "| not run |" in report.markdown({"b": runs})
+    assert f"streaQ 2p: not run: {why}" in report.markdown({"b": runs})
+    written = io.StringIO()
+    report.show(Console(file=written, width=100), tool("rows").BY_LETTER["b"], runs)
+    assert re.search(r"streaQ 2p +│ +not run", written.getvalue())
+    assert f"streaQ 2p: not run: {why}" in written.getvalue()
+
+
+def test_the_sentence_for_the_readme_names_the_best_peers_and_no_floor(tool: Tool) -> None:
+    rates = {"ours": 9_000, "celery": 600, "saq": 2_500, "arq": 900, "huey": 3_000}
+    report, runs = tool("report"), runs_of(tool, "c", rates)
+    (sentence,) = report.headline({"c": runs})
+    assert sentence.startswith("An order with its result, record and notification: 9,000/s, 3.6 × the best of those ")
+    assert "at least once (saq 2p, 2,500/s) and 3 × the best of all (huey 2p × 8t, 3,000/s, at most once" in sentence
+    (line,) = report.summary({"a": runs_of(tool, "a", {"ours": 9, "dramatiq": 3, "bare": 12, "celery": 4})})
+    assert (
+        "a · no-op, no results: ours 9/s; best at least once: Dramatiq 2p × 8t, 3/s, ours is 3 ×; best of all: " in line
+    )
+    assert line.endswith("Celery default (prefork 2), 4/s, ours is 2.25 ×")
+
+
+def test_where_less_is_better_the_best_has_the_least(tool: Tool) -> None:
+    runs = runs_of(tool, "e", {"ours": 2.0, "huey": 0.5, "taskiq": 1.0})
+    assert "huey" == tool("report").best(tool("rows").BY_LETTER["e"].figures[0], runs).peer
+
+
+def test_targets_differ_by_what_a_peer_promises(tool: Tool) -> None:
+    rows = tool("rows")
+    (figure,) = rows.BY_LETTER["c"].figures
+    wanted = {name: rows.target(figure, name) for name in ("ours", "celery", "saq", "huey", "bare")}
+    assert {"ours": None, "celery": 20, "saq": 6, "huey": 1, "bare": None} == wanted
+    (figure,) = rows.BY_LETTER["a"].figures
+    assert [0.9, None, 1] == [rows.target(figure, name) for name in ("bare", "lean", "huey")]
+
+
+def test_a_report_is_resumed_where_it_was_measured(tool: Tool, tmp_path: Path) -> None:
+    here = {"git_revision": "abc", "server": "Redis 8", "cpu": "one"}
+    runs = runs_of(tool, "b", {"ours": 100, "huey": 10})
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(tool("report").document(here, {"b": runs})))
+    program = load("__main__")
+    assert {"b": runs} == program.earlier(file, here)
+    assert {} == program.earlier(None, here)
+    with pytest.raises(SystemExit, match="its git_revision is abc, and here it is def"):
+        program.earlier(file, {**here, "git_revision": "def"})
+
+
+@pytest.mark.integration
+def test_a_plain_app_is_measured_in_every_pool(tmp_path: Path) -> None:
+    found = report("--rows", "h", "--peers", "", state=tmp_path)
+    (run,) = found["rows"][0]["runs"]["ours"]  # type: ignore[index]
+    assert None is run["problem"]
+    assert {"threads", "prefork", "solo", "pss"} == {name for name, value in run["figures"].items() if value > 0}
+
+
 @pytest.mark.integration
 def test_ours_alone_does_everything_once(tmp_path: Path) -> None:
     found = report("--rows", "a,d", "--peers", "", state=tmp_path)
@@ -156,7 +269,7 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path: Path) -> None:
 @pytest.mark.integration
 @pytest.mark.timeout(400)
 def test_every_peer_runs_every_order_once_and_publishes_its_notification(tmp_path: Path) -> None:
-    if missing := [name for name in environments.LOCKS if not environments.ready(name)]:
+    if missing := [name for name in environments.LOCKS if not (environments.ready(name) or environments.missing(name))]:
         pytest.skip(f"no environment for {', '.join(missing)}: make bench-peers makes them")
     found = report("--rows", "c", "--peers", ",".join(OTHERS), state=tmp_path)
     runs = found["rows"][0]["runs"]  # type: ignore[index]

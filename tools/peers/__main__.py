@@ -3,7 +3,8 @@
     python tools/peers --rows a,b --peers celery,dramatiq --count 20000 --runs 3
     python tools/peers --quick
 
-Runs of the peers take turns, so that a machine that slows down slows all. Exit 1 if a run lost or doubled a task.
+Runs of the peers take turns, so that a machine that slows down slows all. Exit 1 if a run lost or doubled a task. A
+peer that needs what is not here (another Python, a newer Redis) is "not run", which is no failure.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from devctl.bench.environment import machine
 from devctl.bench.storage import Store
 from measure import Bench, Run, Sizes
 from peers import PEERS, Peer
-from report import document, footnotes, markdown, number, show
+from report import document, footnotes, headline, markdown, number, show, summary
 from rows import BY_LETTER, ROWS, Row
 from server import Server, running
 
-QUICK = Sizes(1_000, 2.0, 200, 1.0, 200, 1_000, 200, 1.0)
+QUICK = Sizes(1_000, 2.0, 200, 1.0, 200, 1_000, 200, 1.0, 1_000, 20)
 Results = dict[str, dict[str, list[Run]]]
 
 
@@ -41,14 +42,17 @@ def main(words: Sequence[str]) -> int:
     rows = [BY_LETTER[letter] for letter in asked.rows]
     peers = [peer for peer in PEERS if peer.name in {"ours", *asked.peers}]
     sizes = QUICK if asked.quick else Sizes(count=asked.count, drain_seconds=asked.seconds)
-    for name in sorted({peer.environment for peer in peers} - {environments.OURS}):
+    for name in sorted({peer.environment for peer in peers}):
         environments.prepare(name)
     talk, store = Console(stderr=True, highlight=False), Store.new(asked.state, time.time())
     results: Results = {}
     with tempfile.TemporaryDirectory(prefix="peers-") as temporary, running(Path(temporary)) as server:
         around = surroundings(server, peers)
         talk.print(fingerprint(around), soft_wrap=True)
+        results = earlier(asked.resume, around)
         for row in rows:
+            if row.letter in results:
+                continue
             bench = Bench(server, Path(temporary), sizes)
             results[row.letter] = measure(
                 row, [one for one in peers if row.letter in one.rows], bench, asked.runs, talk
@@ -60,22 +64,25 @@ def main(words: Sequence[str]) -> int:
             if not asked.json and not asked.markdown:
                 show(Console(), row, results[row.letter])
     for line in footnotes(peer.name for peer in peers):
-        talk.print(line)
+        talk.print(line, markup=False)
     if asked.json:
         print(json.dumps(document(around, results), indent=2))
-    elif asked.markdown:
-        print(markdown(results))
+    else:
+        print(*([markdown(results), ""] if asked.markdown else []), *summary(results), *headline(results), sep="\n")
     talk.print(f"all runs: {store.folder}/report.json", soft_wrap=True)
     return int(any(run.problem for runs in results.values() for its in runs.values() for run in its))
 
 
 def measure(row: Row, peers: Sequence[Peer], bench: Bench, runs: int, talk: Console) -> dict[str, list[Run]]:
     """Every peer once a round, forwards and backwards in turn; one that broke is not run again."""
-    found: dict[str, list[Run]] = {peer.name: [] for peer in peers}
+    redis = bench.server.version()
+    found: dict[str, list[Run]] = {
+        peer.name: [Run(not_run=why)] if (why := peer.missing(redis)) else [] for peer in peers
+    }
     talk.print(f"{row.letter} · {row.title}", style="bold")
-    for round_ in range(runs):
+    for round_ in range(min(runs, row.most_rounds)):
         for peer in peers if round_ % 2 == 0 else reversed(peers):
-            if any(run.problem for run in found[peer.name]):
+            if any(run.problem or run.not_run for run in found[peer.name]):
                 continue
             try:
                 run = row.measure(bench, peer)
@@ -101,7 +108,24 @@ def surroundings(server: Server, peers: Sequence[Peer]) -> dict[str, Any]:
         "git_revision": here.git_revision + ("+" if here.git_dirty else ""),
         "server": server.name(),
         "transport": os.environ.get("CELERY_TRANSPORT", ""),
-        "packages": {name: environments.versions(name) for name in sorted({peer.environment for peer in peers})},
+        "packages": {
+            name: environments.versions(name)
+            for name in sorted({peer.environment for peer in peers})
+            if not environments.missing(name)
+        },
+    }
+
+
+def earlier(report: Path | None, around: Mapping[str, Any]) -> Results:
+    """The rows that an earlier command has finished, of the same revision on the same server."""
+    if report is None:
+        return {}
+    saved = json.loads(report.read_text())
+    for what in ("git_revision", "server", "cpu"):
+        if saved["environment"][what] != around[what]:
+            raise SystemExit(f"{report}: its {what} is {saved['environment'][what]}, and here it is {around[what]}")
+    return {
+        row["row"]: {peer: [Run(**one) for one in its] for peer, its in row["runs"].items()} for row in saved["rows"]
     }
 
 
@@ -136,11 +160,12 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5, help="of each; medians are shown (5)")
     parser.add_argument("--count", type=int, default=100_000, help="tasks in a drain, at most (100000)")
     parser.add_argument(
-        "--seconds", type=float, default=10, help="a drain of a slow peer has as many tasks as this takes"
+        "--seconds", type=float, default=4, help="a drain of a slow peer has as many tasks as this takes (4)"
     )
     parser.add_argument("--quick", action="store_true", help="tiny: shows that it works, not how fast anything is")
     state = environments.FOLDER.parent
     parser.add_argument("--state", type=Path, default=state, help="where the report is saved, in runs/ (.devctl)")
+    parser.add_argument("--resume", type=Path, metavar="REPORT", help="a report.json: measure only the rows it lacks")
     parser.add_argument("--json", action="store_true", help="print the report as JSON; it is saved in any case")
     parser.add_argument("--markdown", action="store_true", help="print one table, peers across")
     return parser.parse_args(words)

@@ -23,8 +23,8 @@ class Failed(Exception):
 class Children:
     """A context: what was started in it is gone after it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, grace_seconds: float = GRACE_SECONDS) -> None:
+        self._folder, self._grace_seconds = folder, grace_seconds
         self._running: list[tuple[subprocess.Popen[bytes], Path]] = []
 
     def __enter__(self) -> Children:
@@ -34,12 +34,12 @@ class Children:
         self.close()
 
     def close(self) -> None:
-        """SIGTERM to each group, and SIGKILL to what is left of it."""
+        """SIGTERM to each group, if there is time for it, and SIGKILL to what is left of it."""
         for process, _ in self._running:
-            self._signal(process, signal.SIGTERM)
+            self._signal(process, signal.SIGTERM if self._grace_seconds else signal.SIGKILL)
         for process, _ in self._running:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE_SECONDS)
+                process.wait(self._grace_seconds)
             self._signal(process, signal.SIGKILL)
             process.wait()
 

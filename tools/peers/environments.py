@@ -21,8 +21,8 @@ PYTHONS = {"newer": "3.13"}
 
 OURS = "ours"
 NAMED = (
-    "celery", "kombu", "dramatiq", "taskiq", "taskiq-redis", "arq", "saq", "rq", "huey", "potatoq", "streaq", "coredis",
-    "ardiq", "celery-redis-plus", "redis", "hiredis",
+    "python", "celery", "kombu", "dramatiq", "taskiq", "taskiq-redis", "arq", "saq", "rq", "huey", "potatoq", "streaq",
+    "coredis", "ardiq", "celery-redis-plus", "redis", "hiredis",
 )  # fmt: skip
 
 
@@ -54,17 +54,15 @@ def ready(name: str) -> bool:
 
 
 def prepare(name: str) -> None:
-    """Make it, or bring it up to its lock."""
-    if ready(name):
+    """Make it, or bring it up to its lock; nothing, if there can be none here."""
+    if ready(name) or missing(name):
         return
     uv, folder = ROOT / ".bootstrap" / "bin" / "uv", FOLDER / name
     lock = HERE / LOCKS[name]
     folder.parent.mkdir(parents=True, exist_ok=True)
     print(f"peers: installing {lock.name} into {folder.relative_to(ROOT)}", file=sys.stderr)
     if not python(name).exists():
-        with_python = interpreter(name)
-        assert with_python is not None, missing(name)
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", with_python, folder], check=True)
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", str(interpreter(name)), folder], check=True)
     install: list[str | Path] = [uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"]
     subprocess.run([*install, "--python", python(name), lock], check=True)
     (folder / ".lock").write_text(_digest(name))
@@ -73,8 +71,8 @@ def prepare(name: str) -> None:
 def versions(name: str) -> dict[str, str]:
     """Of the packages that matter, as installed."""
     code = (
-        "import json, sys; from importlib.metadata import distributions as d; "
-        "print(json.dumps({x.metadata['Name'].lower(): x.version for x in d()}))"
+        "import json, platform as p; from importlib.metadata import distributions as d; "
+        "print(json.dumps({x.metadata['Name'].lower(): x.version for x in d()} | {'python': p.python_version()}))"
     )
     found = json.loads(subprocess.run([python(name), "-c", code], check=True, capture_output=True, text=True).stdout)
     return {package: found[package] for package in NAMED if package in found}

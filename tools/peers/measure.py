@@ -12,7 +12,7 @@ from typing import Any
 
 import environments
 from children import Children, Failed
-from peers import Peer, Setup
+from peers import OURS, Peer, Setup
 from server import Server
 from tally import LATE, TICKS
 from ticks import Tick, audit, between, steady
@@ -26,6 +26,9 @@ WARM_UP = 500
 WAIT_TASKS = 32
 DUE_TASKS = 100
 EARLY_SECONDS = -0.001  # clocks of two processes
+MANY_WORKERS = 10
+POOLS = {"threads": 2, "prefork": 2, "solo": 1}
+"""Celery's pools, and how many tasks a worker of the plain app runs at a time in them."""
 
 
 @dataclass
@@ -35,6 +38,8 @@ class Run:
     figures: dict[str, float] = field(default_factory=dict)
     problem: str | None = None
     detail: dict[str, Any] = field(default_factory=dict)
+    not_run: str = ""
+    """Why there are no figures: what it needs is not here."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,16 @@ class Sizes:
     """How much is measured."""
 
     count: int = 100_000
-    drain_seconds: float = 10.0
+    drain_seconds: float = 4.0
     per_second: float = 1_000
-    latency_seconds: float = 10.0
-    loop: int = 5_000
-    bulk: int = 50_000
+    latency_seconds: float = 6.0
+    loop: int = 4_000
+    bulk: int = 30_000
     waits: int = 10_000
-    idle_seconds: float = 10.0
+    idle_seconds: float = 6.0
+    plain: int = 40_000
+    few: int = 500
+    """Waits of 10 ms for one worker that runs one at a time; ten get as many as that for each, and for their start."""
 
 
 class Bench:
@@ -63,7 +71,7 @@ class Bench:
         most = most or self.sizes.count
         known = (peer.name, task, setup)
         if known not in self._counts and most > SMALL:
-            fast = peer.environment == environments.OURS or peer.app == "bare"
+            fast = _strict(peer) or peer.app == "bare"
             first = min(most, 10_000 if fast else SMALL)
             rate = self._drain(peer, task, setup, first).figures["rate"]
             self._counts[known] = min(most, max(first, round(rate * self.sizes.drain_seconds)))
@@ -100,7 +108,8 @@ class Bench:
 
     def _backlog(self, peer: Peer, task: str, setup: Setup, count: int) -> Path:
         """Published once, then kept in a file: the same messages in every run."""
-        file = self.folder / f"{peer.name}-{task}-{int(setup.results)}-{count}.backlog"
+        whose = peer.sender(setup) if setup.pool else peer.name
+        file = self.folder / f"{whose}-{task}-{int(setup.results)}-{count}.backlog"
         if not file.exists():
             self.server.empty()
             self._produce(peer, setup, "fill", task, count)
@@ -166,12 +175,35 @@ class Bench:
         """Tasks that wait 10 ms, in one process, 32 at a time."""
         return self.drain(peer, "wait10", Setup(processes=1, tasks=WAIT_TASKS), self.sizes.waits)
 
+    def plain(self, peer: Peer) -> Run:
+        """The plain app in each of Celery's pools, one worker, results stored; its memory with one thread."""
+        run = Run()
+        for pool, tasks in POOLS.items():
+            drained = self.drain(peer, "noop", Setup(1, tasks, results=True, pool=pool), self.sizes.plain)
+            run.figures[pool] = drained.figures["rate"]
+            run.detail[pool] = drained.detail
+            run.problem = run.problem or (f"{pool}: {drained.problem}" if drained.problem else None)
+        with self._warm(peer, Setup(1, 1, results=True, pool="threads")) as workers:
+            run.figures["pss"] = _memory(workers)
+        return run
+
+    def scaling(self, peer: Peer) -> Run:
+        """Tasks that wait 10 ms: one worker, and ten; each runs one at a time."""
+        run = Run()
+        few = self.sizes.few
+        for workers, count in ((1, few), (MANY_WORKERS, 2 * MANY_WORKERS * few)):
+            drained = self._drain(peer, "wait10", Setup(workers, 1), count)
+            run.figures[f"of_{workers}"] = drained.figures["rate"]
+            run.detail[f"of_{workers}"] = drained.detail
+            run.problem = run.problem or drained.problem
+        run.figures["times"] = run.figures[f"of_{MANY_WORKERS}"] / run.figures["of_1"]
+        return run
+
     def footprint(self, peer: Peer) -> Run:
         """Memory of one worker with its helpers, CPU while idle, and how late a task with a due time starts."""
         one = Setup().one()
         with self._warm(peer, one) as workers:
-            tree = workers.tree()
-            pss = sum(process.memory_full_info().pss for process in tree)
+            tree, pss = workers.tree(), _memory(workers)
             time.sleep(1)
             before, redis, begun = _cpu(tree), self.server.cpu_seconds(), time.monotonic()
             time.sleep(self.sizes.idle_seconds)
@@ -180,7 +212,7 @@ class Bench:
         with self._warm(peer, replace(one, due=True)) as workers:
             self._produce(peer, one, "due", DUE_TASKS)
             late = self._late(workers, DUE_TASKS, patience=5 + STALL_SECONDS)
-        figures = {"pss": pss / 2**20, "idle": 100 * idle, "idle_redis": 100 * server}
+        figures = {"pss": pss, "idle": 100 * idle, "idle_redis": 100 * server}
         figures |= {f"due_{name}": value for name, value in _quantiles(late).items()}
         problem = _wrong(peer, "starts of due tasks", len(late), DUE_TASKS)
         detail: dict[str, Any] = {"tree": len(tree)}
@@ -202,7 +234,7 @@ class Bench:
         return [float(one) for one in self.server.side.lrange(LATE, 0, -1)]
 
     def _workers(self, peer: Peer, setup: Setup) -> Children:
-        children = Children(self.folder)
+        children = Children(self.folder, grace_seconds=0)  # Redis is emptied before the next run
         for command in peer.commands(setup):
             children.start(command, peer.settings(self.server.port, setup))
         return children
@@ -237,13 +269,18 @@ class Bench:
 
 def _strict(peer: Peer) -> bool:
     """Whether a task that runs twice is a failure: the others promise at least once, or less."""
-    return peer.environment == environments.OURS
+    return peer.name == OURS
 
 
 def _wrong(peer: Peer, what: str, found: int, expected: int) -> str | None:
     if found < expected or (found > expected and _strict(peer)):
         return f"{found:,} {what}, not {expected:,}"
     return None
+
+
+def _memory(workers: Children) -> float:
+    """PSS of all their processes, in MiB."""
+    return sum(float(process.memory_full_info().pss) for process in workers.tree()) / 2**20
 
 
 def _cpu(tree: Sequence[Any]) -> float:

@@ -49,6 +49,12 @@ class Peer:
     children: str = NOTIFICATIONS  # key of the published notifications
     variables: Mapping[str, str] = field(default_factory=dict)
 
+    def missing(self, redis: tuple[int, ...]) -> str:
+        """What it needs that is not here: a Python, a version of Redis. Empty if it can be run."""
+        if redis < self.redis:
+            return f"it needs Redis {'.'.join(map(str, self.redis))}, and this one is {'.'.join(map(str, redis))}"
+        return environments.missing(self.environment)
+
     def sender(self, setup: Setup) -> str:
         """The module of apps/ that publishes what these workers run."""
         return PLAIN if setup.pool else self.app
@@ -153,17 +159,36 @@ def _huey(setup: Setup) -> Sequence[Command]:
     return [_script("main", "huey_consumer", "apps.on_huey.huey", *kind)] * setup.processes
 
 
+def _potatoq(setup: Setup) -> Sequence[Command]:
+    size = ("-c", str(setup.processes), "--threads", str(setup.tasks or 1))
+    return [_python("main", "-m", "potatoq", "-A", "apps.on_potatoq", "worker", "-l", "WARNING", "-Q", QUEUE, *size)]
+
+
+def _streaq(setup: Setup) -> Sequence[Command]:
+    return [_python("main", "-m", "streaq", "run", "apps.on_streaq:worker", "--workers", str(setup.processes))]
+
+
+def _ardiq(setup: Setup) -> Sequence[Command]:
+    return [_python("newer", "-m", "ardiq", "run", "apps.on_ardiq:app", "-q", "--workers", str(setup.processes))]
+
+
+def _plus(setup: Setup) -> Sequence[Command]:
+    if setup.tasks:
+        return [_celery("threads", setup.tasks, environment="newer")]
+    return [_celery("solo", 1, number, "newer") for number in range(setup.processes)]
+
+
 def _bare(kind: str) -> Callable[[Setup], Sequence[Command]]:
     return lambda setup: [_python("main", "-m", "apps.bare", kind)] * setup.processes
 
 
 PEERS = (
     # The default bound of a queue is 100,000; a backlog of that size is on its way here, and its notifications.
-    Peer("ours", "ours", "ours", "ours", _ours, QUEUE, "celery-task-meta-*", bulk=True,
+    Peer("ours", "ours", "ours", "ours", _ours, QUEUE, "celery-task-meta-*", "abcdefghi", bulk=True,
          variables={"CELERY_QUEUE_BOUND": "1000000"}),
     # As it comes, so with its default prefetch of 4 a child; 128 gains nothing here.
     Peer("celery", "Celery default (prefork 2)", "main", "on_celery", _prefork, QUEUE, "celery-task-meta-*",
-         guarantee="at most once: acknowledged before the task runs", variables={"PEERS_PREFETCH": "4"}),
+         "abcdefgh", guarantee="at most once: acknowledged before the task runs", variables={"PEERS_PREFETCH": "4"}),
     Peer("celery-solo", "Celery 2 × solo, late", "main", "on_celery", _solo, QUEUE, "celery-task-meta-*", "abceg",
          variables={"PEERS_ACKS_LATE": "1"}),
     Peer("dramatiq", "Dramatiq 2p × 8t", "main", "on_dramatiq", _dramatiq, f"dramatiq:{QUEUE}", 32 * "?",
@@ -180,6 +205,17 @@ PEERS = (
          children=f"rq:queue:{NOTIFICATIONS}"),
     Peer("huey", "huey 2p × 8t", "main", "on_huey", _huey, f"huey.redis.{QUEUE}", f"hash:huey.results.{QUEUE}",
          children=f"huey.redis.{NOTIFICATIONS}", guarantee="at most once: it has no acknowledgement"),
+    Peer("potatoq", "potatoq 2p", "main", "on_potatoq", _potatoq, f"potatoq:q:{QUEUE}:ready",
+         "potatoq:result:????????-????-*", children=f"potatoq:q:{NOTIFICATIONS}:ready", bulk=True),
+    Peer("streaq", "streaQ 2p", "main", "on_streaq", _streaq, f"streaq:{QUEUE}:queues:normal",
+         f"streaq:{QUEUE}:task:results:*", tasks=100, bulk=True, redis=(7, 0),
+         children=f"streaq:{NOTIFICATIONS}:queues:normal"),
+    Peer("ardiq", "ArdiQ 2p", "newer", "on_ardiq", _ardiq, f"ardiq:{QUEUE}:queues:default",
+         f"ardiq:{QUEUE}:task:results:*", tasks=100, bulk=True, redis=(6, 2),
+         children=f"ardiq:{NOTIFICATIONS}:queues:default"),
+    Peer("celery-plus", "celery-redis-plus 2 × solo, late", "newer", "on_celery", _plus, f"queue:{QUEUE}",
+         "celery-task-meta-*", redis=(7, 0), children=f"queue:{NOTIFICATIONS}",
+         variables={"PEERS_ACKS_LATE": "1", "PEERS_TRANSPORT": "celery_redis_plus.transport:Transport"}),
     Peer("bare", "bare loop 2p", "main", "bare", _bare("bare"), QUEUE, "celery-task-meta-*", "abd", bulk=True),
     Peer("lean", "bare loop, own format 2p", "main", "bare", _bare("lean"), QUEUE, "result-*", "abd", bulk=True,
          variables={"PEERS_LEAN": "1"}),

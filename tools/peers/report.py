@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -12,10 +13,9 @@ from rich.table import Table
 
 from devctl.bench.statistics import paired_ratios
 from measure import Run
-from peers import BY_NAME, LATE
-from rows import BY_LETTER, Figure, Row, target
+from peers import BY_NAME, LATE, OURS
+from rows import BY_LETTER, FLOORS, Figure, Row, target
 
-OURS = "ours"
 BEHIND_SECONDS = 0.1
 WIDE = 110  # columns, for those that only explain
 Runs = Mapping[str, Sequence[Run]]  # peer -> its runs, by round
@@ -34,6 +34,7 @@ class Line:
     broken: bool
     tasks: str
     redis: str
+    not_run: str = ""
 
 
 def lines(figure: Figure, runs: Runs) -> list[Line]:
@@ -45,6 +46,9 @@ def lines(figure: Figure, runs: Runs) -> list[Line]:
         values = _values(its, figure.key)
         base = _values(its, figure.of or figure.key)
         wanted = target(figure, name)
+        if absent := _not_run(its):
+            found.append(Line(name, (), None, "", None, False, "", "", absent))
+            continue
         if not values and wanted is None:
             continue
         problem = _problem(its)
@@ -82,6 +86,10 @@ def _problem(runs: Sequence[Run]) -> str:
     return next((run.problem for run in runs if run.problem), "")
 
 
+def _not_run(runs: Sequence[Run]) -> str:
+    return next((run.not_run for run in runs if run.not_run), "")
+
+
 def _tasks(runs: Sequence[Run]) -> str:
     counts = sorted({run.detail["count"] for run in runs if "count" in run.detail})
     return " ".join(f"{count:,}" for count in counts)
@@ -98,6 +106,8 @@ def notes(runs: Runs) -> list[str]:
     found = []
     for name, its in runs.items():
         said = [f"broken: {problem}"] if (problem := _problem(its)) else []
+        if absent := _not_run(its):
+            said.append(f"not run: {absent}")
         if any(run.detail.get("idle_processes") for run in its):
             said.append("not all of its processes worked in each run")
         if doubled := sum(run.detail.get("doubled", 0) for run in its):
@@ -141,12 +151,67 @@ def show(console: Console, row: Row, runs: Runs) -> None:
             span = f"{number(min(line.values))} – {number(max(line.values))}" if len(set(line.values)) > 1 else ""
             times = "" if line.times is None else f"{number(line.times)} ×"
             style = "" if line.met is None else "green" if line.met else "red"
-            cells = [BY_NAME[line.peer].title, "broken" if line.broken else middle, span, times, line.must_be]
+            middle = "broken" if line.broken else "not run" if line.not_run else middle
+            cells = [BY_NAME[line.peer].title, middle, span, times, line.must_be]
             cells += [mark(line.met), *((line.tasks, line.redis) if wide else ())]
             table.add_row(*cells, style=style)
         console.print(table)
     for text in notes(runs):
         console.print(text, style="dim", markup=False)
+
+
+def best(figure: Figure, runs: Runs, guarantee: str = "") -> Line | None:
+    """The best peer in a figure, no floor; with `guarantee`, the best of those that promise it."""
+    among = [
+        line
+        for line in lines(figure, runs)
+        if line.peer not in (OURS, *FLOORS) and line.values and not line.broken
+        if guarantee in ("", BY_NAME[line.peer].guarantee)
+    ]
+    return (max if figure.more_is_better else min)(among, key=lambda line: median(line.values), default=None)
+
+
+def summary(results: Mapping[str, Runs]) -> list[str]:
+    """A line for each figure: ours, the best that promises as much, and the best of all."""
+    found = []
+    for letter, runs in results.items():
+        for figure in BY_LETTER[letter].figures:
+            ours = next((line for line in lines(figure, runs) if line.peer == OURS and line.values), None)
+            rivals = [LATE, best(figure, runs, LATE)], ["of all", best(figure, runs)]
+            if ours is None or ours.broken or rivals[1][1] is None:
+                continue
+            told = [f"best {of}: {_beside(line, figure)}" for of, line in rivals if line]
+            found.append(f"{letter} · {figure.title}: ours {_said(ours, figure)}; {'; '.join(told)}")
+    return found
+
+
+def headline(results: Mapping[str, Runs]) -> list[str]:
+    """The sentence for the README: an order's work of ours beside the best peers, not beside the slowest."""
+    if "c" not in results:
+        return []
+    (figure,), runs = BY_LETTER["c"].figures, results["c"]
+    ours = next((line for line in lines(figure, runs) if line.peer == OURS), None)
+    equal, first = best(figure, runs, LATE), best(figure, runs)
+    if ours is None or not ours.values or equal is None or first is None or equal.times is None or first.times is None:
+        return []
+    than = f"{number(equal.times)} × the best of those that promise at least once ({_named(equal, figure)})"
+    if first.peer != equal.peer:
+        than += (
+            f" and {number(first.times)} × the best of all ({_named(first, figure)}, {BY_NAME[first.peer].guarantee})"
+        )
+    return [f"An order with its result, record and notification: {_said(ours, figure)}, {than}."]
+
+
+def _said(line: Line, figure: Figure) -> str:
+    return f"{number(median(line.values))}{figure.unit}"
+
+
+def _named(line: Line, figure: Figure) -> str:
+    return f"{BY_NAME[line.peer].title}, {_said(line, figure)}"
+
+
+def _beside(line: Line, figure: Figure) -> str:
+    return _named(line, figure) + ("" if line.times is None else f", ours is {number(line.times)} ×")
 
 
 def markdown(results: Mapping[str, Runs]) -> str:
@@ -157,12 +222,15 @@ def markdown(results: Mapping[str, Runs]) -> str:
         for figure in BY_LETTER[letter].figures:
             cells = {line.peer: _cell(line, figure) for line in lines(figure, runs)}
             out.append(f"| {figure.title} | " + " | ".join(cells.get(name, "–") for name in names) + " |")
-    return "\n".join(out)
+    absent = {
+        BY_NAME[name].title: why for runs in results.values() for name, its in runs.items() if (why := _not_run(its))
+    }
+    return "\n".join([*out, *(f"\n{title}: not run: {why}" for title, why in absent.items())])
 
 
 def _cell(line: Line, figure: Figure) -> str:
-    if line.broken:
-        return "broken"
+    if line.broken or line.not_run:
+        return "broken" if line.broken else "not run"
     text = f"{number(median(line.values))}{figure.unit}" if line.values else "–"
     if line.times is not None and line.met is not None:
         text += f" ({number(line.times)} × {mark(line.met)})"
@@ -188,15 +256,14 @@ def document(environment: Mapping[str, Any], results: Mapping[str, Runs]) -> dic
                         "ours_times": line.times,
                         "must_be": line.must_be,
                         "met": line.met,
+                        "not_run": line.not_run,
                     }
                     for line in lines(figure, runs)
                 ],
             }
             for figure in row.figures
         ]
-        raw = {
-            name: [{"figures": run.figures, "problem": run.problem, "detail": run.detail} for run in its]
-            for name, its in runs.items()
-        }
+        raw = {name: [dataclasses.asdict(run) for run in its] for name, its in runs.items()}
         rows.append({"row": letter, "title": row.title, "figures": figures, "notes": notes(runs), "runs": raw})
-    return {"schema": "peers/1", "environment": environment, "rows": rows}
+    said = {"summary": summary(results), "headline": headline(results)}
+    return {"schema": "peers/1", "environment": environment, "rows": rows, **said}

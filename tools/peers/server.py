@@ -36,6 +36,10 @@ class Server:
             return f"Valkey {info['valkey_version']}"
         return f"Redis {info['redis_version']}"
 
+    def version(self) -> tuple[int, ...]:
+        """Of Redis; Valkey says the one that it came from."""
+        return tuple(map(int, self.broker.info("server")["redis_version"].split(".")))
+
     def empty(self) -> None:
         """As after its start."""
         self.broker.flushall()

@@ -24,6 +24,9 @@ app.conf.update(
     worker_hijack_root_logger=False,
 )
 if os.environ.get("PEERS_TRANSPORT"):
+    import celery_redis_plus
+
+    assert celery_redis_plus.Transport  # importing it registers its signals
     app.conf.broker_transport = os.environ["PEERS_TRANSPORT"]
 if os.environ.get("PEERS_INSTALL") == "1":
     import celeriac

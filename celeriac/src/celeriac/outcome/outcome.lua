@@ -146,7 +146,7 @@ end
 -- cost as much as the write.)
 local function store(key, seconds, result)
   if not succeeded(result) and succeeded(redis.call('GET', key)) then return end
-  if seconds == '0' then redis.call('SET', key, result) else redis.call('SETEX', key, seconds, result) end
+  if seconds == '0' then redis.call('SET', key, result) else redis.call('SET', key, result, 'EX', seconds) end
   if waited_for then redis.call('PUBLISH', key, result) end
 end
 

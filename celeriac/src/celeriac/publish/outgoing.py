@@ -65,5 +65,7 @@ def words(chunk: list[Outgoing], bound: int) -> tuple[list[str], list[Any]]:
     first = chunk[0]
     # As one argument: redis-py looks at each, which for a chunk costs more than all that Redis does with it.
     # All as text, which Redis's MessagePack has; it has no bytes.
-    packed = pack([(one.task_id, one.fingerprint, one.raw.decode(), one.marker.decode()) for one in chunk])
+    packed = pack(
+        [word for one in chunk for word in (one.task_id, one.fingerprint, one.raw.decode(), one.marker.decode())]
+    )
     return [first.list, DUE, *lists(first.queue)], [bound, first.life_ms, first.due_us, MARKER_MS, packed]

@@ -5,7 +5,7 @@
 -- KEYS  1 list  2 due  3 the queue, and all its further lists: they are counted together
 -- ARGV  1 bound of the queue (0: none)  2 for how many ms an id is remembered (0: not at all)
 --       3 due time in us of Redis's clock (0: now)  4 life of the first results in ms
---       5 the messages, in MessagePack: of each its id, fingerprint, bytes, first result ("" none)
+--       5 the messages, in MessagePack, as one array: of each its id, fingerprint, bytes, first result ("" none)
 -- Returns {how many messages wait in the queue now, then of each message:
 --          1 pushed, -1 the queue is full, -2 the id belongs to other work;
 --          or, of one that was published before: 0 it is done, or its message was found; 2 it is not done, and its
@@ -60,9 +60,10 @@ local function found(id)
   return ids[id] and 0 or 2
 end
 
+local words = cmsgpack.unpack(ARGV[5])
 local answers, seen, new = {waiting}, {}, {}
-for _, message in ipairs(cmsgpack.unpack(ARGV[5])) do
-  local id, print = message[1], message[2]
+for at = 1, #words, 4 do
+  local id, print = words[at], words[at + 1]
   local was = life > 0 and (seen[id] or redis.call('GET', 'celery-once-' .. id))
   if was == 'queued:' .. print then
     answers[#answers + 1] = seen[id] and 0 or found(id)
@@ -73,7 +74,7 @@ for _, message in ipairs(cmsgpack.unpack(ARGV[5])) do
   else
     answers[#answers + 1] = 1
     seen[id] = 'queued:' .. print
-    new[#new + 1] = message
+    new[#new + 1] = at
   end
 end
 if #new == 0 then return answers end
@@ -84,8 +85,8 @@ redis.call('SADD', '_kombu.binding.' .. queue, member)
 redis.call('SADD', '_kombu.binding_permanent.' .. queue, member)
 
 local push, written = {}, {}
-for i, message in ipairs(new) do
-  local id, raw, marker = message[1], message[3], message[4]
+for i, at in ipairs(new) do
+  local id, marker = words[at], words[at + 3]
   if life > 0 then
     local once = 'celery-once-' .. id
     redis.call('SET', once, seen[id], 'PX', ARGV[2])
@@ -95,7 +96,7 @@ for i, message in ipairs(new) do
     local result = 'celery-task-meta-' .. id
     if redis.call('SET', result, marker, 'NX', 'PX', ARGV[4]) then written[#written + 1] = result end
   end
-  push[i] = raw
+  push[i] = words[at + 2]
 end
 local done
 if when > 0 then
