@@ -47,14 +47,15 @@ class TaskPayload(Model):
 
     def with_task_id(self, task_id: UUID) -> Self:
         """The same work under another id."""
-        renamed = {"task_id": task_id} | ({self.named_by: task_id} if self.named_by else {})
-        if self.__pydantic_extra__ or self.__pydantic_private__:
+        kind = type(self)
+        renamed = {"task_id": task_id, kind.named_by or "task_id": task_id}
+        if self.__pydantic_extra__ is not None or self.__pydantic_private__ is not None:
             return self.model_copy(update=renamed)
-        copy = self.__class__.__new__(self.__class__)  # the same, in half the time
+        copy = kind.__new__(kind)  # the same, in less than half the time
         _set(copy, "__dict__", self.__dict__ | renamed)
-        _set(copy, "__pydantic_fields_set__", self.__pydantic_fields_set__ | renamed.keys())
-        _set(copy, "__pydantic_extra__", self.__pydantic_extra__)
-        _set(copy, "__pydantic_private__", self.__pydantic_private__)
+        _set(copy, "__pydantic_fields_set__", self.__pydantic_fields_set__.union(renamed))
+        _set(copy, "__pydantic_extra__", None)
+        _set(copy, "__pydantic_private__", None)
         return copy
 
 

@@ -194,8 +194,6 @@ class Work:
         return {"task": self.contract.name, "task_id": request.id, "correlation_id": correlation_id}
 
     def _payload(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if len(args) == 1 and not kwargs:
-            return args[0]
         given = [*args, *kwargs.values()]
         if len(given) > 1 or (kwargs and "payload" not in kwargs):
             raise WrongPayload(

@@ -40,7 +40,7 @@ class Child(NamedTuple):
     payload: TaskPayload
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Outcome:
     """Collects what the body wants. The worker commits it after the body has returned, together with the result, the
     record and the acknowledgement."""
