@@ -73,7 +73,8 @@ def _forget(stream: TextIO) -> None:
 def _fail(problem: errors.DevctlError, as_json: bool) -> int:
     from devctl.ui.errors import show
 
-    show(problem, as_json=as_json)
+    if not (problem.reported and as_json):
+        show(problem, as_json=as_json)
     return problem.exit_code
 
 

@@ -22,6 +22,8 @@ class DevctlError(Exception):
     """A problem with a name: shown as problem, details, next step; never as a traceback."""
 
     exit_code = PROBLEM
+    reported = False
+    """What was known so far is out already: as JSON, that is the one document."""
 
     def __init__(self, problem: str, *, hint: str = "", details: Sequence[str] = ()) -> None:
         super().__init__(problem)

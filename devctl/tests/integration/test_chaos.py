@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import jsonschema
 import psutil
 import pytest
+import redis
 import yaml
 
 ROOT = Path(__file__).parents[3]
@@ -82,6 +84,56 @@ def test_the_same_checks_find_what_stock_celery_does_twice(folder: Path) -> None
     row = chaos(folder, "storm", "--stock", code=1)
 
     assert ("broken", "100 doubled") == (row["verdict"], row["why"])
+    assert [] == processes(folder)
+
+
+def soak(folder: Path) -> subprocess.Popen[str]:
+    return begin(folder, "soak", "--kills", "2", "--tasks", "4000", "--every", "1", "--json")
+
+
+def began(folder: Path) -> bool:
+    """Whether the ledger knows of a task of a soak."""
+    file = folder / ".devctl/stacks/chaos/compose.yml"
+    if not file.exists():
+        return False
+    (published,) = yaml.safe_load(file.read_text())["services"]["ledger"]["ports"]
+    with redis.Redis(port=int(published.split(":")[1])) as ledger:
+        try:
+            return bool(list(ledger.scan_iter("chaos:*:bodies")))
+        except redis.RedisError:
+            return False
+
+
+def test_a_short_soak_holds(folder: Path) -> None:
+    process = soak(folder)
+    out, err = process.communicate(timeout=150)
+    assert 0 == process.returncode, f"{out}\n{err}"
+    document = json.loads(out)
+    jsonschema.validate(document, SCHEMA)
+    (row,) = document["rows"]
+
+    assert ("held", 4, 2, 2) == (row["verdict"], row["fired"], row["soak"]["kills"], row["soak"]["redis_kills"])
+    assert row["accepted"] == row["done"] >= 4_000
+    assert (0, 0, 0, 0) == (row["lost"], row["doubled"], row["waiting"], row["dead"])
+    assert row["soak"]["bodies"] >= row["done"]
+    assert all(min(curve["bytes"]) > 1_000_000 for curve in row["soak"]["memory"])
+    assert [] == processes(folder)
+
+
+def test_ctrl_c_shows_what_a_soak_knew_so_far_and_leaves_nothing(folder: Path) -> None:
+    process = soak(folder)
+    end = time.monotonic() + 90
+    while not began(folder) and time.monotonic() < end:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=150)
+
+    assert 130 == process.returncode, f"{out}\n{err}"
+    (row,) = json.loads(out)["rows"]
+    assert row["interrupted"]
+    assert row["why"].startswith("interrupted; the fault happened")
+    assert (0, 0) == (row["lost"], row["doubled"])
+    assert row["done"] + row["waiting"] == row["accepted"] > 0
     assert [] == processes(folder)
 
 

@@ -195,10 +195,15 @@ def _worker(services: dict[str, Any], setup: Setup, place: Place) -> None:
 
 def _broker(broker: dict[str, Any], setup: Setup, place: Place) -> dict[str, Any]:
     if setup.synced:
-        broker["command"] = [*broker["command"], "--appendfsync", "always"]
+        broker["command"] = [*_words(broker), "--appendonly", "yes", "--appendfsync", "always"]
     if setup.small_disk:
         _small_disk(broker, place)
     return broker
+
+
+def _words(broker: Mapping[str, Any]) -> list[str]:
+    given = broker.get("command") or ["redis-server"]
+    return shlex.split(given) if isinstance(given, str) else [str(word) for word in given]
 
 
 def _small_disk(broker: dict[str, Any], place: Place) -> None:

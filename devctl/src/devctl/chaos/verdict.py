@@ -85,7 +85,7 @@ def judge(scenario: Scenario, size: Size, parts: Sequence[tuple[Expect, Observat
         scenario.name,
         scenario.title[size],
         verdict,
-        why="; ".join([*reasons, *short]),
+        why="; ".join([*["interrupted"] * any(seen.interrupted for _, seen in parts), *reasons, *short]),
         reasons=reasons,
         fired=sum(row.fired for row in rows),
         accepted=sum(row.accepted for row in rows),

@@ -100,7 +100,7 @@ def chaos(
         with nullcontext(ignore) if as_json else ui.Progress() as emit, _stage(workbench, stock, as_json) as stage:
             report = _played(workbench, stage, chosen, size, plan, store.folder, emit)
     except KeyboardInterrupt:
-        raise Interrupted("interrupted: the chaos stack is stopped and removed") from None
+        raise _interrupted() from None
     written, others = _keep(workbench, report, store)
     if as_json:
         write_json(written)
@@ -108,9 +108,15 @@ def chaos(
         ui.show(report, others)
         ui.show_logs(report, store.folder)
     if report.interrupted:
-        raise typer.Exit(errors.INTERRUPTED)
+        interrupted = _interrupted()
+        interrupted.reported = True
+        raise interrupted
     if not report.proved:
         raise typer.Exit(errors.PROBLEM)
+
+
+def _interrupted() -> Interrupted:
+    return Interrupted("interrupted: the chaos stack is stopped and removed")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import IO
 
 from devctl.chaos import events
+from devctl.chaos.catalogue import SOAK
 from devctl.chaos.curve import Spread
 from devctl.chaos.observation import Soak
 from devctl.chaos.report import Report
@@ -61,6 +62,8 @@ class Progress:
                 case events.Playing(number, of, title):
                     self._head, self._doing, self._count = f"{number:>{len(str(of))}}/{of}  {title}", "", ""
                 case events.Doing(what):
+                    if self._soaking:
+                        self._count, self._soaking = "", False
                     self._doing = what
                 case events.Tick(accepted, finished):
                     self._count = f"{accepted:,} accepted, {finished:,} done"
@@ -124,6 +127,8 @@ def lines(report: Report, others: Mapping[str, int], paint: Paint, columns: int 
         if row.verdict == "broken":
             for reason in row.reasons:
                 yield from textwrap.wrap(reason, columns - 4, initial_indent="    ", subsequent_indent="    ")
+        elif row.verdict == "not run" and row.accepted:
+            yield from textwrap.wrap(row.why, columns - 4, initial_indent="    ", subsequent_indent="    ")
     for row in report.rows:
         if row.soak:
             yield ""
@@ -171,12 +176,10 @@ def _line(row: Row, widths: _Widths, paint: Paint, columns: int) -> str:
 
 def _soak(row: Row, soak: Soak, paint: Paint, columns: int) -> Iterator[str]:
     """What a soak shows beside its row: how often, how fast, and the memory as curves from 0 up."""
-    yield (
-        f"{soak.kills:,} kills of a worker, {soak.redis_kills:,} of Redis in {duration(row.seconds)}"
-        f" · {soak.rate:,.0f} tasks/s · none for {duration(soak.pause_seconds)} at most"
-    )
-    again = f"{soak.bodies:,} runs of a body: {row.repeated:,} tasks began more than once"
-    yield f"{again} · {row.refused_publishes:,} publishes repeated"
+    of_redis = f"{soak.redis_kills:,} of Redis in {duration(row.seconds)}"
+    yield f"{soak.kills:,} kills of a worker, {of_redis} · {soak.rate:,.0f} tasks/s"
+    again = f"{soak.bodies:,} runs of a body, {row.repeated:,} tasks ran more than once"
+    yield f"{again} · longest pause {duration(soak.pause_seconds)}"
     if not any(curve.values for curve in soak.curves):
         return
     yield ""
@@ -227,6 +230,9 @@ def _next(report: Report, paint: Paint) -> Iterator[str]:
     broken = [row.name for row in report.rows if row.verdict == "broken"]
     stock = " --stock" if report.stock else ""
     if report.interrupted:
+        return
+    if not broken and [row.name for row in report.rows] == [SOAK]:
+        yield f"→ {paint('devctl chaos all', 'cyan')}   every other row"
         return
     if broken and not report.stock:
         yield f"→ {paint(f'devctl chaos {broken[0]}', 'cyan')}   that row alone"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from devctl.tests.unit.chaos.made_up import seen, task
 
 from devctl.__main__ import main
 from devctl.bench.lock import alone
-from devctl.chaos.observation import Observation
+from devctl.chaos.curve import Curve
+from devctl.chaos.observation import Observation, Soak, Tally
 from devctl.chaos.part import Play
 from devctl.chaos.scenario import Part
 from devctl.chaos.stage import Stage
@@ -208,6 +210,72 @@ def test_ctrl_c_is_exit_130_and_nothing_is_left(parts: Parts, fakes: Any, capsys
     assert "the chaos stack is stopped and removed" in capsys.readouterr().err
     assert [] == fakes.runtimes["chaos"].status()
     assert not (fakes.root / ".devctl/stacks/chaos").exists()
+
+
+def soaked(part: Part) -> Observation:
+    curves = (Curve("Redis", 1.0, (20_000_000,) * 40, 0),)
+    soak = Soak(part.expect.fired, 1, 9_401, 1_900.0, 1.5, curves)
+    return seen(fired=part.expect.fired, tally=Tally(accepted=9_400, done=9_400, repeated=1), soak=soak)
+
+
+def test_a_soak_has_its_own_figures_and_a_redis_that_writes_before_it_answers(
+    parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts.shows = soaked
+    assert 0 == main(["chaos", "soak", "--kills", "7", "--json"])
+
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads((SCHEMAS / "chaos.schema.json").read_text()))
+    (row,) = document["rows"]
+    assert ("held", 7, 9_400, 9_400, 1) == tuple(
+        row[name] for name in ("verdict", "fired", "accepted", "done", "repeated")
+    )
+    (curve,) = row["soak"]["memory"]
+    assert ("Redis", 40.0, 40, True) == (curve["of"], curve["seconds"], len(curve["bytes"]), curve["flat"])
+    assert ["--appendfsync", "always"] == parts.stacks[0]["services"]["redis"]["command"][-2:]
+
+
+def test_a_soak_that_is_cut_short_shows_what_is_known_and_leaves_nothing(
+    parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cut(part: Part) -> Observation:
+        tally = Tally(accepted=9_400, done=9_000, waiting=400)
+        return dataclasses.replace(soaked(part), fired=3, tally=tally, drained_seconds=None, interrupted=True)
+
+    parts.shows = cut
+    assert 130 == main(["chaos", "soak"])
+
+    out, err = capsys.readouterr()
+    assert "the chaos stack is stopped and removed" in err
+    assert "0 held · 0 broken · 1 not run" in out
+    assert "9,400   9,000" in out
+    assert "interrupted; the fault happened 3 of 20 times" in " ".join(out.split())
+    assert [] == fakes.runtimes["chaos"].status()
+
+
+def test_what_an_interrupted_soak_has_doubled_is_broken(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
+    def cut(part: Part) -> Observation:
+        return dataclasses.replace(soaked(part), tally=Tally(accepted=9_400, done=9_400, doubled=1), interrupted=True)
+
+    parts.shows = cut
+    assert 130 == main(["chaos", "soak", "--json"])
+
+    document = json.loads(capsys.readouterr().out)
+    assert ["broken"] == [row["verdict"] for row in document["rows"]], "this document and no other"
+
+
+@pytest.mark.parametrize("option", ["--kills", "--tasks", "--every"])
+def test_options_of_the_soak_are_refused_without_it(
+    option: str, parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 2 == main(["chaos", "worker-kill", option, "3"])
+    assert "→ devctl chaos soak --kills 20" in capsys.readouterr().err
+    assert [] == parts.setups
+
+
+def test_the_soak_is_about_ours_alone(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["chaos", "soak", "--stock"])
+    assert "it is about ours alone" in capsys.readouterr().out
 
 
 def test_a_second_one_at_the_same_time_is_refused(parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]) -> None:

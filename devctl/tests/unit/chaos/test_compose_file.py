@@ -45,6 +45,24 @@ def made(tmp_path: Path, setup: Setup | None = None, **fields: Any) -> Stack:
     return stack_of(path)
 
 
+@pytest.mark.parametrize(
+    ("command", "before"),
+    [
+        (["redis-server", "--appendfsync", "everysec"], ["redis-server", "--appendfsync", "everysec"]),
+        ("redis-server --save ''", ["redis-server", "--save", ""]),
+        (None, ["redis-server"]),
+    ],
+)
+def test_a_soaks_redis_writes_to_the_disk_before_it_answers(command: Any, before: list[str]) -> None:
+    redis = {**ORIGINAL["services"]["redis"], "command": command}
+    original = {**ORIGINAL, "services": {**ORIGINAL["services"], "redis": redis}}
+    services = compose_file.make(original, Setup(synced=True), place())["services"]
+
+    assert [*before, "--appendonly", "yes", "--appendfsync", "always"] == services["redis"]["command"]
+    assert "always" not in services["ledger"]["command"]
+    assert command == redis["command"]
+
+
 def test_every_service_talks_to_the_chaos_stacks_own_redis_whatever_the_user_has_set(tmp_path: Path) -> None:
     stack = made(tmp_path)
 
