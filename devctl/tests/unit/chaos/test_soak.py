@@ -183,6 +183,22 @@ def test_what_is_claimed_is_waiting_and_what_is_dead_is_not_lost(monkeypatch: py
     assert "1 good ones became dead letters (poison)" in row(seen(tally=tally)).reasons
 
 
+def test_what_is_done_while_the_soak_is_summed_up_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    soak = Soak(monkeypatch, SoakPlan(kills=1, tasks=1_000))
+    soak.work = lambda numbers: soak.broker.add(*(n for n in numbers if n != 3))
+    soak.soaking.play()
+    claimed = {b"tag": b'[{"headers": {"task": "tasks.soak", "id": "%s"}}]' % ident(3)}
+
+    def hgetall(_: str) -> dict[bytes, bytes]:
+        soak.broker.add(3)  # at once after this look
+        return claimed
+
+    monkeypatch.setattr(soak.broker, "hgetall", hgetall)
+    soak.soaking.sum_up()
+
+    assert (soak.field.tally.accepted, 0, 0) == (soak.field.tally.done, soak.field.tally.lost, soak.field.tally.waiting)
+
+
 def ident(number: int) -> bytes:
     return str(task_id(FIRST_HALF, number)).encode()
 

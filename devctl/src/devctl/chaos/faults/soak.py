@@ -163,12 +163,14 @@ class Soaking:
     def sum_up(self) -> None:
         """What became of all tasks, when everything is over."""
         field, supply, audit, queues = self._field, self._supply, self._audit, self._field.stage.queues
+        # What waits first: where work still goes on it may be done or dead by the next look, never the other way round.
+        unfinished = self._numbers(remains.ids(self._client, queues))
+        letters = remains.letters(self._client, queues)
         audit.read(self._client, self._effects)
         missing = set(audit.missing(supply.accepted))
-        letters = remains.letters(self._client, queues) if missing else []
         dead = {number: one.reason for one in letters for number in missing & self._numbers([one.task_id])}
         left = missing - dead.keys()
-        waiting = left & self._numbers(remains.ids(self._client, queues)) if left else set()
+        waiting = left & unfinished
         began = cast("bytes | None", field.stage.ledger().get(self._bodies)) or b""
         field.tally = Tally(
             accepted=supply.accepted,
