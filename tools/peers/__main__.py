@@ -53,10 +53,11 @@ def main(words: Sequence[str]) -> int:
         for row in rows:
             if row.letter in results:
                 continue
-            bench = Bench(server, Path(temporary), sizes)
+            bench, begun = Bench(server, Path(temporary), sizes), time.monotonic()
             results[row.letter] = measure(
                 row, [one for one in peers if row.letter in one.rows], bench, asked.runs, talk
             )
+            talk.print(f"  {time.monotonic() - begun:.0f} s")
             store.folder.mkdir(parents=True, exist_ok=True)
             store.report(document(around, results))  # after each row, so that a later failure costs none
             for file in Path(temporary).glob("*.backlog"):

@@ -54,7 +54,7 @@ class Sizes:
     bulk: int = 30_000
     waits: int = 10_000
     idle_seconds: float = 6.0
-    plain: int = 40_000
+    plain: int = 30_000
     few: int = 500
     """Waits of 10 ms for one worker that runs one at a time; ten get as many as that for each, and for their start."""
 
@@ -71,7 +71,7 @@ class Bench:
         most = most or self.sizes.count
         known = (peer.name, task, setup)
         if known not in self._counts and most > SMALL:
-            fast = _strict(peer) or peer.app == "bare"
+            fast = (_strict(peer) and setup.pool in ("", "threads")) or peer.app == "bare"
             first = min(most, 10_000 if fast else SMALL)
             rate = self._drain(peer, task, setup, first).figures["rate"]
             self._counts[known] = min(most, max(first, round(rate * self.sizes.drain_seconds)))
