@@ -161,7 +161,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5, help="of each; medians are shown (5)")
     parser.add_argument("--count", type=int, default=100_000, help="tasks in a drain, at most (100000)")
     parser.add_argument(
-        "--seconds", type=float, default=4, help="a drain of a slow peer has as many tasks as this takes (4)"
+        "--seconds", type=float, default=3, help="a drain of a slow peer has as many tasks as this takes (3)"
     )
     parser.add_argument("--quick", action="store_true", help="tiny: shows that it works, not how fast anything is")
     state = environments.FOLDER.parent
