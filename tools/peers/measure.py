@@ -49,11 +49,11 @@ class Sizes:
     count: int = 100_000
     drain_seconds: float = 3.0
     per_second: float = 1_000
-    latency_seconds: float = 5.0
+    latency_seconds: float = 4.0
     loop: int = 4_000
     bulk: int = 30_000
     waits: int = 10_000
-    idle_seconds: float = 5.0
+    idle_seconds: float = 4.0
     plain: int = 30_000
     few: int = 500
     """Waits of 10 ms for one worker that runs one at a time; ten get as many as that for each, and for their start."""
