@@ -27,7 +27,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 def claim(client: redis.Redis, bound: int = 100) -> Any:
     names = [keys.UNACKED, keys.LEASES, keys.DUE, keys.STARTS, "orders", keys.dead("orders")]
-    return Script("claim/claim")(client, names, [1, 10, LEASE_US, bound])
+    return Script("claim/claim")(client, names, [1, LEASE_US, bound, 10])
 
 
 def letters(client: redis.Redis) -> list[Letter]:

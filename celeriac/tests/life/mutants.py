@@ -85,7 +85,7 @@ CLAIM = [
     ),
     Mutant(
         "claim: of all lists together",
-        "if want <= 0 or more == 1 then break end", "if want <= 0 then break end; bytes = 0",
+        "if want <= 0 or more == 1 or filled", "bytes = 0; if want <= 0 or filled",
         claiming.test_the_size_is_of_all_lists_together,
     ),
     Mutant(
@@ -105,7 +105,7 @@ CLAIM = [
     ),
     Mutant(
         "claim: for the time of a lease",
-        "string.format('%.0f', now + ARGV[3])", "string.format('%.0f', now)",
+        "string.format('%.0f', now + ARGV[2])", "string.format('%.0f', now)",
         claiming.test_what_was_just_claimed_is_not_over,
     ),
     Mutant(
@@ -171,7 +171,7 @@ CLAIM = [
     ),
     Mutant(
         "claim: full dead letters stop it",
-        ">= tonumber(ARGV[4])", ">= math.huge",
+        ">= tonumber(ARGV[3])", ">= math.huge",
         claiming.test_at_the_bound_of_dead_letters_a_queue_is_no_longer_claimed_from, {"bound": 2, "taken": 0},
     ),
     Mutant(

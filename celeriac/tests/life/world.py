@@ -67,7 +67,7 @@ def claim(
     names = lists or ("orders",)
     dead = [keys.dead(queue_of(one)) for one in names]
     words = [keys.UNACKED, keys.LEASES, keys.DUE, keys.STARTS, *names, *dead]
-    fence, wait, taken, before, full, *_, more = CLAIM(client, words, [len(names), want, lease_us, bound])
+    fence, wait, taken, before, full, *_, more = CLAIM(client, words, [len(names), lease_us, bound, want])
     return Claimed(
         int(fence),
         wait,

@@ -3,7 +3,7 @@
 -- Redis's clock.
 --
 -- KEYS  1 unacked  2 leases  3 due  4 starts, then n lists in the order of priority, then the dead letters of each
--- ARGV  1 n  2 how many messages at most  3 lease in us  4 dead letters at which a queue is no longer claimed from
+-- ARGV  1 n  2 lease in us  3 dead letters at which a queue is no longer claimed from  4 how many messages at most
 -- Returns {fence: the deadline of the leases,
 --          ms until the next message is due, or -1,
 --          {list number, {message, …}, …} of the claimed messages,
@@ -14,10 +14,10 @@
 --          1 if messages are left in the lists, else 0}
 -- With client tracking, Redis tells the caller when a list or `due` changes after this.
 local unacked, leases, due, starts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local lists, want = tonumber(ARGV[1]), tonumber(ARGV[2])
+local lists, want = tonumber(ARGV[1]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local fence = string.format('%.0f', now + ARGV[3])
+local fence = string.format('%.0f', now + ARGV[2])
 
 -- ISO 8601 with an offset -> us since 1970; nil for anything else. Days from civil: Howard Hinnant's algorithm.
 local function microseconds(text)
@@ -113,12 +113,15 @@ for _, member in ipairs(ripe) do
   redis.call('ZREM', due, member)
 end
 local taken, number, before, full, closed, odd, more, open = {}, 0, {}, {}, {}, {}, 0, {}  -- number: of those taken
-local came_back = redis.call('EXISTS', starts) == 1
+local filled = redis.call('EXISTS', unpack(KEYS, 5, 4 + lists))
+local found = filled > 0  -- mostly not: a message wakes all idle workers, and one of them is the first
+local came_back = found and redis.call('EXISTS', starts) == 1
 for i = 1, lists do
-  if want <= 0 or more == 1 then break end
+  if want <= 0 or more == 1 or filled == 0 then break end
   local list, stream = KEYS[4 + i], KEYS[4 + lists + i]
   local there = redis.call('EXISTS', list) == 1
-  if there and redis.call('XLEN', stream) >= tonumber(ARGV[4]) then
+  if there then filled = filled - 1 end
+  if there and redis.call('XLEN', stream) >= tonumber(ARGV[3]) then
     full[#full + 1] = i - 1
     closed[i] = true
   elseif there then
@@ -194,7 +197,7 @@ for i = 1, lists do
   end
 end
 -- Redis tells of a change of what was read, but not if this script wrote to it later: so these are read once more.
-for i = 1, more == 1 and 0 or lists do
+for i = 1, found and more == 0 and lists or 0 do
   if not closed[i] then open[#open + 1] = KEYS[4 + i] end
 end
 if #open > 0 then more = math.min(1, redis.call('EXISTS', unpack(open))) end

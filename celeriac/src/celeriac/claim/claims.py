@@ -76,9 +76,7 @@ class Claims:
         self.asked = want
         self.state = "claiming"
         names = (keys.UNACKED, keys.LEASES, keys.DUE, keys.STARTS, *lists, *dead)
-        connection.send_command(
-            "EVALSHA", CLAIM.sha, len(names), *names, len(lists), want, self._lease_us, self._dead_bound
-        )
+        connection.send_packed_command([CLAIM.command(names, [len(lists), self._lease_us, self._dead_bound, want])])
 
     def read(self, client: Any, connection: Any) -> Batch | None:
         """Read what has arrived on the connection. Returns messages, or None."""

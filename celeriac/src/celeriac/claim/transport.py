@@ -23,6 +23,8 @@ from celeriac.outcome.commit import HOME, OPEN, Commit
 from celeriac.outcome.unclaimed import publish_ahead
 from celeriac.retry.policy import refused_for_now
 
+ANSWER_SECONDS = 0.001  # for a claim after the bell: to wait for its answer at once saves a turn of the event loop
+
 
 class Outcomes(Protocol):
     """The committer of a worker, as far as a channel needs it."""
@@ -197,19 +199,21 @@ class ChannelMixin:
         rung = claims.state == "waiting"
         try:
             batch = claims.read(self.client, connection)
+            if rung:
+                intake.pump()
+                self._brpop_start()
+                if claims.state == "claiming" and connection.can_read(timeout=ANSWER_SECONDS):
+                    batch = claims.read(self.client, connection)
         except self.connection_errors:
             claims.forget()
             self._in_poll = None
             connection.disconnect()
             raise
-        if claims.state != "waiting":
+        if claims.state == "idle":
             self._in_poll = None
-        else:
+        elif claims.state == "waiting":
             self._brpop_sent_at = None  # type: ignore[assignment]  # nothing is under way
         if batch is None:
-            if rung:
-                intake.pump()
-                self._brpop_start()
             raise Empty
         self._queue_cycle_rotate(batch)
         try:
@@ -346,6 +350,13 @@ class SentinelChannel(ChannelMixin, kombu_redis.SentinelChannel):
 
 class Poller(kombu_redis.MultiChannelPoller):
     _channels: set[Any]
+    hub: Any = None
+
+    @property
+    def fds(self) -> dict[int, Any]:
+        """Those that the event loop does not read yet: kombu hands over all of them before each wait."""
+        known = () if self.hub is None else self.hub.readers
+        return {fd: channel for fd, channel in super().fds.items() if fd not in known}
 
     def on_poll_start(self) -> None:
         for channel in list(self._channels):
@@ -359,24 +370,28 @@ class Poller(kombu_redis.MultiChannelPoller):
         super().on_poll_start()
 
 
-class Transport(kombu_redis.Transport):
+class TransportMixin:
+    """Over kombu's transport, or its transport for Sentinel."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle: Any = Poller()
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        self.cycle.hub = loop
+        super().register_with_event_loop(connection, loop)  # type: ignore[misc]  # a mixin: kombu's
+
+
+class Transport(TransportMixin, kombu_redis.Transport):
     """`broker_transport`; the URL stays redis://, rediss:// or redis+socket://."""
 
     Channel = Channel
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.cycle = Poller()
 
-
-class SentinelTransport(kombu_redis.SentinelTransport):
+class SentinelTransport(TransportMixin, kombu_redis.SentinelTransport):
     """The same over Sentinel: sentinel://."""
 
     Channel = SentinelChannel
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.cycle = Poller()
 
 
 __all__ = ["Channel", "ChannelMixin", "SentinelTransport", "Transport"]
