@@ -319,7 +319,7 @@ def test_a_limit_leaves_the_connection_of_the_committer_as_it_was(client: redis.
         limits.end()
     assert met
     assert committer.leases.renew()
-    assert committer.leases.held[tag].fence == b"%d" % client.zscore(keys.LEASES, tag)
+    assert int(committer.leases.held[tag].fence) == client.zscore(keys.LEASES, tag)
     done_by: list[bool] = []
     other = threading.Thread(target=lambda: done_by.append(committer.leases.renew()))
     other.start()
