@@ -16,6 +16,7 @@ from celeriac.tests.outcome import test_outcome_script as ending
 from celeriac.tests.outcome import test_unclaimed as without
 from celeriac.tests.publish import test_publish_script as publishing
 from celeriac.tests.run import test_guard as guarding
+from celeriac.tests.run import test_intake as taking
 from celeriac.tests.run import test_runner as running
 
 from celeriac.outcome.commit import Commit
@@ -843,6 +844,11 @@ WORKER = [
         "connection.pause: longer each time",
         "self._failures += 1", "pass",
         committing.test_the_next_attempt_waits_longer_each_time_up_to_two_seconds,
+    ),
+    Mutant(
+        "intake.room: what a claim has brought is claimed",
+        "+ self.claims.brought", "",
+        taking.test_20_ms_of_work_are_claimed_in_advance_wherever_they_are,
     ),
     Mutant(
         "guard._look: leases are renewed",

@@ -21,7 +21,7 @@ from celeriac.claim import revocations
 from celeriac.dead_letter import replay as replaying
 from celeriac.lease import leases, restore, starts
 from celeriac.outcome import committer, unclaimed
-from celeriac.run import delivery, ends, guard, pool, runner
+from celeriac.run import delivery, ends, guard, intake, pool, runner
 
 pytestmark = pytest.mark.integration
 
@@ -45,6 +45,7 @@ CLASSES: dict[str, Any] = {
     "ends": ends.Ends,
     "guard": guard.Guard,
     "delivery": delivery.Delivery,
+    "intake": intake.Intake,
     "starts": starts.Starts,
     "leases": leases.Leases,
     "runner": runner.Runner,

@@ -50,7 +50,8 @@ class Batch(NamedTuple):
 
 class Claims:
     """The claim connection of one channel: sends claims, reads answers, and knows what it waits for. It belongs to the
-    consumer's thread: no other thread calls it. (`room` of an intake reads `asked`, in the same thread.)"""
+    consumer's thread: no other thread calls it. (`room` of an intake reads `asked`
+    and `brought`, in the same thread.)"""
 
     def __init__(self, lease_us: int, dead_bound: int, later: Callable[[float, Callable[[], None]], Any]) -> None:
         """`later(seconds, callback)` gives a timer with `cancel()`."""
@@ -63,6 +64,7 @@ class Claims:
         self._refused_logged_at = -TELL_REFUSED_SECONDS
         self.state = "idle"
         self.asked = 0  # messages that the claim under way may bring
+        self.brought = 0  # messages that the last claim has brought, until they are handed out
         self.sent_at = 0.0
 
     def start(self, connection: Any, lists: Sequence[str], dead: Sequence[str], want: int) -> None:

@@ -216,10 +216,12 @@ class ChannelMixin:
         if batch is None:
             raise Empty
         self._queue_cycle_rotate(batch)
+        claims.brought = len(batch.messages)
         try:
-            if claims.state == "idle" and intake.room() > len(batch.messages):
-                self._brpop_start()  # the next claim is on its way while this one runs
+            if claims.state == "idle":
+                self._brpop_start()  # the next claim is on its way while this batch is read and runs
         finally:
+            claims.brought = 0
             intake.receive(batch)
         return True
 

@@ -141,7 +141,8 @@ class Intake:
         if not self.revocations.current:
             return 0
         prefetch = self.channel.qos.prefetch_count
-        held = len(self.leases.held) + self.claims.asked
+        coming = self.claims.asked + self.claims.brought
+        held = len(self.leases.held) + coming
         pool = self.pool
         if pool is None:
             assert self.celery_pool is not None
@@ -151,7 +152,7 @@ class Intake:
         seconds = pool.seconds
         wanted = int(pool.limit * AHEAD_SECONDS / seconds) if seconds < AHEAD_SECONDS else pool.idle
         # What waits on Celery's own way (a rate limit) is held, too.
-        room = min(BATCH, wanted - pool.unstarted - len(self.delivery.delivered) - self.claims.asked)
+        room = min(BATCH, wanted - pool.unstarted - len(self.delivery.delivered) - coming)
         return min(room, prefetch - held) if prefetch else room
 
     # Messages

@@ -1,0 +1,48 @@
+"""How much a worker claims in advance, and when."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from celeriac.claim.claims import BATCH, Batch
+from celeriac.claim.transport import Channel
+from celeriac.run.intake import AHEAD_SECONDS, Intake
+
+
+def intake(*, seconds: float, threads: int = 1, unstarted: int = 0, asked: int = 0, brought: int = 0) -> Intake:
+    """Its threads take so many seconds for a message."""
+    made = Intake.__new__(Intake)
+    made.revocations = SimpleNamespace(current=True)  # type: ignore[assignment]  # a stand-in, as the next four
+    made.channel = SimpleNamespace(qos=SimpleNamespace(prefetch_count=0))
+    made.claims = SimpleNamespace(asked=asked, brought=brought)  # type: ignore[assignment]
+    made.leases = SimpleNamespace(held={})  # type: ignore[assignment]
+    made.delivery = SimpleNamespace(delivered={})  # type: ignore[assignment]
+    pool: Any = SimpleNamespace(stopping=False, seconds=seconds, limit=threads, unstarted=unstarted, idle=threads)
+    made.pool = pool
+    return made
+
+
+def test_20_ms_of_work_are_claimed_in_advance_wherever_they_are() -> None:
+    seconds = AHEAD_SECONDS / 50
+    assert [50, 40, 30, 20] == [
+        intake(seconds=seconds).room(),
+        intake(seconds=seconds, unstarted=10).room(),
+        intake(seconds=seconds, unstarted=10, asked=10).room(),
+        intake(seconds=seconds, unstarted=10, asked=10, brought=10).room(),
+    ]
+    assert [100, 3] == [intake(seconds=seconds, threads=2).room(), intake(seconds=1.0, threads=3).room()]
+
+
+@pytest.mark.parametrize("there", [1, BATCH])
+def test_the_next_claim_is_sent_before_a_batch_is_handed_out_and_knows_of_it(there: int) -> None:
+    seen: list[tuple[str, int]] = []
+    batch = Batch("1", [("orders", b"")] * there, {}, [], {})
+    claims = SimpleNamespace(state="idle", brought=0, read=lambda client, connection: batch)
+    channel: Any = Channel.__new__(Channel)
+    channel.intake = SimpleNamespace(claims=claims, receive=lambda batch: seen.append(("handed out", claims.brought)))
+    channel.client = SimpleNamespace(connection=None)
+    channel._queue_cycle = SimpleNamespace(rotate=lambda queue: None)
+    channel._brpop_start = lambda: seen.append(("claims", claims.brought))
+    assert channel._brpop_read()
+    assert [("claims", there), ("handed out", 0)] == seen
