@@ -91,7 +91,7 @@ def prepare(kind: str, variant: str, count: int) -> Any:
     class Consumer:
         hostname, task_buckets, event_dispatcher = "w", defaultdict(lambda: None), None
 
-    intake.runners[name] = runners.runner_of(app.tasks[name], app, Consumer, intake)
+    intake.runners[name] = runners.runner_of(app.tasks[name], app, Consumer, intake).run
     raws = [("q", raw_message(frame, kind, name)) for _ in range(count)]
 
     def run() -> None:

@@ -927,7 +927,7 @@ WORKER = [
         guarding.test_at_a_stop_nothing_more_is_started,
     ),
     Mutant(
-        "runner.__call__: a message starts as often as it may",
+        "runner.run: a message starts as often as it may",
         "start.poison", "False",
         running.test_what_came_back_runs_as_often_as_it_may_and_then_is_a_dead_letter,
     ),

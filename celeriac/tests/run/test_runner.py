@@ -107,7 +107,7 @@ class Stage:
         self.runner = found
 
     def run(self) -> bool:
-        return self.runner(Job(None, loads(self.raw), self.raw, self.tag, "orders"), TaskThread(0))
+        return self.runner.run(Job(None, loads(self.raw), self.raw, self.tag, "orders"), TaskThread(0))
 
     def come_back(self) -> None:
         """Its worker died; this one has it now."""

@@ -272,7 +272,7 @@ def test_late_limits_lose_no_message_and_end_no_thread(
 
     limits = Limits(interrupt)
     try:
-        pool.take([Job(found, loads(raw), raw, tag_of(raw), "orders") for raw in raws])
+        pool.take([Job(found.run, loads(raw), raw, tag_of(raw), "orders") for raw in raws])
         deadline = time.monotonic() + 60
         while thread.taken < MESSAGES or thread.busy:
             assert time.monotonic() < deadline

@@ -162,11 +162,11 @@ class Intake:
         held, runners, jobs = self.leases.held, self.runners, []
         if batch.starts:
             self.starts.learn(batch.starts)
-        last, ours = "", Lease(batch.fence, "")
+        last, ours, odd = "", Lease(batch.fence, ""), batch.tags
         for number, (list_key, raw) in enumerate(batch.messages):
             if list_key != last:  # one for all that came from the same list
                 last, ours = list_key, Lease(batch.fence, list_key)
-            tag = batch.tag(number)
+            tag = batch.tag(number) if odd else raw[-39:-3].decode()
             held[tag] = ours
             message, runner = None, None
             try:

@@ -169,7 +169,7 @@ class TaskPool(BasePool):
         return tags + chunk
 
     def _work(self, thread: TaskThread) -> None:
-        self._local.thread = thread
+        self._local.thread, thread.opened = thread, vars(OPEN)
         if self.app is not None:
             self.app.set_current()  # else a body's `current_app`, and what Celery looks up by it, is the default one
         thread.window.thread_id = threading.get_ident()

@@ -27,7 +27,7 @@ from celeriac.events import emit, heard, transition
 from celeriac.lease.starts import Start
 from celeriac.message.reading import body, loads
 from celeriac.message.schema import check_links
-from celeriac.outcome.commit import OPEN, Commit, NotCommitted, ending
+from celeriac.outcome.commit import Commit, NotCommitted, ending
 from celeriac.outcome.hooks import commit_before, overrides
 from celeriac.retry.classification import of_the_broker
 from celeriac.run.body import failure_of
@@ -155,7 +155,7 @@ class Runner:
         self.requests = task.request_stack
         self.count, self.total = state.total_count, state.all_total_count
 
-    def __call__(self, job: Job, thread: TaskThread) -> bool:
+    def run(self, job: Job, thread: TaskThread) -> bool:
         """False: the message is unusual and must go Celery's own way. True: this runner took it, and the committer has
         what became of it."""
         message = job.message
@@ -171,7 +171,7 @@ class Runner:
         commit.headers = headers
         try:
             args, kwargs, embed = body(message)
-            linked = any(map(embed.get, LINKED))
+            linked = bool(embed) and any(map(embed.get, LINKED))
             if linked:
                 check_links(embed)
         except Exception as exc:
@@ -212,10 +212,9 @@ class Runner:
         hard, soft = headers.get("timelimit") or NO_LIMITS
         task, pool = self.task, self.pool  # remote control may have changed the limits
         hard, soft = hard or task.time_limit or pool.hard_limit, soft or task.soft_time_limit or pool.soft_limit
-        running = Running(task, job.tag, headers, hard, soft)
-        running.commit = commit
-        thread.running = running
-        OPEN.commit = OPEN.own = commit
+        thread.running = running = Running(task, job.tag, headers, hard, soft, commit)
+        opened = thread.opened
+        opened["commit"] = opened["own"] = commit
         if running.soft:
             HERE.window, HERE.running = thread.window, running
         ours = False  # whether the message ends with this commit. If not, it comes back, and its starts are counted
@@ -230,7 +229,7 @@ class Runner:
         except NotCommitted:  # its message is finished, or belongs to another worker
             ours = False
         finally:
-            OPEN.commit = OPEN.own = thread.running = None
+            opened["commit"] = opened["own"] = thread.running = None
             if running.soft:
                 HERE.window = None
             if running.shown:
@@ -294,18 +293,14 @@ class Runner:
                 run = self.body if run is self.limits and not running.soft else run
                 as_json = self.work is not None and bare(run) is self.own_run
                 value = self.work(args, kwargs, request, commit) if as_json else run(*args, **kwargs)
-                self._store(request, commit, value, as_json)
+                ignored = request.__dict__.get("ignore_result")
+                if not (self.ignores if ignored is None else ignored):
+                    self._store(request, commit, value, as_json)
                 if self.work is None and (self.lines or heard()):  # a contract tells it itself
                     self._tell_done(commit, running, value)
-                if as_json and (events or signals.task_success.receivers or signals.task_postrun.receivers):
-                    value = loads(value)
-                if signals.task_success.receivers:
-                    commit_before(task_id, signals.task_success)
-                    runtime = monotonic() - running.since
-                    signals.task_success.send(sender=task, result=value, runtime=runtime)
-                if events:
-                    runtime = monotonic() - running.since
-                    self._tell_succeeded(commit, saferepr(value), runtime)
+                if events or signals.task_success.receivers or signals.task_postrun.receivers:
+                    value = loads(value) if as_json else value
+                    self._tell_success(commit, running, value, events)
             except NotCommitted:
                 raise
             except BaseException as exc:  # SystemExit and MemoryError too: a body must not end the tasks beside it
@@ -316,6 +311,13 @@ class Runner:
             tasks.pop()
             requests.pop()
         return ours
+
+    def _tell_success(self, commit: Commit, running: Running, value: Any, events: bool) -> None:
+        if signals.task_success.receivers:
+            commit_before(commit.task_id, signals.task_success)
+            signals.task_success.send(sender=self.task, result=value, runtime=monotonic() - running.since)
+        if events:
+            self._tell_succeeded(commit, saferepr(value), monotonic() - running.since)
 
     def _send_postrun(self, task_id: str, args: Any, kwargs: Any, value: Any, status: str) -> None:
         """The task has ended: SystemExit of a listener, which Celery lets pass, changes nothing."""
@@ -333,9 +335,6 @@ class Runner:
 
     def _store(self, request: Request, commit: Commit, value: Any, as_json: bool) -> None:
         headers = request.__dict__
-        ignore = headers.get("ignore_result")
-        if self.ignores if ignore is None else ignore:
-            return
         if self.write_success is not None and "_children" not in headers and not commit.succeeded:
             self.write_success(commit, headers, value, as_json)
         else:

@@ -33,7 +33,8 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
             if getattr(task, "work", None) is None and not hasattr(task.run, "limits"):  # contracts do it in Work._run
                 task.run = interruptible(task.run)
             # A request of a task's own wants to see its messages.
-            intake.runners[task.name] = runner_of(task, app, consumer, intake) if task.Request is Request else None
+            runner = runner_of(task, app, consumer, intake) if task.Request is Request else None
+            intake.runners[task.name] = None if runner is None else runner.run
     return default(task, app, consumer, **kwargs)
 
 
