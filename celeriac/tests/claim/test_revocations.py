@@ -120,7 +120,9 @@ def test_what_a_worker_learns_is_noted_once_and_what_others_noted_is_taken_over(
     assert "rc" in state.revoked
     assert ["t1", "t2"] == state.revoked_stamps["tenant"]
     assert before == client.zrange(keys.REVOKED, 0, -1, withscores=True)[:2]
+    assert not ours.told
     state.revoked.add("rd")
+    assert ours.told
     ours.look(0.0)  # at once
     assert ["rc", "rd"] == noted(client)[2:]
 

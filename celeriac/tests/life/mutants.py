@@ -851,6 +851,47 @@ WORKER = [
         taking.test_20_ms_of_work_are_claimed_in_advance_wherever_they_are,
     ),
     Mutant(
+        "guard._has_nothing: while a message is held, it does not sleep",
+        "self._leases.held or", "",
+        guarding.test_where_there_is_something_to_watch_over_it_does_not_sleep, {"work": guarding.held},
+    ),
+    Mutant(
+        "guard._has_nothing: nor while one waits for its start",
+        "pool.unstarted or", "",
+        guarding.test_where_there_is_something_to_watch_over_it_does_not_sleep, {"work": guarding.unstarted},
+    ),
+    Mutant(
+        "guard._has_nothing: nor while a task runs",
+        "not any(thread.busy for thread in pool.threads) and", "",
+        guarding.test_where_there_is_something_to_watch_over_it_does_not_sleep, {"work": guarding.busy},
+    ),
+    Mutant(
+        "guard._has_nothing: nor while an outcome is on its way",
+        "and self._committer.idle", "",
+        guarding.test_where_there_is_something_to_watch_over_it_does_not_sleep, {"work": guarding.finished},
+    ),
+    Mutant(
+        "committer.idle: what another thread sends just now counts",
+        "return False", "return True",
+        guarding.test_where_there_is_something_to_watch_over_it_does_not_sleep, {"work": guarding.being_sent},
+    ),
+    Mutant(
+        "guard.wake: it ends the sleep",
+        "self._woken.set()", "pass",
+        guarding.test_a_message_wakes_it,
+    ),
+    Mutant(
+        "intake.receive: a message wakes the guard",
+        "self.guard.wake()", "pass",
+        taking.test_the_guard_wakes_before_a_message_runs_and_after_it_is_held,
+    ),
+    Mutant(
+        "intake.pump: so does a revocation by remote control",
+        "self.guard.wake()", "pass",
+        taking.test_a_revocation_by_remote_control_wakes_the_guard,
+        {"asleep": True, "told": True, "woken": 1},
+    ),
+    Mutant(
         "guard._look: leases are renewed",
         "self._leases.renew()", "True",
         guarding.test_a_lease_is_renewed_four_times_in_its_life_while_the_body_runs,

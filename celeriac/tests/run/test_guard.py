@@ -142,6 +142,98 @@ def test_an_error_of_ours_does_not_end_it(client: redis.Redis, monkeypatch: pyte
     guard._ended.set()
 
 
+# Asleep
+
+
+def looks(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Its looks from here on."""
+    seen: list[float] = []
+    look = guard._look
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.005)
+    monkeypatch.setattr(guard, "_look", lambda now: (look(now), seen.append(now)))
+    return seen
+
+
+def test_without_a_message_it_sleeps_until_redis_is_to_be_read(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restored: list[float] = []
+    guard = guard_of(
+        Pool(),
+        committer_of(client),
+        restore=lambda: restored.append(time.monotonic()),
+        restore_seconds=0.3,
+        revocations=lambda now: now + 0.7,
+    )
+    seen = looks(guard, monkeypatch)
+    guard.start()
+    eventually(lambda: 4 <= len(restored))
+    guard.stop()
+    assert len(seen) < 12  # it would be 180
+    assert all(0.29 < later - sooner < 2 for sooner, later in pairwise(restored))
+
+
+def busy(pool: Pool, committer: Committer) -> None:
+    pool.threads[0].busy = True
+
+
+def unstarted(pool: Pool, committer: Committer) -> None:
+    pool.unstarted = 1
+
+
+def held(pool: Pool, committer: Committer) -> None:
+    committer.leases.held["tag"] = Lease("1", "orders")
+
+
+def alone(pool: Pool, committer: Committer) -> None:
+    pool.exclusive.current = ExclusiveRun(pool.threads[0], "tag", 60.0)
+
+
+def being_sent(pool: Pool, committer: Committer) -> None:
+    committer.connection.lock._lock = SimpleNamespace(acquire=lambda blocking: False)  # type: ignore[assignment]  # another thread has it
+
+
+def finished(pool: Pool, committer: Committer) -> None:
+    committer._done.append(done("tag"))
+
+
+@pytest.mark.parametrize("work", [busy, unstarted, held, alone, being_sent, finished])
+def test_where_there_is_something_to_watch_over_it_does_not_sleep(client: redis.Redis, work: Any) -> None:
+    pool, committer = Pool(), committer_of(client)
+    guard = guard_of(pool, committer)
+    assert guard._has_nothing()
+    work(pool, committer)
+    assert not guard._has_nothing()
+
+
+def test_a_message_wakes_it(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, committer = Pool(), committer_of(client)
+    guard = guard_of(pool, committer, restore_seconds=60.0)
+    seen = looks(guard, monkeypatch)
+    guard.start()
+    eventually(lambda: guard.asleep and seen)
+    pool.threads[0].running = body("tag", time.monotonic() - 10, soft=1.0)
+    held(pool, committer)
+    guard.wake()
+    eventually(lambda: pool.interrupted)
+    guard.stop()
+
+
+def test_a_message_that_was_over_before_the_next_look_keeps_it_awake_once(client: redis.Redis) -> None:
+    guard = guard_of(Pool(), committer_of(client), restore_seconds=0.0)
+    guard.wake()
+    assert [False, True] == [guard._rest(), guard._rest()]
+
+
+def test_a_stop_wakes_it(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = guard_of(Pool(), committer_of(client), restore_seconds=60.0)
+    seen = looks(guard, monkeypatch)
+    guard.start()
+    eventually(lambda: guard.asleep and seen)
+    guard.stop()
+    eventually(lambda: "guard" not in [thread.name for thread in threading.enumerate()])
+
+
 def eventually(holds: Callable[[], Any], seconds: float | None = None) -> None:
     deadline = time.monotonic() + (seconds or PATIENCE_SECONDS)
     while not holds():

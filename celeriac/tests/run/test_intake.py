@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celeriac.tests.life.world import message
 
 from celeriac.claim.claims import BATCH, Batch
 from celeriac.claim.transport import Channel
@@ -32,6 +33,25 @@ def test_20_ms_of_work_are_claimed_in_advance_wherever_they_are() -> None:
         intake(seconds=seconds, unstarted=10, asked=10, brought=10).room(),
     ]
     assert [100, 3] == [intake(seconds=seconds, threads=2).room(), intake(seconds=1.0, threads=3).room()]
+
+
+def test_the_guard_wakes_before_a_message_runs_and_after_it_is_held() -> None:
+    made, seen = intake(seconds=1.0), []
+    made.guard = SimpleNamespace(wake=lambda: seen.append(("awake", len(made.leases.held))))  # type: ignore[assignment]  # a stand-in, as the next
+    made.pool.take = lambda jobs: seen.append(("runs", len(jobs)))  # type: ignore[union-attr, method-assign]
+    made.runners = {}
+    made.receive(Batch("1", [("orders", message())], {}, [], {}))
+    assert [("awake", 1), ("runs", 1)] == seen
+
+
+@pytest.mark.parametrize(("asleep", "told", "woken"), [(True, True, 1), (True, False, 0), (False, True, 0)])
+def test_a_revocation_by_remote_control_wakes_the_guard(asleep: bool, told: bool, woken: int) -> None:
+    made, seen = intake(seconds=1.0), []
+    made.guard = SimpleNamespace(asleep=asleep, wake=lambda: seen.append(1))  # type: ignore[assignment]  # a stand-in, as the next two
+    made.revocations = SimpleNamespace(pending=False, told=told)  # type: ignore[assignment]
+    made.delivery = SimpleNamespace(pump=lambda: None)  # type: ignore[assignment]
+    made.pump()
+    assert woken == len(seen)
 
 
 @pytest.mark.parametrize("there", [1, BATCH])

@@ -61,12 +61,19 @@ class Revocations:
         self._arrived: deque[Noted] = deque()
         signals.task_revoked.connect(self._ended, weak=False)
 
-    def look(self, now: float) -> None:
-        """Called by the guard: store what is new in Celery's sets, read what is new in Redis. Raises RedisError."""
+    def look(self, now: float) -> float:
+        """Called by the guard: store what is new in Celery's sets, read what is new in Redis. Returns when to read
+        again. Raises RedisError."""
         ids, stamps = self._news()
         if ids or stamps or now >= self._read_at or not self.current:
             self._exchange(ids, stamps)
             self._read_at = now + READ_SECONDS
+        return self._read_at
+
+    @property
+    def told(self) -> bool:
+        """Whether Celery's sets have changed since the last look: this worker was told by remote control."""
+        return bool(self._mark_now() != self._mark)
 
     def start(self) -> None:
         """Called in the consumer's thread, before its first claim on a connection. Raises RedisError."""
@@ -94,10 +101,7 @@ class Revocations:
     def _news(self) -> tuple[list[str], list[str]]:
         """What is new in Celery's sets: ids, stamps."""
         data, stamped = _entries(), state.revoked_stamps
-        try:
-            mark = len(data), next(reversed(data.values()), None), sum(map(len, stamped.values()))
-        except RuntimeError:  # it changes just now
-            mark = None
+        mark = self._mark_now()
         if mark is not None and mark == self._mark:
             return [], []
         self._mark = mark
@@ -106,6 +110,13 @@ class Revocations:
             self._known = {one: self._known[one] for one, _ in everything if one in self._known}
         ids = [one for one, entry in everything if self._known.get(one) != entry[0]]
         return ids, [one for one in stamps_of(dict(stamped)) if one not in self._stamps]
+
+    def _mark_now(self) -> Any:
+        data, stamped = _entries(), state.revoked_stamps
+        try:
+            return len(data), next(reversed(data.values()), None), sum(map(len, stamped.values()))
+        except RuntimeError:  # it changes just now
+            return None
 
     def _exchange(self, ids: list[str], stamps: list[str]) -> None:
         data, told = _entries(), monotonic()

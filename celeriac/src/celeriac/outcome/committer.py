@@ -114,6 +114,16 @@ class Committer:
         """Everything that is finished is committed, and told."""
         return not (self._done or self._under_way or self._unknown or self._ended or self._is_calling)
 
+    @property
+    def idle(self) -> bool:
+        """The same, and no thread is about to send or to read."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return self.everything_committed
+        finally:
+            self._lock.release()
+
     def commit_all(self, seconds: float) -> bool:
         """Commit all that is finished. Returns whether Redis answered in time."""
         deadline = monotonic() + seconds

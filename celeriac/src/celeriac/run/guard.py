@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from math import inf
 from time import monotonic, sleep
 from typing import Any
 
@@ -26,7 +27,10 @@ EXIT_TIME_LIMIT = 70
 
 
 class Guard:
-    """It has a thread of its own, so that leases are renewed for as long as the process lives, whatever tasks do."""
+    """It has a thread of its own, so that leases are renewed for as long as the process lives, whatever tasks do.
+
+    It looks ten times a second. While this worker holds no message, it sleeps until Redis is to be read. All work
+    begins with a claimed message, so whoever hands those out calls `wake`, and does it after they are held."""
 
     def __init__(
         self,
@@ -37,16 +41,20 @@ class Guard:
         restore: Callable[[], Any],
         show: Callable[[Running], None],
         restore_seconds: float,
-        revocations: Callable[[float], None] = lambda now: None,
+        revocations: Callable[[float], float] = lambda now: inf,
     ) -> None:
+        """`revocations(now)` returns when it is to be called again. All times are those of the monotonic clock."""
         self._pool, self._committer, self._leases = pool, committer, leases
         self._restore, self._show = restore, show
         self._restore_seconds = restore_seconds
         self._revocations = revocations
         self._renew_seconds = leases.lease_us / 4e6
-        self._renew_at = self._restore_at = 0.0
+        self._renew_at = self._restore_at = self._revocations_at = 0.0
         self._away_logged = False
         self._ended = threading.Event()
+        self._woken = threading.Event()
+        self._worked = False  # a message was handed out since the last look
+        self.asleep = False
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="guard", daemon=True).start()
@@ -54,13 +62,23 @@ class Guard:
     def stop(self) -> None:
         """Its thread ends; leases are renewed no more."""
         self._ended.set()
+        self._woken.set()
+
+    def wake(self) -> None:
+        """There is something to watch over; for all threads."""
+        self._worked = True
+        if self.asleep:
+            self._woken.set()
 
     def _run(self) -> None:
         tick = min(TICK_SECONDS, self._renew_seconds / 2)
-        while not self._ended.wait(tick):
+        rested = False
+        while not self._ended.wait(0.0 if rested else tick):
+            rested = False
             try:
                 self._look(monotonic())
                 self._away_logged = False
+                rested = self._rest()
             except (RedisError, OSError) as exc:  # Redis is away: leases are renewed when it is back
                 if not self._away_logged:
                     emit("guard.broker_away", level=logging.WARNING, error=str(exc))
@@ -68,6 +86,25 @@ class Guard:
             except Exception as exc:  # without the guard, all leases of this worker would end
                 emit("guard.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
                 sleep(1)
+
+    def _rest(self) -> bool:
+        """Sleep while there is nothing to watch over. A message that comes right after another one finds the guard
+        awake: to wake it takes time from the message. Returns whether it slept and nobody woke it."""
+        self._woken.clear()
+        self.asleep = True  # first: whoever hands out a message after the look at them sees this
+        try:
+            worked, self._worked = self._worked, False
+            if not worked and self._has_nothing() and not self._ended.is_set():
+                return not self._woken.wait(min(self._restore_at, self._revocations_at) - monotonic())
+        finally:
+            self.asleep = False
+        return False
+
+    def _has_nothing(self) -> bool:
+        pool = self._pool
+        if self._leases.held or pool.unstarted or pool.exclusive.current is not None:
+            return False
+        return not any(thread.busy for thread in pool.threads) and self._committer.idle
 
     def _look(self, now: float) -> None:
         self._limits(now)
@@ -77,7 +114,7 @@ class Guard:
         self._alone(now)
         if now >= self._renew_at and self._leases.renew():
             self._renew_at = now + self._renew_seconds
-        self._revocations(now)
+        self._revocations_at = self._revocations(now)
         if now >= self._restore_at:
             self._restore_at = now + self._restore_seconds
             self._restore()

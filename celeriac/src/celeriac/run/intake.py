@@ -124,6 +124,7 @@ class Intake:
                 self.revocations.start()
             except redis.RedisError as exc:  # the guard tries again; nothing is claimed before
                 emit("revocations.not_read", level=logging.WARNING, error=str(exc))
+                self.guard.wake()
 
     # Room
 
@@ -185,6 +186,7 @@ class Intake:
             self._tell_full(list_key)
         for letter in batch.letters:
             self.ends.dead_at_claim(*letter)
+        self.guard.wake()  # before they run: solo runs them here
         if self.pool is not None:
             self.pool.take(jobs)
         else:
@@ -195,6 +197,8 @@ class Intake:
         """Do in the consumer's thread what has to be done there: apply revocations, hand messages to Celery."""
         if self.revocations.pending:
             self.revocations.apply()
+        if self.guard.asleep and self.revocations.told:
+            self.guard.wake()
         self.delivery.pump()
 
     def give_back(self, batch: Batch) -> None:
