@@ -14,6 +14,7 @@
 --          1 if messages are left in the lists, else 0}
 -- With client tracking, Redis tells the caller when a list or `due` changes after this.
 local unacked, leases, due, starts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local find, sub = string.find, string.sub
 local lists, want = tonumber(ARGV[1]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -37,20 +38,30 @@ local function microseconds(text)
   return (((days * 24 + h) * 60 + mi) * 60 + s - offset) * 1000000
 end
 
--- Whether there is a further "eta": then only the parser knows which one counts. Lua's plain search stops at every first
--- letter: a message has four times as many quotes as t.
-local function again(raw, from)
-  return string.find(raw, 'ta"', from, true) and string.find(raw, '"eta"', from, true)
+-- Whether no "eta" counts but one that is null: if there are two, only the parser knows. Lua's plain search stops at
+-- every first letter: a message has four times as many quotes as t.
+local function at_once(raw)
+  local at = find(raw, 'ta"', 1, true)
+  if not at then return false end
+  if sub(raw, at - 2, at + 8) ~= '"eta": null' then
+    at = find(raw, '"eta": null', 1, true)
+    if not at or find(raw, '"eta"', 1, true) < at then return false end
+    at = at + 2
+  end
+  return not (find(raw, 'ta"', at + 3, true) and find(raw, '"eta"', at + 3, true))
 end
+
+local known  -- the last start of a tag: all tags of one publisher start alike, and to check it takes long
 
 -- Returns the tag of a message; when it is due, if that is later than now; true if the tag is not in its usual place.
 -- Returns nil for a message that nobody can read.
 local function look(raw)
   -- kombu writes the tag, a UUID, in a fixed place. To look there takes a small part of the time of parsing the
   -- whole message.
-  local tag = string.match(raw, '^"delivery_tag": "(%w+%-%w+%-%w+%-%w+%-%w+)"}}$', -56)
-  local eta = tag and string.find(raw, '"eta"', 1, true)
-  if eta and string.sub(raw, eta, eta + 10) == '"eta": null' and not again(raw, eta + 5) then return tag end
+  local start = sub(raw, -56, -16)
+  if start ~= known and find(start, '^"delivery_tag": "%w+%-%w+%-%w+%-%w+%-$') then known = start end
+  local tag = start == known and find(raw, '^%w+"}}$', -15) and sub(raw, -39, -4)
+  if tag and at_once(raw) then return tag end
   local good, message = pcall(cjson.decode, raw)
   if not good then  -- half a surrogate pair: Python writes and reads it
     good, message = pcall(cjson.decode, (string.gsub(raw, '\\u[dD][89a-fA-F]%x%x', '\\ufffd')))
@@ -59,9 +70,9 @@ local function look(raw)
   local headers, properties = message.headers, message.properties
   if type(headers) ~= 'table' or type(properties) ~= 'table' then return nil end
   tag = properties.delivery_tag
-  if type(tag) ~= 'string' or tag == '' or string.find(tag, '[^ -~]') then return nil end  -- printable ASCII only
+  if type(tag) ~= 'string' or tag == '' or find(tag, '[^ -~]') then return nil end  -- printable ASCII only
   if headers.eta == nil or headers.eta == cjson.null then return tag, nil, true end
-  eta = type(headers.eta) == 'string' and microseconds(headers.eta)
+  local eta = type(headers.eta) == 'string' and microseconds(headers.eta)
   if not eta then return nil end  -- when it is due is unknown, and it must not run early
   return tag, eta > now and eta, true
 end
@@ -71,7 +82,7 @@ local FIRST_STEP = 4
 local buried = {}
 
 -- The queue of a list, by the name of its dead letters: an app may separate queue and priority in its own way.
-local function queue_of(stream) return string.sub(stream, #'celery-dead-' + 1) end
+local function queue_of(stream) return sub(stream, #'celery-dead-' + 1) end
 
 -- Leave a dead letter. `other` is the message that keeps the tag, in a conflict. If both have the same task id, nobody
 -- is told here: the caller gets the result of the other one.
@@ -79,7 +90,7 @@ local function bury(stream, i, raw, reason, problem, other)
   local about = cjson.encode({reason = reason, error = problem, queue = queue_of(stream)})
   redis.call('XADD', stream, '*', 'raw', raw, 'about', about)
   local id = string.match(raw, '"id": ?"([^"]*)"')
-  local told = #raw <= MOST_BYTES and (not other or id and not string.find(other, id, 1, true))
+  local told = #raw <= MOST_BYTES and (not other or id and not find(other, id, 1, true))
   for _, word in ipairs({i - 1, reason, problem, told and raw or ''}) do buried[#buried + 1] = word end
 end
 
@@ -92,9 +103,10 @@ local function oldest(list)
     step = math.min(step, want - n)
     local piece = redis.call('LRANGE', list, -(n + step), -(n + 1))
     for j = #piece, 1, -1 do
-      if bytes > 0 and bytes + #piece[j] > MOST_BYTES then return got, 1 end
-      bytes, n = bytes + #piece[j], n + 1
-      got[n] = piece[j]
+      local raw = piece[j]
+      if bytes > 0 and bytes + #raw > MOST_BYTES then return got, 1 end
+      bytes, n = bytes + #raw, n + 1
+      got[n] = raw
     end
     if #piece < step then break end
     step = 2 * step
@@ -127,7 +139,7 @@ for i = 1, lists do
   elseif there then
     local got
     got, more = oldest(list)
-    local n, deadlines, entries, messages, tags, new, ahead, strange = 0, {}, {}, {}, {}, {}, {}, {}
+    local n, deadlines, entries, messages, tags, ahead, strange = 0, {}, {}, {}, {}, {}, {}
     local ending = ',"","' .. queue_of(stream) .. '"]'
     for j = 1, #got do
       local raw = got[j]
@@ -137,11 +149,8 @@ for i = 1, lists do
       elseif later then
         ahead[#ahead + 1] = string.format('%.0f', later)
         ahead[#ahead + 1] = list .. '\n' .. raw
-      elseif new[tag] then
-        bury(stream, i, raw, 'conflict', 'its delivery tag belongs to another message', new[tag])
       else
         n = n + 1  -- to ask for the length of a table takes longer
-        new[tag] = raw
         if moved then strange[tag] = true end
         deadlines[2 * n - 1] = fence
         deadlines[2 * n] = tag
@@ -155,7 +164,8 @@ for i = 1, lists do
     if #entries > 0 then
       -- Another worker, ours or a stock one, may have claimed a message with the same tag. To write over its entry
       -- would lose one of the two messages. (There may be a lease without an entry: a stock worker that had claimed
-      -- the same message before acknowledged it, and so removed our entry.)
+      -- the same message before acknowledged it, and so removed our entry.) Two messages in this batch may have the
+      -- same tag, too: then there are fewer new leases than messages.
       local function drop(m, holder)
         bury(stream, i, messages[m], 'conflict', 'its delivery tag belongs to another message', holder or messages[m])
         table.remove(messages, m)
@@ -169,8 +179,12 @@ for i = 1, lists do
         if holders[m] then drop(m, holders[m]) end
       end
       if #messages > 0 and redis.call('ZADD', leases, 'NX', unpack(deadlines)) < #messages then
+        local first = {}  -- tag -> number of the first message with it
+        for m = 1, #messages do first[deadlines[2 * m]] = first[deadlines[2 * m]] or m end
         for m = #messages, 1, -1 do
-          if redis.call('ZSCORE', leases, deadlines[2 * m]) ~= fence then drop(m) end
+          local tag = deadlines[2 * m]
+          if first[tag] < m then drop(m, messages[first[tag]])
+          elseif redis.call('ZSCORE', leases, tag) ~= fence then drop(m) end
         end
       end
       if #entries > 0 then redis.call('HSET', unacked, unpack(entries)) end
