@@ -18,8 +18,13 @@ if when > 0 then
   local time = redis.call('TIME')
   if when <= time[1] * 1000000 + time[2] then when = 0 end
 end
-local waiting = 0
-for k = 3, #KEYS do waiting = waiting + redis.call('LLEN', KEYS[k]) end
+local waiting, filled = 0, redis.call('EXISTS', unpack(KEYS, 3))  -- mostly one of them, the first
+for k = 3, #KEYS do
+  if filled == 0 then break end
+  local length = redis.call('LLEN', KEYS[k])
+  waiting = waiting + length
+  if length > 0 then filled = filled - 1 end
+end
 local taken = when > 0 and math.max(waiting, redis.call('ZCARD', due)) or waiting
 
 -- Returns the ids of all messages that wait in this queue or are dead there, are due later, or are claimed. Returns nil
