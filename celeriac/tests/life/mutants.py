@@ -850,6 +850,11 @@ WORKER = [
         taking.test_20_ms_of_work_are_claimed_in_advance_wherever_they_are,
     ),
     Mutant(
+        "intake.room: a worker that stops does not claim what it gives back",
+        "if _told_to_stop():", "if False:",
+        taking.test_a_worker_of_celerys_pools_that_is_told_to_stop_claims_nothing, {"how": "should_stop", "code": 0},
+    ),
+    Mutant(
         "guard._has_nothing: while a message is held, it does not sleep",
         "self._leases.held or", "",
         guarding.test_where_there_is_something_to_watch_over_it_does_not_sleep, {"work": guarding.held},

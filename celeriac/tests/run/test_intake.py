@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from celeriac.tests.life.world import message
+from celery.worker import state
 
 from celeriac.claim.claims import BATCH, Batch
 from celeriac.claim.transport import Channel
@@ -33,6 +34,18 @@ def test_20_ms_of_work_are_claimed_in_advance_wherever_they_are() -> None:
         intake(seconds=seconds, unstarted=10, asked=10, brought=10).room(),
     ]
     assert [100, 3] == [intake(seconds=seconds, threads=2).room(), intake(seconds=1.0, threads=3).room()]
+
+
+@pytest.mark.parametrize(("how", "code"), [("should_stop", 0), ("should_terminate", True)])
+def test_a_worker_of_celerys_pools_that_is_told_to_stop_claims_nothing(
+    how: str, code: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its stop gives back, it would claim again."""
+    made = intake(seconds=1.0)
+    made.pool, made.celery_pool = None, SimpleNamespace(processes=4)  # type: ignore[assignment]  # a stand-in
+    assert 4 == made.room()
+    monkeypatch.setattr(state, how, code)
+    assert 0 == made.room()
 
 
 def test_the_guard_wakes_before_a_message_runs_and_after_it_is_held() -> None:

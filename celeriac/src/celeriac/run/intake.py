@@ -147,6 +147,8 @@ class Intake:
         pool = self.pool
         if pool is None:
             assert self.celery_pool is not None
+            if _told_to_stop():
+                return 0  # what a stop gives back, this worker would claim again
             return int(prefetch or self.celery_pool.processes) - held
         if pool.stopping:
             return 0
@@ -277,6 +279,11 @@ class Intake:
             emit(
                 "queue.not_claimed", level=logging.ERROR, queue=queue, dead_letters=bound, hint="celeriac dead-letters"
             )
+
+
+def _told_to_stop() -> bool:
+    """Whether Celery was told to stop; it keeps the exit code, which may be 0."""
+    return any(code is not None and code is not False for code in (state.should_stop, state.should_terminate))
 
 
 def _refuse_cluster(client: redis.Redis) -> None:
