@@ -46,7 +46,7 @@ class Service:
 
 
 def variables(kind: type[Any]) -> set[str]:
-    return {(kind.model_config["env_prefix"] + name).upper() for name in kind.model_fields}
+    return {kind.prefix + name.upper() for name in kind.model_fields}
 
 
 @pytest.fixture(params=FOLDERS)

@@ -36,6 +36,9 @@ class Clone:
             if (ROOT / name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
+        for compiled in {(ROOT / name).parent / "__pycache__" for name in names if name.endswith(".py")}:
+            if compiled.exists():  # bytecode knows its source by its time and length: what is edited is compiled anew
+                shutil.copytree(compiled, folder / compiled.relative_to(ROOT))
         if (ROOT / ".mypy_cache").exists():
             shutil.copytree(ROOT / ".mypy_cache", folder / ".mypy_cache", ignore=shutil.ignore_patterns("snippets"))
 

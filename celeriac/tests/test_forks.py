@@ -18,7 +18,7 @@ print(json.dumps({
     "arguments": sys.argv,
     "environment": dict(os.environ),
     "folder": os.getcwd(),
-    "first of the path": sys.path[0],
+    "path": sys.path,
     "handlers": [str(signal.getsignal(one)) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)],
     "name": __name__,
     "open": sorted(os.listdir("/proc/self/fd"))[:-1],
@@ -43,7 +43,10 @@ def started(script: Path, *arguments: str, session: bool = False) -> tuple[forks
 
 
 @pytest.mark.parametrize("session", [False, True])
-def test_a_fork_finds_what_a_process_from_nothing_finds(script: Path, session: bool) -> None:
+def test_a_fork_finds_what_a_process_from_nothing_finds(
+    script: Path, session: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{script.parent}/more{os.pathsep}{script.parent}/most")
     script.write_text(FINDS)
     process, log = started(script, "one", "two", session=session)
     expected = subprocess.run(

@@ -22,6 +22,9 @@ from celeriac.app.client import default_app
 pytestmark = pytest.mark.integration
 
 SOON = 2.0
+# For a crowd on one client. httpcore closes what is idle too long or too many, also a connection that it has just given
+# to a thread which did not write yet: "Bad file descriptor".
+KEEP_ALL = httpx.Limits(max_connections=100, max_keepalive_connections=None, keepalive_expiry=None)
 
 
 def free_port():
@@ -37,7 +40,7 @@ def running(url):
     given = {"CELERY_BROKER_URL": url, "HTTP_PORT": str(port), "LOG_FORMAT": "json"}
     command = [sys.executable, str(Path(post_office.__file__))]
     process = subprocess.Popen(command, env=kept | given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as http:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, limits=KEEP_ALL) as http:
         try:
             wait_until_healthy(process, http)
             yield process, http

@@ -1,4 +1,6 @@
-"""Workers of plain apps as real processes: `celery -A … worker`, `celeriac worker -A …`."""
+"""Workers of plain apps as real processes: `celery -A … worker`, `celeriac worker -A …`.
+
+Most are forks of a process that has imported Celery; those that are about a start are started from nothing."""
 
 import os
 import signal
@@ -14,6 +16,8 @@ import redis
 from celery import Celery
 from celery.result import AsyncResult
 
+import forks
+
 APPS = Path(__file__).parent / "apps"
 BIN = Path(sys.executable).parent
 READY_SECONDS = 40
@@ -26,13 +30,13 @@ class Plain:
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.folder = url, folder
         self.client = redis.Redis.from_url(url, decode_responses=True)
-        self.running: list[tuple[subprocess.Popen[bytes], Path]] = []
+        self.running: list[tuple[forks.Process, Path]] = []
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("CELERY", "WORKER_", "PLAIN_"))}
         return {**kept, "PLAIN_URL": self.url, "PLAIN_RESULTS": self.url, "PYTHONPATH": str(APPS), **more}
 
-    def worker(self, *words: str, mingles: bool = False, **more: str) -> subprocess.Popen[bytes]:
+    def worker(self, *words: str, mingles: bool = False, from_nothing: bool = False, **more: str) -> forks.Process:
         """Started; returns when it consumes."""
         log = self.folder / f"worker-{len(self.running)}.log"
         command = [
@@ -42,10 +46,15 @@ class Plain:
             "INFO",
             *([] if mingles else ["--without-mingle", "--without-gossip"]),
         ]
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                command, env=self.environment(**more), cwd=APPS, stdout=out, stderr=out, start_new_session=True
-            )
+        environment = self.environment(**more)
+        process: forks.Process
+        if from_nothing:
+            with log.open("wb") as out:
+                process = subprocess.Popen(
+                    command, env=environment, cwd=APPS, stdout=out, stderr=out, start_new_session=True
+                )
+        else:
+            process = forks.start([sys.executable, *command], env=environment, log=log, cwd=APPS, session=True)
         self.running.append((process, log))
         self.until(lambda: " ready." in log.read_text() or process.poll() is not None, READY_SECONDS)
         assert process.poll() is None, log.read_text()
@@ -109,6 +118,6 @@ def send(app: Any, task: str, *args: Any, **options: Any) -> AsyncResult[Any]:
     return sent
 
 
-def ends(plain: Plain, process: subprocess.Popen[bytes], seconds: float = SECONDS) -> int:
+def ends(plain: Plain, process: forks.Process, seconds: float = SECONDS) -> int:
     plain.until(lambda: process.poll() is not None, seconds)
-    return int(process.returncode)
+    return process.wait()

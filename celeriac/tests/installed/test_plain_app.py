@@ -34,7 +34,9 @@ def proj(shared: Plain) -> Iterator[ModuleType]:
         module = importlib.util.module_from_spec(spec)
         patch.setitem(sys.modules, "proj.celery", module)
         spec.loader.exec_module(module)
-        shared.worker("celery", "-A", "proj", "worker", "-c", "4", mingles=True)  # as people start it
+        shared.worker(
+            "celery", "-A", "proj", "worker", "-c", "4", mingles=True, from_nothing=True
+        )  # as people start it
         yield module
         module.app.close()
         installation.forget_installed()

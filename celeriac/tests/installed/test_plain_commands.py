@@ -11,7 +11,8 @@ pytestmark = pytest.mark.integration
 
 
 def test_no_line_is_needed_with_celeriac_worker(plain: Plain, app: Any) -> None:
-    worker = plain.worker("celeriac", "worker", "-A", "no_line", "-c", "2", "--pidfile", str(plain.folder / "pid"))
+    words = "worker", "-A", "no_line", "-c", "2", "--pidfile", str(plain.folder / "pid")
+    worker = plain.worker("celeriac", *words, from_nothing=True)
     assert worker.pid == app.send_task("no_line.pid").get(timeout=SECONDS)  # a thread of ours, no child
     eta = app.send_task("no_line.pid", countdown=30)
     plain.until(lambda: plain.client.zcard("celery-due"))

@@ -101,7 +101,7 @@ def test_two_installs_in_one_process_do_not_part_worker_and_client(plain: Plain)
 def test_a_worker_of_a_plain_app_imports_nothing_that_only_contracts_and_services_need(
     pool: str, plain: Plain, app: Any
 ) -> None:
-    plain.worker("celery", "-A", "imports", "worker", "-c", "1", "-P", pool)
+    plain.worker("celery", "-A", "imports", "worker", "-c", "1", "-P", pool, from_nothing=True)
     imported = {*app.send_task("imports.imported").get(timeout=SECONDS)}
     assert "celeriac.run.runner" in imported
     assert set() == imported & {"pydantic", "structlog", "rich", "fastapi", "httpx", "prometheus_client"}

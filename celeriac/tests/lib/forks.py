@@ -208,7 +208,7 @@ def become(order: dict[str, Any]) -> None:
     os.close(log)
     time.tzset()
     sys.argv = order["argv"]
-    sys.path[0] = str(Path(sys.argv[0]).parent)
+    sys.path[:1] = [str(Path(sys.argv[0]).parent), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,10 @@ import psutil
 import pytest
 import redis
 
+from devctl import settings
 from devctl.bench.lock import alone
+from devctl.settings import Settings
+from devctl.stack.local import LocalRuntime
 
 ROOT = Path(__file__).parents[3]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -39,6 +43,10 @@ class Checkout:
         ports = dict.fromkeys(("REDIS_PORT", "SERVICE1_PORT", "SERVICE2_PORT"), "0")
         return {**os.environ, **ports, "COMPOSE_PROJECT_NAME": self.folder.name, "DEVCTL_RUNTIME": "local"}
 
+    @property
+    def settings(self) -> Settings:
+        return settings.load(start=self.folder, environ=self.environment)
+
     def devctl(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "devctl", *arguments],
@@ -52,13 +60,11 @@ class Checkout:
         )  # fmt: skip
 
     def replicas(self) -> dict[str, int]:
-        services = json.loads(self.devctl("ps", "--json").stdout)["services"]
-        return {one["name"]: one["replicas"] for one in services if one["replicas"]}
+        """What `devctl ps` shows; asked in this process, for it is asked often."""
+        return dict(Counter(one.service for one in LocalRuntime.open(self.settings).status()))
 
     def client(self) -> redis.Redis:
-        services = json.loads(self.devctl("ps", "--json").stdout)["services"]
-        (ports,) = [one["ports"] for one in services if one["name"] == "redis"]
-        return redis.Redis(port=int(ports[0].partition("->")[0].rpartition(":")[2]))
+        return redis.Redis(port=LocalRuntime.open(self.settings).address("redis", 6379)[1])
 
     def processes(self) -> list[str]:
         """Everything that runs with this folder as its stack: supervisor, Redis, workers, guards."""
