@@ -228,10 +228,12 @@ def test_a_message_that_was_over_before_the_next_look_keeps_it_awake_once(client
 def test_a_stop_wakes_it(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     guard = guard_of(Pool(), committer_of(client), restore_seconds=60.0)
     seen = looks(guard, monkeypatch)
+    others = set(threading.enumerate())
     guard.start()
+    (thread,) = set(threading.enumerate()) - others
     eventually(lambda: guard.asleep and seen)
     guard.stop()
-    eventually(lambda: "guard" not in [thread.name for thread in threading.enumerate()])
+    eventually(lambda: not thread.is_alive())
 
 
 def eventually(holds: Callable[[], Any], seconds: float | None = None) -> None:
