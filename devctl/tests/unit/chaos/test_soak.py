@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -33,6 +34,7 @@ class FakeBroker:
     """A stream of effects, an empty queue, and a memory that does what a test wants."""
 
     def __init__(self) -> None:
+        self._one_at_a_time = threading.Lock()  # as in Redis: one thread publishes, another one counts and trims
         self.entries: list[tuple[bytes, dict[bytes, bytes]]] = []
         self.added = 0
         self.unacked: dict[bytes, bytes] = {}
@@ -41,8 +43,9 @@ class FakeBroker:
 
     def add(self, *numbers: int) -> None:
         for number in numbers:
-            self.added += 1
-            self.entries.append((b"%d-0" % self.added, {b"n": b"%d" % number}))
+            with self._one_at_a_time:
+                self.added += 1
+                self.entries.append((b"%d-0" % self.added, {b"n": b"%d" % number}))
 
     def xread(self, streams: dict[str, bytes], count: int) -> list[Any]:
         ((key, last),) = streams.items()
@@ -50,7 +53,8 @@ class FakeBroker:
         return [[key.encode(), page]] if page else []
 
     def xtrim(self, key: str, *, minid: str, approximate: bool) -> None:
-        self.entries = [one for one in self.entries if int(one[0][:-2]) >= int(minid[:-2])]
+        with self._one_at_a_time:
+            self.entries = [one for one in self.entries if int(one[0][:-2]) >= int(minid[:-2])]
 
     def xrange(self, key: str, *, min: str, count: int) -> list[Any]:  # noqa: A002  # redis-py calls it so
         return self.letters if min == "-" else []
