@@ -236,7 +236,7 @@ def test_a_report_is_resumed_where_it_was_measured(tool: Tool, tmp_path: Path) -
 @pytest.mark.integration
 def test_a_plain_app_is_measured_in_every_pool(tmp_path: Path) -> None:
     found = report("--rows", "h", "--peers", "", state=tmp_path)
-    (run,) = found["rows"][0]["runs"]["ours"]  # type: ignore[index]
+    (run,) = found["rows"][0]["runs"]["ours"]  # type: ignore[index]  # JSON
     assert None is run["problem"]
     assert {"threads", "prefork", "solo", "pss"} == {name for name, value in run["figures"].items() if value > 0}
 

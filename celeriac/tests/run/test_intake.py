@@ -15,11 +15,11 @@ from celeriac.run.intake import AHEAD_SECONDS, Intake
 def intake(*, seconds: float, threads: int = 1, unstarted: int = 0, asked: int = 0, brought: int = 0) -> Intake:
     """Its threads take so many seconds for a message."""
     made = Intake.__new__(Intake)
-    made.revocations = SimpleNamespace(current=True)  # type: ignore[assignment]  # a stand-in, as the next four
+    made.revocations = SimpleNamespace(current=True)  # type: ignore[assignment]  # a stand-in
     made.channel = SimpleNamespace(qos=SimpleNamespace(prefetch_count=0))
-    made.claims = SimpleNamespace(asked=asked, brought=brought)  # type: ignore[assignment]
-    made.leases = SimpleNamespace(held={})  # type: ignore[assignment]
-    made.delivery = SimpleNamespace(delivered={})  # type: ignore[assignment]
+    made.claims = SimpleNamespace(asked=asked, brought=brought)  # type: ignore[assignment]  # the same
+    made.leases = SimpleNamespace(held={})  # type: ignore[assignment]  # the same
+    made.delivery = SimpleNamespace(delivered={})  # type: ignore[assignment]  # the same
     pool: Any = SimpleNamespace(stopping=False, seconds=seconds, limit=threads, unstarted=unstarted, idle=threads)
     made.pool = pool
     return made
@@ -50,8 +50,8 @@ def test_a_worker_of_celerys_pools_that_is_told_to_stop_claims_nothing(
 
 def test_the_guard_wakes_before_a_message_runs_and_after_it_is_held() -> None:
     made, seen = intake(seconds=1.0), []
-    made.guard = SimpleNamespace(wake=lambda: seen.append(("awake", len(made.leases.held))))  # type: ignore[assignment]  # a stand-in, as the next
-    made.pool.take = lambda jobs: seen.append(("runs", len(jobs)))  # type: ignore[union-attr, method-assign]
+    made.guard = SimpleNamespace(wake=lambda: seen.append(("awake", len(made.leases.held))))  # type: ignore[assignment]  # a stand-in
+    made.pool.take = lambda jobs: seen.append(("runs", len(jobs)))  # type: ignore[union-attr, method-assign]  # the same
     made.runners = {}
     made.receive(Batch("1", [("orders", message())], {}, [], {}))
     assert [("awake", 1), ("runs", 1)] == seen
@@ -60,9 +60,9 @@ def test_the_guard_wakes_before_a_message_runs_and_after_it_is_held() -> None:
 @pytest.mark.parametrize(("asleep", "told", "woken"), [(True, True, 1), (True, False, 0), (False, True, 0)])
 def test_a_revocation_by_remote_control_wakes_the_guard(asleep: bool, told: bool, woken: int) -> None:
     made, seen = intake(seconds=1.0), []
-    made.guard = SimpleNamespace(asleep=asleep, wake=lambda: seen.append(1))  # type: ignore[assignment]  # a stand-in, as the next two
-    made.revocations = SimpleNamespace(pending=False, told=told)  # type: ignore[assignment]
-    made.delivery = SimpleNamespace(pump=lambda: None)  # type: ignore[assignment]
+    made.guard = SimpleNamespace(asleep=asleep, wake=lambda: seen.append(1))  # type: ignore[assignment]  # a stand-in
+    made.revocations = SimpleNamespace(pending=False, told=told)  # type: ignore[assignment]  # the same
+    made.delivery = SimpleNamespace(pump=lambda: None)  # type: ignore[assignment]  # the same
     made.pump()
     assert woken == len(seen)
 

@@ -94,15 +94,15 @@ def made(*, size: str = "quick", stock: bool = False, deaf: bool = False) -> Lab
     )
     hands, ledger, link = FakeHands(runtime, clock, deaf), FakeLedger(), FakeLink()
     field = Field(
-        size=size,  # type: ignore[arg-type]
+        size=size,  # type: ignore[arg-type]  # a stand-in
         run="r",
-        stage=stage,  # type: ignore[arg-type]
+        stage=stage,  # type: ignore[arg-type]  # a stand-in
         hands=hands,
         clock=clock,
-        ledger=ledger,  # type: ignore[arg-type]
-        publisher=None,  # type: ignore[arg-type]
+        ledger=ledger,  # type: ignore[arg-type]  # a stand-in
+        publisher=None,  # type: ignore[arg-type]  # a stand-in
         api=None,
-        link=link,  # type: ignore[arg-type]
+        link=link,  # type: ignore[arg-type]  # a stand-in
         doing=lambda _: None,
         bad=set,
     )

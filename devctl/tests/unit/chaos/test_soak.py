@@ -255,7 +255,7 @@ def test_what_could_not_be_removed_is_not_counted_twice(monkeypatch: pytest.Monk
     broker.add(*range(7_000))
     monkeypatch.setattr(broker, "xtrim", lambda *_, **__: None)
     for _ in range(3):
-        audit.read(broker, "key")  # type: ignore[arg-type]
+        audit.read(broker, "key")  # type: ignore[arg-type]  # a stand-in
 
     assert (7_000, 0, []) == (audit.done, audit.doubled(7_000), list(audit.missing(7_000)))
 
@@ -263,7 +263,7 @@ def test_what_could_not_be_removed_is_not_counted_twice(monkeypatch: pytest.Monk
 def test_what_is_counted_is_removed() -> None:
     audit, broker = Audit(), FakeBroker()
     broker.add(*range(12_000))
-    audit.read(broker, "key")  # type: ignore[arg-type]
+    audit.read(broker, "key")  # type: ignore[arg-type]  # a stand-in
 
     assert (12_000, 1) == (audit.done, len(broker.entries))
 
