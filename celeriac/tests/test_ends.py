@@ -67,6 +67,7 @@ def app(workers: Workers) -> Iterator[Celery]:
     app.conf.task_default_queue = "plain"
     yield app
     app.close()
+    app.backend.result_consumer.stop()
     app.backend.result_consumer._pubsub = None
 
 
@@ -161,6 +162,7 @@ def test_a_listener_that_wants_to_end_its_process_does_not_change_how_its_task_e
             workers.until(lambda: result.state == expected, seconds=10)
         finally:
             assert 0 == worker.stop()
+            app.backend.result_consumer.stop()
             app.backend.result_consumer._pubsub = None
 
 

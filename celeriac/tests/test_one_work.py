@@ -45,6 +45,7 @@ def stock(worker: Any) -> Iterator[Celery]:
     with Celery(broker=worker.url, backend=worker.url) as app:
         app.conf.task_default_queue = "test"
         yield app
+        app.backend.result_consumer.stop()
         app.backend.result_consumer._pubsub = None
 
 

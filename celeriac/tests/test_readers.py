@@ -49,6 +49,7 @@ def app(url: str, worker: RunningWorker) -> Iterator[Celery]:
     app.conf.task_default_queue = "plain"
     yield app
     app.close()
+    app.backend.result_consumer.stop()
     app.backend.result_consumer._pubsub = None
 
 
@@ -238,6 +239,7 @@ def test_a_signal_is_sent_behind_the_commit(
     with make_app("test", CelerySettings(broker_url=url)) as app:
         result = app.send_task(f"plain.{name}", args=(how,), queue="heard")
         assert [result.id, state, 0] == notes(client, signal, result.id)
+        app.backend.result_consumer.stop()
         app.backend.result_consumer._pubsub = None
 
 
@@ -255,6 +257,7 @@ def test_a_listener_of_transitions_hears_each_once_behind_the_commit(
 ) -> None:
     with make_app("test", CelerySettings(broker_url=url)) as app:
         task_id = app.send_task(f"plain.{name}", args=(how,), queue="heard").id
+        app.backend.result_consumer.stop()
         app.backend.result_consumer._pubsub = None
 
     def heard() -> list[str]:

@@ -28,6 +28,7 @@ def app(worker_url: str, misbehaving_worker: Any) -> Iterator[Celery]:
     publisher: Any = publisher_of(app)
     publisher._client.close()
     app.close()
+    app.backend.result_consumer.stop()
     app.backend.result_consumer._pubsub = None  # results of groups would unsubscribe when this Redis is long gone
 
 
