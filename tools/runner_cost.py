@@ -41,12 +41,15 @@ ORDER = {
 
 
 class Kept:
-    """Stands for the committer: keeps what is finished."""
+    """Stands for committer, leases and guard: keeps what is finished."""
 
     def __init__(self) -> None:
         self.held: dict[str, Any] = {}
         self.done: deque[Any] = deque()
         self.submit = self.done.append
+
+    def wake(self) -> None:
+        """As the guard, which is not here."""
 
 
 def prepare(kind: str, variant: str, count: int) -> Any:
@@ -86,6 +89,7 @@ def prepare(kind: str, variant: str, count: int) -> Any:
         leases=kept,
         starts=Starts(kept, bool, 3),
         runners={},
+        guard=kept,
     )
 
     class Consumer:
