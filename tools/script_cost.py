@@ -56,7 +56,7 @@ class Batches:
             return
         pairs = zip(ids, raws, strict=True)
         chunk = [Outgoing("t", one, "q", "q", "0" * 16, DAY_MS, raw, 0, marker(one)) for one, raw in pairs]
-        names, arguments = words(chunk, 1_000_000)
+        names, arguments = words(chunk, 1_000_000, declared=True)
         PUBLISH(self.client, names, arguments)
 
     def claim(self, _: int) -> None:

@@ -581,6 +581,18 @@ PUBLISH = [
         publishing.test_a_full_redis_refuses_it_as_a_whole, {"due": 0},
     ),
     Mutant(
+        "publish: the first message of a publisher declares its queue",
+        "if waiting == 0 or ARGV[5] == '0' then", "if waiting == 0 then",
+        publishing.test_it_is_declared_with_the_first_message_of_a_publisher_and_where_nothing_waits,
+        {"declared": False, "waiting": True, "again": 1},
+    ),
+    Mutant(
+        "publish: where nothing waits, the queue is declared again",
+        "if waiting == 0 or ARGV[5] == '0' then", "if ARGV[5] == '0' then",
+        publishing.test_it_is_declared_with_the_first_message_of_a_publisher_and_where_nothing_waits,
+        {"declared": True, "waiting": False, "again": 1},
+    ),
+    Mutant(
         "publish: where the push is refused, nothing is remembered",
         "if #written > 0 then", "if false then",
         publishing.test_who_may_not_write_everything_writes_nothing, {"denied": "lpush", "due": 0},

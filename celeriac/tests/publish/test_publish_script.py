@@ -26,8 +26,8 @@ def message(task_id: str, text: str = "", **changes: Any) -> Outgoing:
     return made._replace(**changes)
 
 
-def publish(client: redis.Redis, *messages: Outgoing, bound: int = 0) -> Any:
-    return SCRIPT(client, *words(list(messages), bound))
+def publish(client: redis.Redis, *messages: Outgoing, bound: int = 0, declared: bool = False) -> Any:
+    return SCRIPT(client, *words(list(messages), bound, declared=declared))
 
 
 def everything(client: redis.Redis) -> dict[str, Any]:
@@ -143,6 +143,17 @@ def test_the_queue_is_declared_as_kombu_declares_it(client: redis.Redis) -> None
         Queue("orders", exchange="orders", routing_key="orders")(connection.default_channel).declare()
     assert {key: value for key, value in ours.items() if key in everything(client)} == everything(client)
     assert client.exists("_kombu.binding.orders")
+
+
+@pytest.mark.parametrize(("declared", "waiting", "again"), [(False, True, 1), (True, False, 1), (True, True, 0)])
+def test_it_is_declared_with_the_first_message_of_a_publisher_and_where_nothing_waits(
+    client: redis.Redis, declared: bool, waiting: bool, again: int
+) -> None:
+    if waiting:  # in any of its lists
+        client.lpush("orders\x06\x166", "of another publisher")
+    publish(client, message("a"), declared=declared)
+    for key in ("_kombu.binding.orders", "_kombu.binding_permanent.orders"):
+        assert again == client.exists(key)
 
 
 @pytest.mark.parametrize("key", ["orders", "orders\x06\x163", "celery-once-b", "celery-due"])

@@ -322,6 +322,20 @@ def test_many_know_their_repeats(raw_client: redis.Redis) -> None:
     assert Published(("a", "c"), ("b", "d", "a")) == publisher.publish_all([message(one) for one in "abcda"])
 
 
+def test_a_publisher_declares_a_queue_once_and_again_when_it_finds_it_empty(raw_client: redis.Redis) -> None:
+    def declares(publisher: Publisher, task_id: str) -> bool:
+        raw_client.delete("_kombu.binding.orders", "_kombu.binding_permanent.orders")
+        publisher.publish(message(task_id))
+        return bool(raw_client.exists("_kombu.binding.orders"))
+
+    raw_client.lpush("orders", "by hand")
+    for publisher in (Publisher(raw_client, 0, SOON), Publisher(raw_client, 0, SOON)):
+        raw_client.delete("celery-once-a", "celery-once-b")
+        assert [True, False] == [declares(publisher, one) for one in "ab"]
+    raw_client.flushdb()
+    assert declares(publisher, "c")
+
+
 def test_nothing_is_nothing(raw_client: redis.Redis) -> None:
     assert Published() == Publisher(raw_client, 0).publish_all([])
 

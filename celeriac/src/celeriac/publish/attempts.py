@@ -44,7 +44,7 @@ class Call:
         self._chunk, self._bound, self._patience, self._backlog = chunk, bound, patience, backlog
         self._attempts = 0
         self._in_doubt = False  # an attempt got no answer
-        self.keys, self.arguments = words(chunk, bound)
+        self.keys, self.arguments = words(chunk, bound, declared=backlog.used)
 
     def failed(self, error: Exception, *, sent: bool) -> float:
         """How long to wait before the next attempt. Raises PublishError when there is none. `sent`: the script, or a

@@ -32,6 +32,11 @@ class Backlog:
         while now - samples[0][0] > WINDOW_SECONDS:
             samples.popleft()
 
+    @property
+    def used(self) -> bool:
+        """Whether a message of ours was ever accepted."""
+        return self._accepted > 0
+
     def per_second(self, depth: int) -> float | None:
         """How many messages leave the queue in a second; None: unknown."""
         now = self._clock()

@@ -60,12 +60,13 @@ def chunks(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
         yield chunk
 
 
-def words(chunk: list[Outgoing], bound: int) -> tuple[list[str], list[Any]]:
-    """KEYS and ARGV for publish.lua."""
+def words(chunk: list[Outgoing], bound: int, *, declared: bool = False) -> tuple[list[str], list[Any]]:
+    """KEYS and ARGV for publish.lua. `declared`: this publisher has declared the queue."""
     first = chunk[0]
     # As one argument: redis-py looks at each, which for a chunk costs more than all that Redis does with it.
     # All as text, which Redis's MessagePack has; it has no bytes.
     packed = pack(
         [word for one in chunk for word in (one.task_id, one.fingerprint, one.raw.decode(), one.marker.decode())]
     )
-    return [first.list, DUE, *lists(first.queue)], [bound, first.life_ms, first.due_us, MARKER_MS, packed]
+    arguments = [bound, first.life_ms, first.due_us, MARKER_MS, int(declared), packed]
+    return [first.list, DUE, *lists(first.queue)], arguments

@@ -5,7 +5,8 @@
 -- KEYS  1 list  2 due  3 the queue, and all its further lists: they are counted together
 -- ARGV  1 bound of the queue (0: none)  2 for how many ms an id is remembered (0: not at all)
 --       3 due time in us of Redis's clock (0: now)  4 life of the first results in ms
---       5 the messages, in MessagePack, as one array: of each its id, fingerprint, bytes, first result ("" none)
+--       5 whether this publisher has declared the queue (1, 0)
+--       6 the messages, in MessagePack, as one array: of each its id, fingerprint, bytes, first result ("" none)
 -- Returns {how many messages wait in the queue now, then of each message:
 --          1 pushed, -1 the queue is full, -2 the id belongs to other work;
 --          or, of one that was published before: 0 it is done, or its message was found; 2 it is not done, and its
@@ -65,7 +66,7 @@ local function found(id)
   return ids[id] and 0 or 2
 end
 
-local words = cmsgpack.unpack(ARGV[5])
+local words = cmsgpack.unpack(ARGV[6])
 local answers, seen, new = {waiting}, {}, {}
 for at = 1, #words, 4 do
   local id, print = words[at], words[at + 1]
@@ -84,10 +85,13 @@ for at = 1, #words, 4 do
 end
 if #new == 0 then return answers end
 
--- Declare the queue as kombu does, so that stock workers and monitors know it.
-local member = queue .. '\6\22\6\22' .. queue
-redis.call('SADD', '_kombu.binding.' .. queue, member)
-redis.call('SADD', '_kombu.binding_permanent.' .. queue, member)
+-- Declare the queue as kombu does, so that stock workers and monitors know it: with the first message of a publisher,
+-- as kombu; and where nothing waits, for Redis may have been emptied since.
+if waiting == 0 or ARGV[5] == '0' then
+  local member = queue .. '\6\22\6\22' .. queue
+  redis.call('SADD', '_kombu.binding.' .. queue, member)
+  redis.call('SADD', '_kombu.binding_permanent.' .. queue, member)
+end
 
 local push, written = {}, {}
 for i, at in ipairs(new) do
