@@ -532,7 +532,7 @@ PUBLISH = [
     ),
     Mutant(
         "publish: what has no message any more is told so",
-        "return ids[id] and 0 or 2", "return 0",
+        "ids[id] and 0 or 2", "0",
         publishing.test_what_was_removed_by_hand_is_missing_and_not_published_again,
     ),
     Mutant(
@@ -557,7 +557,7 @@ PUBLISH = [
     ),
     Mutant(
         "publish: nobody looks for an id that is spelt in several ways",
-        "if not ids or string.find(id, '[^%w_.:-]') then", "if not ids then",
+        "(not ids or string.find(id, '[^%w_.:-]'))", "(not ids)",
         publishing.test_an_id_that_may_be_spelt_in_several_ways_is_not_looked_for, {"task_id": "\u00e9"},
     ),
     Mutant(

@@ -28,51 +28,14 @@ for k = 3, #KEYS do
 end
 local taken = when > 0 and math.max(waiting, redis.call('ZCARD', due)) or waiting
 
--- Returns the ids of all messages that wait in this queue or are dead there, are due later, or are claimed. Returns nil
--- if there are too many, or if Redis does not let us read them.
-local function unfinished()
-  local dead, total = 'celery-dead-' .. queue, waiting
-  for _, counts in ipairs({{'ZCARD', due}, {'HLEN', 'unacked'}, {'XLEN', dead}}) do
-    local count = redis.pcall(unpack(counts))
-    if type(count) ~= 'number' then return nil end
-    total = total + count
-  end
-  if total > LOOKED_AT then return nil end
-  local reads = {{'ZRANGE', due, 0, -1}, {'HVALS', 'unacked'}, {'XRANGE', dead, '-', '+'}}
-  for k = 3, #KEYS do reads[#reads + 1] = {'LRANGE', KEYS[k], 0, -1} end
-  local ids = {}
-  local function note(text)  -- a plain search: a pattern takes ten times as long
-    local _, at = string.find(text, '"id": "', 1, true)
-    while at do
-      ids[string.sub(text, at + 1, (string.find(text, '"', at + 1, true) or 0) - 1)] = true
-      _, at = string.find(text, '"id": "', at + 1, true)
-    end
-  end
-  for _, words in ipairs(reads) do
-    local entries = redis.pcall(unpack(words))
-    if entries.err then return nil end
-    for _, entry in ipairs(entries) do
-      for _, text in ipairs(words[1] == 'XRANGE' and entry[2] or {entry}) do note(text) end
-    end
-  end
-  return ids
-end
-
--- Whether the message of a published id is still there: 0 yes, 2 no, 3 unknown.
-local ids, looked = nil, false
-local function found(id)
-  if not looked then ids, looked = unfinished(), true end
-  if not ids or string.find(id, '[^%w_.:-]') then return 3 end  -- JSON has several ways to write such an id
-  return ids[id] and 0 or 2
-end
-
 local words = cmsgpack.unpack(ARGV[6])
-local answers, seen, new = {waiting}, {}, {}
+local answers, seen, new, repeats = {waiting}, {}, {}, {}
 for at = 1, #words, 4 do
   local id, print = words[at], words[at + 1]
   local was = life > 0 and (seen[id] or redis.call('GET', 'celery-once-' .. id))
   if was == 'queued:' .. print then
-    answers[#answers + 1] = seen[id] and 0 or found(id)
+    answers[#answers + 1] = 0
+    if not seen[id] then repeats[#answers] = id end  -- no twin in this chunk
   elseif was then
     answers[#answers + 1] = was == 'done:' .. print and 0 or -2
   elseif bound > 0 and taken + #new >= bound then
@@ -81,6 +44,43 @@ for at = 1, #words, 4 do
     answers[#answers + 1] = 1
     seen[id] = 'queued:' .. print
     new[#new + 1] = at
+  end
+end
+
+if next(repeats) then  -- Is the message of a published id still there?
+  -- Returns the ids of all messages that wait in this queue or are dead there, are due later, or are claimed. Returns
+  -- nil if there are too many, or if Redis does not let us read them.
+  local function unfinished()
+    local dead, total = 'celery-dead-' .. queue, waiting
+    for _, counts in ipairs({{'ZCARD', due}, {'HLEN', 'unacked'}, {'XLEN', dead}}) do
+      local count = redis.pcall(unpack(counts))
+      if type(count) ~= 'number' then return nil end
+      total = total + count
+    end
+    if total > LOOKED_AT then return nil end
+    local reads = {{'ZRANGE', due, 0, -1}, {'HVALS', 'unacked'}, {'XRANGE', dead, '-', '+'}}
+    for k = 3, #KEYS do reads[#reads + 1] = {'LRANGE', KEYS[k], 0, -1} end
+    local ids = {}
+    local function note(text)  -- a plain search: a pattern takes ten times as long
+      local _, at = string.find(text, '"id": "', 1, true)
+      while at do
+        ids[string.sub(text, at + 1, (string.find(text, '"', at + 1, true) or 0) - 1)] = true
+        _, at = string.find(text, '"id": "', at + 1, true)
+      end
+    end
+    for _, words in ipairs(reads) do
+      local entries = redis.pcall(unpack(words))
+      if entries.err then return nil end
+      for _, entry in ipairs(entries) do
+        for _, text in ipairs(words[1] == 'XRANGE' and entry[2] or {entry}) do note(text) end
+      end
+    end
+    return ids
+  end
+
+  local ids = unfinished()
+  for n, id in pairs(repeats) do  -- JSON has several ways to write an id with other characters: nobody looks for it
+    answers[n] = (not ids or string.find(id, '[^%w_.:-]')) and 3 or ids[id] and 0 or 2
   end
 end
 if #new == 0 then return answers end
