@@ -5,7 +5,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.ids import uuid4, uuid5
+from celeriac.ids import text_of, uuid4, uuid5
 
 
 @given(st.uuids(), st.text(st.characters(exclude_categories=["Cs"])))
@@ -25,6 +25,11 @@ def test_an_id_is_a_uuid_in_every_way() -> None:
     usual = uuid.UUID(str(made))
     assert [usual] * 3 == [made, copy.deepcopy(made), pickle.loads(pickle.dumps(made))]
     assert (usual.is_safe, hash(usual), usual.bytes) == (made.is_safe, hash(made), made.bytes)
+
+
+@given(st.uuids())
+def test_the_text_of_an_id_is_that_of_python(made: uuid.UUID) -> None:
+    assert str(made) == text_of(made)
 
 
 def _any_of(ids: list[uuid.UUID]) -> int:

@@ -4,10 +4,17 @@ import os
 from hashlib import sha1
 from uuid import UUID, SafeUUID
 
+import msgspec
+
 CHOSEN = ~(0xF000C << 60)  # the bits that say nothing about the version
 VERSION_4, VERSION_5 = 0x40008 << 60, 0x50008 << 60
 
-_set = object.__setattr__  # a UUID refuses changes
+# A UUID refuses changes; its slots do not.
+_new, _set_int, _set_is_safe = UUID.__new__, vars(UUID)["int"].__set__, vars(UUID)["is_safe"].__set__
+UNKNOWN = SafeUUID.unknown
+
+text_of = msgspec.to_builtins
+"""`text_of(made)` is `str(made)`, in half the time."""
 
 
 def uuid4() -> UUID:
@@ -23,7 +30,7 @@ def uuid5(namespace: UUID, name: str) -> UUID:
 
 def _of(number: int) -> UUID:
     """`UUID(int=number)`, without its many checks."""
-    made = UUID.__new__(UUID)
-    _set(made, "int", number)
-    _set(made, "is_safe", SafeUUID.unknown)
+    made = _new(UUID)
+    _set_int(made, number)
+    _set_is_safe(made, UNKNOWN)
     return made

@@ -21,6 +21,7 @@ from celeriac.contract.spec import Spec, describe
 from celeriac.dead_letter.description import about
 from celeriac.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
 from celeriac.events import emit, heard, logged_at, own_events, transition
+from celeriac.ids import text_of
 from celeriac.message.fingerprint import fingerprint
 from celeriac.message.frame import body_of, frame, further, lineage, plain_mould
 from celeriac.observer import Watch, watch_of
@@ -137,7 +138,7 @@ class Work:
             # Before the body runs: it may change the arguments.
             mark = self._fingerprint(raw, payload, args, kwargs, request)
             if self.contract.has_task_id:
-                work_id = str(payload.task_id)
+                work_id = text_of(payload.task_id)
                 self._record(work_id, commit)
                 commit.apart = work_id != request.id
             result, outcome = limited(perform, self.contract, self.body, payload, request.id)
@@ -240,7 +241,7 @@ class Work:
         above = lineage(request.root_id or request.id, request.id)
         shows, tells = listening(), watch is None and heard()
         for child in children:
-            contract, task_id = child.contract, str(child.payload.task_id)
+            contract, task_id = child.contract, text_of(child.payload.task_id)
             name, ignored = contract.name, contract.ignore_result
             queue = contract.queue if watch is None else watch.queue(contract.queue)
             body = body_of(contract.payload_json(child.payload))

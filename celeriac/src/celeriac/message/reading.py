@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from kombu.utils.json import loads as kombu_loads
+from msgspec import ValidationError, convert
 
 from celeriac.message.frame import EMBED_BYTES
 
@@ -69,6 +70,10 @@ def raw_body(message: dict[str, Any]) -> bytes | str:
     if encoding != "base64":
         raise Undecodable(f"body_encoding is {encoding!r}, not base64")
     try:
-        return a2b_base64(text)
+        return convert(text, bytes)  # in half the time
+    except ValidationError:
+        pass
+    try:
+        return a2b_base64(text)  # reads line breaks, too
     except ValueError as exc:
         raise Undecodable(f"the body is not base64: {exc}") from exc
