@@ -69,7 +69,7 @@ PARTS = [
     # Celery: the worker
     Part("_custom_logging", "celery.apps.worker:Worker", "worker/program.py", "log lines without their fields"),
     Part("update_strategies", "celery.worker.consumer.consumer:Consumer", "run/consumer.py", "no task is ours"),
-    Part("_task_stack", "celery._state", "run/runner.py", "current_task is None in bodies"),
+    Part("_task_stack", "celery._state", "run/runner.py, contract/messages.py", "current_task is None in bodies"),
     Part("_local", "celery.utils.threads", "run/runner.py", "request stacks are not found: no runner can run"),
     Part("handle_error_state", "celery.app.trace:TraceInfo", "run/runner.py", "failures are not told"),
     Part("handle_reject", "celery.app.trace:TraceInfo", "run/runner.py", "tracers that libraries wrap are not seen"),

@@ -23,6 +23,7 @@ from celeriac import correlation
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings, TransportKind
 from celeriac.contract.contract import Contract
+from celeriac.contract.messages import STACKS
 from celeriac.errors import Conflict, QueueFull, ValidationError
 from celeriac.outcome.commit import HOME, OPEN, Commit
 from celeriac.payloads import TaskPayload, TaskResult
@@ -453,6 +454,17 @@ def test_inside_a_task_the_parent_is_named_and_remembers_its_child(app: Celery, 
     assert [("the-parent", "the-parent")] * 2 == [(one["root_id"], one["parent_id"]) for one in headers]
     assert [str(payload.task_id)] == [one.id for one in seen][:1]
     assert 2 == len(seen)
+
+
+def test_who_runs_a_task_is_known_without_asking_celery() -> None:
+    """Where no thread runs a task, `messages` does not ask for the current one."""
+    from celery._state import pop_current_task, push_current_task
+
+    before = len(STACKS)
+    push_current_task("a task")
+    assert before + 1 == len(STACKS)
+    pop_current_task()
+    assert before == len(STACKS)
 
 
 def test_what_is_kept_for_later_messages_is_nothing_that_may_change(app: Celery, client: redis.Redis) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +23,10 @@ FINGERPRINT = "fingerprint"  # header; it differs for other work with the same i
 REPEATED_FOR_SECONDS = 60  # without a record, an id is remembered for as long as its publisher may repeat the call
 STAMPED = {FINGERPRINT, correlation.HEADER, correlation.PUBLISHED_AT}  # our headers: they replace given ones
 NONE: Mapping[str, Any] = MappingProxyType({})
+# The tasks of each thread; empty in a process that runs none. There, to ask Celery for the current task takes long: it
+# raises two errors to find none.
+_local: Any = getattr(import_module("celery._state")._task_stack, "_local", None)  # noqa: SLF001  the only place
+STACKS: Any = getattr(_local, "__storage__", True)  # True: Celery keeps them elsewhere
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # The options that are known here. Celery makes messages with others: links, chains, groups, serializers, connections, …
@@ -63,7 +68,7 @@ def named(spec: Spec[Any, Any], payload: Any, options: Mapping[str, Any]) -> str
     """The task id: the payload's, where there is one."""
     given = options.get("task_id")
     if not isinstance(payload, TaskPayload):
-        return str(given or ids.uuid4())
+        return str(given) if given else ids.text_of(ids.uuid4())
     if given is not None and str(given) != str(payload.task_id):
         raise ValueError(f"the task_id of {spec.name} is the payload's: {payload.task_id}")
     return str(payload.task_id)
@@ -141,7 +146,7 @@ class Messages:
 
 def messages(spec: Spec[Any, Any], app: Celery, options: Mapping[str, Any], now_us: Callable[[], int]) -> Messages:
     """Those without options are made once, for threads that run no task: to make them takes as long as their work."""
-    if options or get_current_task() or listening():
+    if options or (STACKS and get_current_task()) or listening():
         return Messages(spec, app, options, now_us)
     try:
         kept: dict[str, Messages] = app.kept_messages  # type: ignore[attr-defined]  # ours
