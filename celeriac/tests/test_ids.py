@@ -5,7 +5,8 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.ids import text_of, uuid4, uuid5
+from celeriac.ids import uuid4, uuid5
+from celeriac.message.frame import text_of
 
 
 @given(st.uuids(), st.text(st.characters(exclude_categories=["Cs"])))

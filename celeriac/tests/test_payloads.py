@@ -1,5 +1,7 @@
 """What every payload can do."""
 
+import subprocess
+import sys
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -54,3 +56,12 @@ def test_two_ids_are_refused_also_under_validation_again(other: Any) -> None:
     payload = Open(source_service="test", job_id=ID).model_copy(update={"job_id": OTHER})
     with pytest.raises(ValueError, match="two names of one id"):
         Open.model_validate(payload)
+
+
+def test_payloads_need_pydantic_alone() -> None:
+    """`tools/peers` gives ours to other task queues, in environments that have nothing else of what we need."""
+    absent = ("celery", "kombu", "redis", "msgspec")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent})); from celeriac import Model, TaskPayload, TaskResult"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -21,9 +21,8 @@ from celeriac.contract.spec import Spec, describe
 from celeriac.dead_letter.description import about
 from celeriac.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
 from celeriac.events import emit, heard, logged_at, own_events, transition
-from celeriac.ids import text_of
 from celeriac.message.fingerprint import fingerprint
-from celeriac.message.frame import body_of, frame, further, lineage, plain_mould
+from celeriac.message.frame import body_of, frame, further, lineage, plain_mould, text_of
 from celeriac.observer import Watch, watch_of
 from celeriac.outcome.commit import OPEN, Commit, Verdict
 from celeriac.outcome.unclaimed import commit_unclaimed

@@ -13,7 +13,7 @@ from celeriac import correlation, ids
 from celeriac.broker.lists import list_of
 from celeriac.contract.spec import Spec
 from celeriac.message.fingerprint import fingerprint
-from celeriac.message.frame import CELERYS, Mould, body_of, dumps
+from celeriac.message.frame import CELERYS, Mould, body_of, dumps, text_of
 from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import listening, shown
 from celeriac.publish.outgoing import Outgoing
@@ -68,7 +68,7 @@ def named(spec: Spec[Any, Any], payload: Any, options: Mapping[str, Any]) -> str
     """The task id: the payload's, where there is one."""
     given = options.get("task_id")
     if not isinstance(payload, TaskPayload):
-        return str(given) if given else ids.text_of(ids.uuid4())
+        return str(given) if given else text_of(ids.uuid4())
     if given is not None and str(given) != str(payload.task_id):
         raise ValueError(f"the task_id of {spec.name} is the payload's: {payload.task_id}")
     return str(payload.task_id)

@@ -151,6 +151,10 @@ def frame(
     return Mould(task, queue, **parts).message(body.encode(), task_id)
 
 
+text_of = msgspec.to_builtins
+"""`text_of(made)` of a UUID is `str(made)`, in half the time."""
+
+
 def packed(body: bytes) -> str:
     """A body as it stands in a message."""
     return b2a_base64(body, newline=False).decode()
