@@ -44,6 +44,7 @@ class Call:
         self._chunk, self._bound, self._patience, self._backlog = chunk, bound, patience, backlog
         self._attempts = 0
         self._in_doubt = False  # an attempt got no answer
+        self._usual: Published | None = None
         self.keys, self.arguments = words(chunk, bound, declared=backlog.used)
 
     def failed(self, error: Exception, *, sent: bool) -> float:
@@ -62,12 +63,18 @@ class Call:
             raise OutcomeUnknown(f"no answer, {what} may be published or not: {why}", Published(unknown=ids)) from error
         raise NotPublished(f"{what} not published: {why}", Published(refused=ids)) from error
 
+    def usual(self) -> Published:
+        """All messages are accepted. It is made while Redis works, when it costs no time."""
+        if self._usual is None:
+            self._usual = Published(accepted=tuple([message.task_id for message in self._chunk]))
+        return self._usual
+
     def answered(self, answers: Sequence[int]) -> Published:
         """What became of each message. Raises PublishError or Conflict if one of them is not in its queue."""
         depth, *each = answers
         self._backlog.saw(depth, each.count(PUSHED))
         if not self._in_doubt and each.count(PUSHED) == len(each):
-            return Published(accepted=tuple([message.task_id for message in self._chunk]))
+            return self.usual()
         published = Published()
         for message, answer in zip(self._chunk, each, strict=True):
             ids = (message.task_id,)

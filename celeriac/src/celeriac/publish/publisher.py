@@ -102,6 +102,7 @@ class _Flight:
             self._connection = self._connections.take()
             self._sent = True
             self._connection.send_packed_command([SCRIPT.command(call.keys, call.arguments)])
+            call.usual()
         except FAILURES as exc:
             self._problem = exc
 
