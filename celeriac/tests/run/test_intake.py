@@ -9,6 +9,7 @@ from celery.worker import state
 
 from celeriac.claim.claims import BATCH, Batch
 from celeriac.claim.transport import Channel
+from celeriac.run import intake as intaking
 from celeriac.run.intake import AHEAD_SECONDS, Intake
 
 
@@ -17,7 +18,7 @@ def intake(*, seconds: float, threads: int = 1, unstarted: int = 0, asked: int =
     made = Intake.__new__(Intake)
     made.revocations = SimpleNamespace(current=True)  # type: ignore[assignment]  # a stand-in
     made.channel = SimpleNamespace(qos=SimpleNamespace(prefetch_count=0))
-    made.claims = SimpleNamespace(asked=asked, brought=brought)  # type: ignore[assignment]  # the same
+    made.claims = SimpleNamespace(asked=asked, brought=brought, state="idle")  # type: ignore[assignment]  # the same
     made.leases = SimpleNamespace(held={})  # type: ignore[assignment]  # the same
     made.delivery = SimpleNamespace(delivered={})  # type: ignore[assignment]  # the same
     pool: Any = SimpleNamespace(stopping=False, seconds=seconds, limit=threads, unstarted=unstarted, idle=threads)
@@ -55,6 +56,21 @@ def test_the_guard_wakes_before_a_message_runs_and_after_it_is_held() -> None:
     made.runners = {}
     made.receive(Batch("1", [("orders", message())], {}, [], {}))
     assert [("awake", 1), ("runs", 1)] == seen
+
+
+@pytest.mark.parametrize(("connection", "seen"), [("waiting", ["taken", "rest"]), ("claiming", ["taken"])])
+def test_a_task_thread_runs_at_once_if_the_consumer_has_nothing_more_to_do(
+    connection: str, seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads of Python do not run at the same time: else it would wait for the end of the consumer's turn."""
+    made, done = intake(seconds=1.0), list[str]()
+    made.claims.state = connection
+    made.guard = SimpleNamespace(wake=lambda: None)  # type: ignore[assignment]  # a stand-in
+    made.pool.take = lambda jobs: done.append("taken")  # type: ignore[union-attr, method-assign]  # the same
+    made.runners = {}
+    monkeypatch.setattr(intaking, "sleep", lambda seconds: done.append("rest"))
+    made.receive(Batch("1", [("orders", message())], {}, [], {}))
+    assert seen == done
 
 
 @pytest.mark.parametrize(("asleep", "told", "woken"), [(True, True, 1), (True, False, 0), (False, True, 0)])

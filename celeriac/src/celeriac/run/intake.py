@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import redis
@@ -34,6 +34,7 @@ from celeriac.run.threads import Job, Running, TaskThread
 
 AHEAD_SECONDS = 0.02  # of work that a worker claims in advance; other workers cannot start it meanwhile
 TELL_FULL_SECONDS = 60.0
+YIELD_SECONDS = 1e-5  # asked for; the system makes some 60 µs of it
 END_SECONDS = 5.0  # for the last acknowledgements, once Celery's pool has stopped
 
 state: Any = celerys  # celery-types knows half of it
@@ -191,6 +192,8 @@ class Intake:
         self.guard.wake()  # before they run: solo runs them here
         if self.pool is not None:
             self.pool.take(jobs)
+            if jobs and self.claims.state == "waiting":
+                sleep(YIELD_SECONDS)  # a task thread runs now: this one would keep the GIL until it waits for the bell
         else:
             self.delivery.waiting.extend(jobs)
             self.pump()
