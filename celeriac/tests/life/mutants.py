@@ -857,12 +857,22 @@ WORKER = [
         committing.test_the_next_attempt_waits_longer_each_time_up_to_two_seconds,
     ),
     Mutant(
-        "intake.room: what a claim has brought is claimed",
+        "intake.room: who finds no room leaves word",
+        "self.pool.hungry = free <= 0", "self.pool.hungry = False",
+        taking.test_who_finds_no_room_leaves_word_and_who_finds_some_does_not,
+    ),
+    Mutant(
+        "intake.room: and does so before it looks",
+        "self.pool.hungry = True", "pass",
+        taking.test_a_task_thread_that_ends_its_work_while_the_consumer_looks_for_room_rings,
+    ),
+    Mutant(
+        "intake._free: what a claim has brought is claimed",
         "+ self.claims.brought", "",
         taking.test_20_ms_of_work_are_claimed_in_advance_wherever_they_are,
     ),
     Mutant(
-        "intake.room: a worker that stops does not claim what it gives back",
+        "intake._free: a worker that stops does not claim what it gives back",
         "if _told_to_stop():", "if False:",
         taking.test_a_worker_of_celerys_pools_that_is_told_to_stop_claims_nothing, {"how": "should_stop", "code": 0},
     ),

@@ -37,6 +37,29 @@ def test_20_ms_of_work_are_claimed_in_advance_wherever_they_are() -> None:
     assert [100, 3] == [intake(seconds=seconds, threads=2).room(), intake(seconds=1.0, threads=3).room()]
 
 
+def test_who_finds_no_room_leaves_word_and_who_finds_some_does_not() -> None:
+    """Else nobody wakes the consumer: it would wait for its timer, up to a second, with a full queue."""
+    made: Any = intake(seconds=AHEAD_SECONDS / 50, unstarted=50)
+    assert (0, True) == (made.room(), made.pool.hungry)
+    made.pool.unstarted = 0
+    assert (50, False) == (made.room(), made.pool.hungry)
+
+
+def test_a_task_thread_that_ends_its_work_while_the_consumer_looks_for_room_rings() -> None:
+    seen = []
+
+    class Pool(SimpleNamespace):
+        @property
+        def unstarted(self) -> int:
+            seen.append(self.hungry)
+            return 1_000
+
+    made = intake(seconds=1.0)
+    made.pool = Pool(stopping=False, seconds=1.0, limit=1, idle=0, hungry=False)  # type: ignore[assignment]  # a stand-in
+    assert made.room() <= 0
+    assert [True] == seen
+
+
 @pytest.mark.parametrize(("how", "code"), [("should_stop", 0), ("should_terminate", True)])
 def test_a_worker_of_celerys_pools_that_is_told_to_stop_claims_nothing(
     how: str, code: object, monkeypatch: pytest.MonkeyPatch

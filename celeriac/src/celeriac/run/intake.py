@@ -133,13 +133,19 @@ class Intake:
         """Whether the claim connection is to be read or written."""
         if self.channel._in_poll:  # noqa: SLF001  kombu's: an answer is under way, or the bell
             return True
-        hungry = self.room() > 0
-        if self.pool is not None:
-            self.pool.hungry = not hungry
-        return hungry
+        return self.room() > 0
 
     def room(self) -> int:
-        """How many messages to claim now: 20 ms of work, or for longer tasks one for each idle thread."""
+        """How many messages to claim now: 20 ms of work, or for longer tasks one for each idle thread. If none, a task
+        thread rings when it has ended its work. So whoever has asked must claim, if there is room."""
+        if self.pool is None:
+            return self._free()
+        self.pool.hungry = True  # first, since a thread may end its work while we look
+        free = self._free()
+        self.pool.hungry = free <= 0
+        return free
+
+    def _free(self) -> int:
         if not self.revocations.current:
             return 0
         prefetch = self.channel.qos.prefetch_count
