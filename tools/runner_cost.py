@@ -41,7 +41,9 @@ ORDER = {
 
 
 class Kept:
-    """Stands for committer, leases and guard: keeps what is finished."""
+    """Stands for committer, leases, guard and claims: keeps what is finished."""
+
+    state = "claiming"  # a queue that is never empty
 
     def __init__(self) -> None:
         self.held: dict[str, Any] = {}
@@ -90,6 +92,7 @@ def prepare(kind: str, variant: str, count: int) -> Any:
         starts=Starts(kept, bool, 3),
         runners={},
         guard=kept,
+        claims=kept,
     )
 
     class Consumer:
