@@ -1,6 +1,6 @@
 """Measure what the README claims, on this machine: `make figures`, or some of them:
 
-    python tools/figures.py help up-local compose clone alone images rebuild idle scaling
+    python tools/figures.py help up-local compose clone alone images rebuild idle
 
 Each is run several times and interleaved with what it is compared to; medians are printed, with the command.
 Works in a clone of the last commit in a temporary folder, in stacks of its own; leaves nothing behind.
@@ -277,25 +277,10 @@ def _within(process: Any, folder: Path) -> bool:
     return any(str(folder) in word for word in _command(process))
 
 
-def measure_scaling(folder: Path) -> None:
-    command = ["bench", "--workers", "1,3,10", "--task", "wait:10", "--repeats", "3", "--runtime", "local", "--json"]
-    report = json.loads(run(devctl(folder), *command, cwd=folder))
-    one, three, ten = (point["throughput"]["median"] for point in report["points"])
-    audit = report["audit"]
-    say(
-        "1 → 10 workers on a task that waits 10 ms",
-        f"{ten / one:.1f} × ({one:.0f} → {ten:.0f}/s), lost {audit['lost']}, doubled {audit['duplicated']}",
-        "≥ 8 ×",
-        "devctl " + " ".join(command[:-1]),
-    )
-    say("1 → 3 workers on it", f"+{three / one - 1:.0%} ({one:.0f} → {three:.0f}/s)", "≥ +180%", "the same")
-
-
 FIGURES: dict[str, tuple[Callable[[Path], None], bool]] = {
     "help": (measure_help, False),
     "up-local": (measure_up_local, False),
     "idle": (measure_idle, False),
-    "scaling": (measure_scaling, False),
     "compose": (measure_compose, True),
     "images": (measure_images, True),
     "rebuild": (measure_rebuild, True),
