@@ -39,23 +39,29 @@ def test_a_channel_keeps_one_client_of_its_pool(
 
 
 class FakeIntake:
-    """It has room for one message at a time."""
+    """It has room for one message at a time, until it has `most`."""
+
+    most = 1_000
 
     def __init__(self, channel: Any) -> None:
         self.channel, self.got = channel, list[Batch]()
         self.claims = Claims(60_000_000, 10_000, lambda seconds, callback: SimpleNamespace(cancel=lambda: None))
 
     def hungry(self) -> bool:
-        return True
+        return bool(self.channel._in_poll) or self.room() > 0
 
     def room(self) -> int:
-        return 1
+        has = sum(len(batch.messages) for batch in self.got) + self.claims.asked + self.claims.brought
+        return min(1, self.most - has)
 
     def receive(self, batch: Batch) -> None:
         self.got.append(batch)
 
     def pump(self) -> None:
         """There is nothing to do."""
+
+    def give_back(self, batch: Batch) -> None:
+        """Nobody looks."""
 
     def lost_channel(self) -> None:
         """Nothing is kept."""
@@ -110,6 +116,54 @@ def test_an_answer_that_takes_longer_is_read_later(
     assert idle.channel._in_poll is connection
     read(idle.channel)
     assert 1 == len(idle.got)
+
+
+@pytest.fixture
+def full(idle: FakeIntake, client: redis.Redis) -> FakeIntake:
+    """The intake of a channel that has taken a message and has no room for the next one, which is there."""
+    idle.most = 1
+    push(client, message("a"))
+    push(client, message("b"))
+    while not idle.got:
+        read(idle.channel)
+    idle.channel.rest()
+    assert ("idle", None) == (idle.claims.state, idle.channel._in_poll)
+    return idle
+
+
+def test_a_bell_for_a_worker_without_room_is_heard_and_its_connection_stays(
+    full: FakeIntake, client: redis.Redis
+) -> None:
+    channel, connection = full.channel, full.channel.client.connection
+    socket, cycle = connection._sock, full.channel.connection.cycle
+    push(client, message("c"))
+    for fd, _ in cycle.poller.poll(2):
+        cycle.handle_event(fd, READ)
+    assert socket is connection._sock
+    assert not connection.can_read(timeout=0), "the bell was read, or the event loop would spin"
+    full.most = 3
+    while len(full.got) < 3:
+        read(channel)
+    assert socket is connection._sock
+
+
+def test_a_connection_that_redis_closes_while_a_worker_has_no_room_is_made_again_when_it_has(
+    full: FakeIntake, client: redis.Redis
+) -> None:
+    channel, connection = full.channel, full.channel.client.connection
+    client.client_kill_filter(_id=connection_id(client, connection), skipme=True)
+    cycle = channel.connection.cycle
+    for fd, _ in cycle.poller.poll(2):
+        cycle.handle_event(fd, READ)
+    assert connection._sock is None
+    full.most = 2
+    while len(full.got) < 2:
+        read(channel)
+
+
+def connection_id(client: redis.Redis, connection: Any) -> str:
+    port = connection._sock.getsockname()[1]
+    return str(next(one["id"] for one in client.client_list() if one["addr"].endswith(f":{port}")))
 
 
 def test_the_event_loop_is_given_each_socket_once() -> None:

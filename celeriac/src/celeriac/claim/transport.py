@@ -229,6 +229,16 @@ class ChannelMixin:
         if batch.messages:
             self._queue_cycle.rotate(queue_of(batch.messages[-1][0]))
 
+    def overhear(self) -> None:
+        """Read bells that nobody waits for: this worker has no room, or it would have claimed already. The connection
+        may also have been closed; kombu connects again when there is room."""
+        assert self.intake is not None
+        connection = self.client.connection
+        try:
+            self.intake.claims.read(self.client, connection)
+        except self.connection_errors:
+            connection.disconnect()
+
     def rest(self) -> None:
         """The wait for a message has ended: the connection is free for the next claim."""
         if self.intake is not None and self.intake.claims.state == "idle":
@@ -352,6 +362,7 @@ class SentinelChannel(ChannelMixin, kombu_redis.SentinelChannel):
 
 class Poller(kombu_redis.MultiChannelPoller):
     _channels: set[Any]
+    _fd_to_chan: dict[int, Any]
     hub: Any = None
 
     @property
@@ -359,6 +370,15 @@ class Poller(kombu_redis.MultiChannelPoller):
         """Those that the event loop does not read yet: kombu hands over all of them before each wait."""
         known = () if self.hub is None else self.hub.readers
         return {fd: channel for fd, channel in super().fds.items() if fd not in known}
+
+    def on_readable(self, fileno: int) -> Any:
+        """A bell rings, too, while a worker has no room. kombu takes a connection that speaks then for one that was
+        closed, and closes it: under a steady load a busy worker connected again several times a second."""
+        channel, kind = self._fd_to_chan.get(fileno, (None, ""))
+        if kind == "BRPOP" and getattr(channel, "intake", None) is not None and not channel.qos.can_consume():
+            channel.overhear()
+            return None
+        return super().on_readable(fileno)
 
     def on_poll_start(self) -> None:
         for channel in list(self._channels):
