@@ -112,13 +112,13 @@ def test_a_bench_counts_every_task_and_leaves_redis_as_it_was(checkout: Checkout
     before = keys(client)
 
     done = checkout.devctl(
-        "bench", "--workers", "1,2", "--task", task, "--tasks", "40", "--warmup", "0", "--repeats", "3", "--json"
+        "bench", "--workers", "1,2", "--task", task, "--tasks", "400", "--warmup", "0", "--repeats", "3", "--json"
     )
 
     assert 0 == done.returncode, done.stdout + done.stderr
     document = json.loads(done.stdout)
     jsonschema.validate(document, json.loads((ROOT / "docs/json/bench.schema.json").read_text()))
-    assert {"published": 240, "executed": 240, "lost": 0, "duplicated": 0, "unknown": 0} == document["audit"]
+    assert {"published": 2400, "executed": 2400, "lost": 0, "duplicated": 0, "unknown": 0} == document["audit"]
     assert all(point["throughput"]["median"] > 0 for point in document["points"])
     assert all(run["cpu"] is not None for point in document["points"] for run in point["runs"])
     assert before == keys(client)
