@@ -54,7 +54,7 @@ def _said_by_us(record: logging.LogRecord) -> bool:
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
     def __init__(self, service: str, *, console: bool) -> None:
-        colors = console and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        colors = console and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         renderer: Any = (
             structlog.dev.ConsoleRenderer(
                 colors=colors, sort_keys=False, exception_formatter=structlog.dev.plain_traceback

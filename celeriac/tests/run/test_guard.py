@@ -278,6 +278,42 @@ def test_a_hard_limit_ends_the_process_and_loses_nothing(client: redis.Redis, mo
     assert {running: PROVEN} == claimed.starts  # its next start counts: it must not hang for ever
 
 
+def test_the_time_in_which_somebody_debugs_counts_for_no_limit(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exits: list[int] = []
+    looks = False
+    monkeypatch.setattr(module, "emit", lambda *_, **__: None)
+    monkeypatch.setattr(module.os, "_exit", exits.append)
+    monkeypatch.setattr(module.debugger, "somebody_looks", lambda: looks)
+    pool = Pool(3)
+    pool.threads[0].running = body("soft", 100.0, soft=2.0)
+    pool.threads[1].running = body("hard", 100.0, hard=3.0)
+    pool.threads[2].running = body("none", 100.0)
+    guard = guard_of(pool, committer_of(client))
+    guard._look(101.0)
+    looks = True
+    for now in (111.0, 121.0):
+        guard._look(now)
+    looks = False
+    counts = []
+    for now in (121.9, 122.1, 122.9, 123.1):
+        guard._look(now)
+        counts.append((len(pool.interrupted), len(exits)))
+    assert [(0, 0), (1, 0), (1, 0), (1, 1)] == counts
+
+
+def test_a_body_that_began_while_somebody_debugs_gets_its_whole_time(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.debugger, "somebody_looks", lambda: True)
+    guard = guard_of(pool := Pool(), committer_of(client))
+    guard._look(100.0)
+    running = pool.threads[0].running = body("tag", 109.0, hard=3.0)
+    guard._look(110.0)
+    assert 4.0 == running.hard
+
+
 def test_a_body_without_a_limit_runs_on(client: redis.Redis) -> None:
     pool = Pool()
     pool.threads[0].running = body("tag", 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -91,8 +92,15 @@ def _bug(bug: Exception, as_json: bool) -> int:
 
 
 def run() -> None:
-    """The console script."""
+    """The console script. A SIGTERM or a hang-up ends it as an error would: what it started is ended with it."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup a hang-up means nothing
+            signal.signal(number, _ended)
     sys.exit(main())
+
+
+def _ended(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

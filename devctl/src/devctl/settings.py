@@ -35,6 +35,13 @@ class Settings:
         """Where devctl keeps what it must remember; safe to delete when nothing runs."""
         return self.root / ".devctl"
 
+    def make_state(self) -> None:
+        """Make that folder. A checkout that does not ignore it stays clean all the same."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        ignore = self.state / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+
 
 def find_compose_file(start: Path) -> Path:
     """Return the nearest Compose file at or above `start`; DevctlError where there is none."""

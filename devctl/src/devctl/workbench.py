@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from devctl.errors import DevctlError
 from devctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,7 +48,29 @@ class Workbench:
     @cached_property
     def runtime(self) -> Runtime:
         """The chosen runtime over the stack of the Compose file."""
-        if self.runtime_choice[0] == "compose":
+        return self._runtime(self.runtime_choice[0])
+
+    def refuse_two_runtimes(self) -> None:
+        """DevctlError where this stack runs on the other runtime: it would be there twice, and commands see one."""
+        from devctl.stack import identity
+
+        last = identity.last_runtime(self.settings)
+        if last in ("", self.runtime_choice[0]):
+            return
+        try:
+            running = dict.fromkeys(one.service for one in self._runtime(last).status() if one.state == "running")
+        except DevctlError:  # it cannot be asked: an engine that was there and is gone
+            return
+        if running:
+            option = f" --stack {self.settings.stack}" if self.settings.stack else ""
+            raise DevctlError(
+                f"this stack runs on the {last} runtime: {', '.join(running)}",
+                hint=f"end it there first: devctl down --runtime {last}{option}\n"
+                f"or start a second one beside it: devctl up --isolated --runtime {self.runtime_choice[0]}",
+            )
+
+    def _runtime(self, name: str) -> Runtime:
+        if name == "compose":
             from devctl.stack.compose import ComposeRuntime
 
             return ComposeRuntime(self.settings, self.stack)

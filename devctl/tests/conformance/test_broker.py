@@ -331,18 +331,19 @@ def test_claims_of_a_dead_worker_go_back_to_their_queue_once(place: Place, queue
     for n in range(3):
         place.abandoned(_echo(queue, n))
     assert (0, 3) == _depth(place.broker, queue)
+    assert 3 == place.broker.expired()
 
     assert 3 == place.broker.give_back()
 
     assert (3, 0) == _depth(place.broker, queue)
-    assert 0 == place.broker.give_back()
+    assert 0 == place.broker.give_back() == place.broker.expired()
 
 
 def test_a_claim_whose_lease_is_not_over_stays(place: Place, queue: str) -> None:
     place.broker.publish([_echo(queue)])
 
     with place.claiming(queue):
-        assert 0 == place.broker.give_back()
+        assert 0 == place.broker.give_back() == place.broker.expired()
         assert (0, 1) == _depth(place.broker, queue)
 
 
@@ -554,3 +555,20 @@ def test_the_server_says_what_it_is(broker: Broker) -> None:
     assert info.version
     assert info.eviction_policy == "noeviction"
     assert info.persistence in {"none", "RDB only", "AOF everysec", "AOF always"}
+
+
+def test_a_task_is_found_by_the_beginning_of_its_id_from_its_note_or_its_result(place: Place, queue: str) -> None:
+    noted, stored = _echo(queue, 1), replace(_echo(SHARED, 2), queue=SHARED)
+    place.broker.publish_once([noted])
+    place.broker.publish([stored])
+    deadline = time.monotonic() + 20
+    while place.broker.results([stored.task_id])[0].state != "succeeded":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    for message in (noted, stored):
+        assert [message.task_id] == place.broker.task_ids(message.task_id[:13])
+        assert [message.task_id] == place.broker.task_ids(message.task_id)
+    assert [] == place.broker.task_ids("?" + noted.task_id[1:])
+    assert [] == place.broker.task_ids("nobody-has-this-id")
+    assert ("queued", "", "") == tuple(place.broker.note(one) for one in (noted.task_id, stored.task_id, "nobody"))

@@ -318,10 +318,12 @@ def test_a_restart_of_what_a_killed_supervisor_left_says_that_it_lives_and_canno
     checkout.supervisor().kill()
     runtime = checkout.open()
 
-    with pytest.raises(DevctlError, match="worker-1 cannot be restarted in place: it lives on") as problem:
+    with pytest.raises(
+        DevctlError, match="worker-1 cannot be restarted: the supervisor that started it was killed"
+    ) as problem:
         runtime.restart(["worker"])
 
-    assert "begin anew: devctl up redis worker" == problem.value.hint
+    assert "stop it and start a new one: devctl up redis worker" == problem.value.hint
     runtime.stop(["worker"])
     with pytest.raises(DevctlError, match="worker does not run"):
         runtime.restart(["worker"])
@@ -549,3 +551,46 @@ def _seconds(call: Callable[[], object]) -> float:
 def _log(runtime: LocalRuntime) -> list[str]:
     with runtime.logs(["worker"]) as lines:
         return [line.text for line in lines]
+
+
+def test_a_change_of_its_code_makes_a_service_stale_until_the_next_start(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    compose = checkout.root / "docker-compose.yml"
+    compose.write_text(compose.read_text().replace("    image: worker\n", "    image: worker\n    build: ./worker\n"))
+    code = checkout.root / "worker/code.py"
+    code.parent.mkdir()
+    code.write_text("x = 1\n")
+    runtime = checkout.open()
+    try:
+        assert start(runtime, ["worker"]).failure is None
+        assert [] == runtime.stale()
+        code.write_text("x = 22\n")
+        assert ["worker"] == runtime.stale()
+        before = {replica.name: replica.started_at for replica in runtime.status()}
+        report = start(runtime, ["worker"])
+        assert report.failure is None
+        after = {replica.name: replica.started_at for replica in runtime.status()}
+        assert before["redis-1"] == after["redis-1"]
+        assert before["worker-1"] != after["worker-1"]
+        assert [] == runtime.stale()
+    finally:
+        runtime.stop(volumes=True)
+
+
+def test_who_asks_for_a_start_of_what_crashes_gets_a_new_try_with_a_new_log(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    sign = tmp_path / "mended"
+    crashes = f"test -e {sign} && exec sleep 600; echo the old crash; exit 3"
+    runtime = checkout.open(WORKER_RUNS=crashes)
+    try:
+        failed = start(runtime, ["worker"]).failure
+        assert failed is not None
+        assert "the old crash" in failed.log
+        time.sleep(1.5)  # by now the supervisor waits for its next try
+        sign.touch()
+        report = start(runtime, ["worker"])
+        assert report.failure is None, report.failure
+        with runtime.logs(["worker"]) as lines:
+            assert [] == list(lines)
+    finally:
+        runtime.stop(volumes=True)

@@ -117,7 +117,7 @@ def test_filters_and_limits_choose(bench: Bench, run: Run) -> None:
         return [line.split()[0] for line in run("list", *arguments)[1].splitlines()[1:]]
 
     assert [ids[2], ids[1]] == listed("--reason", "permanent")
-    assert [ids[2]] == listed("--reason", "permanent", "-n", "1")
+    assert [ids[2]] == listed("--reason", "permanent", "--limit", "1")
     assert [ids[0]] == listed("--oldest", "--limit", "1")
     assert ids == listed("--oldest", "--limit", "0")
     assert [ids[0]] == listed("00000000")
@@ -129,12 +129,12 @@ def test_more_than_is_shown_is_counted(bench: Bench, run: Run) -> None:
     for _ in range(3):
         bench.bury()
 
-    assert "3 dead letters, 2 shown (--limit 0 shows all): 3 permanent" in run("list", "-n", "2")[2]
+    assert "3 dead letters, 2 shown (--limit 0 shows all): 3 permanent" in run("list", "--limit", "2")[2]
 
 
 def test_nothing_to_list_is_said_and_is_no_error(bench: Bench, run: Run) -> None:
     assert (0, "", "runtime  fake (a test)\nno dead letters\n") == run("list")
-    assert "no dead letter is like that" in run("list", "--reason", "poison")[2]
+    assert "no dead letter matches" in run("list", "--reason", "poison")[2]
     assert "! not there: orders/1-0 (replayed or dropped before, or never was)" in run("list", "orders/1-0")[2]
 
 
@@ -163,7 +163,7 @@ def test_the_list_in_json_is_as_the_issue_says(bench: Bench, run: Run) -> None:
     assert "raw" not in letter
     bench.bury(raw=b"\xff", reason="undecodable", error=None, starts=None, retries=None, worker=None)
     assert 2 == len(json.loads(run("list", "--json")[1])["letters"])
-    assert 1 == len(json.loads(run("list", "--json", "-n", "1")[1])["letters"])
+    assert 1 == len(json.loads(run("list", "--json", "--limit", "1")[1])["letters"])
 
 
 def test_show_tells_what_happened_and_what_was_asked_for(bench: Bench, run: Run) -> None:
@@ -244,7 +244,7 @@ def test_a_dry_run_says_what_would_happen(bench: Bench, run: Run) -> None:
     bench.bury()
     wrong = bench.bury({**ORDER, "items": []})
 
-    code, out, err = run("replay", "--dry-run")
+    code, out, err = run("replay", "--all", "--dry-run")
 
     assert 1 == code
     assert [
@@ -261,7 +261,7 @@ def test_the_same_problem_many_times_is_told_once(bench: Bench, run: Run) -> Non
     ids = [bench.bury({**ORDER, "items": []}) for _ in range(7)]
     bench.bury("text")
 
-    out = run("replay")[1].splitlines()
+    out = run("replay", "--all")[1].splitlines()
 
     assert "✘ 8 dead letters stay: not valid today" == out[0]
     assert f"  tasks.process_order  {', '.join(ids[:5])} and 2 more" == out[1]
@@ -274,7 +274,7 @@ def test_replay_in_json_tells_each(bench: Bench, run: Run) -> None:
     undecodable = bench.bury(raw=b"\xff", reason="undecodable")
     bench.bury()
 
-    code, out, _ = run("replay", "--json", "--max", "1")
+    code, out, _ = run("replay", "--json", "--all", "--max", "1")
     assert (0, [good], [], 3) == (code, *(json.loads(out)[name] for name in ("replayed", "refused", "left")))
 
     code, out, _ = run("replay", "--json", good, wrong, undecodable)
@@ -286,14 +286,18 @@ def test_replay_in_json_tells_each(bench: Bench, run: Run) -> None:
 
 
 def test_nothing_to_replay_is_said(run: Run) -> None:
-    assert (0, "no dead letter is like that: nothing to replay\n") == run("replay", "--reason", "poison")[:2]
+    assert (0, "no dead letter matches: nothing to replay\n") == run("replay", "--reason", "poison")[:2]
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["replay", "--rate", "fast"],
-        ["replay", "--max", "0"],
+        ["replay"],
+        ["replay", "--dry-run"],
+        ["replay", "--max", "3"],
+        ["replay", "--all", "--queue", "orders"],
+        ["replay", "--all", "--rate", "fast"],
+        ["replay", "--all", "--max", "0"],
         ["replay", "--reason", "typo"],
         ["list", "--older-than", "soon"],
         ["list", "ab"],
@@ -302,6 +306,7 @@ def test_nothing_to_replay_is_said(run: Run) -> None:
         ["drop"],
         ["drop", "--max", "3"],
         ["drop", "--all", "--queue", "orders"],
+        ["drop", "--all"],
     ],
     ids=" ".join,
 )
@@ -337,12 +342,41 @@ def test_all_are_dropped_only_where_it_is_said(bench: Bench, run: Run) -> None:
 
     code, _, err = run("drop")
     assert 2 == code
-    assert "✘ nothing was dropped: which?" in err
-    assert "✔ 3 dead letters dropped\n" == run("drop", "--all")[1]
+    assert "✘ nothing was dropped: say which" in err
+    code, _, err = run("drop", "--all")  # no terminal: nobody to ask
+    assert 2 == code
+    assert "nobody can be asked about 3 dead letters" in err
+    assert "✔ 3 dead letters dropped\n" == run("drop", "--all", "--yes")[1]
     assert [] == list(bench.broker.letters())
 
 
-@pytest.mark.parametrize("command", [["list"], ["show", "orders/1-0"], ["replay"], ["drop", "--all"]], ids=" ".join)
+@pytest.mark.parametrize(("answer", "left"), [("n\n", 3), ("\n", 3), ("y\n", 0)])
+def test_on_a_terminal_a_drop_of_all_is_asked_about(
+    bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch, answer: str, left: int
+) -> None:
+    class Keyboard(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for _ in range(3):
+        bench.bury()
+    monkeypatch.setattr(sys, "stdin", Keyboard(answer))
+
+    run("drop", "--all")
+
+    assert left == len(list(bench.broker.letters()))
+
+
+def test_without_a_command_it_lists(bench: Bench, run: Run) -> None:
+    bench.bury()
+
+    assert run("list") == run()
+    assert 0 == run()[0]
+
+
+@pytest.mark.parametrize(
+    "command", [["list"], ["show", "orders/1-0"], ["replay", "--all"], ["drop", "--all", "--yes"]], ids=" ".join
+)
 def test_a_broker_that_is_away_is_one_clear_error(bench: Bench, run: Run, command: list[str]) -> None:
     bench.broker.away = "the broker does not answer"
 

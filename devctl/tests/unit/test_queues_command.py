@@ -19,7 +19,8 @@ from devctl.stack.fake import FakeRuntime
 from devctl.stack.model import Build, Service, Stack
 from devctl.ui import queues as ui
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "docs/json/queues.schema.json").read_text())
+DOCS = Path(__file__).parents[3] / "docs/json"
+SCHEMA = json.loads((DOCS / "queues.schema.json").read_text())
 
 
 class Bench:
@@ -86,6 +87,19 @@ def test_a_queue_of_the_past_that_is_empty_is_no_warning(bench: Bench, capsys: p
     assert "!" not in line
 
 
+def test_a_worker_that_runs_and_does_not_answer_yet_is_no_missing_one(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.runtime.start("worker")
+
+    assert 0 == main(["queues"])
+
+    out, err = capsys.readouterr()
+    (line,) = [line for line in out.splitlines() if line.startswith("orders")]
+    assert line.endswith("! worker runs, but does not answer: it may be connecting, or busy")
+    assert "devctl up worker" not in err
+
+
 def test_a_queue_with_too_many_dead_letters_says_so_and_where_to_look(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,7 +115,7 @@ def test_a_queue_with_too_many_dead_letters_says_so_and_where_to_look(
     assert "→ devctl dead-letters list   what died, and why" in err
 
 
-def test_claims_of_a_dead_worker_are_given_back_and_it_says_so(
+def test_expired_claims_are_shown_and_only_restore_returns_them(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.broker.publish([Message("t", "orders", str(n)) for n in range(2)])
@@ -110,14 +124,43 @@ def test_claims_of_a_dead_worker_are_given_back_and_it_says_so(
         assert message is not None
         bench.broker.abandon(message)
 
-    assert 0 == main(["queues"])
+    for _ in range(2):  # a look changes nothing
+        assert 0 == main(["queues"])
+        out, err = capsys.readouterr()
+        assert "orders               0        2        0     0" in out
+        assert "! 2 expired claims, and no worker returns them" in err.splitlines()
+        assert "→ devctl restore   return to the queue what its dead worker had claimed" in err.splitlines()
 
-    out, err = capsys.readouterr()
-    assert "orders               2        0        0     0  -            0.0s  ! nobody consumes it" in out.splitlines()
-    expected = "! 2 claims were past their lease, and no worker gave them back to the queue: done now"
-    assert expected in err.splitlines()
-    main(["queues"])
-    assert "lease" not in capsys.readouterr().err
+    assert 0 == main(["restore"])
+    assert "✔ returned 2 expired claims to the queue\n" == capsys.readouterr().out
+    assert 0 == main(["restore", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads((DOCS / "restore.schema.json").read_text()))
+    assert {"schema": "devctl.restore/1", "restored": 0} == document
+    assert 0 == main(["restore"])
+    assert "✔ no expired claims\n" == capsys.readouterr().out
+    assert 0 == main(["queues"])
+    assert "expired" not in capsys.readouterr().err
+
+
+def test_watch_looks_again_until_ctrl_c(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([None, None])
+
+    def sleep(_seconds: float) -> None:
+        if next(looks, "over") == "over":
+            raise KeyboardInterrupt
+        bench.broker.publish([Message("t", "orders", "x")])
+
+    monkeypatch.setattr("devctl.ui.live.time.sleep", sleep)
+
+    with pytest.raises(SystemExit) as ended:
+        main(["queues", "--watch"])
+
+    assert 130 == ended.value.code
+    waiting = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("orders")]
+    assert ["0", "1", "2"] == waiting
 
 
 def test_on_a_narrow_terminal_warnings_stand_below_and_no_line_breaks(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from devctl import settings
 from devctl.__main__ import main
 from devctl.errors import DevctlError
+from devctl.stack import identity
 from devctl.stack import start as steps
 from devctl.stack.fake import Behaviour
+from devctl.watch.changes import Changes, Watcher
+from devctl.workbench import Workbench
 
 SCHEMAS = Path(__file__).parents[3] / "docs/json"
 
@@ -34,7 +40,10 @@ class Ran:
 @pytest.fixture
 def run(fakes: Any, capsys: pytest.CaptureFixture[str]) -> Any:
     def run(*arguments: str) -> Ran:
-        code = main(arguments)
+        try:
+            code = main(arguments)
+        except SystemExit as ended:  # Ctrl-C as the usual end
+            code = int(ended.code or 0)
         out, err = capsys.readouterr()
         return Ran(code, out, err)
 
@@ -356,3 +365,131 @@ def test_a_broken_compose_file_is_named_with_its_line(
         assert 1 == ran.code
         assert "docker-compose.yml:" in ran.err
         assert problem in ran.err
+
+
+def test_up_restarts_what_changed_and_says_so(fakes: Any, run: Any) -> None:
+    assert 0 == run("up").code
+    fakes.runtime.changed.add("worker")
+
+    ran = run("up")
+
+    (line,) = [line for line in ran.out.splitlines() if " worker " in line]
+    assert line.endswith("restarted: its code or settings changed")
+    assert "running already" in next(line for line in ran.out.splitlines() if " service1 " in line)
+
+
+def test_ps_says_whose_code_changed_and_what_to_do(fakes: Any, run: Any) -> None:
+    assert 0 == run("up").code
+    assert "changed" not in run("ps").err
+    fakes.runtime.changed.add("worker")
+
+    ran = run("ps")
+
+    assert "! code changed since it started: worker" in ran.err
+    assert "→ devctl up worker   run the code as it is now" in ran.err
+    services = run("ps", "--json").document["services"]
+    assert {"redis": False, "worker": True, "service1": False} == {s["name"]: s["code_changed"] for s in services}
+
+
+def test_watch_of_what_does_not_run_names_the_command_that_starts_it(fakes: Any, run: Any) -> None:
+    ran = run("watch", "worker")
+
+    assert 1 == ran.code
+    assert "→ devctl up worker --watch" in ran.err
+    assert "→ devctl up --watch" in run("watch").err
+
+
+def test_watch_of_an_image_has_nothing_to_watch(fakes: Any, run: Any) -> None:
+    assert 0 == run("up", "redis").code
+
+    ran = run("watch", "redis")
+
+    assert 1 == ran.code
+    assert "only an image, no code to watch" in ran.err
+
+
+def test_up_watch_tells_each_change_until_ctrl_c(fakes: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = fakes.root / "worker/handlers.py"
+    file.parent.mkdir()
+    file.write_text("x = 1\n")
+    looks, look = 0, Watcher.look
+
+    def scripted(watcher: Watcher) -> Changes:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            file.write_text("def (\n")
+        elif looks == 4:
+            file.write_text("x = 22\n")
+            fakes.runtime.changed.add("worker")
+        elif looks == 8:
+            raise KeyboardInterrupt
+        return look(watcher)
+
+    monkeypatch.setattr(Watcher, "look", scripted)
+
+    ran = run("up", "worker", "--watch")
+
+    assert 130 == ran.code
+    told = [line[9:] for line in ran.err.splitlines() if re.match(r"\d\d:\d\d:\d\d ", line)]
+    assert "→ watching worker: 1 files. Ctrl-C ends it" == told[0]
+    assert "✘ worker/handlers.py:1: invalid syntax" == told[1]
+    assert "· worker: the old code goes on" == told[2]
+    assert "● worker/handlers.py changed → worker" == told[3]
+    assert told[4].startswith("✔ worker live in ")
+
+
+def test_the_stacks_of_a_checkout_are_listed_with_what_runs(fakes: Any, run: Any) -> None:
+    assert 0 == run("up", "redis").code
+    assert 0 == run("up", "worker", "--isolated", "--stack", "k3f9").code
+
+    ran = run("stacks")
+
+    lines = ran.out.splitlines()
+    assert ["STACK", "RUNTIME", "RUNS"] == lines[0].split()
+    assert ["(own)", "redis"] == [lines[1].split()[0], lines[1].split()[-1]]
+    assert "k3f9" == lines[2].split()[0]
+    assert lines[2].endswith("redis, worker")
+    assert "→ devctl down --stack k3f9" in ran.err
+    assert ["", "k3f9"] == [one["name"] for one in run("stacks", "--json").document["stacks"]]
+    assert "1 other stack of this checkout: k3f9   (devctl stacks)" in run("ps").err
+    assert "k3f9" not in run("ps", "--stack", "k3f9").err.split("other")[-1]
+
+
+def test_down_of_all_stacks_asks_where_data_would_go(fakes: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 == run("up", "redis").code
+    assert 0 == run("up", "redis", "--isolated", "--stack", "k3f9").code
+
+    assert 2 == run("down", "--all-stacks").code
+    assert 2 == run("down", "--all-stacks", "--volumes", "--yes").code
+    keyboard = io.StringIO("n\n")
+    monkeypatch.setattr(keyboard, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", keyboard)
+    assert 1 == run("down", "--all-stacks").code
+    assert ["", "k3f9"] == [one["name"] for one in run("stacks", "--json").document["stacks"]]
+
+    ran = run("down", "--all-stacks", "--yes")
+
+    assert 0 == ran.code
+    assert "stack k3f9 is gone, and its data" in ran.out
+    assert "the data stays" in ran.out
+    assert [("", [])] == [(one["name"], one["services"]) for one in run("stacks", "--json").document["stacks"]]
+
+
+def test_up_refuses_a_second_runtime_under_the_stack_that_runs_on_the_first(
+    fakes: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 0 == run("up", "redis").code
+    identity.remember_runtime(settings.load(), "local")
+    monkeypatch.setattr(Workbench, "runtime_choice", ("compose", "asked for"))
+    monkeypatch.setattr(Workbench, "_runtime", lambda bench, _name: fakes.of(bench))
+
+    ran = run("up", "redis")
+
+    assert 1 == ran.code
+    assert "this stack runs on the local runtime: redis" in ran.err
+    assert "→ end it there first: devctl down --runtime local" in ran.err
+    assert "devctl up --isolated --runtime compose" in ran.err
+    assert "local" == identity.last_runtime(settings.load()), "what runs is still found"
+    assert 0 == run("down").code
+    assert 0 == run("up", "redis").code

@@ -296,7 +296,8 @@ class Work:
         dead = watch is None
         reason = decision.reason if not isinstance(decision, Again) else "retries-exhausted"
         if dead:
-            self._bury(reason, f"{type(error).__name__}: {ended}", request, commit)
+            name, text = type(error).__name__, str(ended)
+            self._bury(reason, text if text.startswith(name) else f"{name}: {text}", request, commit)
         commit.then(lambda: transition("task.failed", level=logging.ERROR, exc_info=shown, **fields))
         if dead:
             died = {**self._fields(request), "queue": self._queue(request)}

@@ -9,7 +9,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from celeriac import environment, logs
+from celeriac import debugger, environment, logs
 from celeriac.app.settings import HttpSettings, LogSettings
 from celeriac.errors import SettingsError
 from celeriac.worker.endpoints import listen
@@ -35,6 +35,7 @@ def serve(service: str, make: Callable[[], ASGIApp], http_port: int = 8000) -> i
         print(f"{service} cannot start: {exc}", file=sys.stderr)  # noqa: T201  there is no log yet
         return 1
     logs.configure(service, log_settings.level, log_settings.format)
+    debugger.install()
     run(app, listener)
     return 0
 

@@ -17,6 +17,7 @@ from celery import signals
 from celery.concurrency import get_implementation
 from celery.exceptions import ImproperlyConfigured
 
+from celeriac import debugger
 from celeriac.app.installation import POOL, add_usual, is_ours, storing_settings
 from celeriac.broker.lists import named_by
 from celeriac.broker.options import Options
@@ -140,6 +141,7 @@ class Program:
                 heartbeat.stop()
 
     def _prepare(self) -> None:
+        debugger.install()
         for remark in self.remarks:
             emit("worker.option_unused", level=logging.WARNING, remark=remark)
         signals.worker_shutting_down.connect(self._end_in_time, weak=False)

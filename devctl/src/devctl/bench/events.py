@@ -8,6 +8,15 @@ from devctl.stack.start import Event as StartEvent
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What is to come."""
+
+    runs: int
+    seconds: float
+    """About so long it will take, without the time to start services."""
+
+
+@dataclass(frozen=True)
 class Preparing:
     """Services are being started, or workers added."""
 
@@ -87,4 +96,4 @@ def ignore(event: Event) -> None:
     """Nobody listens."""
 
 
-Event = StartEvent | Preparing | Prepared | WarmingUp | Sized | Publishing | Draining | RunDone | PuttingBack
+Event = StartEvent | Planned | Preparing | Prepared | WarmingUp | Sized | Publishing | Draining | RunDone | PuttingBack

@@ -63,6 +63,14 @@ class Plan:
             if not least <= value < math.inf:
                 raise UsageError(f"{name} {value:g}: must be at least {least:g}", hint="devctl bench --help")
 
+    def expected_seconds(self) -> float:
+        """About how long warm-up and runs take: a warm-up overshoots, and each run is published and read, too."""
+        if self.tasks is not None and self.task.milliseconds:
+            runs = [self.tasks * self.task.milliseconds / 1_000 / workers for workers in self.workers]
+        else:
+            runs = [self.run_seconds for _ in self.workers]
+        return sum(self.warmup_seconds * 1.5 + self.repeats * (seconds * 1.1 + 0.5) for seconds in runs)
+
     def rounds(self) -> list[tuple[int, ...]]:
         """The order of the runs: up, down, up, …, so that a machine that slows down slowly favours no point."""
         return [self.workers if number % 2 == 0 else self.workers[::-1] for number in range(self.repeats)]

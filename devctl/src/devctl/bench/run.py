@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from devctl.bench import environment as conditions
 from devctl.bench import events, warnings
 from devctl.bench.drain import STALL_SECONDS, Drain
 from devctl.bench.environment import Environment, Machine
-from devctl.bench.fleet import Fleet
+from devctl.bench.fleet import Fleet, as_many_as_run
 from devctl.bench.meter import Meter
 from devctl.bench.observation import Observation, audit, steady
 from devctl.bench.plan import MOST_TASKS, Plan, first_guess, size
@@ -43,8 +43,15 @@ class Ports:
 
 
 def run(plan: Plan, workload: Workload, machine: Machine, ports: Ports, emit: Callable[[events.Event], None]) -> Report:
-    """Measure every point of the plan; the caller's guard puts back what was changed."""
-    bench = _Bench(plan, workload, ports, emit)
+    """Measure every point of the plan, or as many workers as run where it names none.
+
+    The caller's guard puts back what was changed.
+    """
+    service = service_to_scale(plan, ports.runtime)
+    if not plan.workers:
+        plan = replace(plan, workers=(as_many_as_run(ports.runtime, service),))
+    emit(events.Planned(plan.repeats * len(plan.workers), plan.expected_seconds()))
+    bench = _Bench(plan, workload, ports, emit, service)
     nodes = bench.fleet.prepare(max(plan.workers), workload)
     environment = bench.conditions(machine)
     cautions = list(warnings.of_environment(environment, ports.broker().queues(())))
@@ -59,7 +66,9 @@ def run(plan: Plan, workload: Workload, machine: Machine, ports: Ports, emit: Ca
 
 
 class _Bench:
-    def __init__(self, plan: Plan, workload: Workload, ports: Ports, emit: Callable[[events.Event], None]) -> None:
+    def __init__(
+        self, plan: Plan, workload: Workload, ports: Ports, emit: Callable[[events.Event], None], service: str
+    ) -> None:
         self.plan, self.workload, self.ports, self.emit = plan, workload, ports, emit
         # Unique beyond this checkout: others may use the same Redis.
         self.name = f"{ports.store.name}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
@@ -69,7 +78,7 @@ class _Bench:
             ports.guard,
             ports.clock,
             emit,
-            service_to_scale(plan, ports.runtime),
+            service,
             stack=ports.stack,
         )
 

@@ -61,7 +61,7 @@ def of_repeats(repeats: int) -> Iterator[Caution]:
     if coverage(repeats) < LEAST_COVERAGE:
         yield Caution(
             "few-runs",
-            f"{repeats} runs: their whole span holds the true median in {coverage(repeats):.0%} of cases, not 95%",
+            f"{repeats} runs are too few for a 95% interval: the one shown is of {coverage(repeats):.0%}",
             "--repeats 6 is the least for 95%",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,7 +26,16 @@ from celeriac.published import Published
 from devctl.broker import claims, delayed, depth, frames, leases, results, server
 from devctl.broker.address import Locate, addresses, dead_bound, queue_bound
 from devctl.broker.control import Control
-from devctl.broker.port import Acceptance, Consumer, Execution, Message, QueueDepth, ServerInfo, TaskResult
+from devctl.broker.port import (
+    Acceptance,
+    Consumer,
+    Execution,
+    Message,
+    Note,
+    QueueDepth,
+    ServerInfo,
+    TaskResult,
+)
 from devctl.errors import DevctlError
 from devctl.stack.model import Stack
 
@@ -212,6 +222,27 @@ class CeleryBroker:
                 found += map(results.read, ids, stored)
         return found
 
+    def task_ids(self, start: str) -> list[str]:
+        """The ids of tasks with a result or a note that begin so."""
+        found: set[str] = set()
+        for client, url, head in (
+            (self._client, self.url, keys.ONCE),
+            (self._results, self._results_url, results.key("")),
+        ):
+            with self._answering(url):
+                pattern = head + re.sub(r"([*?\[\]\\])", r"\\\1", start) + "*"
+                named = client.scan_iter(match=pattern, count=5_000, _type="string")
+                found |= {name.decode(errors="replace").removeprefix(head) for name in named}
+        return sorted(found)
+
+    def note(self, task_id: str) -> Note:
+        """What publish once has written of this task."""
+        with self._answering():
+            stored = cast("bytes | None", self._client.get(keys.once(task_id)))
+        if not stored:
+            return ""
+        return "done" if stored.startswith(b"done") else "queued"
+
     def letters(
         self,
         *,
@@ -240,6 +271,11 @@ class CeleryBroker:
         """Remove dead letters for ever."""
         with self._answering():
             return dead_letters.drop(self._client, letter_ids)
+
+    def expired(self) -> int:
+        """Count the claims of workers that died, where nobody else returns them."""
+        with self._answering():
+            return leases.expired(self._client)
 
     def give_back(self) -> int:
         """Return claims whose worker died where nobody else does."""

@@ -20,7 +20,16 @@ from typing import Any
 from celeriac.dead_letter.letters import BOUND, Letter, Reason, key_and_id
 from celeriac.dead_letter.replay import Unreadable, opened
 from celeriac.message.fingerprint import fingerprint
-from devctl.broker.port import Acceptance, Consumer, Execution, Message, QueueDepth, ServerInfo, TaskResult
+from devctl.broker.port import (
+    Acceptance,
+    Consumer,
+    Execution,
+    Message,
+    Note,
+    QueueDepth,
+    ServerInfo,
+    TaskResult,
+)
 from devctl.errors import DevctlError
 
 Body = Callable[..., Any]
@@ -207,6 +216,16 @@ class MemoryBroker:
         self._look()
         return [self._results.get(one, TaskResult(one, "pending")) for one in task_ids]
 
+    def task_ids(self, start: str) -> list[str]:
+        self._look()
+        return sorted(one for one in {*self._results, *self._works} if one.startswith(start))
+
+    def note(self, task_id: str) -> Note:
+        self._look()
+        if task_id not in self._works:
+            return ""
+        return "done" if task_id in self._results else "queued"
+
     def letters(
         self,
         *,
@@ -244,6 +263,10 @@ class MemoryBroker:
     def drop(self, letter_ids: Sequence[str]) -> int:
         self._reach()
         return sum(self._dead.pop(one, None) is not None for one in letter_ids)
+
+    def expired(self) -> int:
+        self._reach()
+        return len(self._abandoned)
 
     def give_back(self) -> int:
         self._reach()

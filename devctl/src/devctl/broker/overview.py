@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from devctl.broker.port import Consumer, QueueDepth
@@ -19,6 +19,8 @@ class QueueState:
     """The tasks that go here."""
     owner: str = ""
     """The service that would consume it."""
+    owner_runs: bool = False
+    """A replica of that service is up, whether its worker answers or not."""
 
     @property
     def consumers(self) -> dict[str, int]:
@@ -36,8 +38,9 @@ def overview(
     consumers: Iterable[Consumer],
     contracts: Iterable[tuple[str, str]] = (),
     owners: Iterable[tuple[str, str]] = (),
+    running: Collection[str] = (),
 ) -> list[QueueState]:
-    """Join them; `contracts` are (task, queue), `owners` (queue, service)."""
+    """Join them; `contracts` are (task, queue), `owners` (queue, service), `running` the services that are up."""
     workers, tasks, owner = list(consumers), list(contracts), dict(owners)
     return [
         QueueState(
@@ -45,6 +48,7 @@ def overview(
             tuple(one.node for one in workers if depth.name in one.queues),
             tuple(task for task, queue in tasks if queue == depth.name),
             owner.get(depth.name, ""),
+            owner.get(depth.name) in running,
         )
         for depth in depths
     ]

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from celeriac.dead_letter.letters import Letter
 
 TaskState = Literal["pending", "started", "retrying", "succeeded", "failed"]
+Note = Literal["", "queued", "done"]
+"""Of publish once: nothing, published and not done, done."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,12 @@ class Broker(Protocol):
     def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
         """What is known of these tasks now, in the same order; does not wait."""
 
+    def task_ids(self, start: str) -> list[str]:
+        """The ids of tasks with a result or a note that begin so; reads all keys, so not for a loop."""
+
+    def note(self, task_id: str) -> Note:
+        """What the broker remembers of the publishing of this task."""
+
     def letters(
         self,
         *,
@@ -152,6 +160,9 @@ class Broker(Protocol):
 
     def drop(self, letter_ids: Sequence[str]) -> int:
         """Remove dead letters for ever; how many were there."""
+
+    def expired(self) -> int:
+        """How many claims have a lease that is over and that nobody else returns."""
 
     def give_back(self) -> int:
         """Return claims to their queues whose lease is over and whom nobody else returns; how many."""

@@ -17,23 +17,33 @@ from devctl.cli.logs import logs
 from devctl.cli.ps import ps
 from devctl.cli.queues import queues
 from devctl.cli.restart import restart
+from devctl.cli.restore import restore
+from devctl.cli.result import result
+from devctl.cli.run import run
 from devctl.cli.scale import scale
 from devctl.cli.send_task import send_task
+from devctl.cli.stacks import stacks
 from devctl.cli.tasks import tasks
 from devctl.cli.up import up
+from devctl.cli.watch import watch
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     demo,
     up,
+    watch,
+    run,
     down,
     ps,
+    stacks,
     logs,
     restart,
     scale,
     build,
     tasks,
     queues,
+    restore,
     send_task,
+    result,
     bench,
     chaos,
     doctor,

@@ -48,7 +48,7 @@ def bench(
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Measure how many tasks per second the workers finish, and check that each was done exactly once.
+    """Measure how many tasks a second the workers finish. Each task is checked: done exactly once.
 
     A backlog is published to a queue of the bench's own and then drained. Broker and workers are started where they do
     not run. Afterwards everything is as it was. What the figures mean: docs/bench.md

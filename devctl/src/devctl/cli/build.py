@@ -21,7 +21,7 @@ def build(
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Build the images of services; layers that did not change come from the cache.
+    """Build the images of services. Layers that did not change come from the cache.
 
     `devctl up` does this by itself where it is needed. The local runtime runs the sources: it has nothing to build.
 

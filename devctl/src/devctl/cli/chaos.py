@@ -58,7 +58,7 @@ def chaos(
     runtime: options.RuntimeOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Break things on purpose, and prove that no accepted task is lost and no effect is applied twice.
+    """Break things on purpose, and prove that no task is lost. No effect is applied twice, either.
 
     Workers, Redis, the API and the link between them are killed, frozen, filled and cut under open load. A ledger
     outside the broker knows what ran. The stack is one of its own, on free ports; afterwards nothing of it is left.

@@ -47,7 +47,7 @@ def remember(workbench: Workbench) -> None:
             "key": _key(module),
             "tasks": {one.name: [field.path for field in Schema(one.schema).fields()] for one in workbench.catalog},
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
+        workbench.settings.make_state()
         file.write_text(json.dumps(kept), encoding="utf-8")
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devctl import errors
 from devctl.cli import completion, options
 from devctl.errors import DevctlError, UsageError
+
+if TYPE_CHECKING:
+    from celeriac.dead_letter.letters import Letter
 
 # As celeriac.dead_letter.letters has them: importing it costs more than a TAB may take. A test holds them equal.
 REASONS = ("permanent", "retries-exhausted", "poison", "undecodable", "unknown-task", "wrong-payload", "conflict")
@@ -20,15 +23,22 @@ dead_letters = typer.Typer(
 
     \b
     Examples:
+      devctl dead-letters                       the same as `list`
       devctl dead-letters list --reason poison
       devctl dead-letters show 0190b3c2
       devctl dead-letters replay --task process_order --newer-than 2h --dry-run
       devctl dead-letters drop --older-than 30d
     """,
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,  # as the app's
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@dead_letters.callback()
+def bare(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_()
 
 
 def _reasons(incomplete: str) -> list[str]:
@@ -65,7 +75,7 @@ def list_(
     newer_than: NewerOption = "",
     limit: Annotated[
         int | None,
-        typer.Option("--limit", "-n", metavar="N", min=0, help="At most N; 0: all.", show_default="20 on a terminal"),
+        typer.Option("--limit", metavar="N", min=0, help="At most N; 0: all.", show_default="20 on a terminal"),
     ] = None,
     oldest: Annotated[bool, typer.Option("--oldest", help="The oldest first, not the newest.")] = False,
     runtime: options.RuntimeOption = None,
@@ -156,6 +166,7 @@ def replay(
     queue: QueueOption = "",
     older_than: OlderOption = "",
     newer_than: NewerOption = "",
+    everything: Annotated[bool, typer.Option("--all", help="All there are; without it, say which.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check: would they be taken today?")] = False,
     rate: Annotated[
         str, typer.Option(metavar="N/s", help="No faster than this: 50/s, 10/m.", show_default="as fast as it goes")
@@ -178,10 +189,11 @@ def replay(
       devctl dead-letters replay orders/1764165837123-0
       devctl dead-letters replay --reason retries-exhausted --dry-run
       devctl dead-letters replay --queue orders --rate 50/s --max 1000
+      devctl dead-letters replay --all
 
     \b
-    Exit codes: 0 done, 1 some are not valid today and stay, 2 usage,
-    130 Ctrl-C
+    Exit codes: 0 done, 1 some are not valid today and stay, 2 usage: nothing
+    was replayed, 130 Ctrl-C
     """
     from contextlib import nullcontext
 
@@ -193,6 +205,7 @@ def replay(
     asked = selection.wanted(
         ids=ids or (), task=task, reason=reason, queue=queue, older_than=older_than, newer_than=newer_than
     )
+    _say_which(asked.everything, everything, "replayed")
     plan = replaying.Plan(dry_run, replaying.rate(rate), most)
     workbench = options.open_workbench(runtime, stack)
     catalog = workbench.catalog
@@ -218,7 +231,8 @@ def drop(
     queue: QueueOption = "",
     older_than: OlderOption = "",
     newer_than: NewerOption = "",
-    everything: Annotated[bool, typer.Option("--all", help="All there are; without it, say which.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All there are, after a question.")] = False,
+    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     most: Annotated[
         int | None, typer.Option("--max", "--limit", metavar="N", min=1, help="No more than N.", show_default=False)
     ] = None,
@@ -234,7 +248,7 @@ def drop(
     Examples:
       devctl dead-letters drop orders/1764165837123-0
       devctl dead-letters drop --reason undecodable --older-than 30d
-      devctl dead-letters drop --all
+      devctl dead-letters drop --all --yes
 
     \b
     Exit codes: 0 done, 1 the broker does not answer, 2 usage: nothing was
@@ -247,17 +261,40 @@ def drop(
     asked = selection.wanted(
         ids=ids or (), task=task, reason=reason, queue=queue, older_than=older_than, newer_than=newer_than
     )
-    if asked.everything != everything:
-        problem = "--all, and yet only some" if everything else "nothing was dropped: which?"
-        raise UsageError(problem, hint="ids, or options such as --reason undecodable, or --all")
+    _say_which(asked.everything, everything, "dropped")
     workbench = options.open_workbench(runtime, stack)
     options.announce(workbench, as_json=as_json)
     letters, gone = selection.choose(workbench.broker, asked)
+    if everything and not sure:
+        letters = _ask_to_drop(list(letters))
     dropped = workbench.broker.drop([one.id for one in islice(letters, most)])
     if as_json:
         write_json(ui.drop_document(dropped, gone))
     else:
         ui.show_drop(dropped, gone)
+
+
+def _say_which(nothing_said: bool, everything: bool, done: str) -> None:
+    if nothing_said and not everything:
+        raise UsageError(
+            f"nothing was {done}: say which", hint="ids, options such as --reason undecodable, or --all for all of them"
+        )
+    if everything and not nothing_said:
+        raise UsageError(f"nothing was {done}: --all cannot be combined with ids or filters", hint="leave one out")
+
+
+def _ask_to_drop(letters: list[Letter]) -> list[Letter]:
+    """Ask on a terminal; in a pipe nobody can answer, so it is an error there."""
+    import sys
+
+    if not letters:
+        return letters
+    count = f"{len(letters):,} dead letter{'s' * (len(letters) != 1)}"
+    if not sys.stdin.isatty():
+        raise UsageError(f"nothing was dropped: nobody can be asked about {count}", hint="add --yes if you are sure")
+    if not typer.confirm(f"Drop {count} for ever?", err=True):
+        raise DevctlError("nothing was dropped")
+    return letters
 
 
 def _option(stack: str) -> str:

@@ -26,7 +26,7 @@ def demo(
     runtime: options.RuntimeOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Show the main job in one go: start everything, follow one order, bench it shortly, stop.
+    """Show the main job: start all, follow one order, bench, stop.
 
     It sends the request that the Compose file names (x-devctl: demo:); without one, a sample of the first contract.
     The demo has a stack of its own (--stack demo), on free ports where the usual ones are taken.

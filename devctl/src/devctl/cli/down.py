@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Annotated
 
 import typer
 
 from devctl.cli import options
+from devctl.cli.stacks import others
+from devctl.workbench import Workbench
 
 
 def down(
@@ -16,13 +19,17 @@ def down(
         typer.Argument(metavar="[SERVICE]…", help="These only; none: all.", autocompletion=options.complete_services),
     ] = None,
     volumes: Annotated[
-        bool, typer.Option("--volumes", "-v", help="Remove the whole stack's data as well; not with services.")
+        bool, typer.Option("--volumes", help="Remove the whole stack's data as well; not with services.")
     ] = False,
+    all_stacks: Annotated[
+        bool, typer.Option("--all-stacks", help="Every stack of this checkout, after a question.")
+    ] = False,
+    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Stop services and remove them; the data stays unless --volumes is given.
+    """Stop services and remove them. The data stays unless --volumes is given.
 
     An isolated stack goes with all it has: services, data, its name. What an interrupted or killed `up` left behind
     goes, too; where nothing runs, nothing happens.
@@ -33,26 +40,61 @@ def down(
       devctl down worker                   one service, the others go on
       devctl down --volumes                all, with the data
       devctl down --stack k3f9             an isolated stack, with its data
+      devctl down --all-stacks             all that `devctl stacks` lists
 
     \b
     Exit codes: 0 done, 1 could not, 2 usage
     """
     from devctl.errors import UsageError
-    from devctl.stack import identity
-    from devctl.stack.clock import SystemClock
-    from devctl.ui import services as ui
-    from devctl.ui.console import write_json
+    from devctl.ui.stacks import remind
 
+    if all_stacks:
+        if services or stack or volumes:
+            raise UsageError("--all-stacks is for all of everything", hint="leave services, --stack, --volumes out")
+        _all(runtime, sure, as_json)
+        return
     workbench = options.open_workbench(runtime, stack)
-    settings = workbench.settings
     names = workbench.stack.resolve(services or ()) or None
     if volumes and names is not None:
-        option = f" --stack {settings.stack}" if settings.stack else ""
+        option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
         raise UsageError(
             "--volumes removes the whole stack's data, not that of single services",
             hint=f"devctl down --volumes{option}",
         )
     options.announce(workbench, as_json=as_json)
+    _stop(workbench, names, volumes, as_json)
+    if not as_json and names is None:
+        remind(others(workbench))
+
+
+def _all(runtime: str | None, sure: bool, as_json: bool) -> None:
+    """Stop every stack of this checkout."""
+    from devctl.errors import DevctlError, UsageError
+    from devctl.stack import identity
+
+    workbench = options.open_workbench(runtime, "")
+    names = [*identity.known(workbench.settings), ""]
+    isolated = len(names) - 1
+    if isolated and not sure:
+        data = f"the {isolated} isolated one{'s go' if isolated > 1 else ' goes'} with all data"
+        if not sys.stdin.isatty():
+            raise UsageError(f"nobody can be asked whether {data}", hint="add --yes if you are sure")
+        if not typer.confirm(f"Stop {len(names)} stacks? {data[0].upper()}{data[1:]}", err=True):
+            raise DevctlError("nothing was stopped")
+    for name in names:
+        one = Workbench(dataclasses.replace(workbench.settings, stack=name))
+        options.announce(one, as_json=as_json)
+        _stop(one, None, False, as_json)
+
+
+def _stop(workbench: Workbench, names: list[str] | None, volumes: bool, as_json: bool) -> None:
+    """Stop these services, or the whole stack, and say so."""
+    from devctl.stack import identity
+    from devctl.stack.clock import SystemClock
+    from devctl.ui import services as ui
+    from devctl.ui.console import write_json
+
+    settings = workbench.settings
     clock = SystemClock()
     begun = clock.now()
     isolated = bool(settings.stack) and names is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -47,16 +46,13 @@ def workload(workbench: Workbench, task: Task) -> Workload:
 
 
 def measured(workbench: Workbench, plan: Plan, work: Workload, guard: Guard, emit: Callable[[Event], None]) -> Report:
-    """Measure; a plan without workers takes as many as run."""
-    from devctl.bench import environment, fleet, run
+    """Measure with this workbench's adapters."""
+    from devctl.bench import environment, run
     from devctl.bench.meter import CpuMeter
     from devctl.bench.storage import Store
     from devctl.stack.clock import SystemClock
 
     machine = environment.machine(workbench.settings.root)
-    if not plan.workers:
-        service = run.service_to_scale(plan, workbench.runtime)
-        plan = dataclasses.replace(plan, workers=(fleet.as_many_as_run(workbench.runtime, service),))
     clock = SystemClock()
     ports = run.Ports(
         runtime=workbench.runtime,

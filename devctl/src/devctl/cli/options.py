@@ -31,7 +31,9 @@ def open_to_start(runtime: str | None, stack: str | None) -> Workbench:
     from devctl.bench import mount
 
     mount.everywhere(open_workbench(runtime, stack).settings.environment)
-    return open_workbench(runtime, stack)
+    workbench = open_workbench(runtime, stack)
+    workbench.refuse_two_runtimes()
+    return workbench
 
 
 def announce(workbench: Workbench, *, as_json: bool) -> None:
@@ -57,7 +59,7 @@ def complete_services(incomplete: str) -> list[str]:
                 return [name for name in document["names"] if name.startswith(incomplete)]
         names = [*workbench.stack.services, *workbench.stack.aliases]
         with suppress(OSError):
-            kept.parent.mkdir(exist_ok=True)
+            workbench.settings.make_state()
             kept.write_text(json.dumps({"of": stamp, "names": names}), encoding="utf-8")
     except (DevctlError, OSError):
         return []

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import sys
+from typing import IO, Annotated
+
+import typer
+
 from devctl.cli import options
 
 
 def queues(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every second, until Ctrl-C.")] = False,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """What waits, is claimed (taken by a worker, not yet done), delayed (not due yet) or dead, and who consumes.
+    """What waits in the queues, and who consumes it.
+
+    Messages wait, are claimed (taken by a worker, not yet done), delayed (not due yet) or dead.
 
     Shows the queues of the contracts, and every other queue that was ever used on this broker. Claims of a worker that
-    died go back to their queues by themselves; where no worker of this stack is left to do it, this command does.
+    died go back to their queues by themselves; where no worker is left to do it, `devctl restore` does.
 
     \b
     Examples:
       devctl queues
+      devctl queues --watch
       devctl queues --json | jq '.queues[] | select(.waiting > 1000)'
 
     \b
@@ -33,23 +42,35 @@ def queues(
     catalog = workbench.catalog
     options.announce(workbench, as_json=as_json)
     names = list(dict.fromkeys(one.queue for one in catalog))
-    given_back = workbench.broker.give_back()
-    found = overview(
-        workbench.broker.queues(names),
-        workbench.broker.consumers(),
-        [(one.name, one.queue) for one in catalog],
-        owners(catalog, workbench.stack).items(),
-    )
-    if as_json:
-        write_json(ui.document(found, workbench.runtime.name, given_back))
-        return
-    ui.show(found)
-    if given_back:
-        ui.given_back(given_back)
     option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
-    steps = []
-    if missing := list(dict.fromkeys(one.owner for one in found if one.neglected and one.owner)):
-        steps.append((f"devctl up {' '.join(missing)}{option}", "to have them consumed"))
-    if any(one.depth.dead for one in found):
-        steps.append((f"devctl dead-letters list{option}", "what died, and why"))
-    show_next(steps)
+
+    def look(stream: IO[str]) -> None:
+        found = overview(
+            workbench.broker.queues(names),
+            workbench.broker.consumers(),
+            [(one.name, one.queue) for one in catalog],
+            owners(catalog, workbench.stack).items(),
+            {one.service for one in workbench.runtime.status() if one.state == "running"},
+        )
+        expired = workbench.broker.expired()
+        if as_json:
+            write_json(ui.document(found, workbench.runtime.name, expired))
+            return
+        talk = stream if watch else sys.stderr
+        ui.show(found, stream)
+        if expired:
+            ui.show_expired(expired, option, talk)
+        steps = []
+        if missing := list(
+            dict.fromkeys(one.owner for one in found if one.neglected and one.owner and not one.owner_runs)
+        ):
+            steps.append((f"devctl up {' '.join(missing)}{option}", "to have them consumed"))
+        if any(one.depth.dead for one in found):
+            steps.append((f"devctl dead-letters list{option}", "what died, and why"))
+        show_next(steps, talk)
+
+    if watch:
+        from devctl.ui.live import again
+
+        again(look)
+    look(sys.stdout)

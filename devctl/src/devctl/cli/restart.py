@@ -21,9 +21,9 @@ def restart(
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Restart services in place, and wait until they are ready again.
+    """Restart services in place, and wait until they are ready.
 
-    Changed code or settings need `devctl up` instead: it builds, and makes anew what changed.
+    It begins again as it is. After a change of code or settings, `devctl up` restarts just what changed.
 
     \b
     Examples:

@@ -19,7 +19,7 @@ def scale(
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Change how many replicas of a service run, and wait until they are ready.
+    """Change how many replicas of a service run. Waits until they are ready.
 
     What they depend on is started where it does not run. A service that publishes a fixed port cannot be scaled.
 

@@ -30,7 +30,7 @@ def send_task(
     json_file: Annotated[
         str, typer.Option(metavar="FILE|-", help="Payloads: one object, an array, or JSON lines.", show_default=False)
     ] = "",
-    count: Annotated[int, typer.Option("--count", "-n", min=1, max=100_000, help="So many samples.")] = 1,
+    count: Annotated[int, typer.Option("--count", min=1, max=100_000, help="So many samples.")] = 1,
     seed: Annotated[
         int | None, typer.Option(help="The same samples again; ids and times are new all the same.", show_default=False)
     ] = None,
@@ -47,7 +47,7 @@ def send_task(
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Publish a task: a valid sample, or what you give it, checked before anything is sent.
+    """Publish a task: a valid sample, or what you give it. It is checked before anything is sent.
 
     Without anything said a terminal shows a list to choose from; otherwise no NAME means the first contract.
 

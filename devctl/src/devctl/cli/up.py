@@ -40,20 +40,24 @@ def up(
         bool,
         typer.Option("--isolated", help="A second stack beside the first: own name, ports, broker and data."),
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Then make changed code live, until Ctrl-C; what runs goes on.")
+    ] = False,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Start services and what they depend on, and wait until they are ready.
+    """Start services and what they depend on. Waits until they are ready.
 
-    Nothing that runs and is up to date is touched. A service that exits or restarts has crashed, whatever its exit
-    code; the last lines of its log are shown.
+    What runs and is up to date is left alone; what changed, code or settings, is restarted. A service that exits or
+    restarts has crashed, whatever its exit code; the last lines of its log are shown.
 
     \b
     Examples:
       devctl up                            everything
       devctl up service1                   service1 and its broker, nothing else
       devctl up worker --scale worker=4
+      devctl up --watch                    and make each change of the code live
       devctl up --isolated                 beside what runs already
 
     \b
@@ -84,10 +88,14 @@ def up(
     steps = _next(workbench)
     if as_json:
         write_json(ui.start_document("up", report, where, workbench.settings.stack, steps))
-        return
-    ui.show_start(report, where)
-    sys.stdout.flush()
-    ui.show_next(steps)
+    else:
+        ui.show_start(report, where)
+        sys.stdout.flush()
+        ui.show_next(steps)
+    if watch:
+        from devctl.cli.watch import go_on_watching
+
+        go_on_watching(workbench, names, timeout, as_json)
 
 
 def _isolated(workbench: Workbench, *, as_json: bool) -> Workbench:
@@ -108,8 +116,9 @@ def _next(workbench: Workbench) -> list[tuple[str, str]]:
     name = workbench.settings.stack
     option = f" --stack {name}" if name else ""
     running = {replica.service for replica in workbench.runtime.status()}
+    consuming = {*workbench.stack.workers, *_owners(workbench)}
     steps = []
-    if workbench.stack.workers and not running & set(workbench.stack.workers):
+    if workbench.stack.workers and not running & consuming:
         worker = workbench.stack.workers[0]
         steps.append((f"devctl up {worker}{option}", "no worker runs yet: tasks wait in their queues"))
     if workbench.stack.contracts and workbench.stack.broker in running:
@@ -117,3 +126,14 @@ def _next(workbench: Workbench) -> list[tuple[str, str]]:
     if name:
         steps.append((f"devctl down{option}", "remove this stack and its data"))
     return steps
+
+
+def _owners(workbench: Workbench) -> set[str]:
+    """The services whose code runs a contract's task."""
+    from devctl.contracts.owners import owners
+    from devctl.errors import DevctlError
+
+    try:
+        return set(owners(workbench.catalog, workbench.stack).values()) if workbench.stack.contracts else set()
+    except DevctlError:  # contracts that cannot be imported have an error of their own, where they are needed
+        return set()

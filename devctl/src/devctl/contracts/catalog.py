@@ -105,7 +105,7 @@ class Catalog:
             except Exception as exc:  # whatever the module does when it is imported is its author's to fix
                 raise _broken(name, exc) from exc
             if contracts is not None:
-                return cls([TaskContract.of(contract) for contract in contracts])
+                return cls(_checked(name, [TaskContract.of(contract) for contract in contracts]))
         raise DevctlError(
             f"no task contracts: neither {module} nor {module}.tasks has CONTRACTS",
             hint="x-devctl.contracts in the Compose file names the module that has them",
@@ -139,6 +139,16 @@ class Catalog:
             + ", ".join(one.name for one in self.contracts)
             + f"\ndevctl send-task {name} --args '[]' --queue QUEUE     to send it without a contract",
         )
+
+
+def _checked(module: str, contracts: list[TaskContract]) -> list[TaskContract]:
+    """Refuse what would be a riddle later: two contracts of one name, a contract without a queue."""
+    names = [one.name for one in contracts]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise DevctlError(f"{twice[0]} is in CONTRACTS of {module} more than once", hint="leave one of them there")
+    if nowhere := [one.name for one in contracts if not one.queue]:
+        raise DevctlError(f"{nowhere[0]} in CONTRACTS of {module} has no queue", hint="a contract names its queue")
+    return contracts
 
 
 def _broken(module: str, exc: Exception) -> DevctlError:

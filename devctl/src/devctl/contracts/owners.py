@@ -19,7 +19,11 @@ def owners(catalog: Catalog, stack: Stack) -> Mapping[str, str]:
         if service.build is None:
             continue
         for file in sorted((service.build.context / "src").rglob("*.py")):
-            for contract in _IMPLEMENTS.findall(file.read_text(encoding="utf-8", errors="replace")):
+            try:
+                code = file.read_text(encoding="utf-8", errors="replace")
+            except OSError:  # the lock of an editor is a link that leads nowhere
+                continue
+            for contract in _IMPLEMENTS.findall(code):
                 if contract in queues:
                     found.setdefault(queues[contract], name)
     return found

@@ -65,7 +65,7 @@ def restarts(facts: Facts) -> Iterator[Check]:
     stay_down = [service.name for service in facts.stack.services.values() if service.restart == "no"]
     if stay_down:
         names = ", ".join(stay_down)
-        yield Check("restart", "warning", f"{names}: after a crash, down it stays", "restart: unless-stopped")
+        yield Check("restart", "warning", f"{names}: not restarted after a crash", "restart: unless-stopped")
     else:
         yield Check("restart", "ok", "every service comes back after a crash")
 

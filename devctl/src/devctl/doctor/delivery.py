@@ -44,7 +44,7 @@ def visibility(facts: Facts) -> Iterator[Check]:
         yield Check(
             "visibility",
             "warning",
-            f"two transports, and what holds is what the stock one promises: {each}",
+            f"two transports on one broker: only what stock Celery promises holds for all tasks: {each}",
             "one CELERY_TRANSPORT for all",
         )
     elif "atomic" in ways.values():

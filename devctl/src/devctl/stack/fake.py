@@ -54,6 +54,8 @@ class FakeRuntime:
         self.calls: list[str] = []
         """What was asked for, in order: `start redis`, `start worker=4`, `build worker`, `stop`, …"""
         self._running: dict[str, list[_Process]] = {}
+        self.changed: set[str] = set()
+        """Services whose code is another one since they started; a start takes them out."""
         self._built: set[str] = set()
         self._lines: list[LogLine] = []
         self._next_port = 49_152
@@ -83,8 +85,10 @@ class FakeRuntime:
             present = self._running.setdefault(service, [])
             wanted = replicas if replicas is not None else len(present) or self._service(service).replicas
             del present[wanted:]
+            anew = service in self.changed
+            self.changed.discard(service)
             for process in present:
-                if self._state(service, process)[0] == "exited":
+                if anew or self._state(service, process)[0] in ("exited", "restarting"):
                     self._begin(service, process)
             for number in range(len(present) + 1, wanted + 1):
                 process = _Process(number, self.clock.now())
@@ -94,6 +98,10 @@ class FakeRuntime:
     def status(self) -> list[Replica]:
         """What the script makes of the time since the start."""
         return [self._replica(name, process) for name, all_ in self._running.items() for process in all_]
+
+    def stale(self) -> list[str]:
+        """Those that the test put into `changed` and that run."""
+        return [name for name in self._running if name in self.changed]
 
     def usage(self) -> Mapping[str, Usage]:
         """One percent and ten megabytes each."""
@@ -113,6 +121,11 @@ class FakeRuntime:
         for name in services:
             for process in self._running.get(name, []):
                 self._begin(name, process)
+
+    def run(self, service: str, debug_port: int | None = None) -> int:
+        """Note it, and end at once with the exit code of the script."""
+        self.calls.append(f"run {service}" + (f" --debugpy {debug_port}" if debug_port else ""))
+        return self._behaviour(service).exit_code
 
     @contextmanager
     def logs(

@@ -113,7 +113,7 @@ def _put_back(guard: Guard, logs: Path) -> None:
 
 def _unfinished(ended: BaseException | None, failures: Sequence[str], logs: Path) -> DevctlError:
     """The error that was on its way, if there was one, and what could not be put back."""
-    left = "not everything could be put back; it is being tried on in the background"
+    left = "some things could not be undone; a background process goes on trying"
     hint = f"what came of it: {logs}\nwhat runs: devctl ps"
     if isinstance(ended, KeyboardInterrupt):
         return Interrupted(f"interrupted, and {left}", details=failures, hint=hint)

@@ -58,10 +58,8 @@ def create(settings: Settings, variables: Mapping[str, str]) -> None:
             f"{settings.stack!r} is no name for a stack", hint="lower-case letters, digits, - and _; not 'main'"
         )
     folder = state_dir(settings)
+    settings.make_state()
     folder.mkdir(parents=True, exist_ok=True)
-    ignore = settings.state / ".gitignore"
-    if not ignore.exists():  # a checkout that does not ignore .devctl stays clean all the same
-        ignore.write_text("*\n", encoding="utf-8")
     if variables or settings.stack:
         (folder / "env.json").write_text(json.dumps(dict(variables)), encoding="utf-8")
 

@@ -45,6 +45,19 @@ class Build:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """One entry of `develop: watch:`: what happens to a service when files under a path change."""
+
+    path: Path
+    action: str
+    """sync, sync+restart, restart, rebuild, …"""
+    target: str = ""
+    """Where the path is in the container, for the actions that sync."""
+    ignore: tuple[str, ...] = ()
+    """Patterns as in a .dockerignore, relative to the path."""
+
+
+@dataclass(frozen=True)
 class Service:
     """One Compose service."""
 
@@ -60,6 +73,7 @@ class Service:
     replicas: int = 1
     restart: str = "no"
     stop_grace_seconds: float = 10.0
+    watch: tuple[Watch, ...] = ()
 
 
 @dataclass(frozen=True)

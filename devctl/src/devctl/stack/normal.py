@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from devctl.stack.document import Path
-from devctl.stack.model import Build, HealthCheck, Port, Service
+from devctl.stack.model import Build, HealthCheck, Port, Service, Watch
 
 
 class Wrong(Exception):  # it never leaves this folder: file.py adds the line and raises DevctlError
@@ -41,6 +41,7 @@ def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str], r
         replicas=_integer(raw.get("scale", deploy.get("replicas", 1)), (*at, "deploy", "replicas")),
         restart=str(raw.get("restart") or "no"),
         stop_grace_seconds=seconds(raw.get("stop_grace_period", "10s"), (*at, "stop_grace_period")),
+        watch=_watch(raw.get("develop"), root, (*at, "develop")),
     )
 
 
@@ -123,6 +124,22 @@ def _healthcheck(raw: Any, at: Path) -> HealthCheck | None:
     keys = ("interval", "timeout", "start_period", "start_interval")
     times = {key: seconds(raw[key], (*at, key)) for key in keys if raw.get(key)}
     return HealthCheck(test=test, retries=_integer(raw.get("retries", 3), (*at, "retries")), **times)
+
+
+def _watch(raw: Any, root: FilePath, at: Path) -> tuple[Watch, ...]:
+    given = (raw or {}).get("watch") or ()
+    for index, one in enumerate(given):
+        if not isinstance(one, Mapping) or not one.get("path") or not one.get("action"):
+            raise Wrong((*at, "watch", index), "an entry has a path and an action")
+    return tuple(
+        Watch(
+            path=(root / str(one["path"])).resolve(),
+            action=str(one["action"]),
+            target=str(one.get("target") or ""),
+            ignore=tuple(names(one.get("ignore"))),
+        )
+        for one in given
+    )
 
 
 def ports(raw: Any, path: Path) -> Iterable[Port]:

@@ -89,6 +89,9 @@ class Runtime(Protocol):
     def status(self) -> list[Replica]:
         """All replicas of the stack, one snapshot, cheap enough to poll five times a second."""
 
+    def stale(self) -> list[str]:
+        """The services that run older code than the checkout has: their files changed since they started."""
+
     def usage(self) -> Mapping[str, Usage]:
         """Replica name -> what it uses."""
 
@@ -100,6 +103,13 @@ class Runtime(Protocol):
 
     def restart(self, services: Sequence[str]) -> None:
         """Restart the replicas of these services in place; returns when they were told, not when they are ready."""
+
+    def run(self, service: str, debug_port: int | None = None) -> int:
+        """Run a service's own command in this terminal, as one replica, until it ends; return its exit code.
+
+        It has the settings, the addresses and the published ports of a replica; none may run beside it. With
+        debug_port, it waits on that port of 127.0.0.1 for an editor (debugpy). DevctlError where it cannot be run.
+        """
 
     def logs(
         self, services: Sequence[str], *, follow: bool = False, since: float | None = None, tail: int | None = None

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from devctl.errors import UsageError
 from devctl.stack.model import Stack
 
+MOST = 100
+"""Replicas of a service: a worker needs some 50 MB, and a machine has tens of them, not thousands."""
+
 
 def parse(texts: Iterable[str], stack: Stack) -> dict[str, int]:
     """Return service -> replicas; UsageError for what is neither."""
@@ -17,5 +20,7 @@ def parse(texts: Iterable[str], stack: Stack) -> dict[str, int]:
             raise UsageError(
                 f"{text!r} is no scale", hint=f"SERVICE=N, such as {next(iter(stack.workers), 'worker')}=4"
             )
+        if int(number) > MOST:
+            raise UsageError(f"{text}: {MOST} replicas of a service are the most here", hint=f"{name}={MOST}, or fewer")
         counts[stack.resolve([name])[0]] = int(number)
     return counts

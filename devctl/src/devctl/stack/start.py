@@ -17,6 +17,7 @@ LOG_TAIL = 20
 """Lines of a failed service's log in the report: a Python traceback and what led to it, on one screen."""
 _POLL_SECONDS = 0.1
 _DONE = ("ready", "finished")
+_REPLACED = "restarted: its code or settings changed"
 
 
 @dataclass(frozen=True)
@@ -182,9 +183,11 @@ class _Start:
         self._before: dict[str, Replica] = {}
         self._baseline: dict[str, int] = {}
         self._origin = clock.now()
+        self._again = False
 
     def go(self, timeout: float, *, again: bool = False) -> None:
         """Start, poll, and stop looking when all are done, one is lost, or the time is up."""
+        self._again = again
         before = self._runtime.status()
         self._before = {replica.name: replica for replica in before}
         self._origin = self._clock.now()
@@ -258,6 +261,11 @@ class _Start:
             self._starts[name] = replace(self._starts[name], replicas=tuple(mine))
         return verdicts
 
+    def _replaced(self, start: ServiceStart) -> bool:
+        """Whether one of its replicas ran before, and is another one now."""
+        ran = [r for r in start.replicas if r.name in self._before and self._before[r.name].state == "running"]
+        return not self._again and not all(self._unchanged(replica) for replica in ran)
+
     def _unchanged(self, replica: Replica) -> bool:
         known = self._before.get(replica.name)
         return known is not None and known.started_at is not None and known.started_at == replica.started_at
@@ -279,7 +287,8 @@ class _Start:
                     if self._begun[name] > self._origin and not self._starts[needed].was_running
                 },
             )
-            self._change(name, verdict.phase, "already running" if was_running else verdict.detail)
+            said = "already running" if was_running else _REPLACED if self._replaced(start) else ""
+            self._change(name, verdict.phase, "  ".join(part for part in (verdict.detail, said) if part))
         elif (verdict.phase, verdict.detail) != (start.phase, start.detail) and verdict.phase not in _DONE:
             self._change(name, verdict.phase, verdict.detail)
 

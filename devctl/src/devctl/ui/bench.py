@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from math import floor, log10
 from pathlib import Path
@@ -20,6 +21,7 @@ from devctl.stack.start import Building, Built, Step
 from devctl.ui.console import sign
 from devctl.ui.paint import Paint
 from devctl.ui.progress import Progress as StartProgress
+from devctl.ui.units import duration
 
 WIDTH = 80
 _BAR = 20
@@ -34,6 +36,7 @@ class Progress:
         self._paint = Paint(self._stream)
         self._start: StartProgress | None = None
         self._digits = 0
+        self._runs_begun: float | None = None
 
     def __enter__(self) -> Progress:
         return self
@@ -47,6 +50,8 @@ class Progress:
     def __call__(self, event: events.Event) -> None:  # noqa: C901 -- one case for each event
         """Take in one event."""
         match event:
+            case events.Planned(runs, seconds):
+                self._say(f"bench    {runs} runs, about {duration(seconds)}")
             case events.Preparing(service, workers, found, starting):
                 self._say(_preparing(service, workers, found, starting))
                 self._start = StartProgress([*starting, *([] if service in starting else [service])])
@@ -59,10 +64,14 @@ class Progress:
             case events.WarmingUp(workers, tasks):
                 self._draw(f"warming up, {_workers(workers)}, {tasks:,} tasks")
             case events.Publishing(number, of, workers, tasks):
-                self._draw(f"{self._head(number, of, workers)}  publishing {tasks:,} tasks")
+                self._runs_begun = self._runs_begun or time.monotonic()
+                self._draw(f"{self._head(number, of, workers)}  publishing {tasks:,} tasks{self._left(number, of)}")
             case events.Draining(number, of, workers, done, tasks, rate):
                 bar = sign("█", self._stream) * round(_BAR * done / max(1, tasks))
-                self._draw(f"{self._head(number, of, workers)}  {bar:<{_BAR}}  {done:,}/{tasks:,}  {figure(rate)}/s")
+                left = self._left(number, of)
+                self._draw(
+                    f"{self._head(number, of, workers)}  {bar:<{_BAR}}  {done:,}/{tasks:,}  {figure(rate)}/s{left}"
+                )
             case events.RunDone(number, of, workers, _, _, rate, clean):
                 verdict = "" if clean else f"  {sign('✘', self._stream)} lost or doubled tasks"
                 line = f"{self._head(number, of, workers)}  {figure(rate):>9} tasks/s{verdict}"
@@ -77,6 +86,13 @@ class Progress:
     def _head(self, number: int, of: int, workers: int) -> str:
         self._digits = len(str(of))
         return f"run {number:>{self._digits}}/{of}  {_workers(workers):>10}"
+
+    def _left(self, number: int, of: int) -> str:
+        """Say how long the rest takes, from the runs so far."""
+        if number < 2 or self._runs_begun is None:
+            return ""
+        of_one = (time.monotonic() - self._runs_begun) / (number - 1)
+        return f"  {duration(of_one * (of - number + 1))} left"
 
     def _end_start(self) -> None:
         if self._start:

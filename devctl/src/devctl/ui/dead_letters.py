@@ -57,7 +57,7 @@ def show(
     total = counts.total()
     if not total:
         if not gone:
-            sys.stderr.write("no dead letter is like that\n" if filtered else "no dead letters\n")
+            sys.stderr.write("no dead letter matches\n" if filtered else "no dead letters\n")
         return
     kinds = f" {sign('·', sys.stderr)} ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
     more = f", {len(shown):,} shown (--limit 0 shows all)" if len(shown) < total else ""
@@ -193,7 +193,7 @@ def show_replay(report: Report, option: str = "", stream: IO[str] | None = None)
         stream.write(f"{paint(sign('✘', stream), 'red')} {head}\n")
         _refused(report.refused, stream)
     if not (report.replayed or report.refused or report.gone):
-        stream.write("no dead letter is like that: nothing to replay\n")
+        stream.write("no dead letter matches: nothing to replay\n")
     stream.flush()
     _gone(report.gone)
     if report.left:

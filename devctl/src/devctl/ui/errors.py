@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from devctl.errors import DevctlError
 from devctl.ui.console import sign, write_json
+from devctl.ui.paint import Paint
 
 
 def show(problem: DevctlError, *, as_json: bool) -> None:
@@ -22,14 +22,8 @@ def show(problem: DevctlError, *, as_json: bool) -> None:
             }
         )
         return
-    red, dim, reset = _colours()
-    lines = [f"{red}{sign('✘', sys.stderr)}{reset} {problem.problem}"]
-    lines += [f"  {dim}{line}{reset}" for line in problem.details]
+    paint = Paint(sys.stderr)
+    lines = [f"{paint(sign('✘', sys.stderr), 'red')} {problem.problem}"]
+    lines += [f"  {paint(line, 'dim')}" for line in problem.details]
     lines += [f"{sign('→', sys.stderr)} {line}" for line in problem.hint.splitlines()]
     sys.stderr.write("\n".join(lines) + "\n")
-
-
-def _colours() -> tuple[str, str, str]:
-    if sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb":
-        return "\x1b[31m", "\x1b[2m", "\x1b[0m"
-    return "", "", ""

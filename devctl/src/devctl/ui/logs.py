@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import select
 import shutil
@@ -16,6 +15,7 @@ from typing import TextIO
 from devctl.logs.entry import Entry
 from devctl.logs.parse import clean
 from devctl.ui.console import forgiving, sign
+from devctl.ui.paint import Paint
 
 _SERVICE_COLOURS = (36, 32, 35, 34, 33, 96, 92, 95, 94, 93)  # never red: that is for errors
 _LEVEL_COLOURS = {"debug": 2, "warning": 33, "error": 31, "critical": 31}
@@ -36,7 +36,7 @@ class Page:
         self._stream = stream or sys.stdout
         forgiving(self._stream)
         self._terminal = self._stream.isatty()
-        self._colours = self._terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        self._colours = Paint(self._stream).on
         self._services = list(services)
         self._replicas: dict[str, set[str]] = {}
         self._width = max((len(name) for name in services), default=0)
@@ -173,7 +173,7 @@ def nothing(*, filtered: bool) -> None:
     """Say on stderr that there is nothing to show, and what may bring something."""
     arrow = sign("→", sys.stderr)
     if filtered:
-        sys.stderr.write(f"nothing in the logs is like that\n{arrow} devctl logs     all of them\n")
+        sys.stderr.write(f"no line of the logs matches\n{arrow} devctl logs     all of them\n")
     else:
         sys.stderr.write(f"nothing was logged yet\n{arrow} devctl up     start the services\n")
 

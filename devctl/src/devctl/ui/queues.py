@@ -11,6 +11,7 @@ from devctl.broker.overview import QueueState
 from devctl.broker.port import QueueDepth
 from devctl.ui.console import sign
 from devctl.ui.paint import Paint
+from devctl.ui.services import show_next
 from devctl.ui.units import duration
 
 _HEADS = ("QUEUE", "WAITING", "CLAIMED", "DELAYED", "DEAD", "CONSUMERS", "OLDEST")
@@ -62,18 +63,27 @@ def _below(queues: Sequence[QueueState], stream: IO[str]) -> None:
 
 def _warning(queue: QueueState) -> str:
     parts = ["too many dead letters: nobody claims from it"] if queue.depth.stopped else []
-    parts += ["nobody consumes it"] if queue.neglected else []
+    if queue.neglected:
+        silent = f"{queue.owner} runs, but does not answer: it may be connecting, or busy"
+        parts.append(silent if queue.owner_runs else "nobody consumes it")
     if queue.depth.name == _OF_BENCH and not queue.contracts:
         parts.append("left by devctl bench")
     return "; ".join(parts)
 
 
-def given_back(claims: int, stream: IO[str] | None = None) -> None:
-    """Say that claims of workers that died went back to their queues."""
+def show_expired(claims: int, option: str, stream: IO[str] | None = None) -> None:
+    """Say that there are expired claims, and which command returns them."""
     stream = stream or sys.stderr
-    what = "1 claim was past its lease" if claims == 1 else f"{claims:,} claims were past their lease"
-    text = f"{what}, and no worker gave {'it' if claims == 1 else 'them'} back to the queue: done now"
-    stream.write(f"{Paint(stream)(sign('!', stream), 'yellow')} {text}\n")
+    claim, it = ("1 expired claim", "it") if claims == 1 else (f"{claims:,} expired claims", "them")
+    stream.write(f"{Paint(stream)(sign('!', stream), 'yellow')} {claim}, and no worker returns {it}\n")
+    show_next([(f"devctl restore{option}", "return to the queue what its dead worker had claimed")], stream)
+
+
+def show_restored(claims: int, stream: IO[str] | None = None) -> None:
+    """What `devctl restore` did."""
+    stream = stream or sys.stdout
+    what = "no expired claims" if not claims else f"returned {claims:,} expired claim{'s' * (claims != 1)} to the queue"
+    stream.write(f"{Paint(stream)(sign('✔', stream), 'green')} {what}\n")
 
 
 def _cells(queue: QueueState, stream: IO[str]) -> tuple[str, ...]:
@@ -85,12 +95,12 @@ def _cells(queue: QueueState, stream: IO[str]) -> tuple[str, ...]:
     return (depth.name, *counts, consumers or "-", age)
 
 
-def document(queues: Sequence[QueueState], runtime: str, given_back: int = 0) -> dict[str, Any]:
-    """devctl.queues/1."""
+def document(queues: Sequence[QueueState], runtime: str, expired: int = 0) -> dict[str, Any]:
+    """devctl.queues/2."""
     return {
-        "schema": "devctl.queues/1",
+        "schema": "devctl.queues/2",
         "runtime": runtime,
-        "given_back": given_back,
+        "expired": expired,
         "queues": [
             {
                 "name": one.depth.name,

@@ -86,9 +86,9 @@ def _one(sent: Sent, ran: Ran | None, waited: bool, stream: IO[str]) -> None:
         times.append(f"{result.state}, no result yet")
     stream.write("  " + paint(f" {sign('·', stream)} ".join(times), "dim") + "\n")
     if result.state == "succeeded":
-        stream.write("".join(f"  {line}\n" for line in _json_lines(result.result, stream)))
+        stream.write("".join(f"  {line}\n" for line in json_lines(result.result, stream)))
     if result.state == "failed":
-        stream.write("".join(f"  {line}\n" for line in _folded(_error(result), stream)))
+        stream.write("".join(f"  {line}\n" for line in folded(error_of(result), stream)))
 
 
 def _many(sent: Sent, waited: bool, stream: IO[str]) -> None:
@@ -106,9 +106,9 @@ def _many(sent: Sent, waited: bool, stream: IO[str]) -> None:
     summary += [f"{len(sent.missing):,} of them gone (DEL {once('<task_id>')})"] if sent.missing else []
     summary += [f"{count:,} {state}" for state, count in states.items()] if waited else []
     stream.write("  " + paint(f" {sign('·', stream)} ".join(summary), "dim") + "\n")
-    failures = Counter(_error(one) for one in sent.results if one.state == "failed")
+    failures = Counter(error_of(one) for one in sent.results if one.state == "failed")
     for error, count in failures.most_common(_KINDS_OF_FAILURE):
-        lines = _folded(f"{count:,} {sign('×', stream)} {error}", stream)
+        lines = folded(f"{count:,} {sign('×', stream)} {error}", stream)
         stream.write("".join(f"  {line}\n" for line in lines))
 
 
@@ -145,11 +145,12 @@ def _task(message: Message, result: TaskResult) -> dict[str, Any]:
     return task
 
 
-def _error(result: TaskResult) -> str:
+def error_of(result: TaskResult) -> str:
+    """Type and message of what a task ended with."""
     return f"{result.error_type}: {result.error_message}" if result.error_message else result.error_type
 
 
-def _folded(text: str, stream: IO[str]) -> list[str]:
+def folded(text: str, stream: IO[str]) -> list[str]:
     """The text on lines that a terminal does not break in the middle of a word; in a pipe as it is."""
     if not stream.isatty():
         return [text]
@@ -163,7 +164,8 @@ def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:,.1f}ms" if seconds < 1 else f"{seconds:.2f}s"
 
 
-def _json_lines(value: Any, stream: IO[str]) -> list[str]:
+def json_lines(value: Any, stream: IO[str]) -> list[str]:
+    """A value as JSON: on one line in a pipe, as wide as the terminal on one."""
     if not stream.isatty():
         return [json.dumps(value, ensure_ascii=False)]
     return fitting(value, shutil.get_terminal_size().columns - 2).splitlines()

@@ -99,6 +99,12 @@ def show_unset(variables: Sequence[Unset], stream: IO[str] | None = None) -> Non
         stream.write(f"{Paint(stream)('!', 'yellow')} {where}: {name} is not set, and empty here\n")
 
 
+def show_stale(services: Sequence[str], stream: IO[str] | None = None) -> None:
+    """Services that run older code than the checkout has."""
+    stream = stream or sys.stderr
+    stream.write(f"{Paint(stream)('!', 'yellow')} code changed since it started: {', '.join(services)}\n")
+
+
 def show_stopped(services: Sequence[str], seconds: float, data: str, stream: IO[str]) -> None:
     """What `devctl down` did."""
     paint = Paint(stream)
@@ -144,7 +150,9 @@ def start_document(
     }
 
 
-def ps_document(services: Sequence[ServiceState], runtime: str, stack: str) -> dict[str, Any]:
+def ps_document(
+    services: Sequence[ServiceState], runtime: str, stack: str, stale: Sequence[str] = ()
+) -> dict[str, Any]:
     """devctl.ps/1."""
     return {
         "schema": "devctl.ps/1",
@@ -157,6 +165,7 @@ def ps_document(services: Sequence[ServiceState], runtime: str, stack: str) -> d
                 "health": one.health,
                 "replicas": one.replicas,
                 "ready": one.ready,
+                "code_changed": one.name in stale,
                 "restarts": one.restarts,
                 "uptime_seconds": None if one.uptime_seconds is None else round(one.uptime_seconds, 1),
                 "exit_code": one.exit_code,

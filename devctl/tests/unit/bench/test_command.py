@@ -142,7 +142,7 @@ def test_what_cannot_be_put_back_is_said(
     assert 1 == main(["bench", "--workers", "1", *QUICK])
 
     said = capsys.readouterr().err
-    assert "not everything could be put back" in said
+    assert "some things could not be undone" in said
     assert "ValueError: no" in said
 
 

@@ -1,16 +1,23 @@
-"""The docker client, called for one answer at a time.
+"""The two ways to an engine: python-on-whales for what changes containers, the docker client for quick questions.
 
-python-on-whales does this, too, and does it for `down`; importing it takes longer than most of these calls.
+python-on-whales takes 150 ms to import, and the calls that change something take seconds: there that does not count.
+A question takes 30 ms; `ps` and completion ask some, so they do without it.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from devctl.stack.compose import problems
+
+if TYPE_CHECKING:
+    from python_on_whales import DockerClient
 
 
 class Failed(Exception):  # never leaves this folder: it becomes a DevctlError that says more
@@ -23,13 +30,36 @@ class Failed(Exception):  # never leaves this folder: it becomes a DevctlError t
 
 
 class Client:
-    """`docker`, and `docker compose` for one project."""
+    """An engine, and one Compose project on it."""
 
     def __init__(self, file: Path, root: Path, project: str, variables: Mapping[str, str]) -> None:
+        self._file, self._root, self._project, self._variables = file, root, project, variables
         own = ["--file", str(file), "--project-name", project, "--project-directory", str(root)]
         self.compose = ("docker", "compose", *own)
         # Variables of an isolated stack go before those of the shell, which an --env-file would not.
         self.environment = {**os.environ, **variables}
+
+    @contextmanager
+    def changing(self) -> Iterator[DockerClient]:
+        """python-on-whales for this project; Failed with what an engine or Compose says."""
+        from python_on_whales import DockerException
+
+        try:
+            yield self._whales
+        except DockerException as failed:
+            raise Failed(failed.stdout or "", failed.stderr or "") from failed
+
+    @cached_property
+    def _whales(self) -> DockerClient:
+        from python_on_whales import DockerClient
+
+        pairs = [f"{name}={value}" for name, value in self._variables.items()]
+        return DockerClient(
+            client_call=["env", *pairs, "docker"] if pairs else ["docker"],
+            compose_files=[self._file],
+            compose_project_name=self._project,
+            compose_project_directory=self._root,
+        )
 
     def call(self, *command: str) -> str:
         """Return what a command prints; Failed with what it says."""

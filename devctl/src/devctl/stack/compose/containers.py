@@ -33,6 +33,8 @@ class Container:
     replica: Replica
     working_dir: str
     """The folder of the Compose file that made it."""
+    image: str = ""
+    """The id of its image."""
 
 
 def parse(inspected: list[dict[str, Any]]) -> list[Container]:
@@ -62,6 +64,7 @@ def _container(one: Mapping[str, Any]) -> Container:
             pid=state.get("Pid") or None,
         ),
         working_dir=labels.get(_WORKING_DIR, ""),
+        image=one.get("Image", ""),
     )
 
 

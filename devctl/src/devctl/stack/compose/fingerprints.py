@@ -8,26 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from devctl.stack import sources
 from devctl.stack.model import Build
-
-_NEVER_SENT = {".git", ".venv", "__pycache__", "node_modules", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 
 
 def fingerprint(build: Build) -> str:
     """Digest of all that a build reads: its settings, and name, size and time of each file in its contexts."""
-    digest = hashlib.sha256()
     settings = (build.dockerfile, sorted(build.args.items()), build.target, sorted(build.additional_contexts))
-    digest.update(repr(settings).encode())
-    dockerfile = build.context / build.dockerfile
-    for context in (build.context, *build.additional_contexts.values()):
-        for path in _files(context):
-            _add(digest, path)
-    _add(digest, dockerfile)  # it may lie outside the context
-    return digest.hexdigest()
+    read = sources.stamps_of_folders(
+        [build.context, *build.additional_contexts.values(), build.context / build.dockerfile]  # it may lie outside
+    )
+    return hashlib.sha256(f"{settings}{sources.digest(read)}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -54,17 +49,3 @@ class Fingerprints:
         except (OSError, ValueError):  # not there, or damaged: build once more
             return {}
         return known if isinstance(known, dict) else {}
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(set(folders) - _NEVER_SENT)
-        yield from (Path(here, name) for name in sorted(files))
-
-
-def _add(digest: hashlib._Hash, path: Path) -> None:
-    try:
-        about = path.lstat()
-    except OSError:
-        return
-    digest.update(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\0{about.st_mode}\n".encode("utf-8", "surrogateescape"))

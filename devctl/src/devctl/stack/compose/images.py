@@ -28,6 +28,12 @@ class Images:
         ids = self._ids()
         return [name for name in services if not self._current(name, ids)]
 
+    def older(self, images: Mapping[str, str], services: Sequence[str]) -> list[str]:
+        """Those of these services with a build that run from another image (service -> id) than a build would give."""
+        built = [name for name in services if self._stack.services[name].build]
+        ids = self._ids() if built else {}
+        return [name for name in built if ids.get(self._name(name)) != images[name] or not self._current(name, ids)]
+
     def make(self, services: Sequence[str], emit: Emit) -> None:
         """Build those that have a build, pull the others."""
         for name in services:
@@ -76,6 +82,7 @@ class Images:
         def fail(_: int) -> None:
             raise problems.build(services, said, self._context)
 
+        # Not through python-on-whales: its stream leaves the build running when devctl is ended in the middle of it.
         command = [*self._client.compose, "build", "--progress=plain", *services]
         with following(command, fail, self._client.environment) as lines:
             for line in lines:
@@ -91,7 +98,7 @@ class Images:
         def fail(_: int) -> None:
             raise problems.pull([service], self._name(service), "\n".join(said), self._context)
 
-        command = ["docker", "pull", self._name(service)]
+        command = ["docker", "pull", self._name(service)]  # for the same reason
         with following(command, fail, self._client.environment) as lines:
             for line in lines:
                 said.append(line)

@@ -65,17 +65,20 @@ class Project:
     def make(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
         """Make the containers as Compose would, without starting them; Failed where one is refused.
 
-        `docker compose up --no-deps` makes and starts, but it cuts `depends_on` out of what a container's configuration
-        hash is made of: the next plain `docker compose up` would make every container anew.
+        With `--no-deps`, Compose would cut `depends_on` out of what a container's configuration hash is made of: the
+        next plain `docker compose up` would make every container anew.
         """
         before = self.containers()
-        self._client.call(*self._client.compose, "create", "--no-build", *self._scale(before, scale), *services)
+        with self._client.changing() as whales:
+            whales.compose.up(
+                list(services), start=False, no_build=True, scales=dict(self._scale(before, scale)), quiet=True
+            )
         self._made |= {name: scale.get(name) for name in services}
         known = {container.id for container in before}
         ran = {container.replica.service for container in before if container.replica.state == "running"}
         anew = [c for c in self.containers() if c.id not in known and c.replica.service not in services]
         if superfluous := [c.id for c in anew if c.replica.service not in ran]:  # dependencies that nobody asked for
-            self._client.docker("rm", "--force", *superfluous)
+            self._remove(superfluous)
         self._start([c for c in anew if c.replica.service in ran])
 
     def start(self, services: Sequence[str], replicas: int | None) -> None:
@@ -83,26 +86,43 @@ class Project:
         if any(self._made.pop(name, "not yet") != replicas for name in services):
             self.make(services, {} if replicas is None else dict.fromkeys(services, replicas))
             self._made.clear()
-        idle = ("created", "exited")
-        self._start([c for c in self.containers() if c.replica.service in services and c.replica.state in idle])
+        mine = [c for c in self.containers() if c.replica.service in services]
+        self._start([c for c in mine if c.replica.state in ("created", "exited")])
+        if in_vain := [c.id for c in mine if c.replica.state == "restarting"]:  # who asks for a start wants a new try
+            self.restart(in_vain)
+
+    def restart(self, ids: Sequence[str]) -> None:
+        """Restart containers in place; Failed where one is refused.
+
+        Not by `docker compose restart`: that restarts what depends on them, too.
+        """
+        with self._client.changing() as whales:
+            whales.container.restart(list(ids))
 
     def sweep(self) -> None:
         """Remove containers that were made and never ran: they would be in the way of the next start."""
         self._made.clear()
         if halves := [c.id for c in self.containers() if c.replica.state == "created"]:
-            self._client.docker("rm", "--force", *halves)
+            self._remove(halves)
 
-    def _scale(self, present: Sequence[Container], scale: Mapping[str, int]) -> Iterator[str]:
+    def _remove(self, ids: Sequence[str]) -> None:
+        with self._client.changing() as whales:
+            whales.container.remove(list(ids), force=True)
+
+    def _scale(self, present: Sequence[Container], scale: Mapping[str, int]) -> Iterator[tuple[str, int]]:
         """Say how many are wanted where that is not the file's number: without it, Compose goes back to that."""
         for name, service in self._stack.services.items():
             count = scale.get(name, sum(container.replica.service == name for container in present))
             if name in scale or (count and count != service.replicas):
-                yield f"--scale={name}={count}"
+                yield name, count
 
     def _start(self, idle: Sequence[Container]) -> None:
         """`docker start`, all at the same time: one call for several starts them one after the other."""
         if not idle:
             return
-        with ThreadPoolExecutor(max_workers=min(len(idle), _STARTS_AT_A_TIME)) as pool:
-            for started in [pool.submit(self._client.call, "docker", "start", container.id) for container in idle]:
+        with (
+            self._client.changing() as whales,
+            ThreadPoolExecutor(max_workers=min(len(idle), _STARTS_AT_A_TIME)) as pool,
+        ):
+            for started in [pool.submit(whales.container.start, container.id) for container in idle]:
                 started.result()

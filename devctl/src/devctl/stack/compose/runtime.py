@@ -6,11 +6,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import identity
+from devctl.stack import foreground, identity
 from devctl.stack.compose import loglines, problems, usage
 from devctl.stack.compose.client import Client, Failed
 from devctl.stack.compose.fingerprints import Fingerprints
@@ -21,9 +20,6 @@ from devctl.stack.daemon import Away, Daemon
 from devctl.stack.file import read
 from devctl.stack.model import Stack
 from devctl.stack.port import BuildProgress, LogLine, Replica, Usage
-
-if TYPE_CHECKING:
-    from python_on_whales import DockerClient
 
 
 class ComposeRuntime:
@@ -66,6 +62,12 @@ class ComposeRuntime:
         """All replicas, asked of the engine itself: a few milliseconds."""
         return [container.replica for container in self._project.containers()]
 
+    def stale(self) -> list[str]:
+        """Those whose image is older than its sources, and those whose container has another image than that."""
+        running = {c.replica.service: c.image for c in self._project.containers() if c.replica.state == "running"}
+        names = [name for name in self.stack.services if name in running]
+        return self._images.older(running, names) if names else []
+
     def usage(self) -> Mapping[str, Usage]:
         """CPU and memory of what runs; a quarter of a second for two samples."""
         running = [c for c in self._project.containers() if c.replica.state == "running"]
@@ -83,31 +85,71 @@ class ComposeRuntime:
 
     def stop(self, services: Sequence[str] | None = None, *, volumes: bool = False) -> None:
         """`docker compose rm --stop`, or `down` for all of it."""
-        from python_on_whales import DockerException
-
         present = self._project.containers()
-        try:
+        with self._explained("docker compose down"), self._client.changing() as whales:
             if services is None:
-                self._library.compose.down(remove_orphans=True, volumes=volumes, quiet=True)
+                whales.compose.down(remove_orphans=True, volumes=volumes, quiet=True)
                 identity.remember_runtime(self._settings, "")
             elif names := sorted({c.replica.service for c in present} & set(services)):
-                self._library.compose.rm(names, stop=True)
-        except DockerException as failed:
-            raise problems.call("docker compose down", failed.stderr or "") from failed
+                whales.compose.rm(names, stop=True)
 
     def restart(self, services: Sequence[str]) -> None:
-        """`docker compose restart` for these alone."""
+        """`docker restart` for the containers of these alone."""
+        with self._explained("docker restart"):
+            self._project.restart([c.id for c in self._project.containers() if c.replica.service in services])
+
+    def run(self, service: str, debug_port: int | None = None) -> int:
+        """`docker compose run`, with the names and the ports of a replica."""
+        command: list[str] = []
+        ports: list[tuple[str, int]] = []
+        if debug_port is not None:
+            command, ports = self._with_debugpy(service, debug_port), [(f"127.0.0.1:{debug_port}", debug_port)]
+        from python_on_whales import DockerException
+
+        with foreground.interruptible(), self._client.changing() as whales:
+            try:
+                whales.compose.run(
+                    service,
+                    command,
+                    envs={**foreground.of_the_terminal({}), "PYTHONUNBUFFERED": "1"},
+                    tty=True,
+                    dependencies=False,
+                    publish=ports,
+                    remove=True,
+                    service_ports=True,
+                    use_aliases=True,
+                )
+            except DockerException as ended:
+                return int(ended.return_code)
+        return 0
+
+    def _with_debugpy(self, service: str, port: int) -> list[str]:
+        words = list(self.stack.services[service].command)
+        if not words or not re.fullmatch(r"(?:.*/)?python[\d.]*", words[0]):
+            raise DevctlError(
+                f"the command of {service} in the Compose file is no call of python: debugpy cannot run it",
+                hint=f"without it: devctl run {service}{self._context.option}",
+            )
         self._project.containers()
         try:
-            self._client.call(*self._client.compose, "restart", "--no-deps", *services)
-        except Failed as failed:
-            raise problems.call("docker compose restart", failed.errors) from failed
+            asked = [*self._client.compose, "run", "--rm", "--no-deps", "--no-TTY", service, words[0], "-c"]
+            self._client.call(*asked, "import debugpy")
+        except Failed as without:
+            raise DevctlError(
+                f"the image of {service} has no debugpy",
+                details=without.errors.strip().splitlines()[-1:],
+                hint=f"on this machine, without containers: devctl run {service} --debugpy {port} --runtime local",
+            ) from without
+        return [words[0], "-m", "debugpy", "--listen", f"0.0.0.0:{port}", "--wait-for-client", *words[1:]]
 
     @contextmanager
     def logs(
         self, services: Sequence[str], *, follow: bool = False, since: float | None = None, tail: int | None = None
     ) -> Iterator[Iterator[LogLine]]:
-        """`docker compose logs`; by time where it does not follow (Compose prints container by container)."""
+        """`docker compose logs`; by time where it does not follow (Compose prints container by container).
+
+        Not through python-on-whales: its streams leave `docker compose` running after their reader is gone.
+        """
         options = ["--timestamps", "--no-color"]
         options += ["--follow"] if follow else []
         options += [f"--since={since:.6f}"] if since is not None else []
@@ -143,19 +185,13 @@ class ComposeRuntime:
             self._project.sweep()
             raise problems.start(services, refused.errors, self._context) from refused
 
-    @cached_property
-    def _library(self) -> DockerClient:
-        """python-on-whales, for the calls that are in no hurry: it takes 150 ms to import."""
-        from python_on_whales import DockerClient
-
-        variables = identity.overrides(self._settings)
-        call = ["env", *(f"{name}={value}" for name, value in variables.items()), "docker"] if variables else ["docker"]
-        return DockerClient(
-            client_call=call,
-            compose_files=[self._settings.compose_file],
-            compose_project_name=self.stack.name,
-            compose_project_directory=self._settings.root,
-        )
+    @contextmanager
+    def _explained(self, call: str) -> Iterator[None]:
+        """Say what was tried where it is refused."""
+        try:
+            yield
+        except Failed as failed:
+            raise problems.call(call, failed.errors) from failed
 
     @cached_property
     def _context(self) -> problems.Context:

@@ -11,6 +11,7 @@ from typing import Any
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
+from devctl.stack import sources
 from devctl.stack.local import redis
 from devctl.stack.local.place import Place, read_json, write_json
 from devctl.stack.local.ports import PortBook
@@ -39,6 +40,8 @@ class Program:
     """Container port -> port of this machine."""
     check: list[str] | None = None
     """The health check's command, None where there is none or where Redis is asked over its socket."""
+    sources: str = ""
+    """Its code as it was when it started; see `sources.digest`."""
 
     @property
     def number(self) -> int:
@@ -97,6 +100,7 @@ class Programs:
             stop_grace_seconds=service.stop_grace_seconds,
             ports={str(target): self._ports.of(service.name, number, target) for target in self._targets[service.name]},
             check=None if not check or redis.is_redis(service) else _check(rewrite.arguments(check)),
+            sources=sources.digest(sources.stamps(service)),
         )
 
     def _command(self, service: Service, number: int, rewrite: Rewrite) -> list[str]:

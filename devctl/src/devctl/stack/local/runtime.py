@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import file, identity
+from devctl.stack import file, foreground, identity, sources
 from devctl.stack import ports as machine_ports
 from devctl.stack.local import logfiles, program, redis, supervisor
 from devctl.stack.local.journal import Journal, Life
@@ -68,7 +68,7 @@ class LocalRuntime:
             saved, running = program.saved(self._place), self._supervisor.processes()
             wanted = {p.name: p for name in services for p in self._programs(name, replicas, saved, running)}
             old = {name for name, p in saved.items() if p.service in services}
-            changed = {name for name in old if wanted.get(name) != saved[name]}
+            changed = {name for name in old if wanted.get(name) != saved[name] or _in_vain(running.get(name))}
             if not self._supervisor.answers():
                 self._supervisor.launch()
             identity.remember_runtime(self._settings, self.name)
@@ -91,6 +91,13 @@ class LocalRuntime:
             return self._replicas(programs)
         said = self._prober.look(subjects)  # takes its time: a check may pass and its service be gone by then
         return [self._with_health(replica, said) for replica in self._replicas(programs)]
+
+    def stale(self) -> list[str]:
+        """Compare the files of each service that runs with what they were when it started."""
+        programs, running = program.saved(self._place), self._supervisor.processes()
+        noted = {p.service: p.sources for name, p in programs.items() if name in running and running[name].alive}
+        services = ((name, self.stack.services[name]) for name in self.stack.services if name in noted)
+        return [name for name, service in services if sources.digest(sources.stamps(service)) != noted[name]]
 
     def usage(self) -> Mapping[str, Usage]:
         """Measure the processes and all that they started."""
@@ -123,6 +130,21 @@ class LocalRuntime:
                 raise self._beyond_restart(services, saved)
             self._supervisor.stop(names, _patience(saved[name] for name in names))
             self._supervisor.start(names)
+
+    def run(self, service: str, debug_port: int | None = None) -> int:
+        """Become the parent of its process for as long as it runs."""
+        definition = self.stack.services[service]
+        with self._place.alone():
+            self._place.make()
+            book = PortBook(self.stack, self._place.state / "ports.json")
+            book.make_sure(definition, 1, file.port_variables_of(self._settings, service))
+            wanted = Programs(self._settings, self.stack, self._place, book).make(definition, 1)
+            self._place.temporary(wanted.name).mkdir(parents=True, exist_ok=True)
+        environment = {**wanted.environment, **foreground.of_the_terminal(self._settings.environment)}
+        command = wanted.command
+        if debug_port is not None:
+            command = foreground.with_debugpy(service, command, debug_port, environment, wanted.folder)
+        return foreground.run(command, environment, wanted.folder)
 
     def logs(
         self, services: Sequence[str], *, follow: bool = False, since: float | None = None, tail: int | None = None
@@ -180,8 +202,8 @@ class LocalRuntime:
             return DevctlError(f"{' and '.join(services)} does not run", hint=f"devctl up {' '.join(services)}{option}")
         everything = " ".join(dict.fromkeys(p.service for p in saved.values()))
         return DevctlError(
-            f"{' and '.join(living)} cannot be restarted in place: it lives on, but its supervisor was killed",
-            hint=f"begin anew: devctl up {everything}{option}",
+            f"{' and '.join(living)} cannot be restarted: the supervisor that started it was killed",
+            hint=f"stop it and start a new one: devctl up {everything}{option}",
         )
 
     def _end(self, names: Iterable[str], saved: Mapping[str, Program]) -> None:
@@ -274,6 +296,11 @@ def _state(process: Process | None, life: Life, again: bool) -> State:
     if process.state == supervisor.BACKOFF or (process.state == supervisor.EXITED and again):
         return "restarting"
     return "running" if process.alive else "exited"
+
+
+def _in_vain(process: Process | None) -> bool:
+    """Whether the supervisor waits to try it once more: who asks for a start now wants a new one, with a new log."""
+    return process is not None and process.state == supervisor.BACKOFF
 
 
 def _known(lives: Iterable[Life]) -> list[Known]:

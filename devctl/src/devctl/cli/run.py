@@ -1,0 +1,87 @@
+"""devctl run"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from devctl.cli import options
+
+
+def run(
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="Its name.", autocompletion=options.complete_services)
+    ],
+    debugpy: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            min=1,
+            max=65_535,
+            help="Wait for an editor's debugger on this port of 127.0.0.1.",
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="To wait for what it depends on.")] = 60,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+) -> None:
+    """Run one service in this terminal, not as a replica. Ctrl-C gives its replicas back.
+
+    It has the stack's settings and addresses. breakpoint() opens a prompt here. While somebody debugs, no time limit
+    ends a task.
+
+    \b
+    Examples:
+      devctl run worker                    then, elsewhere: devctl send-task
+      devctl run service1 --debugpy 5678
+
+    \b
+    Exit codes: what its command ends with; 1 could not, 2 usage, 3 and 4 as
+    for `devctl up`, of what it depends on
+    """
+    from devctl.cli.watched import watched
+    from devctl.errors import Interrupted
+    from devctl.stack.clock import SystemClock
+    from devctl.stack.guard import guarding
+    from devctl.stack.start import start
+    from devctl.stack.undo import Scale, Stop, Undo
+
+    workbench = options.open_to_start(runtime, stack)
+    (name,) = workbench.stack.resolve([service])
+    options.announce(workbench, as_json=False)
+    needed = [one for one in workbench.stack.closure([name]) if one != name]
+    here = workbench.runtime
+    if needed:
+        watched(workbench, needed, lambda emit: start(here, needed, timeout=timeout, emit=emit), as_json=False)
+    missing = here.missing_images([name])
+    if missing:
+        from devctl.stack.start import build_images
+        from devctl.ui.progress import Progress
+
+        with Progress(missing) as emit:
+            build_images(here, missing, emit)
+    replicas = sum(replica.service == name for replica in here.status())
+    undo = Undo(lambda: workbench.runtime, lambda: workbench.broker, SystemClock())
+    with guarding(workbench.settings, here.name, undo) as guard:
+        guard.add(Scale(name, replicas) if replicas else Stop((name,)))
+        if replicas:
+            here.stop([name])
+        _say(f"run      {name}: Ctrl-C ends it" + (" and gives its replica back" if replicas else ""))
+        if debugpy is not None:
+            _say(f"debugpy  {name} begins when an editor connects to 127.0.0.1:{debugpy}")
+        try:
+            code = here.run(name, debugpy)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
+    if replicas:
+        count = "its replica" if replicas == 1 else f"its {replicas} replicas"
+        _say(f"run      {name} ended with {code}; {count} started again")
+    raise typer.Exit(code)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,74 @@
+"""devctl watch"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from devctl import errors
+from devctl.cli import options
+from devctl.workbench import Workbench
+
+
+def watch(
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SERVICE]…", help="These only; none: all that run.", autocompletion=options.complete_services
+        ),
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one restart to be ready.")] = 60,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Make changed code live, as soon as it is saved. What uses it is restarted.
+
+    Tasks that run get the time to finish. A file that cannot be compiled keeps the old code running. What is watched
+    are the paths of `develop: watch:` in the Compose file, or else the folders that an image is built from.
+
+    \b
+    Examples:
+      devctl up --watch                    start everything, then watch
+      devctl watch worker
+
+    \b
+    Exit codes: 1 could not, 2 usage, 130 Ctrl-C, its usual end
+    """
+    from devctl.errors import DevctlError
+
+    workbench = options.open_to_start(runtime, stack)
+    asked = workbench.stack.resolve(services or ())
+    options.announce(workbench, as_json=as_json)
+    present = {replica.service for replica in workbench.runtime.status()}
+    option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
+    if absent := [name for name in asked if name not in present]:
+        raise DevctlError(f"{', '.join(absent)} does not run", hint=f"devctl up {' '.join(absent)} --watch{option}")
+    if not present:
+        raise DevctlError("nothing runs: nothing to watch", hint=f"devctl up --watch{option}")
+    go_on_watching(workbench, asked or [name for name in workbench.stack.services if name in present], timeout, as_json)
+
+
+def go_on_watching(workbench: Workbench, services: Sequence[str], timeout: float, as_json: bool) -> None:
+    """Watch those of these services that have code, until Ctrl-C."""
+    from devctl.errors import DevctlError
+    from devctl.ui.watch import JsonLines, Lines
+    from devctl.watch.run import watch as run
+
+    described = workbench.stack.services
+    watched = [name for name in services if described[name].build or described[name].watch]
+    if not watched:
+        raise DevctlError(
+            f"{', '.join(services)}: only an image, no code to watch",
+            hint="name a service that is built here, or give it `develop: watch:` in the Compose file",
+        )
+    emit = (JsonLines if as_json else Lines)(workbench.settings.root)
+    try:
+        run(workbench.runtime, watched, emit=emit, timeout=timeout, stack=workbench.settings.stack)
+    except KeyboardInterrupt:  # the usual end of it: what runs goes on
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")  # after the terminal's ^C
+        raise SystemExit(errors.INTERRUPTED) from None

@@ -1,0 +1,80 @@
+"""A service's command in this terminal: it has the keyboard, and its Ctrl-C is its own."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from devctl.errors import DevctlError
+
+_OF_THE_TERMINAL = ("TERM", "COLORTERM", "NO_COLOR", "COLUMNS", "LINES")
+_TO_DEBUG = {"WORKER_POOL": "threads"}  # a child process of prefork has no terminal
+_READABLE = {"LOG_FORMAT": "auto"}  # columns for a terminal, where the Compose file says JSON
+
+
+def of_the_terminal(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what a service needs to work in this terminal, and what it needs to stop at a breakpoint."""
+    passed = {key: environment[key] for key in _OF_THE_TERMINAL if key in environment}
+    return {**passed, **_READABLE, **_TO_DEBUG}
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Leave a Ctrl-C to the command that has the terminal."""
+    ours = signal.signal(signal.SIGINT, lambda *_: None)  # a handler, no SIG_IGN: that the command would inherit
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, ours)
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], folder: str | None = None) -> int:
+    """Run a command to its end and return its exit code, 128 + N for a signal, as a shell says it."""
+    try:
+        with interruptible(), subprocess.Popen(list(command), env=dict(environment), cwd=folder) as process:
+            try:
+                code = process.wait()
+            except BaseException:  # devctl is to end: so does the command
+                process.terminate()
+                raise
+    except OSError as failed:
+        raise DevctlError(f"{command[0]} cannot be started: {failed.strerror}", hint="devctl doctor") from failed
+    return code if code >= 0 else 128 - code
+
+
+def with_debugpy(
+    service: str, command: Sequence[str], port: int, environment: Mapping[str, str], folder: str
+) -> list[str]:
+    """Return a command of Python that waits for an editor on this port before it begins."""
+    program, *words = command
+    python = program
+    if not Path(program).name.startswith("python"):
+        if not _is_python_script(program):
+            raise DevctlError(
+                f"{service} runs {Path(program).name}, which is no Python: debugpy cannot run it",
+                hint=f"without it: devctl run {service}",
+            )
+        python, words = shutil.which("python", path=environment.get("PATH")) or sys.executable, [program, *words]
+    asked = subprocess.run(
+        [python, "-c", "import debugpy"], env=dict(environment), cwd=folder, capture_output=True, check=False
+    )
+    if asked.returncode:
+        raise DevctlError(
+            f"the environment of {service} has no debugpy",
+            hint=f"{python} -m pip install debugpy",
+        )
+    return [python, "-m", "debugpy", "--listen", f"127.0.0.1:{port}", "--wait-for-client", *words]
+
+
+def _is_python_script(program: str) -> bool:
+    try:
+        with open(program, "rb") as file:  # noqa: PTH123  # a few bytes
+            first = file.readline(200)
+    except OSError:
+        return False
+    return first.startswith(b"#!") and b"python" in first

@@ -1,0 +1,113 @@
+"""The files that a service is made of: its `develop: watch:` paths, else its build contexts without what is ignored."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from devctl.stack.model import Service
+
+Stamp = tuple[int, int, int]
+"""Size in bytes, time of the last change in nanoseconds, mode."""
+
+_NEVER_SENT = {".git", ".venv", "__pycache__", "node_modules", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]|4913")  # locks, copies and probes of Emacs and Vim
+_IGNORE_FILE = ".dockerignore"
+
+
+def stamps(service: Service) -> dict[Path, Stamp]:
+    """Return each file of a service with its stamp; empty for a service that is only an image."""
+    if service.watch:
+        return stamps_of(path for one in service.watch for path in files(one.path, one.ignore))
+    if service.build:
+        return stamps_of_folders([service.build.context, *service.build.additional_contexts.values()])
+    return {}
+
+
+def stamps_of_folders(folders: Iterable[Path]) -> dict[Path, Stamp]:
+    """Return each file of these folders with its stamp; a file may stand for a folder."""
+    return stamps_of(path for folder in folders for path in files(folder))
+
+
+def stamps_of(paths: Iterable[Path]) -> dict[Path, Stamp]:
+    """Return these files with their stamps, without those that are not there."""
+    found: dict[Path, Stamp] = {}
+    for path in paths:
+        try:
+            about = path.lstat()
+        except OSError:  # gone meanwhile
+            continue
+        found[path] = (about.st_size, about.st_mtime_ns, about.st_mode)
+    return found
+
+
+def digest(found: dict[Path, Stamp]) -> str:
+    """Return a short text that is another one when a file changed, came or went; "" where there are no files."""
+    lines = [f"{path}\0{stamp}\n".encode("utf-8", "surrogateescape") for path, stamp in sorted(found.items())]
+    return hashlib.sha256(b"".join(lines)).hexdigest() if lines else ""
+
+
+def files(folder: Path, ignored: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield the files under a folder (or the file itself) without what its .dockerignore or `ignored` names."""
+    if not folder.is_dir():
+        yield folder
+        return
+    rules = _Rules([*_lines(folder / _IGNORE_FILE), *ignored])
+    for here, folders, names in os.walk(folder):
+        inside = os.path.relpath(here, folder)
+        prefix = "" if inside == "." else f"{inside}/".replace(os.sep, "/")
+        folders[:] = sorted(name for name in set(folders) - _NEVER_SENT if not rules.drop(prefix + name))
+        yield from (
+            Path(here, name)
+            for name in sorted(names)
+            if not _EDITORS.fullmatch(name) and not rules.excludes(prefix + name)
+        )
+
+
+class _Rules:
+    """The patterns of a .dockerignore: the last one that matches a path, or a folder above it, decides.
+
+    Source of the rules: https://docs.docker.com/build/concepts/context/#dockerignore-files
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._rules = [(not line.startswith("!"), _pattern(line.removeprefix("!"))) for line in lines]
+        self._comes_back = any(not excludes for excludes, _ in self._rules)
+
+    def excludes(self, path: str) -> bool:
+        """Whether this path, relative to the folder, is left out."""
+        out = False
+        for excludes, pattern in self._rules:
+            if out is not excludes and pattern.fullmatch(path):
+                out = excludes
+        return out
+
+    def drop(self, folder: str) -> bool:
+        """Whether nothing under this folder can be wanted."""
+        return not self._comes_back and self.excludes(folder)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _pattern(rule: str) -> re.Pattern[str]:
+    """Compile a rule: `*` and `?` stay within a folder, `**` does not; a folder stands for all in it."""
+    rule = os.path.normpath(rule.strip()).replace(os.sep, "/").lstrip("/")
+    parts = re.findall(r"\*\*/|\*\*|\*|\?|\[[^]]*\]|\\.|.", rule)
+    meanings = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    text = "".join(
+        meanings.get(part) or (part.replace("[!", "[^", 1) if part.startswith("[") else re.escape(part.lstrip("\\")))
+        for part in parts
+    )
+    try:
+        return re.compile(f"{text}(?:/.*)?")
+    except re.error:  # half a bracket: Docker refuses the file; a path is not ignored by it
+        return re.compile(re.escape(rule))

@@ -1,0 +1,118 @@
+"""Watching: look, wait until the writing is over, compile, restart what uses the change, until somebody ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devctl.errors import DevctlError
+from devctl.stack import explain
+from devctl.stack.clock import Clock, SystemClock
+from devctl.stack.port import Runtime
+from devctl.stack.start import StartReport, start
+from devctl.watch.changes import Changes, Watcher
+from devctl.watch.syntax import Broken, broken
+
+LOOK_SECONDS = 0.2
+SETTLE_SECONDS = 0.1  # an editor, a formatter or a checkout writes more than one file
+
+
+@dataclass(frozen=True)
+class Watching:
+    """It has begun."""
+
+    services: tuple[str, ...]
+    files: int
+
+
+@dataclass(frozen=True)
+class Changed:
+    """These files are other ones; their services are restarted."""
+
+    files: tuple[Path, ...]
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What changed cannot be compiled; the code that runs goes on."""
+
+    broken: tuple[Broken, ...]
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Live:
+    """The services are ready again, with the new code."""
+
+    report: StartReport
+    seconds: float
+    """From the moment in which the change was seen."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """They are not, and why."""
+
+    services: tuple[str, ...]
+    problem: DevctlError
+
+
+Event = Watching | Changed | Kept | Live | Failed
+
+
+def watch(
+    runtime: Runtime,
+    services: Sequence[str],
+    *,
+    emit: Callable[[Event], None],
+    go_on: Callable[[], bool] = lambda: True,
+    timeout: float = 60.0,
+    clock: Clock | None = None,
+    stack: str = "",
+) -> None:
+    """Make each change of the code of these services live, as long as `go_on` says so.
+
+    A file that cannot be compiled keeps all services as they are until it can be. A start that fails is told, and the
+    next change is a new try. `timeout` (seconds) is for one start; `stack` is the name of an isolated stack.
+    """
+    clock = clock or SystemClock()
+    watcher = Watcher(runtime.stack, services)
+    emit(Watching(tuple(services), watcher.files))
+    waiting: dict[str, set[Path]] = {}
+    """What could not be compiled yet, and what changed with it."""
+    while go_on():
+        if not (changes := watcher.look()):
+            clock.sleep(LOOK_SECONDS)
+            continue
+        seen = clock.now()
+        _add(waiting, changes)
+        while changes:
+            clock.sleep(SETTLE_SECONDS)
+            _add(waiting, changes := watcher.look())
+        names = tuple(name for name in services if name in waiting)
+        files = tuple(sorted({path for paths in waiting.values() for path in paths}))
+        if wrong := broken(files):
+            emit(Kept(tuple(wrong), names))
+            continue
+        waiting.clear()
+        emit(Changed(files, names))
+        emit(_live(runtime, names, timeout, clock, seen, stack))
+
+
+def _live(
+    runtime: Runtime, names: tuple[str, ...], timeout: float, clock: Clock, seen: float, stack: str
+) -> Live | Failed:
+    try:
+        report = start(runtime, names, timeout=timeout, clock=clock)
+    except DevctlError as problem:
+        return Failed(names, problem)
+    if problem := explain.failure(report, stack):
+        return Failed(names, problem)
+    return Live(report, clock.now() - seen)
+
+
+def _add(waiting: dict[str, set[Path]], changes: Changes) -> None:
+    for name, paths in changes.items():
+        waiting.setdefault(name, set()).update(paths)
