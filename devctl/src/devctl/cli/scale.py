@@ -33,13 +33,12 @@ def scale(
     4 crashed, 130 Ctrl-C
     """
     from devctl.cli.watched import addresses, watched
-    from devctl.stack.scale import parse
     from devctl.stack.start import start
     from devctl.ui import services as ui
     from devctl.ui.console import write_json
 
     workbench = options.open_to_start(runtime, stack)
-    wanted = parse(counts, workbench.stack)
+    wanted = workbench.stack.scale(counts)
     options.announce(workbench, as_json=as_json)
     report = watched(
         workbench,

@@ -65,7 +65,6 @@ def up(
     4 crashed, 130 Ctrl-C
     """
     from devctl.cli.watched import addresses, watched
-    from devctl.stack.scale import parse
     from devctl.stack.start import start
     from devctl.ui import services as ui
     from devctl.ui.console import write_json
@@ -74,7 +73,7 @@ def up(
     if isolated:
         workbench = _isolated(workbench, as_json=as_json)
     names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
-    wanted = parse(scale or (), workbench.stack)
+    wanted = workbench.stack.scale(scale or ())
     options.announce(workbench, as_json=as_json)
     if not as_json:
         ui.show_unset(workbench.unset)

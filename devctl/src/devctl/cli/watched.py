@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from devctl.errors import Interrupted
 from devctl.stack import explain
 from devctl.stack.start import Emit, StartReport, ignore
-from devctl.stack.url import addresses_of, with_docs
+from devctl.stack.http import addresses_of, with_docs
 from devctl.workbench import Workbench
 
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from devctl.errors import UsageError
 
+MOST_REPLICAS = 100
+"""Of a service: a worker needs some 50 MB, and a machine has tens of them, not thousands."""
+
 
 @dataclass(frozen=True)
 class Port:
@@ -106,6 +109,31 @@ class Stack:
                 )
             found[service] = None
         return list(found)
+
+    def scale(self, texts: Iterable[str]) -> dict[str, int]:
+        """Return service -> replicas of `worker=4` and the like; UsageError for what is no such thing."""
+        counts = {}
+        for text in texts:
+            name, _, number = text.partition("=")
+            if not name or not number.isascii() or not number.isdigit():
+                example = f"SERVICE=N, such as {next(iter(self.workers), 'worker')}=4"
+                raise UsageError(f"{text!r} is no scale", hint=example)
+            if int(number) > MOST_REPLICAS:
+                raise UsageError(
+                    f"{text}: {MOST_REPLICAS} replicas of a service are the most here",
+                    hint=f"{name}={MOST_REPLICAS}, or fewer",
+                )
+            counts[self.resolve([name])[0]] = int(number)
+        return counts
+
+    def check_scale(self, name: str, replicas: int) -> None:
+        """Refuse more than one replica of a service that publishes a fixed port."""
+        fixed = [port.published for port in self.services[name].ports if port.published]
+        if replicas > 1 and fixed:
+            raise UsageError(
+                f"{name} cannot have {replicas} replicas: it publishes the fixed port {fixed[0]}",
+                hint=f"scale a service without a fixed port: {', '.join(self.workers) or 'a worker'}",
+            )
 
     def closure(self, names: Iterable[str]) -> list[str]:
         """The services and all they depend on, dependencies first."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from devctl.errors import DevctlError, UsageError
-from devctl.stack.model import Service
+from devctl.errors import DevctlError
 
 
 @dataclass(frozen=True)
@@ -80,16 +78,6 @@ def in_use(service: str, port: int, variable: str = "") -> DevctlError:
         f"port {port} is in use: {who} listens there, and {service} needs it",
         hint=f"{move}, or beside it on free ports: devctl up {service} --isolated" + _stop(who, port),
     )
-
-
-def check_scale(service: Service, replicas: int, scalable: Sequence[str] = ()) -> None:
-    """Refuse more than one replica of a service that publishes a fixed port."""
-    fixed = [port.published for port in service.ports if port.published]
-    if replicas > 1 and fixed:
-        raise UsageError(
-            f"{service.name} cannot have {replicas} replicas: it publishes the fixed port {fixed[0]}",
-            hint=f"scale a service without a fixed port: {', '.join(scalable) or 'a worker'}",
-        )
 
 
 def _stop(who: Holder, port: int) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from devctl.errors import UsageError
-from devctl.stack import ports
 from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.model import Stack
 from devctl.stack.port import BuildProgress, Replica, Runtime
@@ -147,7 +146,7 @@ def _check_scale(stack: Stack, names: Sequence[str], scale: Mapping[str, int]) -
     for name, count in scale.items():
         if name not in names:
             raise UsageError(f"--scale {name}={count}: {name} is not among the services to start", hint="name it too")
-        ports.check_scale(stack.services[name], count, stack.workers)
+        stack.check_scale(name, count)
 
 
 def _build(

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devctl.errors import UsageError
 from devctl.stack import ports
-from devctl.stack.model import Port, Service
 
 
 @pytest.fixture
@@ -44,12 +42,3 @@ def test_a_container_s_port_is_not_freed_by_killing_its_proxy(monkeypatch: pytes
 
 def test_without_a_variable_the_compose_file_is_to_be_changed(taken: int) -> None:
     assert "Compose file" in ports.in_use("service1", taken).hint
-
-
-def test_a_fixed_host_port_cannot_be_held_twice() -> None:
-    fixed = Service("service1", ports=(Port(8001, 8001),))
-    with pytest.raises(UsageError, match="service1 cannot have 2 replicas: it publishes the fixed port 8001") as caught:
-        ports.check_scale(fixed, 2, ["worker"])
-    assert "worker" in caught.value.hint
-    ports.check_scale(fixed, 1)
-    ports.check_scale(Service("worker", ports=(Port(9000, 0),)), 5)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import file, foreground, identity, sources
-from devctl.stack import ports as machine_ports
 from devctl.stack.local import logfiles, program, redis, supervisor
 from devctl.stack.local.journal import Journal, Life
 from devctl.stack.local.place import Place, renew
@@ -179,7 +178,7 @@ class LocalRuntime:
         definition = self.stack.services[service]
         present = sum(p.service == service for p in saved.values())
         count = replicas if replicas is not None else present or definition.replicas
-        machine_ports.check_scale(definition, count, self.stack.workers)
+        self.stack.check_scale(service, count)
         book = PortBook(self.stack, self._place.state / "ports.json")
         numbers = range(1, count + 1)
         for number in numbers:
