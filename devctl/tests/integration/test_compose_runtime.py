@@ -19,7 +19,7 @@ from devctl.errors import CRASHED, TIMED_OUT, DevctlError
 from devctl.settings import Settings
 from devctl.stack import explain, identity
 from devctl.stack.compose import ComposeRuntime
-from devctl.stack.daemon import Daemon
+from devctl.stack.engine import Daemon
 from devctl.stack.start import ServiceStart, StartReport, restart, start
 
 pytestmark = pytest.mark.containers

@@ -15,9 +15,9 @@ import pytest
 
 from devctl.errors import DevctlError
 from devctl.stack import ports
-from devctl.stack.compose import containers, fingerprints, loglines, problems, usage
-from devctl.stack.compose.following import following
-from devctl.stack.daemon import Daemon
+from devctl.stack.compose import containers, images, problems, usage
+from devctl.stack.compose.client import following
+from devctl.stack.engine import Daemon
 from devctl.stack.model import Build
 from devctl.stack.port import LogLine, Usage
 
@@ -205,7 +205,7 @@ def test_log_lines_are_read_and_compose_itself_is_not() -> None:
         "own-name   | 2026-11-23T16:05:19.500000000Z ",
     ]
 
-    found = list(loglines.parse(lines, {"own-name": "redis-1"}))
+    found = list(containers.log_lines(lines, {"own-name": "redis-1"}))
 
     assert [
         LogLine("worker", "worker-12", "a | b", 1795449918.5),
@@ -255,7 +255,7 @@ def test_a_fingerprint_changes_with_a_file_a_setting_and_the_other_context(tmp_p
     (own / "Dockerfile").write_text("FROM scratch")
 
     def now(**settings: object) -> str:
-        return fingerprints.fingerprint(Build(own, additional_contexts={"common": common}, **settings))  # type: ignore[arg-type]
+        return images.fingerprint(Build(own, additional_contexts={"common": common}, **settings))  # type: ignore[arg-type]
 
     first = now()
     assert first == now()
@@ -273,7 +273,7 @@ def test_a_fingerprint_changes_with_a_file_a_setting_and_the_other_context(tmp_p
 
 
 def test_an_image_is_current_only_as_it_was_built(tmp_path: Path) -> None:
-    builds = fingerprints.Fingerprints(tmp_path / "state" / "builds.json")
+    builds = images.Fingerprints(tmp_path / "state" / "builds.json")
 
     assert not builds.current("shop/web:dev", "sha256:1", "print")
     builds.remember({"shop/web:dev": ("sha256:1", "print")})

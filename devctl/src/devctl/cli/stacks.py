@@ -11,8 +11,8 @@ from devctl.cli import options
 from devctl.workbench import Workbench
 
 if TYPE_CHECKING:
+    from devctl.stack.overview import StackState
     from devctl.stack.port import Replica
-    from devctl.stack.stacks import StackState
 
 
 def stacks(
@@ -41,12 +41,12 @@ def stacks(
 
 def find(workbench: Workbench) -> list[StackState]:
     """Look at every stack of the checkout that this workbench is in."""
-    from devctl.stack import stacks as subject
+    from devctl.stack import overview
 
     def status(name: str) -> Sequence[Replica]:
         return Workbench(replace(workbench.settings, stack=name)).runtime.status()
 
-    return subject.find(workbench.settings, status)
+    return overview.stacks(workbench.settings, status)
 
 
 def others(workbench: Workbench) -> list[str]:

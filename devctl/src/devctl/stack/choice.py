@@ -8,7 +8,7 @@ from collections.abc import Callable
 from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import identity
-from devctl.stack.engine import Engine, look
+from devctl.stack.engine import Daemon, Engine, look
 
 
 def choose(settings: Settings, ask: Callable[[], Engine] | None = None) -> tuple[str, str]:
@@ -37,8 +37,6 @@ def choose(settings: Settings, ask: Callable[[], Engine] | None = None) -> tuple
 
 def _answers() -> bool:
     """Whether an engine answers and there is a client for it: 3 ms, where asking the client takes 100."""
-    from devctl.stack.daemon import Daemon
-
     daemon = Daemon.find()
     return daemon is not None and shutil.which("docker") is not None and daemon.answers()
 

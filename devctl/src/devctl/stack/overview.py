@@ -1,10 +1,13 @@
-"""What each service is now: its replicas taken together."""
+"""What each service is now, its replicas taken together; and what each stack of this checkout is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from devctl.errors import DevctlError
+from devctl.settings import Settings
+from devctl.stack import identity
 from devctl.stack.port import Health, Replica, State, Usage
 
 _WORST_STATE: Sequence[State] = ("restarting", "exited", "paused", "created", "running")
@@ -28,6 +31,20 @@ class ServiceState:
     cpu_percent: float | None
     memory_bytes: int | None
     instances: tuple[Replica, ...]
+
+
+@dataclass(frozen=True)
+class StackState:
+    """One stack of this checkout."""
+
+    name: str
+    """"" for the checkout's own."""
+    runtime: str
+    """Where it was last started; "" where it runs nowhere."""
+    services: tuple[str, ...] = ()
+    """Those that run."""
+    problem: str = ""
+    """Why nobody can say what runs."""
 
 
 def overview(replicas: Sequence[Replica], usage: Mapping[str, Usage], now: float) -> list[ServiceState]:
@@ -55,3 +72,17 @@ def _one(name: str, group: tuple[Replica, ...], usage: Mapping[str, Usage], now:
         memory_bytes=sum(one.memory_bytes for one in used) if used else None,
         instances=group,
     )
+
+
+def stacks(settings: Settings, status: Callable[[str], Sequence[Replica]]) -> list[StackState]:
+    """Look at every stack; `status` returns the replicas of the one with this name."""
+    return [_look(settings, name, status) for name in ("", *identity.known(settings))]
+
+
+def _look(settings: Settings, name: str, status: Callable[[str], Sequence[Replica]]) -> StackState:
+    runtime = identity.last_runtime(replace(settings, stack=name))
+    try:
+        running = dict.fromkeys(one.service for one in status(name) if one.state == "running")
+    except DevctlError as problem:
+        return StackState(name, runtime, problem=problem.problem)
+    return StackState(name, runtime if running else "", tuple(running))

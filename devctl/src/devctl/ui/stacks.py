@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import IO, Any
 
-from devctl.stack.stacks import StackState
+from devctl.stack.overview import StackState
 from devctl.ui.paint import Paint
 from devctl.ui.services import show_next
 

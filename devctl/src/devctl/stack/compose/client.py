@@ -7,9 +7,11 @@ A question takes 30 ms; `ps` and completion ask some, so they do without it.
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,9 @@ from devctl.stack.compose import problems
 
 if TYPE_CHECKING:
     from python_on_whales import DockerClient
+
+_ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")  # Compose 2.26 writes \x1b[2K into piped logs, whatever the flags
+_PATIENCE_SECONDS = 2.0  # between asking and killing
 
 
 class Failed(Exception):  # never leaves this folder: it becomes a DevctlError that says more
@@ -75,3 +80,47 @@ class Client:
             return self.call("docker", *words)
         except Failed as failed:
             raise problems.call(f"docker {words[0]}", failed.errors) from failed
+
+
+@contextmanager
+def following(
+    command: Sequence[str],
+    failed: Callable[[int], None] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Iterator[str]]:
+    """Run a command and yield its lines, stdout and stderr together; leaving the context ends it and its children.
+
+    python-on-whales' own streams leave `docker compose` running after their reader is gone, hence this one.
+    `failed` hears of an exit code other than 0, where the output was read to its end.
+    """
+    with subprocess.Popen(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=True,  # a group of its own: docker and its plugin are ended together
+    ) as process:
+        try:
+            yield _lines(process, failed)
+        finally:
+            _end(process)
+
+
+def _lines(process: subprocess.Popen[bytes], failed: Callable[[int], None] | None) -> Iterator[str]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield _ANSI.sub(b"", line).decode(errors="replace").rstrip("\r\n")
+    code = process.wait()
+    if code and failed:
+        failed(code)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            break
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, sent)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE_SECONDS)

@@ -1,13 +1,14 @@
-"""The containers of a Compose project, read from what the engine says of them."""
+"""The containers of a Compose project and their logs, read from what the engine and Compose print."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from devctl.stack.port import Health, Replica, State
+from devctl.stack.port import Health, LogLine, Replica, State
 
 PROJECT = "com.docker.compose.project"
 _WORKING_DIR = "com.docker.compose.project.working_dir"
@@ -21,6 +22,8 @@ _STATES: Mapping[str, State] = {
     "dead": "exited",
 }
 _HEALTH: Mapping[str, Health] = {"starting": "starting", "healthy": "healthy", "unhealthy": "unhealthy"}
+# such as: worker-2  | 2026-11-23T16:05:18.123456789Z the text
+_LINE = re.compile(r"^(?P<replica>\S+?)\s*\| (?P<time>\d{4}-\d\d-\d\dT\S+?Z) ?(?P<text>.*)$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,18 @@ def parse(inspected: list[dict[str, Any]]) -> list[Container]:
     """Read what `docker inspect` prints; containers of `docker compose run` are left out."""
     found = [_container(one) for one in inspected if _labels(one).get("com.docker.compose.oneoff") != "True"]
     return sorted(found, key=lambda c: (c.replica.service, _number(c.replica.name)))
+
+
+def log_lines(lines: Iterable[str], names: Mapping[str, str]) -> Iterator[LogLine]:
+    """Yield the log lines; what Compose itself says in between (a container came, or went) is dropped.
+
+    `names`: container name -> replica, for services that set `container_name`; the others are called by their replica.
+    """
+    for line in lines:
+        if match := _LINE.match(line):
+            replica = names.get(match["replica"], match["replica"])
+            service = replica.rpartition("-")[0] or replica
+            yield LogLine(service, replica, match["text"], datetime.fromisoformat(match["time"]).timestamp())
 
 
 def _container(one: Mapping[str, Any]) -> Container:

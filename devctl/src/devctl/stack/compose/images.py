@@ -1,20 +1,63 @@
-"""The images of a stack's services: which are missing or old, and making them."""
+"""The images of a stack's services: which are missing or old, and making them.
+
+Is an image as new as what it is built from? A build with all layers in the cache takes a third of a second, and needs
+the engine; to compare fingerprints, kept in `.devctl/builds.json`, takes milliseconds.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from devctl.stack import sources
 from devctl.stack.compose import problems
-from devctl.stack.compose.client import Client, Failed
-from devctl.stack.compose.fingerprints import Fingerprints, fingerprint
-from devctl.stack.compose.following import following
-from devctl.stack.model import Stack
+from devctl.stack.compose.client import Client, Failed, following
+from devctl.stack.model import Build, Stack
 from devctl.stack.port import BuildProgress
 
 _BUILD_STEP = re.compile(r"^#(?P<number>\d+) (?:\[(?P<service>[^\s\]]+) )?")
 
 Emit = Callable[[BuildProgress], None]
+
+
+def fingerprint(build: Build) -> str:
+    """Digest of all that a build reads: its settings, and name, size and time of each file in its contexts."""
+    settings = (build.dockerfile, sorted(build.args.items()), build.target, sorted(build.additional_contexts))
+    read = sources.stamps_of_folders(
+        [build.context, *build.additional_contexts.values(), build.context / build.dockerfile]  # it may lie outside
+    )
+    return hashlib.sha256(f"{settings}{sources.digest(read)}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """The fingerprints of what was built last, with the image that came of it. Shared by all stacks of a checkout."""
+
+    file: Path
+
+    def current(self, image: str, image_id: str, print_: str) -> bool:
+        """Whether this image is what a build would give."""
+        return self._read().get(image) == {"image": image_id, "inputs": print_}
+
+    def remember(self, built: Mapping[str, tuple[str, str]]) -> None:
+        """Note image -> (image id, fingerprint) after a build."""
+        known = self._read() | {image: {"image": id_, "inputs": print_} for image, (id_, print_) in built.items()}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        new = self.file.with_suffix(f".{os.getpid()}")  # renamed into place: two starts at once read whole files
+        new.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        new.replace(self.file)
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        try:
+            known = json.loads(self.file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # not there, or damaged: build once more
+            return {}
+        return known if isinstance(known, dict) else {}
 
 
 class Images:

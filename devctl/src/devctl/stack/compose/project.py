@@ -13,7 +13,7 @@ from devctl.errors import DevctlError
 from devctl.stack.compose import problems
 from devctl.stack.compose.client import Client, Failed
 from devctl.stack.compose.containers import PROJECT, Container, parse
-from devctl.stack.daemon import Away, Daemon
+from devctl.stack.engine import Away, Daemon
 from devctl.stack.model import Stack
 
 _STARTS_AT_A_TIME = 8

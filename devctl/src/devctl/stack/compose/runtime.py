@@ -10,13 +10,11 @@ from functools import cached_property
 from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import foreground, identity
-from devctl.stack.compose import loglines, problems, usage
-from devctl.stack.compose.client import Client, Failed
-from devctl.stack.compose.fingerprints import Fingerprints
-from devctl.stack.compose.following import following
-from devctl.stack.compose.images import Images
+from devctl.stack.compose import containers, problems, usage
+from devctl.stack.compose.client import Client, Failed, following
+from devctl.stack.compose.images import Fingerprints, Images
 from devctl.stack.compose.project import Project
-from devctl.stack.daemon import Away, Daemon
+from devctl.stack.engine import Away, Daemon
 from devctl.stack.file import read
 from devctl.stack.model import Stack
 from devctl.stack.port import BuildProgress, LogLine, Replica, Usage
@@ -157,7 +155,7 @@ class ComposeRuntime:
         names = {c.name: c.replica.name for c in self._project.containers()}
         command = [*self._client.compose, "logs", *options, *services]
         with following(command, environment=self._client.environment) as lines:
-            found = loglines.parse(lines, names)
+            found = containers.log_lines(lines, names)
             yield found if follow else iter(sorted(found, key=lambda line: line.time or 0.0))
 
     def address(self, service: str, target: int) -> tuple[str, int]:

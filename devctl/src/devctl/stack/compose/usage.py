@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from devctl.stack.daemon import Daemon
+from devctl.stack.engine import Daemon
 from devctl.stack.port import Usage
 
 _BETWEEN_SAMPLES_SECONDS = 0.25
