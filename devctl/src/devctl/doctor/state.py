@@ -9,7 +9,7 @@ from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.errors import DevctlError
 from devctl.stack import identity
-from devctl.stack.local import leftovers
+from devctl.stack.local.program import leftovers
 
 
 def state(facts: Facts) -> Iterator[Check]:
@@ -24,7 +24,7 @@ def state(facts: Facts) -> Iterator[Check]:
             found = True
             yield Check("state", "problem", damaged.problem, damaged.hint)
             continue
-        left = leftovers.look(identity.state_dir(settings))
+        left = leftovers(identity.state_dir(settings))
         if left is None:
             continue
         found = True

@@ -1,4 +1,7 @@
-"""Where a local stack keeps its files: state in the checkout, socket and /tmp of its services in a short folder."""
+"""Where a local stack is on this machine: its files and its ports.
+
+State lies in the checkout, socket and /tmp of its services in a short folder.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from devctl.errors import DevctlError
+from devctl.stack.model import Port, Service, Stack
+from devctl.stack.ports import any_free, free, in_use
 
 _LONGEST_SOCKET = 90  # bytes; a longer path cannot be bound to (108 on Linux, 104 on macOS)
 
@@ -62,6 +67,10 @@ class Place:
         """What outlives a `down`."""
         return self.state / "data" / service
 
+    def ports(self, stack: Stack) -> PortBook:
+        """Which ports of this machine stand for the containers'."""
+        return PortBook(stack, self.state / "ports.json")
+
     def make(self) -> None:
         """Make the folders that are not there."""
         for folder in (self.state, self.runtime, self.runtime / "tmp"):
@@ -92,6 +101,42 @@ class Place:
             yield
 
 
+class PortBook:
+    """Which port of this machine stands for a container's: the published one, or a free one that is kept in a file."""
+
+    def __init__(self, stack: Stack, file: Path) -> None:
+        self._stack, self._file = stack, file
+        self._chosen: dict[str, int] = {key: int(port) for key, port in read_json(file).items()}
+
+    def of(self, service: str, replica: int, target: int) -> int:
+        """Return the port of this machine; chosen now where the Compose file says "any"."""
+        published = _port(self._stack.services[service], target).published
+        if published:
+            return published
+        key = f"{service}-{replica}:{target}"
+        if key not in self._chosen:
+            self._choose(key)
+        return self._chosen[key]
+
+    def make_sure(self, service: Service, replica: int, variables: dict[int, str]) -> None:
+        """Check that a replica's ports can be had: another free one, or DevctlError for one that was asked for."""
+        for port in service.ports:
+            if port.protocol != "tcp" or free(self.of(service.name, replica, port.target)):
+                continue
+            if port.published:
+                raise in_use(service.name, port.published, variables.get(port.target, ""))
+            self._choose(f"{service.name}-{replica}:{port.target}")
+
+    def _choose(self, key: str) -> None:
+        taken = {*self._chosen.values(), *(p.published for s in self._stack.services.values() for p in s.ports)}
+        port = any_free()
+        while port in taken:
+            port = any_free()
+        self._chosen[key] = port
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self._file, self._chosen)
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """Return the object in a file of ours; empty where there is none, or where a kill left half of one."""
     try:
@@ -114,6 +159,10 @@ def renew(file: Path) -> None:
     part = file.with_name(f"{file.name}.{os.getpid()}")
     part.write_bytes(b"")
     part.replace(file)
+
+
+def _port(service: Service, target: int) -> Port:
+    return next((port for port in service.ports if port.target == target), Port(target, target))
 
 
 def _runtime_root() -> Path:

@@ -13,10 +13,11 @@ from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import sources
 from devctl.stack.local import redis
-from devctl.stack.local.place import Place, read_json, write_json
-from devctl.stack.local.ports import PortBook
+from devctl.stack.local.journal import Journal, Life
+from devctl.stack.local.place import Place, PortBook, read_json, write_json
+from devctl.stack.local.processes import Known
 from devctl.stack.local.rewrite import Rewrite
-from devctl.stack.local.supervisor import Entry
+from devctl.stack.local.supervisor import Entry, Supervisor
 from devctl.stack.model import Service, Stack
 
 # Of the user's shell a service sees what makes programs run, and nothing that a container would not see too:
@@ -66,6 +67,26 @@ def saved(place: Place) -> dict[str, Program]:
         if content:
             found.append(Program(**content))
     return {program.name: program for program in sorted(found, key=lambda p: (p.service, p.number))}
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """The replicas of a stack whose supervisor was killed, or whose machine was rebooted."""
+
+    alive: tuple[tuple[str, int], ...]
+    """Replica and pid of those that live on: they hold ports, and nobody restarts or stops them."""
+    gone: tuple[str, ...]
+
+
+def leftovers(state: Path) -> Leftovers | None:
+    """Return what is left of the stack with this state; None where it is supervised, or was stopped."""
+    place = Place.of(state)
+    programs = saved(place)
+    if not programs or Supervisor(place).answers():
+        return None
+    lives = Journal(place.journal).lives()
+    alive = tuple((name, pid) for name in programs if (pid := _living(lives.get(name))))
+    return Leftovers(alive, tuple(name for name in programs if name not in dict(alive)))
 
 
 class Programs:
@@ -144,3 +165,9 @@ class Programs:
 
 def _check(words: list[str]) -> list[str]:
     return ["/bin/sh", "-c", words[1]] if words[0] == "CMD-SHELL" else words[1:]
+
+
+def _living(life: Life | None) -> int | None:
+    if life is None or life.pid is None or life.started_at is None:
+        return None
+    return life.pid if Known(life.pid, life.started_at).alive() else None

@@ -13,7 +13,6 @@ from devctl.stack import file, foreground, identity, sources
 from devctl.stack.local import logfiles, program, redis, supervisor
 from devctl.stack.local.journal import Journal, Life
 from devctl.stack.local.place import Place, renew
-from devctl.stack.local.ports import PortBook
 from devctl.stack.local.probe import Prober, Subject
 from devctl.stack.local.processes import Known, Meter, end
 from devctl.stack.local.program import Program, Programs
@@ -135,7 +134,7 @@ class LocalRuntime:
         definition = self.stack.services[service]
         with self._place.alone():
             self._place.make()
-            book = PortBook(self.stack, self._place.state / "ports.json")
+            book = self._place.ports(self.stack)
             book.make_sure(definition, 1, file.port_variables_of(self._settings, service))
             wanted = Programs(self._settings, self.stack, self._place, book).make(definition, 1)
             self._place.temporary(wanted.name).mkdir(parents=True, exist_ok=True)
@@ -179,7 +178,7 @@ class LocalRuntime:
         present = sum(p.service == service for p in saved.values())
         count = replicas if replicas is not None else present or definition.replicas
         self.stack.check_scale(service, count)
-        book = PortBook(self.stack, self._place.state / "ports.json")
+        book = self._place.ports(self.stack)
         numbers = range(1, count + 1)
         for number in numbers:
             name = f"{service}-{number}"
