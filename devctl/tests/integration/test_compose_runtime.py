@@ -17,10 +17,11 @@ import pytest
 from devctl import settings
 from devctl.errors import CRASHED, TIMED_OUT, DevctlError
 from devctl.settings import Settings
-from devctl.stack import explain, identity
+from devctl.stack import identity
 from devctl.stack.compose import ComposeRuntime
 from devctl.stack.engine import Daemon
-from devctl.stack.start import ServiceStart, StartReport, restart, start
+from devctl.stack.report import ServiceStart, StartReport, failure
+from devctl.stack.start import restart, start
 
 pytestmark = pytest.mark.containers
 
@@ -200,7 +201,7 @@ def test_an_image_is_built_again_when_its_sources_changed(open_: Open, root: Pat
 def test_a_service_that_exits_is_a_crash_with_its_last_words(open_: Open, code: int, policy: str) -> None:
     runtime = open_(WORKER_RUNS=f"echo the last words; exit {code}", RESTART=policy, WORKER_CHECK="false")
 
-    problem = explain.failure(start(runtime, ["worker"], timeout=30))
+    problem = failure(start(runtime, ["worker"], timeout=30))
 
     assert problem is not None
     assert CRASHED == problem.exit_code
@@ -211,7 +212,7 @@ def test_a_service_that_exits_is_a_crash_with_its_last_words(open_: Open, code: 
 def test_one_that_never_gets_healthy_is_given_up_with_what_its_check_says(open_: Open) -> None:
     runtime = open_(WORKER_CHECK="echo no broker; exit 1")
 
-    problem = explain.failure(start(runtime, ["worker"], timeout=6))
+    problem = failure(start(runtime, ["worker"], timeout=6))
 
     assert problem is not None
     assert TIMED_OUT == problem.exit_code

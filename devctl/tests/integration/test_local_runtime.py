@@ -20,13 +20,14 @@ import pytest
 from devctl import settings
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import explain, file, identity
+from devctl.stack import file, identity
 from devctl.stack.local import LocalRuntime, redis
 from devctl.stack.local import runtime as local_runtime
 from devctl.stack.local.place import Place
 from devctl.stack.local.supervisor import Supervisor
 from devctl.stack.port import Replica
-from devctl.stack.start import ServiceStart, StartReport, start
+from devctl.stack.report import ServiceStart, StartReport, failure
+from devctl.stack.start import start
 
 pytestmark = pytest.mark.integration
 
@@ -207,7 +208,7 @@ def test_a_crash_at_start_is_told_with_its_exit_code_and_its_last_words(checkout
     assert ("worker", "crashed") == (worker.service, worker.phase)
     assert "exit 3" in worker.detail
     assert "ConfigError: no number" in worker.log
-    assert explain.failure(report) is not None
+    assert failure(report) is not None
 
 
 def test_a_worker_that_exits_with_0_has_crashed_all_the_same(checkout: Checkout) -> None:

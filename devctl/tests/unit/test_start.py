@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from devctl.errors import CRASHED, TIMED_OUT, DevctlError, UsageError
-from devctl.stack import explain
 from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.stack.model import Build, HealthCheck, Port, Service, Stack
 from devctl.stack.port import BuildProgress
-from devctl.stack.start import Building, Event, Step, restart, start
+from devctl.stack.report import Building, Event, Step, failure
+from devctl.stack.start import restart, start
 
 CHECK = HealthCheck(("CMD", "true"))
 HEALTHY = {"redis": "service_healthy"}
@@ -102,7 +102,7 @@ def test_a_service_that_exits_or_restarts_has_crashed_whatever_its_exit_code(cod
     assert failed is not None
     assert ("worker", "crashed") == (failed.service, failed.phase)
     assert f"exit {code}" in failed.detail
-    problem = explain.failure(report)
+    problem = failure(report)
     assert problem is not None
     assert problem.exit_code == CRASHED
     assert "│ ConfigError: WORKER_CONCURRENCY=abc" in problem.details
@@ -146,7 +146,7 @@ def test_one_that_never_gets_healthy_is_given_up_with_what_its_check_says(runtim
 
     assert pytest.approx(7, abs=0.2) == report.seconds
     assert ["timed out", "waiting"] == [s.phase for s in report.services]
-    problem = explain.failure(report)
+    problem = failure(report)
     assert problem is not None
     assert problem.exit_code == TIMED_OUT
     assert "redis is not ready after 7s: refused" == problem.problem

@@ -10,10 +10,10 @@ from devctl.bench.workload import Workload
 from devctl.broker import runs
 from devctl.broker.port import Broker, Consumer
 from devctl.errors import DevctlError, ServiceCrashed, WaitTimeout
-from devctl.stack import explain
 from devctl.stack.clock import Clock
 from devctl.stack.guard import Guard
 from devctl.stack.port import Replica, Runtime
+from devctl.stack.report import failure
 from devctl.stack.start import start
 from devctl.stack.undo import Scale, Stop
 
@@ -67,7 +67,7 @@ class Fleet:
                 emit=self.emit,
                 clock=self.clock,
             )
-            if problem := explain.failure(report, self.stack):
+            if problem := failure(report, self.stack):
                 raise problem
         nodes = self._answering(most, workload)
         self.emit(events.Prepared(self.clock.now() - begun))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devctl.chaos.verdict import Row
-from devctl.stack.start import Event as StartEvent
+from devctl.stack.report import Event as StartEvent
 
 
 @dataclass(frozen=True)

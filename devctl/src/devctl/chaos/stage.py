@@ -20,10 +20,11 @@ from devctl.chaos.publishing import QUEUES
 from devctl.chaos.scenario import Setup
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import explain, identity, ports
+from devctl.stack import identity, ports
 from devctl.stack.clock import Clock
 from devctl.stack.port import Runtime
-from devctl.stack.start import Emit, start
+from devctl.stack.report import Emit, failure
+from devctl.stack.start import start
 
 NAME = "chaos"
 START_SECONDS = 90.0
@@ -72,7 +73,7 @@ class Stage:
         self.write(setup)
         self._runtime = self.open()
         report = start(self._runtime, (), timeout=START_SECONDS, emit=emit, clock=self.clock)
-        if problem := explain.failure(report, NAME):
+        if problem := failure(report, NAME):
             raise problem
         self.current = setup
         if self.place.stock:

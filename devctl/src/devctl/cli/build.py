@@ -35,7 +35,8 @@ def build(
     Exit codes: 0 built, 1 failed, with the lines that say why, 2 usage,
     130 Ctrl-C
     """
-    from devctl.stack.start import build_images, ignore
+    from devctl.stack.report import ignore
+    from devctl.stack.start import build_images
     from devctl.ui.console import write_json
     from devctl.ui.progress import Progress
     from devctl.ui.services import show_built

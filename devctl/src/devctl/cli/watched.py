@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 
 from devctl.errors import Interrupted
-from devctl.stack import explain
-from devctl.stack.start import Emit, StartReport, ignore
+from devctl.stack.report import Emit, StartReport, ignore, failure
 from devctl.stack.http import addresses_of, with_docs
 from devctl.workbench import Workbench
 
@@ -29,7 +28,7 @@ def watched(
             "interrupted: what was started by then goes on running",
             hint="devctl down" + (f" --stack {stack}" if stack else "") + "     stops and removes it",
         ) from None
-    if problem := explain.failure(report, stack):
+    if problem := failure(report, stack):
         if not as_json and sys.stderr.isatty():  # the live view is gone; in a pipe its lines stand above
             show_start(report, {}, sys.stderr)
         raise problem

@@ -9,8 +9,8 @@ from devctl.bench.report import Report as BenchReport
 from devctl.demo.journey import Journey
 from devctl.demo.request import Answer, Request
 from devctl.demo.sample import Sample
-from devctl.stack.start import Event as StartEvent
-from devctl.stack.start import StartReport
+from devctl.stack.report import Event as StartEvent
+from devctl.stack.report import StartReport
 
 
 @dataclass(frozen=True)

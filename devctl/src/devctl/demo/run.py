@@ -16,10 +16,9 @@ from devctl.demo.journey import Journey
 from devctl.demo.request import Answer, Request
 from devctl.demo.sample import Sample
 from devctl.errors import DevctlError, WaitTimeout
-from devctl.stack import explain
 from devctl.stack.clock import Clock
 from devctl.stack.port import LogLine, Runtime
-from devctl.stack.start import StartReport
+from devctl.stack.report import StartReport, failure
 
 FOLLOW_SECONDS = 15.0
 """How long a request may take to its last task; on an idle stack it takes milliseconds."""
@@ -54,7 +53,7 @@ def run(asked: Request | Sample, ports: Ports, emit: Emit) -> Report:
     """Start, send, follow, measure; DevctlError says which step failed and why."""
     emit(events.Begun("start", "starting every service"))
     started = ports.start(emit)
-    if problem := explain.failure(started, stage.NAME):
+    if problem := failure(started, stage.NAME):
         raise problem
     emit(events.Started(started))
 

@@ -1,9 +1,87 @@
-"""A failed start in words: which service, what happened, its own last words, what to do."""
+"""How a start goes and went: its events, its report, and a failure in words.
+
+A failure says which service, what happened, the service's own last words, and what to do.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
 from devctl.errors import DevctlError, ServiceCrashed, WaitTimeout
-from devctl.stack.start import ServiceStart, StartReport
+from devctl.stack.port import BuildProgress, Replica
+from devctl.stack.readiness import Phase
+
+
+@dataclass(frozen=True)
+class Building:
+    """Images are being built or pulled."""
+
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Built:
+    """And that is done."""
+
+    services: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """A service is in another phase, or says something new. `seconds` counts from the first start."""
+
+    service: str
+    phase: Phase
+    seconds: float
+    detail: str = ""
+
+
+Event = Building | BuildProgress | Built | Step
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Hear an event and say nothing."""
+
+
+@dataclass(frozen=True)
+class ServiceStart:
+    """How the start of one service went."""
+
+    service: str
+    phase: Phase = "waiting"
+    detail: str = ""
+    seconds: float = 0.0
+    """From the first start of all to ready (or to the end of the waiting)."""
+    waited: Mapping[str, float] = field(default_factory=dict)
+    """What it depends on -> seconds until that was there."""
+    own_seconds: float = 0.0
+    """From its own start to ready."""
+    was_running: bool = False
+    """It ran before, and still does: nothing was done."""
+    replicas: tuple[Replica, ...] = ()
+    health_output: str = ""
+    log: tuple[str, ...] = ()
+    """The last lines of its log, where the start failed."""
+
+
+@dataclass(frozen=True)
+class StartReport:
+    """How a start went, in start order."""
+
+    runtime: str
+    services: tuple[ServiceStart, ...]
+    seconds: float
+    built: tuple[str, ...] = ()
+    build_seconds: float = 0.0
+
+    @property
+    def failure(self) -> ServiceStart | None:
+        """The service to look at: one that crashed, else the first that was not ready in time."""
+        lost = [s for s in self.services if s.phase in ("crashed", "timed out")]
+        return min(lost, key=lambda s: s.phase != "crashed", default=None)
 
 
 def failure(report: StartReport, stack: str = "") -> DevctlError | None:

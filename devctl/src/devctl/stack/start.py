@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from devctl.errors import UsageError
 from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.model import Stack
-from devctl.stack.port import BuildProgress, Replica, Runtime
+from devctl.stack.port import Replica, Runtime
 from devctl.stack.readiness import Expected, Phase, Verdict, judge
+from devctl.stack.report import Building, Built, Emit, ServiceStart, StartReport, Step, ignore
 
 TIMEOUT_SECONDS = 60.0
 LOG_TAIL = 20
@@ -17,77 +18,6 @@ LOG_TAIL = 20
 _POLL_SECONDS = 0.1
 _DONE = ("ready", "finished")
 _REPLACED = "restarted: its code or settings changed"
-
-
-@dataclass(frozen=True)
-class Building:
-    """Images are being built or pulled."""
-
-    services: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Built:
-    """And that is done."""
-
-    services: tuple[str, ...]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Step:
-    """A service is in another phase, or says something new. `seconds` counts from the first start."""
-
-    service: str
-    phase: Phase
-    seconds: float
-    detail: str = ""
-
-
-Event = Building | BuildProgress | Built | Step
-Emit = Callable[[Event], None]
-
-
-def ignore(event: Event) -> None:
-    """Hear an event and say nothing."""
-
-
-@dataclass(frozen=True)
-class ServiceStart:
-    """How the start of one service went."""
-
-    service: str
-    phase: Phase = "waiting"
-    detail: str = ""
-    seconds: float = 0.0
-    """From the first start of all to ready (or to the end of the waiting)."""
-    waited: Mapping[str, float] = field(default_factory=dict)
-    """What it depends on -> seconds until that was there."""
-    own_seconds: float = 0.0
-    """From its own start to ready."""
-    was_running: bool = False
-    """It ran before, and still does: nothing was done."""
-    replicas: tuple[Replica, ...] = ()
-    health_output: str = ""
-    log: tuple[str, ...] = ()
-    """The last lines of its log, where the start failed."""
-
-
-@dataclass(frozen=True)
-class StartReport:
-    """How a start went, in start order."""
-
-    runtime: str
-    services: tuple[ServiceStart, ...]
-    seconds: float
-    built: tuple[str, ...] = ()
-    build_seconds: float = 0.0
-
-    @property
-    def failure(self) -> ServiceStart | None:
-        """The service to look at: one that crashed, else the first that was not ready in time."""
-        lost = [s for s in self.services if s.phase in ("crashed", "timed out")]
-        return min(lost, key=lambda s: s.phase != "crashed", default=None)
 
 
 def start(
@@ -103,7 +33,7 @@ def start(
     """Start these services (none named: all) and what they depend on; return when all are ready or one is lost.
 
     build: None builds what is missing or older than its sources, True builds all, False none.
-    A service that crashes or is late is in the report (`explain.failure` makes the error of it), not raised.
+    A service that crashes or is late is in the report (`report.failure` makes the error of it), not raised.
     """
     stack, scale, clock = runtime.stack, scale or {}, clock or SystemClock()
     names = stack.closure(services or list(stack.services))

@@ -17,7 +17,7 @@ from devctl.bench.report import Point, Report
 from devctl.bench.statistics import LEVEL, coverage
 from devctl.bench.warnings import Caution
 from devctl.stack.port import BuildProgress
-from devctl.stack.start import Building, Built, Step
+from devctl.stack.report import Building, Built, Step
 from devctl.ui.console import sign
 from devctl.ui.paint import Paint
 from devctl.ui.progress import Progress as StartProgress

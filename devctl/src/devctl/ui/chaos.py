@@ -20,7 +20,7 @@ from devctl.chaos.observation import Soak
 from devctl.chaos.report import Report
 from devctl.chaos.scenario import Scenario
 from devctl.chaos.verdict import Row
-from devctl.stack.start import Step
+from devctl.stack.report import Step
 from devctl.ui.console import sign, write_json
 from devctl.ui.paint import Colour, Paint
 from devctl.ui.units import duration, milliseconds

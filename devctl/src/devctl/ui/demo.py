@@ -15,7 +15,7 @@ from devctl.demo.journey import Journey, Note, Span
 from devctl.demo.request import Answer
 from devctl.demo.run import Report as Told
 from devctl.stack.port import BuildProgress
-from devctl.stack.start import Step
+from devctl.stack.report import Step
 from devctl.ui.console import sign, talk
 from devctl.ui.paint import Paint
 from devctl.ui.services import show_next

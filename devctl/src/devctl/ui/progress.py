@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.port import BuildProgress
-from devctl.stack.start import Building, Built, Event, Step
+from devctl.stack.report import Building, Built, Event, Step
 from devctl.ui.console import sign, talk
 from devctl.ui.paint import Colour, Paint
 from devctl.ui.units import duration

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from devctl.stack.overview import ServiceState
-from devctl.stack.start import ServiceStart, StartReport
+from devctl.stack.report import ServiceStart, StartReport
 from devctl.ui.console import sign
 from devctl.ui.paint import Colour, Paint
 from devctl.ui.progress import SIGNS

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devctl.errors import DevctlError
-from devctl.stack import explain
 from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.port import Runtime
-from devctl.stack.start import StartReport, start
+from devctl.stack.report import StartReport, failure
+from devctl.stack.start import start
 from devctl.watch.changes import Changes, Watcher
 from devctl.watch.syntax import Broken, broken
 
@@ -108,7 +108,7 @@ def _live(
         report = start(runtime, names, timeout=timeout, clock=clock)
     except DevctlError as problem:
         return Failed(names, problem)
-    if problem := explain.failure(report, stack):
+    if problem := failure(report, stack):
         return Failed(names, problem)
     return Live(report, clock.now() - seen)
 
