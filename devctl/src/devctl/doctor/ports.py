@@ -6,11 +6,9 @@ from collections.abc import Iterator
 
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
-from devctl.interpolation import variables
+from devctl.stack import file
 from devctl.stack import ports as machine
 from devctl.stack.model import Port
-
-_PROXY = "docker-proxy"
 
 
 def ports(facts: Facts) -> Iterator[Check]:
@@ -35,27 +33,14 @@ def ports(facts: Facts) -> Iterator[Check]:
 
 def _held(facts: Facts, service: str, port: Port) -> Check:
     who = machine.holder(port.published)
-    variable = _variable(facts, service, port.target)
-    other = next(
-        p for p in [*range(port.published + 10, 65_000, 10), machine.any_free()] if machine.free(p, port.host_ip)
-    )
+    variable = file.port_variables_of(facts.settings, service).get(port.target, "")
+    other = machine.another(port.published, port.host_ip)
     fix = f"{variable}={other} devctl up {service}" if variable else f"devctl up {service} --isolated"
-    if _PROXY in who.command or who.pid is None:
+    if who.container or who.pid is None:
         stop = f"docker ps --filter publish={port.published} shows whose container it is"
     else:
         stop = "or stop that process"
     return Check(f"port {port.published}", "problem", f"held by {who}: {service} cannot start", f"{fix}, {stop}")
-
-
-def _variable(facts: Facts, service: str, target: int) -> str:
-    """The variable that the Compose file reads this port from; empty where there is none."""
-    given = facts.document.data.get("services", {}).get(service, {}).get("ports") or []
-    for entry in given:
-        text = str(entry.get("published", "")) if isinstance(entry, dict) else str(entry)
-        wanted = entry.get("target") if isinstance(entry, dict) else text.partition("/")[0].rpartition(":")[2]
-        if str(wanted) == str(target):
-            return next(iter(variables(text)), "")
-    return ""
 
 
 def _replicas(facts: Facts) -> list[tuple[str, ...]]:

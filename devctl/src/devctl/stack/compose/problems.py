@@ -115,7 +115,7 @@ def _port(port: int, services: Sequence[str], output: str, context: Context) -> 
     variable, container = context.variable(str(port)), context.holder(port)
     if not container:
         return ports.in_use(service, port, variable)
-    elsewhere = f"{variable}={port + 10} devctl up {service}{context.option}, or " if variable else ""
+    elsewhere = f"{variable}={ports.another(port)} devctl up {service}{context.option}, or " if variable else ""
     return DevctlError(
         f"port {port} is in use: container {container} publishes it, and {service} needs it",
         hint=f"{elsewhere}beside it on free ports: devctl up {service} --isolated\nor end it: docker stop {container}",
