@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from celeriac.broker.options import Options
 from celeriac.dead_letter.letters import BOUND
-from devctl.stack.model import Stack
 
 Locate = Callable[[str, int], tuple[str, int]]
+"""A service and its port -> host and port on this machine."""
+
+
+class Services(Protocol):
+    """What is to be known of the services around a broker."""
+
+    @property
+    def broker(self) -> str:
+        """Which of them it is."""
+
+    @property
+    def broker_port(self) -> int:
+        """The port that it listens on where it runs."""
+
+    @property
+    def services(self) -> Container[str]:
+        """The names of all."""
+
+    def setting(self, variable: str) -> str:
+        """What they are told, workers first; "" where none of them is."""
 
 
 @dataclass(frozen=True)
@@ -21,34 +41,26 @@ class Addresses:
     results: str
 
 
-def addresses(stack: Stack, locate: Locate) -> Addresses:
-    """Read what the services are told, workers first; `locate` gives a published port of this machine."""
-    ports = stack.services[stack.broker].ports
-    own = f"redis://{stack.broker}:{ports[0].target if ports else 6379}/0"
-    broker = _setting(stack, "CELERY_BROKER_URL") or own
-    results = _setting(stack, "CELERY_RESULT_BACKEND") or broker
+def addresses(stack: Services, locate: Locate) -> Addresses:
+    """Read what the services are told; `locate` gives a published port of this machine."""
+    broker = stack.setting("CELERY_BROKER_URL") or f"redis://{stack.broker}:{stack.broker_port}/0"
+    results = stack.setting("CELERY_RESULT_BACKEND") or broker
     return Addresses(_from_here(broker, stack, locate), _from_here(results, stack, locate))
 
 
-def dead_bound(stack: Stack) -> int:
+def dead_bound(stack: Services) -> int:
     """Dead letters at which the services' workers stop claiming from a queue."""
-    said = _setting(stack, "CELERY_DEAD_LETTER_BOUND")
+    said = stack.setting("CELERY_DEAD_LETTER_BOUND")
     return int(said) if said.isdecimal() else BOUND  # what is no number, the services themselves refuse
 
 
-def queue_bound(stack: Stack) -> int:
+def queue_bound(stack: Services) -> int:
     """Messages of a queue beyond which the services publish no more."""
-    said = _setting(stack, "CELERY_QUEUE_BOUND")
+    said = stack.setting("CELERY_QUEUE_BOUND")
     return int(said) if said.isdecimal() else Options.queue_bound
 
 
-def _setting(stack: Stack, variable: str) -> str:
-    order = [*stack.workers, *(name for name in stack.services if name not in stack.workers)]
-    found = (stack.services[name].environment.get(variable, "") for name in order if name in stack.services)
-    return next((value for value in found if value), "")
-
-
-def _from_here(url: str, stack: Stack, locate: Locate) -> str:
+def _from_here(url: str, stack: Services, locate: Locate) -> str:
     try:
         parts = urlsplit(url)
         name, target = parts.hostname, parts.port or 6379

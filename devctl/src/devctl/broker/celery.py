@@ -24,7 +24,7 @@ from celeriac.publish.attempts import Patience
 from celeriac.publish.publisher import Publisher
 from celeriac.published import Published
 from devctl.broker import claims, delayed, depth, frames, leases, results, server
-from devctl.broker.address import Locate, addresses, dead_bound, queue_bound
+from devctl.broker.address import Locate, Services, addresses, dead_bound, queue_bound
 from devctl.broker.control import Control
 from devctl.broker.port import (
     Acceptance,
@@ -37,7 +37,6 @@ from devctl.broker.port import (
     TaskResult,
 )
 from devctl.errors import DevctlError
-from devctl.stack.model import Stack
 
 TWICE = Patience(attempts=2)  # an answer that got lost is asked for once more
 ORDER_SECONDS = 5.0  # a worker obeys between two tasks: a solo one that runs a task hears us when it ends
@@ -66,7 +65,7 @@ class CeleryBroker:
         self._declared: set[str] = set()
 
     @classmethod
-    def of(cls, stack: Stack, locate: Locate) -> CeleryBroker:
+    def of(cls, stack: Services, locate: Locate) -> CeleryBroker:
         """The broker that the services of this stack use, at its address on this machine."""
         found = addresses(stack, locate)
         return cls(

@@ -96,6 +96,18 @@ class Stack:
     demo: Mapping[str, Any] = field(default_factory=dict)
     """The request that `devctl demo` sends: service, port, request, body."""
 
+    @property
+    def broker_port(self) -> int:
+        """The port that the broker listens on where it runs."""
+        ports = self.services[self.broker].ports
+        return ports[0].target if ports else 6379
+
+    def setting(self, variable: str) -> str:
+        """Return what the services are told, the workers first; "" where none of them is."""
+        order = [*self.workers, *(name for name in self.services if name not in self.workers)]
+        found = (self.services[name].environment.get(variable, "") for name in order if name in self.services)
+        return next((value for value in found if value), "")
+
     def resolve(self, names: Iterable[str]) -> list[str]:
         """Turn names and aliases into service names, in order, once each; UsageError for an unknown one."""
         found: dict[str, None] = {}
