@@ -30,6 +30,7 @@ dead_letters = typer.Typer(
       devctl dead-letters drop --older-than 30d
     """,
     invoke_without_command=True,
+    add_completion=False,  # the app has it
     rich_markup_mode=None,  # as the app's
     context_settings={"help_option_names": ["-h", "--help"]},
 )
