@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from devctl.cli.app import COMMANDS, GROUPS
+from devctl.cli.app import COMMANDS, GROUPS, name_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -31,10 +32,23 @@ def test_nothing_waits_to_be_filled_in() -> None:
 
 
 def test_every_command_is_in_the_table() -> None:
-    names = {command.__name__.rstrip("_").replace("_", "-") for command in COMMANDS}
+    names = {name_of(command) for command in COMMANDS}
     names |= {f"{group.info.name} {one.name}" for group in GROUPS for one in group.registered_commands[:1]}
     table = README.split("## devctl", 1)[1].split("##", 1)[0]
     assert set() == {name for name in names if not re.search(rf"`(devctl )?{name}\b", table)}
+
+
+def test_the_picture_of_the_architecture_names_every_command_once() -> None:
+    picture = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
+    drawn = [name for line in re.findall(r'<text class="c"[^>]*>([^<]+)</text>', picture) for name in line.split(" · ")]
+    assert sorted([*map(name_of, COMMANDS), *(str(group.info.name) for group in GROUPS)]) == sorted(drawn)
+
+
+@pytest.mark.examples
+def test_the_picture_of_the_architecture_names_the_services_of_the_compose_file() -> None:
+    picture = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8").casefold()
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    assert [] == [name for name in services if f">{name}" not in picture]
 
 
 def test_every_make_target_it_names_exists() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import shop
-from devctl.cli.app import COMMANDS, GROUPS
+from devctl.cli.app import COMMANDS, GROUPS, name_of
 
 HEAVY = ("celery", "redis", "kombu", "python_on_whales", "pydantic", "rich", "supervisor", "psutil", "shop")
 COMPOSE = 'x-devctl: {broker: redis, workers: [], contracts: shop}\nservices: {redis: {image: "redis:8-alpine"}}\n'
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
     "arguments",
     [
         ["--help"],
-        *([c.__name__.rstrip("_").replace("_", "-"), "--help"] for c in COMMANDS),
+        *([name_of(command), "--help"] for command in COMMANDS),
         *([group.info.name, one.name, "--help"] for group in GROUPS for one in group.registered_commands),
     ],
 )
