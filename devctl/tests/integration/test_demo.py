@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
+from html import unescape
 from pathlib import Path
 
 import jsonschema
@@ -71,6 +73,17 @@ def processes(folder: Path) -> list[str]:
     return found
 
 
+def shape(told: str) -> list[str]:
+    """The words that every run prints: no figures, no ids, no bars."""
+    return [word for word in told.partition("start ")[2].split() if not re.search(r"[\d░█]|^[a-f]{8}$", word)]
+
+
+def rate(told: str) -> int:
+    found = re.search(r"([\d,]+) tasks/s", told)
+    assert found
+    return int(found[1].replace(",", ""))
+
+
 @pytest.mark.examples
 def test_kept_beside_another_stack_it_can_be_used_and_the_next_demo_takes_its_place(folder: Path) -> None:
     taken = free_ports()
@@ -93,6 +106,11 @@ def test_kept_beside_another_stack_it_can_be_used_and_the_next_demo_takes_its_pl
     assert "POST /api/orders → 202" in told
     assert "EMAIL to" in told
     assert "lost 0 · doubled 0" in told
+
+    picture = (ROOT / "docs" / "demo.svg").read_text(encoding="utf-8")
+    drawn = " ".join(unescape(word) for word in re.findall(r"<text [^>]*>([^<]+)</text>", picture))
+    assert shape(told) == shape(drawn), "docs/demo.svg shows another demo: make docs"
+    assert rate(told) < 10 * rate(drawn), "docs/demo.svg is of a slower devctl: make docs"
 
     assert ["redis", "service1"] == [one["name"] for one in still_there if one["state"] == "running"]
     assert [] == processes(folder)
