@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 
 from devctl.errors import Interrupted
-from devctl.stack.report import Emit, StartReport, ignore, failure
 from devctl.stack.http import addresses_of, with_docs
+from devctl.stack.report import Emit, StartReport, failure, ignore
 from devctl.workbench import Workbench
 
 
