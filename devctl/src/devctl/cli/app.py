@@ -60,9 +60,8 @@ class _Root(TyperGroup):
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self._sources = {name_of(command): command for command in COMMANDS} | {
-            str(group.info.name): group for group in GROUPS
-        }
+        self._sources: dict[str, Callable[..., None] | typer.Typer] = {name_of(one): one for one in COMMANDS}
+        self._sources |= {str(group.info.name): group for group in GROUPS}
         for name, source in self._sources.items():
             help_ = source.info.help if isinstance(source, typer.Typer) else source.__doc__
             self.add_command(TyperCommand(name, help=inspect.cleandoc(help_ or "")))
@@ -70,7 +69,7 @@ class _Root(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command that the first word names, with all that it takes."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command and _whole(self._sources[command.name]), rest
+        return name, _whole(self._sources[name]) if name else command, rest
 
 
 def name_of(command: Callable[..., None]) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import identity
 from devctl.stack.port import Health, Replica, State, Usage
 
 _WORST_STATE: Sequence[State] = ("restarting", "exited", "paused", "created", "running")
@@ -76,11 +75,13 @@ def _one(name: str, group: tuple[Replica, ...], usage: Mapping[str, Usage], now:
 
 def stacks(settings: Settings, status: Callable[[str], Sequence[Replica]]) -> list[StackState]:
     """Look at every stack; `status` returns the replicas of the one with this name."""
-    return [_look(settings, name, status) for name in ("", *identity.known(settings))]
+    from devctl.stack import identity  # with yaml, which who shows a service does not need
+
+    names = ("", *identity.known(settings))
+    return [_look(name, identity.last_runtime(replace(settings, stack=name)), status) for name in names]
 
 
-def _look(settings: Settings, name: str, status: Callable[[str], Sequence[Replica]]) -> StackState:
-    runtime = identity.last_runtime(replace(settings, stack=name))
+def _look(name: str, runtime: str, status: Callable[[str], Sequence[Replica]]) -> StackState:
     try:
         running = dict.fromkeys(one.service for one in status(name) if one.state == "running")
     except DevctlError as problem:

@@ -108,8 +108,8 @@ def _live(
         report = start(runtime, names, timeout=timeout, clock=clock)
     except DevctlError as problem:
         return Failed(names, problem)
-    if problem := failure(report, stack):
-        return Failed(names, problem)
+    if failed := failure(report, stack):
+        return Failed(names, failed)
     return Live(report, clock.now() - seen)
 
 
