@@ -89,7 +89,8 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stack with space")
-    shutil.copy(ROOT / "docker-compose.yml", folder)
+    for file in ("docker-compose.yml", "Dockerfile", "Dockerfile.dockerignore"):
+        shutil.copy(ROOT / file, folder)
     for context in CONTEXTS:
         shutil.copytree(
             ROOT / context, folder / context, ignore=shutil.ignore_patterns("tests", "__pycache__", ".*cache")

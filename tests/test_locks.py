@@ -5,12 +5,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = tuple(sorted(file.parent.name for file in ROOT.glob("*/pyproject.toml")))
-DEPLOYED = tuple(name for name in PACKAGES if (ROOT / name / "Dockerfile").exists())
+SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
+DEPLOYED = tuple(Path(one["build"]["context"]).name for one in SERVICES if "build" in one)
 PEERS = (
     *(f"tools/peers/{name}.lock" for name in ("requirements", "arq", "saq", "newer")),
     *sorted(str(lock.relative_to(ROOT)) for lock in (ROOT / "tests" / "interop").glob("*.lock")),

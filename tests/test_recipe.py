@@ -108,7 +108,6 @@ def delete_the_examples(clone: Clone) -> None:
     clone.edit(
         ".env.example", {r"^SERVICE1_PORT=8001\nSERVICE2_PORT=8002\n": "", r"^# How a failed.*?NOTIFICATION=\n\n": ""}
     )
-    clone.edit("worker/.env.example", {r"^# How a failed.*?^RETRY_TASKS_PROCESS_ORDER=\n\n": ""})
     clone.edit(
         "common/src/common_tasks/tasks.py",
         {
@@ -157,7 +156,7 @@ def add_a_service(clone: Clone) -> None:
         },
     )
     for command in commands("Add a service"):
-        if command.startswith(("cp", "mv", "rm", "perl", "printf", ".venv/bin/python")):
+        if command.startswith(("cp", "mv", "rm", "perl", ".venv/bin/python")):
             clone.run("sh", "-c", command)
     (clone.folder / "mails/src/mails/handlers.py").write_text(python("mails/src/mails/handlers.py"))
     clone.edit("mails/src/mails/main.py", {"check_health": "handle_mail", r"\[check_health\]": "[handle_mail]"})
@@ -165,7 +164,10 @@ def add_a_service(clone: Clone) -> None:
     (clone.folder / "mails/tests/test_handlers.py").write_text(python("mails/tests/test_handlers.py"))
     compose = (clone.folder / "docker-compose.yml").read_text()
     (block,) = re.findall(r"^  worker:\n.*?(?=^volumes:)", compose, re.DOTALL | re.MULTILINE)
+    retries = "      WORKER_MOUNT: ${WORKER_MOUNT:-}"
+    block = block.replace(retries, f"      RETRY_TASKS_SEND_MAIL: ${{RETRY_TASKS_SEND_MAIL:-}}\n{retries}")
     clone.edit("docker-compose.yml", {r"^volumes:": block.replace("worker", "mails") + "volumes:"})
+    clone.edit(".env.example", {r"^LOG_LEVEL": "RETRY_TASKS_SEND_MAIL=\nLOG_LEVEL"})
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +197,7 @@ def test_lint_passes(with_a_service: Clone) -> None:
 
 
 def test_what_looks_at_the_tree_and_the_own_service_pass(with_a_service: Clone) -> None:
-    files = ["test_compose_file", "test_dependencies", "test_environment_examples", "test_imports", "test_locks"]
+    files = ["test_compose_file", "test_dependencies", "test_imports", "test_locks", "test_settings"]
     tests = [*(f"tests/{name}.py" for name in files), "common/tests", "mails/tests", "worker/tests/test_handlers.py"]
     with_a_service.run(".venv/bin/pytest", "-q", "-p", "no:cacheprovider", *tests, "devctl/tests/unit/contracts")
 

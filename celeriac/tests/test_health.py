@@ -131,7 +131,14 @@ def test_no_file_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (1, True) == (code, "does not consume yet" in text)
 
 
-def test_a_wrong_call_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("HTTP_PORT", "WORKER_HEALTH_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def test_a_wrong_call_is_a_usage_error(bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert [2, 2, 2, 2] == [main(a) for a in ([], ["file"], ["ftp", "x"], ["file", "x", "--max-age", "soon"])]
     assert "usage: " in capsys.readouterr().err
 
@@ -166,6 +173,16 @@ def test_an_http_service_that_does_not_answer_is_not_healthy(capsys: pytest.Capt
     code, text = said(capsys, "http", "http://127.0.0.1:1/ready")
     assert (1, True) == (code, "does not answer" in text)
     assert 1 == said(capsys, "http", "not an address")[0]
+
+
+def test_without_arguments_the_environment_says_whom_to_ask(
+    http: str, tmp_path: Path, bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare.setenv("WORKER_HEALTH_FILE", str(tmp_path / "health"))
+    code, text = said(capsys)
+    assert (1, True) == (code, "does not consume yet" in text)
+    bare.setenv("HTTP_PORT", http.rpartition(":")[2])
+    assert (0, "ok") == said(capsys)
 
 
 def test_the_probe_loads_nothing_but_the_standard_library(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Is a service well? `python -m celeriac.health` looks at a worker's file, or asks an HTTP service.
+"""Is a service well? `python -m celeriac.health` asks over HTTP where HTTP_PORT is set, else looks at a worker's file.
 
 Little is imported, and only from the standard library: a container runs the probe every few seconds."""
 
@@ -10,7 +10,9 @@ import time
 MAX_AGE_SECONDS = 15.0
 HTTP_TIMEOUT_SECONDS = 3.0
 
-USAGE = """usage: python -m celeriac.health file PATH [--max-age SECONDS]
+USAGE = """usage: python -m celeriac.health                    of the service with this environment:
+                                                HTTP_PORT, else WORKER_HEALTH_FILE
+       python -m celeriac.health file PATH [--max-age SECONDS]
        python -m celeriac.health http URL"""
 
 
@@ -49,8 +51,15 @@ def check_http(url: str) -> str | None:
     return None
 
 
+def _of_the_environment() -> list[str]:
+    if port := os.environ.get("HTTP_PORT"):
+        return ["http", f"http://127.0.0.1:{port}/ready"]
+    file = os.environ.get("WORKER_HEALTH_FILE")
+    return ["file", file] if file else []
+
+
 def main(arguments: list[str]) -> int:
-    match arguments:
+    match arguments or _of_the_environment():
         case ["file", path]:
             problem = check_file(path)
         case ["file", path, "--max-age", seconds] if seconds.replace(".", "", 1).isdigit():

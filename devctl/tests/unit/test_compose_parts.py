@@ -272,6 +272,18 @@ def test_a_fingerprint_changes_with_a_file_a_setting_and_the_other_context(tmp_p
     assert now() in seen, "what Python leaves behind is no source"
 
 
+def test_a_fingerprint_changes_with_a_dockerfile_that_several_services_share(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    seen = set()
+    for name in ("Dockerfile", "Dockerfile.dockerignore"):
+        for text in ("tests", "tests/**"):
+            (tmp_path / name).write_text(text)
+            seen.add(images.fingerprint(Build(own, "../Dockerfile")))
+
+    assert 4 == len(seen)
+
+
 def test_an_image_is_current_only_as_it_was_built(tmp_path: Path) -> None:
     builds = images.Fingerprints(tmp_path / "state" / "builds.json")
 

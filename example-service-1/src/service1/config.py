@@ -1,4 +1,4 @@
-"""What is this service's own. All other settings come from the environment: see .env.example."""
+"""What is this service's own. All other settings come from the environment: docs/settings.md."""
 
 from uuid import UUID
 

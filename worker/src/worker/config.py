@@ -1,3 +1,3 @@
-"""What is this service's own. All other settings come from the environment: see .env.example."""
+"""What is this service's own. All other settings come from the environment: docs/settings.md."""
 
 SERVICE = "worker"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from devctl.stack.model import Service
+from devctl.stack.model import Build, Service
 
 Stamp = tuple[int, int, int]
 """Size in bytes, time of the last change in nanoseconds, mode."""
@@ -22,9 +22,19 @@ def stamps(service: Service) -> dict[Path, Stamp]:
     """Return each file of a service with its stamp; empty for a service that is only an image."""
     if service.watch:
         return stamps_of(path for one in service.watch for path in files(one.path, one.ignore))
-    if service.build:
-        return stamps_of_folders([service.build.context, *service.build.additional_contexts.values()])
-    return {}
+    return stamps_of_build(service.build) if service.build else {}
+
+
+def stamps_of_build(build: Build) -> dict[Path, Stamp]:
+    """Return each file that a build sends. What its Dockerfile ignores goes before what its context does."""
+    own = ignore_file(build)
+    found = stamps_of(files(build.context, ignore_file=own if own.is_file() else None))
+    return found | stamps_of_folders(build.additional_contexts.values())
+
+
+def ignore_file(build: Build) -> Path:
+    """Where a Dockerfile that several services share says what it ignores; it need not be there."""
+    return build.context / f"{build.dockerfile}{_IGNORE_FILE}"
 
 
 def stamps_of_folders(folders: Iterable[Path]) -> dict[Path, Stamp]:
@@ -50,12 +60,13 @@ def digest(found: dict[Path, Stamp]) -> str:
     return hashlib.sha256(b"".join(lines)).hexdigest() if lines else ""
 
 
-def files(folder: Path, ignored: Sequence[str] = ()) -> Iterator[Path]:
-    """Yield the files under a folder (or the file itself) without what its .dockerignore or `ignored` names."""
+def files(folder: Path, ignored: Sequence[str] = (), ignore_file: Path | None = None) -> Iterator[Path]:
+    """Yield the files under a folder (or the file itself) without what its .dockerignore (or that other file) and
+    `ignored` name."""
     if not folder.is_dir():
         yield folder
         return
-    rules = _Rules([*_lines(folder / _IGNORE_FILE), *ignored])
+    rules = _Rules([*_lines(ignore_file or folder / _IGNORE_FILE), *ignored])
     for here, folders, names in os.walk(folder):
         inside = os.path.relpath(here, folder)
         prefix = "" if inside == "." else f"{inside}/".replace(os.sep, "/")

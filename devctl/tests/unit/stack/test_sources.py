@@ -55,6 +55,19 @@ def test_what_tools_and_editors_leave_is_no_source(tmp_path: Path) -> None:
     assert [] == names(tmp_path, "*.py")
 
 
+def test_what_a_shared_dockerfile_ignores_stands_beside_it_and_goes_first(tmp_path: Path) -> None:
+    write(tmp_path, "web/src/a.py", "web/tests/b.py", "web/lock", "common/src/c.py", "common/tests/d.py")
+    (tmp_path / "web/.dockerignore").write_text("lock")
+    build = Build(tmp_path / "web", "../Dockerfile", {"common": tmp_path / "common"})
+
+    def sent() -> list[str]:
+        return sorted(path.name for path in sources.stamps_of_build(build))
+
+    assert [".dockerignore", "a.py", "b.py", "c.py", "d.py"] == sent()
+    (tmp_path / "Dockerfile.dockerignore").write_text("*\n!src\n!lock\n")
+    assert ["a.py", "c.py", "d.py", "lock"] == sent(), "another context has its own"
+
+
 def test_the_paths_of_develop_watch_stand_before_the_build(tmp_path: Path) -> None:
     write(tmp_path, "src/a.py", "src/a.txt", "README.md", "common/b.py", "lock")
     build = Build(tmp_path / "src", additional_contexts={"common": tmp_path / "common"})

@@ -28,9 +28,8 @@ Emit = Callable[[BuildProgress], None]
 def fingerprint(build: Build) -> str:
     """Digest of all that a build reads: its settings, and name, size and time of each file in its contexts."""
     settings = (build.dockerfile, sorted(build.args.items()), build.target, sorted(build.additional_contexts))
-    read = sources.stamps_of_folders(
-        [build.context, *build.additional_contexts.values(), build.context / build.dockerfile]  # it may lie outside
-    )
+    beside = [build.context / build.dockerfile, sources.ignore_file(build)]  # they may lie outside
+    read = sources.stamps_of_build(build) | sources.stamps_of(beside)
     return hashlib.sha256(f"{settings}{sources.digest(read)}".encode()).hexdigest()
 
 

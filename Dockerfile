@@ -1,3 +1,4 @@
+# Of every service. The context is the service's own folder; SERVICE is its package.
 ARG PYTHON_IMAGE=python:3.11-slim
 
 # What the service needs from others: built again only when its lock changes.
@@ -24,8 +25,9 @@ COPY --from=library /app /app
 COPY --from=code /app /app
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1
 USER app
-ENV HTTP_HOST=0.0.0.0 HTTP_PORT=8002
-EXPOSE 8002
+ARG SERVICE
+ARG HTTP_PORT
+ENV SERVICE=${SERVICE} HTTP_HOST=0.0.0.0 HTTP_PORT=${HTTP_PORT} WORKER_HEALTH_FILE=/tmp/worker-health
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --start-interval=500ms --retries=3 \
-    CMD ["python", "-m", "celeriac.health", "http", "http://127.0.0.1:8002/ready"]
-CMD ["python", "-m", "service2.main"]
+    CMD ["python", "-m", "celeriac.health"]
+CMD ["sh", "-c", "exec python -m $SERVICE.main"]
