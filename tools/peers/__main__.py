@@ -24,8 +24,8 @@ from rich.console import Console
 
 import environments
 from children import Failed
-from devctl.bench.environment import machine
-from devctl.bench.storage import Store
+from devctl.measurement.machine import machine
+from devctl.measurement.store import Store
 from measure import Bench, Run, Sizes
 from peers import PEERS, Peer
 from report import document, footnotes, headline, markdown, number, show, summary

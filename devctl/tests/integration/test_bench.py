@@ -21,7 +21,7 @@ import pytest
 import redis
 
 from devctl import settings
-from devctl.bench.lock import alone
+from devctl.measurement.lock import alone
 from devctl.settings import Settings
 from devctl.stack.local import LocalRuntime
 

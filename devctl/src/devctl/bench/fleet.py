@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from devctl.bench import events, mount
+from devctl.bench import events
+from devctl.measurement import mount
 from devctl.bench.workload import Workload
 from devctl.broker import runs
 from devctl.broker.port import Broker, Consumer

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from devctl.bench import statistics
-from devctl.bench.environment import Environment
+from devctl.measurement.machine import Environment
 from devctl.bench.observation import Audit, Load, Observation, Window, audit, steady
 from devctl.bench.plan import Plan
 from devctl.bench.statistics import Estimate

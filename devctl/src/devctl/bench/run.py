@@ -6,16 +6,16 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from devctl.bench import environment as conditions
+from devctl.measurement import machine as conditions
 from devctl.bench import events, warnings
 from devctl.bench.drain import STALL_SECONDS, Drain
-from devctl.bench.environment import Environment, Machine
+from devctl.measurement.machine import Environment, Machine
 from devctl.bench.fleet import Fleet, as_many_as_run
 from devctl.bench.meter import Meter
 from devctl.bench.observation import Observation, audit, steady
 from devctl.bench.plan import MOST_TASKS, Plan, first_guess, size
 from devctl.bench.report import Report, document, summarise
-from devctl.bench.storage import Store
+from devctl.measurement.store import Store
 from devctl.bench.workload import Workload
 from devctl.broker.port import Broker
 from devctl.broker.runs import task_ids

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from devctl.bench.environment import Environment
+from devctl.measurement.machine import Environment
 from devctl.bench.observation import Observation, Window, shares
 from devctl.bench.statistics import Estimate, coverage, outliers, steadily, trend
 from devctl.broker.port import QueueDepth

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from devctl.demo.request import Request
+from devctl.measurement.request import Request
 
 TIMEOUT_SECONDS = 15.0
 """Longer than any answer should take, so that a slow one is seen as slow."""

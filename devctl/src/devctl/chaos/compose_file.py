@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from devctl.bench import mount
+from devctl.measurement import mount
 from devctl.chaos.publishing import QUEUES
 from devctl.chaos.scenario import GRACE_SECONDS, LEASE_SECONDS, MOST_STARTS, Setup
-from devctl.demo.request import Request
+from devctl.measurement.request import Request
 from devctl.stack import normal
 from devctl.stack.model import Stack
 

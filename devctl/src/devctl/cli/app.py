@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from devctl.cli.bench import bench
 from devctl.cli.build import build
-from devctl.cli.chaos import chaos
+from devctl.chaos.command import chaos
 from devctl.cli.dead_letters import dead_letters
 from devctl.cli.demo import demo
 from devctl.cli.doctor import doctor

@@ -68,7 +68,7 @@ def bench(
     from devctl.bench.events import ignore
     from devctl.bench.plan import Plan, parse_task, parse_workers
     from devctl.bench.report import document
-    from devctl.cli.measured import guarded, measured, workload
+    from devctl.measurement.session import guarded, measured, workload
     from devctl.ui import bench as ui
     from devctl.ui.console import write_json
 

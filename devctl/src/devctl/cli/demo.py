@@ -65,7 +65,7 @@ def demo(
 
 
 def _told(workbench: Workbench, guard: Guard, emit: Emit) -> Report:
-    from devctl.demo.request import Request, send
+    from devctl.measurement.request import Request, send
     from devctl.demo.run import Ports, run
     from devctl.demo.sample import Sample
     from devctl.stack.clock import SystemClock
@@ -95,7 +95,7 @@ def _stage(workbench: Workbench, emit: Emit, *, keep: bool, as_json: bool) -> It
 
     One demo at a time: only who has the guard may clear away what an earlier one left.
     """
-    from devctl.cli.measured import guarded
+    from devctl.measurement.session import guarded
     from devctl.demo import events, stage
     from devctl.stack import identity
     from devctl.stack.clock import SystemClock
@@ -125,7 +125,7 @@ def _stage(workbench: Workbench, emit: Emit, *, keep: bool, as_json: bool) -> It
 
 def _bench(workbench: Workbench, guard: Guard, emit: Callable[..., None]) -> BenchReport:
     from devctl.bench.plan import Plan, Task
-    from devctl.cli.measured import measured, workload
+    from devctl.measurement.session import measured, workload
 
     plan = Plan(Task("noop"), (WORKERS,), repeats=3, run_seconds=1.0, warmup_seconds=0.5)
     return measured(workbench, plan, workload(workbench, plan.task), guard, emit)

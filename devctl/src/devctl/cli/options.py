@@ -28,7 +28,7 @@ def open_workbench(runtime: str | None, stack: str | None, *, forgiving: bool = 
 
 def open_to_start(runtime: str | None, stack: str | None) -> Workbench:
     """The same for a command that starts services: their workers get what `devctl bench` measures with."""
-    from devctl.bench import mount
+    from devctl.measurement import mount
 
     mount.everywhere(open_workbench(runtime, stack).settings.environment)
     workbench = open_workbench(runtime, stack)

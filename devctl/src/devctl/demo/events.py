@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from devctl.bench.events import Event as BenchEvent
 from devctl.bench.report import Report as BenchReport
 from devctl.demo.journey import Journey
-from devctl.demo.request import Answer, Request
+from devctl.measurement.request import Answer, Request
 from devctl.demo.sample import Sample
 from devctl.stack.report import Event as StartEvent
 from devctl.stack.report import StartReport

@@ -13,7 +13,7 @@ from typing import Any
 from devctl.bench.report import Report as BenchReport
 from devctl.demo import events, journey, stage
 from devctl.demo.journey import Journey
-from devctl.demo.request import Answer, Request
+from devctl.measurement.request import Answer, Request
 from devctl.demo.sample import Sample
 from devctl.errors import DevctlError, WaitTimeout
 from devctl.stack.clock import Clock

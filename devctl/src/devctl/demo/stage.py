@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from devctl.bench import mount
+from devctl.measurement import mount
 from devctl.settings import Settings
 from devctl.stack import file, identity, ports
 from devctl.stack.port import Runtime

@@ -12,7 +12,7 @@ from devctl.bench.report import Report
 from devctl.bench.report import document as bench_document
 from devctl.demo import events
 from devctl.demo.journey import Journey, Note, Span
-from devctl.demo.request import Answer
+from devctl.measurement.request import Answer
 from devctl.demo.run import Report as Told
 from devctl.stack.port import BuildProgress
 from devctl.stack.report import Step

@@ -7,11 +7,11 @@ from pathlib import Path
 from devctl.tests.unit.bench.simulation import SimulatedBroker, SimulatedMeter, shop
 
 from devctl.bench import events
-from devctl.bench.environment import Machine
+from devctl.measurement.machine import Machine
 from devctl.bench.plan import Plan, parse_task
 from devctl.bench.report import Report
 from devctl.bench.run import Ports, run
-from devctl.bench.storage import Store
+from devctl.measurement.store import Store
 from devctl.bench.workload import own
 from devctl.stack.clock import FakeClock
 from devctl.stack.fake import FakeRuntime

@@ -18,8 +18,8 @@ import pytest
 from devctl.tests.unit.bench.simulation import SimulatedBroker
 
 from devctl.__main__ import main
-from devctl.bench.lock import alone, file_of
-from devctl.cli.measured import guarded
+from devctl.measurement.lock import alone, file_of
+from devctl.measurement.session import guarded
 from devctl.cli.options import open_workbench
 from devctl.errors import DevctlError
 from devctl.stack.clock import SystemClock
@@ -160,7 +160,7 @@ def test_a_second_bench_on_the_same_stack_is_refused_by_name(
 CUT_SHORT = """\
     import os, sys, time
     from pathlib import Path
-    from devctl.bench.lock import alone, file_of
+    from devctl.measurement.lock import alone, file_of
     from devctl.settings import Settings
     from devctl.stack.guard import guarding
     from devctl.stack.undo import Stop

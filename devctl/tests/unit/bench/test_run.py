@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from devctl.tests.unit.bench.lab import Lab
 
-from devctl.bench import events, mount
+from devctl.bench import events
+from devctl.measurement import mount
 from devctl.bench.report import document
 from devctl.broker.port import QueueDepth
 from devctl.errors import DevctlError, ServiceCrashed, UsageError, WaitTimeout

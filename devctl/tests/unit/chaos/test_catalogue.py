@@ -9,7 +9,7 @@ import pytest
 from devctl.chaos.catalogue import choose, scenarios
 from devctl.chaos.scenario import Conditions, Size, SoakPlan
 from devctl.errors import UsageError
-from devctl.ui.chaos import TITLE_WIDTH
+from devctl.chaos.screen import TITLE_WIDTH
 
 MATRIX = (Path(__file__).parents[4] / "docs/reliability.md").read_text(encoding="utf-8")
 

@@ -12,7 +12,7 @@ import pytest
 from devctl.tests.unit.chaos.made_up import seen, task
 
 from devctl.__main__ import main
-from devctl.bench.lock import alone
+from devctl.measurement.lock import alone
 from devctl.chaos.curve import Curve
 from devctl.chaos.observation import Observation, Soak, Tally
 from devctl.chaos.part import Play

@@ -12,7 +12,7 @@ import pytest
 from devctl.chaos import compose_file
 from devctl.chaos.compose_file import Place
 from devctl.chaos.scenario import Setup
-from devctl.demo.request import Request
+from devctl.measurement.request import Request
 from devctl.settings import Settings
 from devctl.stack import document, file
 from devctl.stack.model import Stack

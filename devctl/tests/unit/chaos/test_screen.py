@@ -13,7 +13,7 @@ from devctl.chaos.curve import Curve
 from devctl.chaos.observation import Soak
 from devctl.chaos.report import Report
 from devctl.chaos.verdict import Row
-from devctl.ui.chaos import WIDE, Progress, lines, show, sparkline
+from devctl.chaos.screen import WIDE, Progress, lines, show, sparkline
 from devctl.ui.paint import Paint
 
 HELD = Row(
@@ -182,7 +182,7 @@ def test_in_a_pipe_each_row_is_a_line() -> None:
 
 def test_in_a_pipe_a_soak_says_once_a_minute_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("devctl.ui.chaos.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("devctl.chaos.screen.time", SimpleNamespace(monotonic=lambda: now))
     out = io.StringIO()
     with Progress(out) as emit:
         emit(events.Playing(1, 1, SOAKED.title))

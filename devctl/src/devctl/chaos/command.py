@@ -17,7 +17,7 @@ from devctl.workbench import Workbench
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devctl.bench.storage import Store
+    from devctl.measurement.store import Store
     from devctl.chaos.events import Event
     from devctl.chaos.report import Report
     from devctl.chaos.scenario import Scenario, Size, SoakPlan
@@ -79,11 +79,11 @@ def chaos(
     from contextlib import nullcontext
     from time import time
 
-    from devctl.bench.storage import Store
+    from devctl.measurement.store import Store
     from devctl.chaos.catalogue import SOAK, choose, scenarios
     from devctl.chaos.events import ignore
     from devctl.chaos.scenario import SoakPlan
-    from devctl.ui import chaos as ui
+    from devctl.chaos import screen as ui
     from devctl.ui.console import write_json
 
     size: Size = "quick" if quick or not names else "full"
@@ -125,8 +125,8 @@ def _stage(workbench: Workbench, stock: bool, as_json: bool) -> Iterator[Stage]:
     from devctl.chaos import stage as stages
     from devctl.chaos.compose_file import Place
     from devctl.chaos.scenario import Setup
-    from devctl.cli.measured import guarded
-    from devctl.demo.request import Request
+    from devctl.measurement.session import guarded
+    from devctl.measurement.request import Request
     from devctl.stack import document, identity
     from devctl.stack.clock import SystemClock
     from devctl.stack.undo import Stop
@@ -188,7 +188,7 @@ def _keep(workbench: Workbench, report: Report, store: Store) -> tuple[dict[str,
     """Write the report down; the document, and how the other side fared on the same rows when it was last put to it."""
     from dataclasses import asdict
 
-    from devctl.bench.environment import machine
+    from devctl.measurement.machine import machine
     from devctl.chaos.report import document, tally_of_others
 
     settings = workbench.settings

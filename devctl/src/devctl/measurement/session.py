@@ -10,7 +10,7 @@ from devctl.workbench import Workbench
 
 if TYPE_CHECKING:
     from devctl.bench.events import Event
-    from devctl.bench.lock import Lock
+    from devctl.measurement.lock import Lock
     from devctl.bench.plan import Plan, Task
     from devctl.bench.report import Report
     from devctl.bench.workload import Workload
@@ -23,7 +23,7 @@ def guarded(workbench: Workbench, lock: Lock | None = None) -> Iterator[Guard]:
 
     One at a time on a stack: two would scale the same workers. A caller that has the stack's lock brings it.
     """
-    from devctl.bench.lock import alone, file_of
+    from devctl.measurement.lock import alone, file_of
     from devctl.stack.clock import SystemClock
     from devctl.stack.guard import guarding
     from devctl.stack.undo import Undo
@@ -47,9 +47,10 @@ def workload(workbench: Workbench, task: Task) -> Workload:
 
 def measured(workbench: Workbench, plan: Plan, work: Workload, guard: Guard, emit: Callable[[Event], None]) -> Report:
     """Measure with this workbench's adapters."""
-    from devctl.bench import environment, run
+    from devctl.bench import run
+    from devctl.measurement import machine as environment
     from devctl.bench.meter import CpuMeter
-    from devctl.bench.storage import Store
+    from devctl.measurement.store import Store
     from devctl.stack.clock import SystemClock
 
     machine = environment.machine(workbench.settings.root)
