@@ -8,6 +8,7 @@ import gc
 import importlib
 import itertools
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -157,6 +158,12 @@ def new_redis(folder: Path) -> RedisServer:
 def usual_log_level() -> None:
     """A worker that runs in a test's process sets the level of the root logger: here the next test has Python's."""
     logging.getLogger().setLevel(logging.WARNING)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def measuring_alone(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One measurement at a time on a machine is for users: tests side by side measure nothing."""
+    os.environ["DEVCTL_LOCKS"] = str(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

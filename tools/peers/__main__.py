@@ -58,7 +58,6 @@ def main(words: Sequence[str]) -> int:
                 row, [one for one in peers if row.letter in one.rows], bench, asked.runs, talk
             )
             talk.print(f"  {time.monotonic() - begun:.0f} s")
-            store.folder.mkdir(parents=True, exist_ok=True)
             store.report(document(around, results))  # after each row, so that a later failure costs none
             for file in Path(temporary).glob("*.backlog"):
                 file.unlink()

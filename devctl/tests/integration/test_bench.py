@@ -21,6 +21,7 @@ import pytest
 import redis
 
 from devctl import settings
+from devctl.measurement import lock
 from devctl.measurement.lock import alone
 from devctl.settings import Settings
 from devctl.stack.local import LocalRuntime
@@ -41,7 +42,8 @@ class Checkout:
     @property
     def environment(self) -> dict[str, str]:
         ports = dict.fromkeys(("REDIS_PORT", "SERVICE1_PORT", "SERVICE2_PORT"), "0")
-        return {**os.environ, **ports, "COMPOSE_PROJECT_NAME": self.folder.name, "DEVCTL_RUNTIME": "local"}
+        mine = {"DEVCTL_RUNTIME": "local", "DEVCTL_LOCKS": str(self.folder)}
+        return {**os.environ, **ports, **mine, "COMPOSE_PROJECT_NAME": self.folder.name}
 
     @property
     def settings(self) -> Settings:
@@ -171,7 +173,7 @@ def test_killed_in_a_run_the_stack_that_it_started_leaves_no_process(checkout: C
     bench.communicate(timeout=60)
 
     # The next bench has its turn when all is put back, not before.
-    with alone(checkout.folder / ".devctl/measuring-main.lock", patience=40):
+    with alone(checkout.folder / lock.NAME, checkout.folder, patience=40):
         assert [] == [one for one in checkout.processes() if "devctl.guard" not in one]
     assert until(lambda: not checkout.processes(), 5), checkout.processes()
 

@@ -38,7 +38,7 @@ def begin(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "devctl", "chaos", *arguments],
         cwd=folder,
-        env={**kept, **mine},
+        env={**kept, **mine, "DEVCTL_LOCKS": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -29,9 +29,9 @@ def folder(tmp_path: Path) -> Path:
     return checkout
 
 
-def environment(ports: dict[str, str]) -> dict[str, str]:
+def environment(folder: Path, ports: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DEVCTL_", "CELERY_"))}
-    return {**kept, "DEVCTL_RUNTIME": "local", **ports}
+    return {**kept, "DEVCTL_RUNTIME": "local", "DEVCTL_LOCKS": str(folder), **ports}
 
 
 def free_ports() -> dict[str, str]:
@@ -47,7 +47,7 @@ def begin(folder: Path, *arguments: str, ports: dict[str, str]) -> subprocess.Po
     return subprocess.Popen(
         [sys.executable, "-m", "devctl", *arguments],
         cwd=folder,
-        env=environment(ports),
+        env=environment(folder, ports),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -68,6 +68,7 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
     root.mkdir()
     (root / "docker-compose.yml").write_text(COMPOSE)
     monkeypatch.chdir(root)
+    monkeypatch.setenv("DEVCTL_LOCKS", str(tmp_path))  # a guard of another test may hold the lock for a while
     for name in ("COMPOSE_PROJECT_NAME", "REDIS_PORT", "SERVICE1_PORT", "DEVCTL_RUNTIME", "DEVCTL_STACK"):
         monkeypatch.delenv(name, raising=False)
     fakes = Fakes(root)

@@ -47,6 +47,7 @@ def folder(tmp_path: Path) -> Path:
     [
         ["--help"],
         *([name_of(command), "--help"] for command in COMMANDS),
+        ["chaos", "--help"],
         *([group.info.name, one.name, "--help"] for group in GROUPS for one in group.registered_commands),
     ],
 )

@@ -1,4 +1,4 @@
-"""A contract as the work of a bench: sample payloads, each message with an id of its own."""
+"""The work of a bench: its own task, or a contract with sample payloads, each message with an id of its own."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from devctl.bench.workload import Workload
+from devctl.bench.plan import Task
+from devctl.bench.workload import Workload, own
 from devctl.contracts.catalog import Catalog, TaskContract
 from devctl.contracts.payload import checked
 from devctl.contracts.sample import samples
+from devctl.measurement.adapters import Adapters
 
 VARIETY = 50
 """Different payloads in a run; each takes a millisecond to make, and a backlog has thousands."""
 SEED = 1  # every run and every bench draws the same payloads
+
+
+def workload(task: Task, adapters: Adapters) -> Workload:
+    """What the messages are; UsageError where the task is not known."""
+    return of(adapters.catalog, task.contract) if task.kind == "contract" else own(task)
 
 
 def of(catalog: Catalog, name: str) -> Workload:

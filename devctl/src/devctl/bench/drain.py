@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from devctl.bench.fleet import Fleet
 from devctl.bench.meter import Meter, load
-from devctl.bench.observation import Observation
+from devctl.bench.observation import Observation, observe
 from devctl.bench.workload import Workload
 from devctl.broker import runs
-from devctl.broker.port import Broker
+from devctl.broker.port import Broker, Execution
 from devctl.errors import WaitTimeout
 from devctl.stack.clock import Clock
 from devctl.stack.guard import Guard
 from devctl.stack.port import Replica
 from devctl.stack.undo import Forget, Leave, wait_until_unclaimed
 
+CHUNK = 10_000
+"""Messages that are made and published at a time: a backlog of 200,000 need not be in memory."""
 POLL_SECONDS = 0.1  # one LLEN each
 TELL_SECONDS = 0.25
 STALL_SECONDS = 2.0
@@ -39,12 +42,17 @@ class Drain:
 
     def measure(
         self, run: str, nodes: Sequence[str], tasks: int, round_: int, tell: Callable[[int, float], None]
-    ) -> Observation:
-        """Drain one backlog; `tell(done, rate)` now and then. What the run put into the broker is gone afterwards."""
-        queue = runs.queue(run)
+    ) -> tuple[Observation, list[Execution]]:
+        """Drain one backlog; `tell(done, rate)` now and then. What the run put into the broker is gone afterwards.
+
+        The executions are for whoever keeps them; all that is said of them is in the observation.
+        """
+        queue, ids = runs.queue(run), runs.task_ids(run, tasks)
         forget = self.guard.add(Forget(run, self.workload.queues(run), self.workload.traces(tasks)))
         begun = self.clock.now()
-        self.broker.publish(list(self.workload.messages(run, tasks)))
+        messages = self.workload.messages(run, ids)
+        while chunk := list(islice(messages, CHUNK)):
+            self.broker.publish(chunk)
         publish_seconds = self.clock.now() - begun
 
         workers, broker = self.fleet.replicas()
@@ -57,9 +65,9 @@ class Drain:
         self.guard.undo(leave)
         # What is claimed now may still run, a second time even: only then is the ledger final.
         wait_until_unclaimed(self.broker, queue, self.clock)
-        executions = tuple(self.broker.ledger(run))
+        executions = self.broker.ledger(run)
         self.guard.undo(forget)
-        return Observation(run, len(nodes), round_, tasks, publish_seconds, executions, tuple(nodes), used)
+        return observe(run, round_, nodes, ids, publish_seconds, executions, used), executions
 
     def _watch(self, run: str, tasks: int, workers: list[Replica], tell: Callable[[int, float], None]) -> None:
         """Return when every task has run, or when none is left to run."""

@@ -13,7 +13,7 @@ class Planned:
 
     runs: int
     seconds: float
-    """About so long it will take, without the time to start services."""
+    """About so long it will take, without building images."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class WarmingUp:
 
     workers: int
     tasks: int
+    left: float
+    """Seconds until the last run is over; so in the events below."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Publishing:
     of: int
     workers: int
     tasks: int
+    left: float
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Draining:
     tasks: int
     rate: float
     """Tasks per second since the run began."""
+    left: float
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,10 @@ class RunDone:
     workers: int
     round: int
     tasks: int
-    rate: float
+    rate: float | None
+    """None: too few tasks to tell."""
     clean: bool
+    left: float
 
 
 @dataclass(frozen=True)

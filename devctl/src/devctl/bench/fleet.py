@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from devctl.bench import events
-from devctl.measurement import mount
 from devctl.bench.workload import Workload
 from devctl.broker import runs
 from devctl.broker.port import Broker, Consumer
 from devctl.errors import DevctlError, ServiceCrashed, WaitTimeout
+from devctl.measurement import mount
 from devctl.stack.clock import Clock
 from devctl.stack.guard import Guard
 from devctl.stack.port import Replica, Runtime
@@ -18,6 +18,8 @@ from devctl.stack.report import failure
 from devctl.stack.start import start
 from devctl.stack.undo import Scale, Stop
 
+START_SECONDS = 3.0
+"""About so long takes a start, of a stack or of more workers, and the end of what was started."""
 ANSWER_SECONDS = 30.0  # from "healthy" to the answer to a question; a solo worker may be in a long task
 
 
@@ -40,6 +42,11 @@ class Fleet:
     start_timeout: float = 60.0
     stack: str = ""
     """The name of an isolated stack, for hints."""
+
+    def seconds_to_start(self, most: int) -> float:
+        """About how long it takes to have so many workers; 0 where they run."""
+        running = sum(one.service == self.service and one.state == "running" for one in self.runtime.status())
+        return START_SECONDS if running < most else 0.0
 
     def prepare(self, most: int, workload: Workload) -> list[str]:
         """Have at least `most` workers, all answering; returns their node names, `most` of them."""

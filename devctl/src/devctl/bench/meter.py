@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from devctl.bench.observation import Load
+from devctl.measurement import quota
 from devctl.stack.clock import Clock
 from devctl.stack.port import Replica
 
@@ -31,16 +31,27 @@ class Meter(Protocol):
     def read(self, workers: Iterable[Replica], broker: Iterable[Replica]) -> Reading:
         """Read them now."""
 
+    def quota(self, replicas: Iterable[Replica]) -> float | None:
+        """CPUs that each of these replicas may use at most; None where nothing limits them."""
+
 
 class CpuMeter:
     """The kernel's counters, by process id; containers on this machine's kernel included."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._mine = quota.of()
 
     def read(self, workers: Iterable[Replica], broker: Iterable[Replica]) -> Reading:
-        """Read them now."""
-        return Reading(self._clock.now(), _seconds(workers), _seconds(broker), _machine_seconds())
+        """Read them now. In a container with a quota, the machine is what that container uses."""
+        mine = self._mine.used_seconds() if self._mine else None
+        machine = _machine_seconds() if mine is None else mine
+        return Reading(self._clock.now(), _seconds(workers), _seconds(broker), machine)
+
+    def quota(self, replicas: Iterable[Replica]) -> float | None:
+        """The smallest one of their control groups, where these are on this machine."""
+        found = (quota.of(replica.pid) for replica in replicas if replica.pid is not None)
+        return min((one.cpus for one in found if one), default=None)
 
 
 def load(before: Reading, after: Reading) -> Load | None:
@@ -92,10 +103,3 @@ def _machine_seconds() -> float:
     idle = times.idle + getattr(times, "iowait", 0.0)
     guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # the kernel counts these in user too
     return float(sum(times) - idle - guest)
-
-
-def cpus() -> int:
-    """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,9 +1,9 @@
-"""What one run showed: the executions as the workers wrote them down, their audit, and the steady stretch of them."""
+"""What one run showed: the audit of its executions, and the steady stretch of them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from devctl.broker.port import Execution
@@ -22,21 +22,6 @@ class Load:
     def others(self) -> float:
         """What programs outside the stack used."""
         return max(0.0, self.machine - self.workers - self.broker)
-
-
-@dataclass(frozen=True)
-class Observation:
-    """One run, raw: `executions` in order of arrival in the ledger, times in unix seconds of the workers' clock."""
-
-    run: str
-    workers: int
-    round: int
-    published: int
-    publish_seconds: float
-    executions: tuple[Execution, ...]
-    nodes: tuple[str, ...] = ()
-    """The workers that were told to take part."""
-    load: Load | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +85,13 @@ class Window:
 
     @property
     def rate(self) -> float:
-        """Completions per second; 0 where there is no stretch to speak of."""
+        """Completions per second; 0 where there is no stretch."""
         return self.completions / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no stretch: too few tasks to have all workers at work at a time. No rate follows then."""
+        return self.completions == 0
 
 
 def steady(executions: Sequence[Execution]) -> Window:
@@ -134,3 +124,53 @@ def steady(executions: Sequence[Execution]) -> Window:
 def shares(executions: Iterable[Execution]) -> dict[str, int]:
     """Worker -> how many executions were its."""
     return dict(Counter(execution.worker for execution in executions))
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One run, in figures. Its executions are not kept in memory: a bench has millions of them."""
+
+    run: str
+    round: int
+    tasks: int
+    """That were published."""
+    publish_seconds: float
+    seconds: float
+    """From the first start of a task to the last end of one."""
+    window: Window
+    audit: Audit
+    shares: Mapping[str, int]
+    nodes: tuple[str, ...]
+    """The workers that were told to take part."""
+    load: Load | None = None
+
+    @property
+    def workers(self) -> int:
+        """How many they are."""
+        return len(self.nodes)
+
+
+def observe(
+    run: str,
+    round_: int,
+    nodes: Sequence[str],
+    published: Collection[str],
+    publish_seconds: float,
+    executions: Sequence[Execution],
+    load: Load | None,
+) -> Observation:
+    """Make it of the ids that were published and of what ran."""
+    begun = min((one.started for one in executions), default=0.0)
+    ended = max((one.finished for one in executions), default=0.0)
+    return Observation(
+        run=run,
+        round=round_,
+        tasks=len(published),
+        publish_seconds=publish_seconds,
+        seconds=ended - begun,
+        window=steady(executions),
+        audit=audit(published, executions),
+        shares=shares(executions),
+        nodes=tuple(nodes),
+        load=load,
+    )

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 from devctl.errors import UsageError
+from devctl.stack.model import MOST_REPLICAS
 
 KINDS = ("noop", "cpu", "wait")
-MOST_WORKERS = 256  # a typing error must not start 40,000 processes
 LONGEST_TASK_MS = 60_000.0
 FEWEST_REPEATS = 3  # below, there is no spread to speak of
 
@@ -63,13 +63,10 @@ class Plan:
             if not least <= value < math.inf:
                 raise UsageError(f"{name} {value:g}: must be at least {least:g}", hint="devctl bench --help")
 
-    def expected_seconds(self) -> float:
-        """About how long warm-up and runs take: a warm-up overshoots, and each run is published and read, too."""
-        if self.tasks is not None and self.task.milliseconds:
-            runs = [self.tasks * self.task.milliseconds / 1_000 / workers for workers in self.workers]
-        else:
-            runs = [self.run_seconds for _ in self.workers]
-        return sum(self.warmup_seconds * 1.5 + self.repeats * (seconds * 1.1 + 0.5) for seconds in runs)
+    @property
+    def warmup(self) -> float:
+        """Seconds of warm-up of each point; without any, one that finds out how many tasks a run needs; or 0."""
+        return self.warmup_seconds or (self.run_seconds / 5 if self.tasks is None else 0.0)
 
     def rounds(self) -> list[tuple[int, ...]]:
         """The order of the runs: up, down, up, …, so that a machine that slows down slowly favours no point."""
@@ -103,9 +100,9 @@ def parse_workers(text: str) -> tuple[int, ...]:
     """Read `4` or `1,2,4`; ascending and each once."""
     found = set()
     for part in text.split(","):
-        if not part.strip().isdecimal() or not 1 <= int(part) <= MOST_WORKERS:
+        if not part.strip().isdecimal() or not 1 <= int(part) <= MOST_REPLICAS:
             raise UsageError(
-                f"--workers {text!r}: {part.strip() or 'an empty part'} is not a number from 1 to {MOST_WORKERS}",
+                f"--workers {text!r}: {part.strip() or 'an empty part'} is not a number from 1 to {MOST_REPLICAS}",
                 hint="--workers 4 measures one point, --workers 1,2,4 prints the scaling table",
             )
         found.add(int(part))

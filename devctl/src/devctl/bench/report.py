@@ -10,30 +10,16 @@ from statistics import fmean
 from typing import Any, Literal
 
 from devctl.bench import statistics
-from devctl.measurement.machine import Environment
-from devctl.bench.observation import Audit, Load, Observation, Window, audit, steady
-from devctl.bench.plan import Plan
+from devctl.bench.environment import Environment, Room
+from devctl.bench.observation import Audit, Load, Observation
+from devctl.bench.plan import Plan, Task
 from devctl.bench.statistics import Estimate
 from devctl.bench.warnings import Caution, of_point, of_repeats, of_scaling
-from devctl.broker.runs import task_ids
 
 SCHEMA = "devctl.bench/1"
 BUSY = 0.9  # of what there is: the counters and the run do not begin at the same instant
 
-Limit = Literal["machine", "workers", "broker", "waiting"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run in figures."""
-
-    run: str
-    round: int
-    tasks: int
-    window: Window
-    publish_seconds: float
-    audit: Audit
-    load: Load | None
+Limit = Literal["machine", "workers", "broker", "messages", "waiting"]
 
 
 @dataclass(frozen=True)
@@ -41,23 +27,30 @@ class Point:
     """One number of workers: all its runs."""
 
     workers: int
-    runs: tuple[Run, ...]
+    runs: tuple[Observation, ...]
     """By round."""
-    throughput: Estimate
+    throughput: Estimate | None
+    """None where a run was too short for a rate."""
     audit: Audit
     speed_up: Estimate | None
-    """Against the point with the fewest workers; None where there is no other."""
+    """Against the point with the fewest workers; None where there is no other, or one of the two has no rate."""
     efficiency: float | None
     """Speed-up over the growth in workers."""
     oversubscribed: bool
+    room: Room
     load: Load | None
     limit: Limit | None
     """What was used up; None where it could not be measured."""
 
     @property
     def rates(self) -> list[float]:
-        """Tasks per second of each run."""
+        """Tasks per second of each run; 0 where it was too short for a rate."""
         return [run.window.rate for run in self.runs]
+
+    @property
+    def too_short(self) -> int:
+        """How many runs were."""
+        return sum(run.window.empty for run in self.runs)
 
 
 @dataclass(frozen=True)
@@ -88,28 +81,23 @@ def summarise(
     saved: str = "",
 ) -> Report:
     """Make the report of all runs; `cautions` are those about the conditions."""
-    cpus = environment.machine.cpus
     points: list[Point] = []
     found = [*cautions, *of_repeats(plan.repeats)]
     for workers in plan.workers:
-        mine = sorted((one for one in observations if one.workers == workers), key=lambda one: one.round)
-        runs = tuple(_run(one) for one in mine)
-        points.append(_point(workers, runs, points[0] if points else None, cpus))
-        windows = [run.window for run in runs]
+        runs = tuple(sorted((one for one in observations if one.workers == workers), key=lambda one: one.round))
+        points.append(_point(workers, runs, points[0] if points else None, environment, plan.task))
         found += of_scaling(workers, points[-1].efficiency)
-        found += of_point(workers, points[-1].throughput, points[-1].rates, windows, mine, cpus)
+        found += of_point(workers, points[-1].throughput, runs, environment)
     return Report(name, plan, environment, tuple(points), tuple(found), saved)
 
 
-def _run(one: Observation) -> Run:
-    checked = audit(task_ids(one.run, one.published), one.executions)
-    return Run(one.run, one.round, one.published, steady(one.executions), one.publish_seconds, checked, one.load)
-
-
-def _point(workers: int, runs: tuple[Run, ...], base: Point | None, cpus: int) -> Point:
+def _point(
+    workers: int, runs: tuple[Observation, ...], base: Point | None, environment: Environment, task: Task
+) -> Point:
     rates = [run.window.rate for run in runs]
+    throughput = statistics.bootstrap(rates) if not any(run.window.empty for run in runs) else None
     speed_up = None
-    if base is not None and all(base.rates):
+    if base is not None and base.throughput and throughput:
         speed_up = statistics.bootstrap(statistics.paired_ratios(rates, base.rates))
     loads = [run.load for run in runs if run.load is not None]
     load = None
@@ -120,28 +108,33 @@ def _point(workers: int, runs: tuple[Run, ...], base: Point | None, cpus: int) -
             machine=fmean(one.machine for one in loads),
             seconds=sum(one.seconds for one in loads),
         )
+    room = environment.room(workers)
     return Point(
         workers=workers,
         runs=runs,
-        throughput=statistics.bootstrap(rates),
+        throughput=throughput,
         audit=reduce(add, (run.audit for run in runs)),
         speed_up=speed_up,
         efficiency=speed_up.median / (workers / base.workers) if speed_up and base else None,
-        oversubscribed=workers > cpus,
+        oversubscribed=workers * environment.workers.slots > room.machine,
+        room=room,
         load=load,
-        limit=limit(load, workers, cpus) if load else None,
+        limit=limit(load, room, task) if load else None,
     )
 
 
-def limit(load: Load, workers: int, cpus: int) -> Limit:
-    """Say what was used up: every CPU, the workers' processes, the broker's one thread, or nothing but time."""
-    if load.machine >= BUSY * cpus:
+def limit(load: Load, room: Room, task: Task) -> Limit:
+    """Say what was used up: every CPU, the broker's one thread, the workers' processes, or nothing but time.
+
+    Nothing but time: the tasks wait, or, where they do nothing, all of it goes by on a message's way.
+    """
+    if load.machine >= BUSY * room.machine:
         return "machine"
-    if load.broker >= BUSY:
+    if load.broker >= BUSY * room.broker:
         return "broker"
-    if load.workers >= BUSY * workers:
+    if load.workers >= BUSY * room.workers:
         return "workers"
-    return "waiting"
+    return "messages" if task.kind == "noop" else "waiting"
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -173,11 +166,10 @@ def _point_document(point: Point) -> dict[str, Any]:
     return {
         "workers": point.workers,
         "throughput": {
-            "median": point.throughput.median,
-            "low": point.throughput.low,
-            "high": point.throughput.high,
+            **asdict(point.throughput or Estimate(0.0, 0.0, 0.0)),
             "unit": "tasks/s",
             "runs": point.rates,
+            "too_short": point.too_short,
         },
         "speed_up": asdict(point.speed_up) if point.speed_up else None,
         "efficiency": point.efficiency,
@@ -221,4 +213,5 @@ def _environment_document(environment: Environment) -> dict[str, Any]:
             "eviction_policy": environment.server.eviction_policy,
         },
         "workers": asdict(environment.workers),
+        "broker_cpu_quota": environment.broker_cpu_quota,
     }

@@ -6,21 +6,23 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from devctl.measurement import machine as conditions
-from devctl.bench import events, warnings
+from devctl.bench import environment as conditions
+from devctl.bench import events, raw, warnings
 from devctl.bench.drain import STALL_SECONDS, Drain
-from devctl.measurement.machine import Environment, Machine
+from devctl.bench.environment import Environment
 from devctl.bench.fleet import Fleet, as_many_as_run
-from devctl.bench.meter import Meter
-from devctl.bench.observation import Observation, audit, steady
+from devctl.bench.meter import CpuMeter, Meter
+from devctl.bench.observation import Observation
+from devctl.bench.pace import Pace
 from devctl.bench.plan import MOST_TASKS, Plan, first_guess, size
 from devctl.bench.report import Report, document, summarise
-from devctl.measurement.store import Store
 from devctl.bench.workload import Workload
 from devctl.broker.port import Broker
-from devctl.broker.runs import task_ids
 from devctl.errors import DevctlError, UsageError
-from devctl.stack.clock import Clock
+from devctl.measurement.adapters import Adapters
+from devctl.measurement.machine import Machine, machine
+from devctl.measurement.store import Store
+from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.guard import Guard
 from devctl.stack.port import Runtime
 
@@ -39,10 +41,26 @@ class Ports:
     clock: Clock
     meter: Meter
     store: Store
+    machine: Machine
     stack: str = ""
 
+    @classmethod
+    def of(cls, adapters: Adapters, guard: Guard) -> Ports:
+        """Over a stack; looks at the machine as it is before anything is started."""
+        settings, clock = adapters.settings, SystemClock()
+        return cls(
+            runtime=adapters.runtime,
+            broker=lambda: adapters.broker,
+            guard=guard,
+            clock=clock,
+            meter=CpuMeter(clock),
+            store=Store.new(settings.state, clock.now()),
+            machine=machine(settings.root),
+            stack=settings.stack,
+        )
 
-def run(plan: Plan, workload: Workload, machine: Machine, ports: Ports, emit: Callable[[events.Event], None]) -> Report:
+
+def run(plan: Plan, workload: Workload, ports: Ports, emit: Callable[[events.Event], None]) -> Report:
     """Measure every point of the plan, or as many workers as run where it names none.
 
     The caller's guard puts back what was changed.
@@ -50,10 +68,10 @@ def run(plan: Plan, workload: Workload, machine: Machine, ports: Ports, emit: Ca
     service = service_to_scale(plan, ports.runtime)
     if not plan.workers:
         plan = replace(plan, workers=(as_many_as_run(ports.runtime, service),))
-    emit(events.Planned(plan.repeats * len(plan.workers), plan.expected_seconds()))
     bench = _Bench(plan, workload, ports, emit, service)
+    emit(events.Planned(bench.of, bench.pace.left() + bench.fleet.seconds_to_start(max(plan.workers))))
     nodes = bench.fleet.prepare(max(plan.workers), workload)
-    environment = bench.conditions(machine)
+    environment = bench.conditions()
     cautions = list(warnings.of_environment(environment, ports.broker().queues(())))
 
     tasks = {workers: bench.warm_up(nodes[:workers]) for workers in plan.workers}
@@ -72,6 +90,9 @@ class _Bench:
         self.plan, self.workload, self.ports, self.emit = plan, workload, ports, emit
         # Unique beyond this checkout: others may use the same Redis.
         self.name = f"{ports.store.name}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
+        self.of = plan.repeats * len(plan.workers)
+        self.workers = conditions.workers(ports.runtime.stack.services[service])
+        self.pace = Pace(plan, self.workers.slots)
         self.fleet = Fleet(
             ports.runtime,
             ports.broker,
@@ -82,57 +103,60 @@ class _Bench:
             stack=ports.stack,
         )
 
-    def conditions(self, machine: Machine) -> Environment:
+    def conditions(self) -> Environment:
         """What the figures will hold for."""
-        runtime = self.ports.runtime
-        workers = conditions.workers(runtime.stack.services[self.fleet.service])
-        return Environment(machine, runtime.name, self.ports.broker().info(), workers)
+        ports, (workers, broker) = self.ports, self.fleet.replicas()
+        return Environment(
+            ports.machine,
+            ports.runtime.name,
+            ports.broker().info(),
+            replace(self.workers, cpu_quota=ports.meter.quota(workers)),
+            ports.meter.quota(broker),
+        )
 
     def warm_up(self, nodes: Sequence[str]) -> int:
         """Let these workers warm up, until they have worked long enough; returns how many tasks a run needs."""
-        plan, workers = self.plan, len(nodes)
-        if plan.tasks is not None and not plan.warmup_seconds:
+        plan, workers, now = self.plan, len(nodes), self.ports.clock.now
+        if plan.tasks is not None and not plan.warmup:
+            self.pace.warmed_up(workers)
             return plan.tasks
-        wanted = plan.warmup_seconds or self.plan.run_seconds / 5
-        tasks, attempt = min(first_guess(plan.task, workers), plan.tasks or MOST_TASKS), 0
+        tasks, attempt, begun = min(first_guess(plan.task, workers), plan.tasks or MOST_TASKS), 0, now()
         while True:
             attempt += 1
-            self.emit(events.WarmingUp(workers, tasks))
-            seen = self._drain().measure(f"{self.name}-w{workers}-warm{attempt}", nodes, tasks, 0, lambda *_: None)
+            self.emit(events.WarmingUp(workers, tasks, self.pace.left(now() - begun)))
+            seen, _ = self._drain().measure(f"{self.name}-w{workers}-warm{attempt}", nodes, tasks, 0, lambda *_: None)
             _must_have_worked(seen)
-            busy = max(one.finished for one in seen.executions) - min(one.started for one in seen.executions)
-            rate = steady(seen.executions).rate or tasks / max(busy, 0.001)
-            if busy >= _ENOUGH_OF_A_WARM_UP * wanted or tasks == MOST_TASKS:
+            rate = seen.window.rate or tasks / max(seen.seconds, 0.001)
+            if seen.seconds >= _ENOUGH_OF_A_WARM_UP * plan.warmup or tasks == MOST_TASKS:
                 break
-            tasks = max(2 * tasks, min(10 * tasks, size(rate, wanted, workers)))
+            tasks = max(2 * tasks, min(10 * tasks, size(rate, plan.warmup, workers)))
             tasks = min(tasks, MOST_TASKS)
         chosen = plan.tasks or size(rate, plan.run_seconds, workers)
+        self.pace.warmed_up(workers, chosen / rate)
         self.emit(events.Sized(workers, chosen))
         return chosen
 
     def rounds(self, nodes: Sequence[str], tasks: dict[int, int]) -> list[Observation]:
         """Measure all points in each round, and keep every run as soon as it is over."""
-        plan = self.plan
         observations: list[Observation] = []
-        of = plan.repeats * len(plan.workers)
-        for round_, order in enumerate(plan.rounds(), start=1):
+        for round_, order in enumerate(self.plan.rounds(), start=1):
             for workers in order:
-                observations.append(self._run(len(observations) + 1, of, round_, nodes[:workers], tasks[workers]))
+                observations.append(self._run(len(observations) + 1, round_, nodes[:workers], tasks[workers]))
         return observations
 
-    def _run(self, number: int, of: int, round_: int, nodes: Sequence[str], tasks: int) -> Observation:
-        workers = len(nodes)
-        self.emit(events.Publishing(number, of, workers, tasks))
-        seen = self._drain().measure(
-            f"{self.name}-w{workers}-r{round_}",
-            nodes,
-            tasks,
-            round_,
-            lambda done, rate: self.emit(events.Draining(number, of, workers, done, tasks, rate)),
-        )
-        self.ports.store.keep(seen)
-        checked = audit(task_ids(seen.run, seen.published), seen.executions)
-        self.emit(events.RunDone(number, of, workers, round_, tasks, steady(seen.executions).rate, clean=checked.clean))
+    def _run(self, number: int, round_: int, nodes: Sequence[str], tasks: int) -> Observation:
+        workers, of, now = len(nodes), self.of, self.ports.clock.now
+        begun = now()
+
+        def tell(done: int, rate: float) -> None:
+            self.emit(events.Draining(number, of, workers, done, tasks, rate, self.pace.left(now() - begun)))
+
+        self.emit(events.Publishing(number, of, workers, tasks, self.pace.left()))
+        seen, executions = self._drain().measure(f"{self.name}-w{workers}-r{round_}", nodes, tasks, round_, tell)
+        raw.keep(self.ports.store, seen, executions)
+        self.pace.ran(workers, now() - begun)
+        rate = None if seen.window.empty else seen.window.rate
+        self.emit(events.RunDone(number, of, workers, round_, tasks, rate, seen.audit.clean, self.pace.left()))
         return seen
 
     def _drain(self) -> Drain:
@@ -163,9 +187,8 @@ def service_to_scale(plan: Plan, runtime: Runtime) -> str:
 
 
 def _must_have_worked(seen: Observation) -> None:
-    checked = audit(task_ids(seen.run, seen.published), seen.executions)
-    if not checked.executed:
+    if not seen.audit.executed:
         raise DevctlError(
-            f"none of {checked.published} warm-up tasks was done: they fail, or are lost",
+            f"none of {seen.tasks} warm-up tasks was done: they fail, or are lost",
             hint="devctl logs --level warning shows why",
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from devctl.measurement.machine import Environment
-from devctl.bench.observation import Observation, Window, shares
+from devctl.bench.environment import Environment
+from devctl.bench.observation import Observation
 from devctl.bench.statistics import Estimate, coverage, outliers, steadily, trend
 from devctl.broker.port import QueueDepth
 
@@ -73,53 +73,60 @@ def of_scaling(workers: int, efficiency: float | None) -> Iterator[Caution]:
 
 
 def of_point(
-    workers: int,
-    throughput: Estimate,
-    rates: Sequence[float],
-    windows: Sequence[Window],
-    observations: Sequence[Observation],
-    cpus: int,
+    workers: int, throughput: Estimate | None, runs: Sequence[Observation], environment: Environment
 ) -> Iterator[Caution]:
-    """Look at the runs of one number of workers; `rates` in the order in which they were measured."""
-    if workers > cpus:
+    """Look at the runs of one number of workers, in the order in which they were measured."""
+    cpus, slots = environment.machine.usable, workers * environment.workers.slots
+    if slots > cpus:
+        each = environment.workers.slots
+        tasks = f" with {each} tasks at a time" if each > 1 else ""
         yield Caution(
             "oversubscribed",
-            f"oversubscribed: {workers} workers, {cpus} CPUs",
-            "only tasks that wait can gain from more workers than CPUs",
+            f"oversubscribed: {workers} workers{tasks}, {cpus:g} CPUs",
+            "only tasks that wait can gain from more of them than CPUs",
             workers,
         )
-    yield from _of_lengths(workers, windows, observations)
-    yield from _of_spread(workers, throughput, rates)
-    others = [one.load.others for one in observations if one.load is not None]
-    if others and max(others) > OTHER_PROGRAMS * cpus:
-        yield Caution(
-            "noisy-runs",
-            f"other programs used up to {max(others):.1f} of {cpus} CPUs meanwhile",
-            NOISE,
-            workers,
-        )
-    idle = [node for one in observations for node in one.nodes if node not in shares(one.executions)]
-    if idle:
-        yield Caution("idle-worker", f"{idle[0]} took no task", "devctl logs shows why", workers)
-    elif any(_uneven(one) for one in observations):
-        yield Caution("uneven", "some workers took less than half their share of the tasks", LONGER, workers)
-
-
-def _of_lengths(workers: int, windows: Sequence[Window], observations: Sequence[Observation]) -> Iterator[Caution]:
-    shortest = min(windows, key=lambda window: window.seconds)
-    if shortest.seconds < SHORT_WINDOW_SECONDS:
+    if throughput:
+        yield from _of_lengths(workers, runs)
+        yield from _of_spread(workers, throughput, [run.window.rate for run in runs])
+    else:
+        empty = sum(run.window.empty for run in runs)
         yield Caution(
             "short-run",
-            f"a steady stretch of only {shortest.seconds:.2f}s",
+            f"{empty} of {len(runs)} runs ended before all workers were at work: no rate follows from them",
             LONGER,
             workers,
         )
-    elif any(w.completions < LEAST_STEADY_SHARE * o.published for w, o in zip(windows, observations, strict=True)):
+    others = [one.load.others for one in runs if one.load is not None]
+    if others and max(others) > OTHER_PROGRAMS * cpus:
+        yield Caution(
+            "noisy-runs",
+            f"other programs used up to {max(others):.1f} of {cpus:g} CPUs meanwhile",
+            NOISE,
+            workers,
+        )
+    idle = [node for one in runs for node in one.nodes if node not in one.shares]
+    if idle:
+        yield Caution("idle-worker", f"{idle[0]} took no task", "devctl logs shows why", workers)
+    elif any(_uneven(one) for one in runs):
+        yield Caution("uneven", "some workers took less than half their share of the tasks", LONGER, workers)
+
+
+def _of_lengths(workers: int, runs: Sequence[Observation]) -> Iterator[Caution]:
+    shortest = min(run.window.seconds for run in runs)
+    if shortest < SHORT_WINDOW_SECONDS:
+        yield Caution(
+            "short-run",
+            f"a steady stretch of only {shortest:.2f}s",
+            LONGER,
+            workers,
+        )
+    elif any(run.window.completions < LEAST_STEADY_SHARE * run.tasks for run in runs):
         yield Caution("unsteady", "less than half of a run's tasks fell into its steady stretch", LONGER, workers)
-    fewest = min(window.completions for window in windows)
+    fewest = min(run.window.completions for run in runs)
     if fewest < FEW_COMPLETIONS:
         yield Caution("few-tasks", f"only {fewest} completions in a run", LONGER, workers)
-    changes = [(late - early) / max(1, early + late) * 2 for early, late in (window.halves for window in windows)]
+    changes = [(late - early) / max(1, early + late) * 2 for early, late in (run.window.halves for run in runs)]
     if all(change > STEADY_DRIFT for change in changes) or all(change < -STEADY_DRIFT for change in changes):
         word = "rises" if changes[0] > 0 else "falls"
         yield Caution(
@@ -152,6 +159,5 @@ def _of_spread(workers: int, throughput: Estimate, rates: Sequence[float]) -> It
         )
 
 
-def _uneven(observation: Observation) -> bool:
-    taken = shares(observation.executions)
-    return any(count < LEAST_WORKER_SHARE * observation.published / observation.workers for count in taken.values())
+def _uneven(seen: Observation) -> bool:
+    return any(count < LEAST_WORKER_SHARE * seen.tasks / seen.workers for count in seen.shares.values())

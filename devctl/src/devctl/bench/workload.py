@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,9 @@ class Workload:
     publishes_to: tuple[str, ...] = ()
     """Queues that its children may go to, in earnest."""
 
-    def messages(self, run: str, count: int) -> Iterator[Message]:
+    def messages(self, run: str, task_ids: Iterable[str]) -> Iterator[Message]:
         """The backlog of a run."""
-        for number, task_id in enumerate(runs.task_ids(run, count)):
+        for number, task_id in enumerate(task_ids):
             payload = self.payload(number, task_id)
             yield Message(
                 task=self.task,

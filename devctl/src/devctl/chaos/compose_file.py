@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from devctl.measurement import mount
 from devctl.chaos.publishing import QUEUES
 from devctl.chaos.scenario import GRACE_SECONDS, LEASE_SECONDS, MOST_STARTS, Setup
+from devctl.measurement import mount
 from devctl.measurement.request import Request
 from devctl.stack import normal
 from devctl.stack.model import Stack

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from time import time
 from typing import Any
 
 from devctl.chaos.curve import Curve
 from devctl.chaos.observation import Soak
 from devctl.chaos.scenario import LEASE_SECONDS, Size
 from devctl.chaos.verdict import Row, Verdict
+from devctl.measurement.machine import machine
+from devctl.measurement.store import Store, reports
+from devctl.settings import Settings
 
 SCHEMA = "devctl.chaos/1"
 POINTS = 120
@@ -100,15 +102,25 @@ def _curve(curve: Curve) -> dict[str, Any]:
     }
 
 
-def tally_of_others(runs: Path, *, stock: bool, runtime: str, numbers: Collection[int]) -> Mapping[str, int]:
+def new_store(settings: Settings) -> Store:
+    """The folder of a run that begins now."""
+    return Store.new(settings.state, time())
+
+
+def keep(report: Report, store: Store, settings: Settings) -> tuple[dict[str, Any], Mapping[str, int]]:
+    """Write the report down; the document, and how the other side fared on the same rows when it was last put to it."""
+    others = tally_of_others(report, reports(settings.state))
+    written = document(report, asdict(machine(settings.root)))
+    store.report(written)
+    return written, others
+
+
+def tally_of_others(report: Report, kept: Iterable[Mapping[str, Any]]) -> Mapping[str, int]:
     """Held and broken of the newest kept report about the other side on these rows; empty where there is none."""
-    for file in sorted(runs.glob("*/report.json"), reverse=True):
-        try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if kept.get("schema") == SCHEMA and (kept["celery"] == "stock") is stock and kept["runtime"] == runtime:
-            verdicts = Counter(row["verdict"] for row in kept["rows"] if row["number"] in numbers)
+    numbers, other = [row.number for row in report.rows], "ours" if report.stock else "stock"
+    for one in kept:
+        if (one.get("schema"), one.get("celery"), one.get("runtime")) == (SCHEMA, other, report.runtime):
+            verdicts = Counter(row["verdict"] for row in one["rows"] if row["number"] in numbers)
             if verdicts["held"] + verdicts["broken"]:
                 return verdicts
     return {}

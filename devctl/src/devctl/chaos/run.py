@@ -12,13 +12,14 @@ import redis
 
 from devctl.chaos import events
 from devctl.chaos.catalogue import NOT_TESTED, SOAK
-from devctl.chaos.hands import Hands
+from devctl.chaos.hands import ContainerHands, Hands, LocalHands
 from devctl.chaos.part import Play
 from devctl.chaos.report import Report
 from devctl.chaos.scenario import Conditions, Scenario, Setup, Size, SoakPlan
 from devctl.chaos.stage import Stage, has
 from devctl.chaos.verdict import Row, failed, judge, not_run
 from devctl.errors import DevctlError
+from devctl.stack import identity
 from devctl.stack.clock import Clock
 
 LARGE_BACKLOG = 10_000
@@ -36,6 +37,13 @@ class Ports:
     """Why a scenario cannot be played here; "" where it can."""
     logs: Path
     """A folder for the services' logs of the rows that are broken."""
+
+    @classmethod
+    def of(cls, stage: Stage, logs: Path) -> Ports:
+        """On this machine."""
+        local = stage.place.runtime == "local"
+        hands = LocalHands() if local else ContainerHands(identity.project_name(stage.settings))
+        return cls(stage, hands, stage.clock, why_not, logs)
 
 
 def why_not(scenario: Scenario, stage: Stage) -> str:

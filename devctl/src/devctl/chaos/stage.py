@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from devctl.chaos.compose_file import BEHIND, LEDGER, PROXY, REDIS_PORT, RESULTS
 from devctl.chaos.publishing import QUEUES
 from devctl.chaos.scenario import Setup
 from devctl.errors import DevctlError
+from devctl.measurement.request import Request
+from devctl.measurement.session import guarded, taken_away
 from devctl.settings import Settings
-from devctl.stack import identity, ports
-from devctl.stack.clock import Clock
+from devctl.stack import document, identity, ports
+from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.port import Runtime
 from devctl.stack.report import Emit, failure
 from devctl.stack.start import start
+from devctl.workbench import Workbench
 
 NAME = "chaos"
 START_SECONDS = 90.0
@@ -34,15 +38,44 @@ device, even be connected to itself."""
 _STOCK_READY_SECONDS = 30.0
 
 
-def settings_of(settings: Settings) -> Settings:
-    """The settings of the chaos stack of this checkout."""
-    mine = replace(settings, stack=NAME)
-    return replace(mine, compose_file=identity.state_dir(mine) / "compose.yml")
+def own(checkout: Workbench) -> Workbench:
+    """Of the chaos stack of this checkout. Its runtime is settled now: what an earlier run left may go in between."""
+    mine = replace(checkout.settings, stack=NAME)
+    mine = replace(mine, compose_file=identity.state_dir(mine) / "compose.yml")
+    choice = Workbench(mine).runtime_choice
+    settled = Workbench(replace(mine, runtime=choice[0]))
+    settled.runtime_choice = choice
+    return settled
 
 
-def left_over(mine: Settings) -> bool:
-    """Whether an earlier run was killed, and its guard too."""
-    return NAME in identity.known(mine)
+@contextmanager
+def staged(checkout: Workbench, mine: Workbench, *, stock: bool) -> Iterator[Stage]:
+    """The chaos stack from its first start to its end; when devctl itself is killed its guard takes it away."""
+    stack, settings = checkout.stack, mine.settings
+    if not stack.workers:
+        raise DevctlError("the Compose file names no worker", hint="x-devctl: {workers: [NAME]}")
+    request = Request.of(stack) if stack.demo else None
+    queues = tuple(one.queue for one in checkout.catalog) if stack.contracts else ()
+    with guarded(mine) as guard:
+        if NAME in identity.known(settings):  # an earlier run was killed, and its guard too
+            Workbench(settings).runtime.stop(volumes=True)
+            identity.forget(settings)
+        place = Place(
+            runtime=settings.runtime,
+            stack=stack,
+            worker=stack.workers[0],
+            request=request if request and request.id else None,
+            stock=stock,
+            programs=programs(),
+            redis=redis_binary(settings.environment) if settings.runtime == "local" else "",
+            faketime=faketime(),
+            queues=queues,
+        )
+        original = document.parse(checkout.settings.compose_file).data
+        stage = Stage(settings, original, place, lambda: Workbench(settings).runtime, SystemClock())
+        stage.write(Setup())  # from here on there is something that a guard can stop
+        with taken_away(mine, guard):
+            yield stage
 
 
 @dataclass
@@ -84,8 +117,8 @@ class Stage:
         chosen = _free_ports(self.place.targets(setup))
         self.place = replace(self.place, ports=chosen, disk=str(self._disk()))
         identity.create(self.settings, {})
-        document = compose_file.make(self.original, setup, self.place)
-        self.settings.compose_file.write_text(json.dumps(document, indent=1), encoding="utf-8")
+        written = compose_file.make(self.original, setup, self.place)
+        self.settings.compose_file.write_text(json.dumps(written, indent=1), encoding="utf-8")
 
     def strike(self) -> None:
         """Take the stack away, with its data."""

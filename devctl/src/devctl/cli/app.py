@@ -1,4 +1,4 @@
-"""The Typer app: every command is one module of this folder, listed here."""
+"""The Typer app: every command is one module of this folder, listed here; others are plug-ins."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from devctl.cli import plugins
 from devctl.cli.bench import bench
 from devctl.cli.build import build
-from devctl.chaos.command import chaos
 from devctl.cli.dead_letters import dead_letters
 from devctl.cli.demo import demo
 from devctl.cli.doctor import doctor
@@ -48,7 +48,6 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     send_task,
     result,
     bench,
-    chaos,
     doctor,
 )
 GROUPS: tuple[typer.Typer, ...] = (dead_letters,)
@@ -62,6 +61,7 @@ class _Root(TyperGroup):
         super().__init__(**given)
         self._sources: dict[str, Callable[..., None] | typer.Typer] = {name_of(one): one for one in COMMANDS}
         self._sources |= {str(group.info.name): group for group in GROUPS}
+        self._sources |= dict(plugins.commands())
         for name, source in self._sources.items():
             help_ = source.info.help if isinstance(source, typer.Typer) else source.__doc__
             self.add_command(TyperCommand(name, help=inspect.cleandoc(help_ or "")))
@@ -69,7 +69,7 @@ class _Root(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command that the first word names, with all that it takes."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, _whole(self._sources[name]) if name else command, rest
+        return name, _whole(name, self._sources[name]) if name else command, rest
 
 
 def name_of(command: Callable[..., None]) -> str:
@@ -77,11 +77,11 @@ def name_of(command: Callable[..., None]) -> str:
     return command.__name__.rstrip("_").replace("_", "-")
 
 
-def _whole(source: Callable[..., None] | typer.Typer) -> Any:
+def _whole(name: str, source: Callable[..., None] | typer.Typer) -> Any:
     """Return a command with its options and arguments, or with its commands."""
     if not isinstance(source, typer.Typer):
         command, source = source, typer.Typer(add_completion=False, rich_markup_mode=None)
-        source.command(name_of(command))(command)
+        source.command(name)(command)
     return typer.main.get_command(source)
 
 

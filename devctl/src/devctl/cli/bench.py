@@ -65,10 +65,12 @@ def bench(
     """
     from contextlib import nullcontext
 
+    from devctl.bench.contract import workload
     from devctl.bench.events import ignore
     from devctl.bench.plan import Plan, parse_task, parse_workers
     from devctl.bench.report import document
-    from devctl.measurement.session import guarded, measured, workload
+    from devctl.bench.run import Ports, run
+    from devctl.measurement.session import guarded
     from devctl.ui import bench as ui
     from devctl.ui.console import write_json
 
@@ -83,11 +85,11 @@ def bench(
         service=service,
     )
     workbench = options.open_to_start(runtime, stack)
-    work = workload(workbench, plan.task)
+    work = workload(plan.task, workbench)
     options.announce(workbench, as_json=as_json)
     try:
         with nullcontext(ignore) if as_json else ui.Progress() as emit, guarded(workbench) as guard:
-            report = measured(workbench, plan, work, guard, emit)
+            report = run(plan, work, Ports.of(workbench, guard), emit)
     except KeyboardInterrupt:
         raise Interrupted("interrupted: everything is as it was before") from None
     if as_json:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from devctl.bench.events import Event as BenchEvent
 from devctl.bench.report import Report as BenchReport
+from devctl.demo.answer import Answer
 from devctl.demo.journey import Journey
-from devctl.measurement.request import Answer, Request
 from devctl.demo.sample import Sample
+from devctl.measurement.request import Request
 from devctl.stack.report import Event as StartEvent
 from devctl.stack.report import StartReport
 
@@ -58,3 +59,7 @@ class Stopped:
 
 
 Event = Begun | Started | Answered | Followed | Measured | Stopped | StartEvent | BenchEvent
+
+
+def ignore(event: Event) -> None:
+    """Nobody listens."""

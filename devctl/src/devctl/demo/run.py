@@ -7,19 +7,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from devctl.bench import run as bench
+from devctl.bench.contract import workload
+from devctl.bench.plan import Plan, Task
 from devctl.bench.report import Report as BenchReport
 from devctl.demo import events, journey, stage
+from devctl.demo.answer import Answer, send
 from devctl.demo.journey import Journey
-from devctl.measurement.request import Answer, Request
 from devctl.demo.sample import Sample
 from devctl.errors import DevctlError, WaitTimeout
-from devctl.stack.clock import Clock
+from devctl.measurement.adapters import Adapters
+from devctl.measurement.request import Request
+from devctl.measurement.session import guarded, taken_away
+from devctl.settings import Settings
+from devctl.stack import identity
+from devctl.stack.clock import Clock, SystemClock
+from devctl.stack.guard import Guard
 from devctl.stack.port import LogLine, Runtime
 from devctl.stack.report import StartReport, failure
+from devctl.stack.start import start
 
+WORKERS = 2
+START_SECONDS = 90.0
 FOLLOW_SECONDS = 15.0
 """How long a request may take to its last task; on an idle stack it takes milliseconds."""
 _LOOK_SECONDS = 0.1
@@ -31,11 +44,33 @@ Emit = Callable[[events.Event], None]
 class Ports:
     """What the demo does its work with."""
 
+    asked: Request | Sample
     runtime: Runtime
     start: Callable[[Emit], StartReport]
     bench: Callable[[Emit], BenchReport]
     send: Callable[[], Answer]
     clock: Clock
+
+    @classmethod
+    def of(cls, mine: Adapters, guard: Guard) -> Ports:
+        """Over the demo's stack; DevctlError where its Compose file names no worker, or a request that cannot be."""
+        stack, plan = mine.stack, Plan(Task("noop"), (WORKERS,), repeats=3, run_seconds=1.0, warmup_seconds=0.5)
+        asked = Request.of(stack) if stack.demo else Sample.of(mine.catalog)
+        if not stack.workers:  # the bench would say so at the end
+            raise DevctlError("the Compose file names no worker", hint="x-devctl: {workers: [NAME]}")
+        replicas = dict.fromkeys(stack.workers[:1], WORKERS)  # from the start: then the bench scales nothing
+        return cls(
+            asked=asked,
+            runtime=mine.runtime,
+            start=lambda emit: start(mine.runtime, (), timeout=START_SECONDS, scale=replicas, emit=emit),
+            bench=lambda emit: bench.run(plan, workload(plan.task, mine), bench.Ports.of(mine, guard), emit),
+            send=lambda: (
+                send(asked, *mine.runtime.address(asked.service, asked.port))
+                if isinstance(asked, Request)
+                else asked.send(mine.broker)
+            ),
+            clock=SystemClock(),
+        )
 
 
 @dataclass(frozen=True)
@@ -49,8 +84,33 @@ class Report:
     bench: BenchReport
 
 
-def run(asked: Request | Sample, ports: Ports, emit: Emit) -> Report:
+@contextmanager
+def staged(mine: Adapters, open_: Callable[[Settings], Adapters], emit: Emit, *, keep: bool) -> Iterator[Guard]:
+    """The demo's stack from its start to its end; when devctl itself is killed the guard takes it away.
+
+    One demo at a time: only who has the guard may clear away what an earlier one left.
+    """
+    clock = SystemClock()
+    with guarded(mine) as guard:
+        for left in stage.left_over(mine.settings):
+            open_(left).runtime.stop(volumes=True)
+            identity.forget(left)
+        stage.prepare(mine.settings)
+        if keep:
+            yield guard
+            return
+        begun = clock.now()
+        with taken_away(mine, guard):
+            yield guard
+            emit(events.Begun("stop", "every service"))
+            begun = clock.now()
+        if not guard.failures:
+            emit(events.Stopped(clock.now() - begun))
+
+
+def run(ports: Ports, emit: Emit) -> Report:
     """Start, send, follow, measure; DevctlError says which step failed and why."""
+    asked = ports.asked
     emit(events.Begun("start", "starting every service"))
     started = ports.start(emit)
     if problem := failure(started, stage.NAME):

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from devctl.measurement.request import Answer
+from devctl.demo.answer import Answer
 
 if TYPE_CHECKING:
     from devctl.broker.port import Broker, Message

@@ -7,7 +7,6 @@ import dataclasses
 from devctl.measurement import mount
 from devctl.settings import Settings
 from devctl.stack import file, identity, ports
-from devctl.stack.port import Runtime
 
 NAME = "demo"
 
@@ -18,12 +17,6 @@ def left_over(settings: Settings) -> list[Settings]:
         return []
     last = identity.last_runtime(settings)
     return [dataclasses.replace(settings, runtime=last)] if last else []
-
-
-def clear(runtime: Runtime, settings: Settings) -> None:
-    """Remove the stack with all it has."""
-    runtime.stop(volumes=True)
-    identity.forget(settings)
 
 
 def prepare(mine: Settings) -> None:

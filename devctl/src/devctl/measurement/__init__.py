@@ -1,1 +1,1 @@
-"""What bench, chaos and demo share: the machine, a lock on it, a guard over the stack, what the workers need, a store."""
+"""What bench, chaos and demo share: the machine, a lock on it, a guard over the stack, what is kept."""

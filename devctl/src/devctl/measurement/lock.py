@@ -1,18 +1,18 @@
-"""One bench at a time on a stack: two would scale the same workers and measure each other."""
+"""One bench, chaos run or demo at a time on a machine: two would measure each other."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from devctl.errors import DevctlError
-from devctl.settings import Settings
 
+FOLDER, NAME = "/tmp", "devctl-measuring.lock"  # noqa: S108  # the one that all users of a machine share
 PATIENCE_SECONDS, AGAIN_SECONDS = 5.0, 0.1
 
 
@@ -29,25 +29,26 @@ class Lock:
         return () if self.descriptor is None else (self.descriptor,)
 
 
-def file_of(settings: Settings) -> Path:
-    """The lock of this stack."""
-    return settings.state / f"measuring-{settings.stack or 'main'}.lock"
+def file() -> Path:
+    """The lock of this machine: of all users, checkouts and stacks on it. DEVCTL_LOCKS: another folder, for tests."""
+    return Path(os.environ.get("DEVCTL_LOCKS") or FOLDER) / NAME
 
 
 @contextmanager
-def alone(file: Path, patience: float = PATIENCE_SECONDS) -> Iterator[Lock]:
+def alone(file: Path, checkout: Path, patience: float = PATIENCE_SECONDS) -> Iterator[Lock]:
     """Hold the lock for a block, and for as long as a guard that has it lives; DevctlError where another one has it.
 
     Waits a little where only the guard of an owner that died still has it.
     """
     try:
         import fcntl
-    except ImportError:  # no such locks on this system; the price is that a second bench is not noticed
+
+        held = _open(file)
+    except (ImportError, OSError):  # no such locks here, or no such folder: a second bench is not noticed then
         yield Lock(None)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + patience
-    with file.open("a+", encoding="ascii") as held:
+    with held:
         while True:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,24 +56,35 @@ def alone(file: Path, patience: float = PATIENCE_SECONDS) -> Iterator[Lock]:
                 _wait_or_refuse(held, end)
             else:
                 break
-        held.truncate(0)
-        held.write(str(os.getpid()))
+        held.seek(0)
+        held.truncate()
+        held.write(f"{os.getpid()}\n{checkout}\n")
         held.flush()
         yield Lock(held.fileno())
 
 
+def _open(file: Path) -> TextIO:
+    """All users may lock it, so all may write it. It stays: whoever removed it would make two locks of one."""
+    with suppress(FileExistsError):
+        # Not opened and made in one: in /tmp, Linux refuses that for a file that somebody else has made.
+        made = os.open(file, os.O_CREAT | os.O_EXCL, 0o666)
+        os.fchmod(made, 0o666)
+        os.close(made)
+    return os.fdopen(os.open(file, os.O_RDWR | os.O_NOFOLLOW), "r+", encoding="utf-8")
+
+
 def _wait_or_refuse(held: TextIO, end: float) -> None:
     held.seek(0)
-    owner = held.read().strip()
+    owner, _, checkout = held.read().strip().partition("\n")
     if not owner or _lives(owner):
         raise DevctlError(
-            f"another bench or demo is running on this stack (pid {owner or '?'})",
-            hint="wait for its end, or measure on a stack of its own: devctl up --isolated",
+            f"another bench, chaos run or demo is running on this machine (pid {owner or '?'}, in {checkout or '?'})",
+            hint="wait for its end: two at a time would measure each other",
         )
     if time.monotonic() >= end:
         raise DevctlError(
-            f"the last bench or demo on this stack (pid {owner}) was cut short, and is still being put back",
-            hint=f"try again in a moment; what is done: {Path(held.name).parent / 'guard'}",
+            f"the last bench, chaos run or demo here (pid {owner}) was killed, and is still being put back",
+            hint=f"try again in a moment; what is done: {Path(checkout) / '.devctl' / 'guard'}",
         )
     time.sleep(AGAIN_SECONDS)
 

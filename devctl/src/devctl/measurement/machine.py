@@ -1,4 +1,4 @@
-"""What a figure was measured on: without it no two figures can be compared."""
+"""The machine that figures hold for: without it no two of them can be compared."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from devctl.bench.meter import cpus
-from devctl.broker.port import ServerInfo
-from devctl.stack.model import Service
+from devctl.measurement import quota
 
 _PACKAGES = ("celery", "kombu", "redis", "celeriac", "devctl")
 
@@ -23,6 +21,7 @@ class Machine:
 
     cpu_model: str
     cpus: int
+    """That this process may use."""
     memory_bytes: int
     os: str
     python: str
@@ -31,25 +30,13 @@ class Machine:
     git_revision: str
     git_dirty: bool
     packages: Mapping[str, str]
+    cpu_quota: float | None = None
+    """How many CPUs' time the container that devctl runs in may use; None: no such limit."""
 
-
-@dataclass(frozen=True)
-class Workers:
-    """How the workers are set up, as far as the Compose file says."""
-
-    service: str
-    pool: str
-    concurrency: int | None
-
-
-@dataclass(frozen=True)
-class Environment:
-    """All conditions of a bench."""
-
-    machine: Machine
-    runtime: str
-    server: ServerInfo
-    workers: Workers
+    @property
+    def usable(self) -> float:
+        """CPUs that can be used up."""
+        return self.cpus if self.cpu_quota is None else min(self.cpus, self.cpu_quota)
 
 
 def machine(root: Path) -> Machine:
@@ -57,9 +44,10 @@ def machine(root: Path) -> Machine:
     import psutil
 
     revision = _git(root, "rev-parse", "--short=12", "HEAD")
+    limit = quota.of()
     return Machine(
         cpu_model=_cpu_model(),
-        cpus=cpus(),
+        cpus=_cpus(),
         memory_bytes=psutil.virtual_memory().total,
         os=platform.platform(),
         python=platform.python_version(),
@@ -67,17 +55,14 @@ def machine(root: Path) -> Machine:
         git_revision=revision,
         git_dirty=bool(revision and _git(root, "status", "--porcelain", "--untracked-files=no")),
         packages={name: _version(name) for name in _PACKAGES},
+        cpu_quota=limit.cpus if limit else None,
     )
 
 
-def workers(service: Service) -> Workers:
-    """Read the worker's settings from its environment in the Compose file."""
-    concurrency = service.environment.get("WORKER_CONCURRENCY", "")
-    return Workers(
-        service=service.name,
-        pool=service.environment.get("WORKER_POOL", ""),
-        concurrency=int(concurrency) if concurrency.isdecimal() else None,
-    )
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _cpu_model() -> str:

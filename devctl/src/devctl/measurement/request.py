@@ -1,21 +1,13 @@
-"""The demo's one HTTP request: what the Compose file says to send (`x-devctl: demo:`), and sending it."""
+"""The HTTP request that the Compose file names (`x-devctl: demo:`): demo sends it once, chaos under load."""
 
 from __future__ import annotations
 
-import json
-import time
-import urllib.error
-import urllib.request
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from devctl.demo.stage import NAME
 from devctl.errors import DevctlError
 from devctl.stack.model import Stack
-
-CORRELATION_HEADER = "X-Correlation-ID"
 
 
 @dataclass(frozen=True)
@@ -74,49 +66,3 @@ class Request:
                 f"x-devctl: demo: is not usable: {wrong}",
                 hint='it wants {service: service1, port: 8001, request: "POST /api/orders", body: {…}}',
             ) from wrong
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back; `sent_at` in unix seconds, `seconds` from sending to the last byte."""
-
-    body: Any
-    correlation_id: str
-    sent_at: float
-    seconds: float
-    status: int | None = None
-    """Of HTTP; None for a task that was published."""
-    location: str = ""
-
-
-def send(request: Request, host: str, port: int, *, timeout: float = 10.0) -> Answer:
-    """Send it and read the JSON answer; DevctlError unless the answer is a 2xx."""
-    correlation_id = f"demo-{uuid.uuid4().hex[:12]}"
-    asked = urllib.request.Request(
-        f"http://{host}:{port}{request.path}",
-        method=request.method,
-        data=json.dumps(request.body).encode(),
-        headers={"Content-Type": "application/json", CORRELATION_HEADER: correlation_id},
-    )
-    # A proxy of the user's has no business between us and a service on this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    sent_at, start = time.time(), time.perf_counter()
-    try:
-        with opener.open(asked, timeout=timeout) as answer:
-            body = json.loads(answer.read() or b"null")
-            seconds = time.perf_counter() - start
-            return Answer(
-                body, correlation_id, sent_at, seconds, answer.status, location=answer.headers.get("Location", "")
-            )
-    except urllib.error.HTTPError as refused:
-        text = refused.read(500).decode("utf-8", "replace")
-        raise DevctlError(
-            f"{request.method} {request.path} answered {refused.code}",
-            details=[text],
-            hint=f"devctl demo --keep, then: devctl logs {request.service} --stack {NAME}",
-        ) from refused
-    except (OSError, ValueError) as broken:
-        raise DevctlError(
-            f"{request.method} http://{host}:{port}{request.path} failed: {broken}",
-            hint=f"devctl demo --keep, then: devctl logs {request.service} --stack {NAME}",
-        ) from broken

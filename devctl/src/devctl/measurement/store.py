@@ -1,56 +1,53 @@
-"""Where raw runs are kept: `.devctl/runs/<utc time>/`, each written as it ends, so that a later failure costs none."""
+"""Where what was measured is kept: `.devctl/runs/<utc time>/`."""
 
 from __future__ import annotations
 
-import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from devctl.bench.observation import Observation
+_RUNS, _REPORT = "runs", "report.json"
 
 
 class Store:
-    """One folder for one bench."""
+    """One folder for one bench or chaos run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
     def new(cls, state: Path, now: float) -> Store:
-        """A folder named after the time, made when there is a run to keep; a second one in a second gets a number."""
+        """A folder named after the time, made when there is something to keep; a second one in it gets a number."""
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H-%M-%S")
         name, number = stamp, 1
-        while (state / "runs" / name).exists():
+        while (state / _RUNS / name).exists():
             number += 1
             name = f"{stamp}-{number}"
-        return cls(state / "runs" / name)
+        return cls(state / _RUNS / name)
 
     @property
     def name(self) -> str:
         """The folder's own name; names of runs begin with it."""
         return self.folder.name
 
-    def keep(self, observation: Observation) -> None:
-        """Write one run: a line about it, then a line [task id, started, finished, worker] for each execution."""
-        head = {
-            "schema": "devctl.bench.run/1",
-            "run": observation.run,
-            "workers": observation.workers,
-            "round": observation.round,
-            "published": observation.published,
-            "publish_seconds": observation.publish_seconds,
-            "nodes": list(observation.nodes),
-        }
-        lines = [json.dumps(head)]
-        lines += [json.dumps([one.task_id, one.started, one.finished, one.worker]) for one in observation.executions]
+    def file(self, name: str) -> Path:
+        """A file in the folder, to be written."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"w{observation.workers}-r{observation.round}.jsonl.gz"
-        # Ids hardly compress, so the quickest level loses nothing.
-        path.write_bytes(gzip.compress("\n".join(lines).encode() + b"\n", compresslevel=1))
+        return self.folder / name
 
     def report(self, document: Mapping[str, Any]) -> None:
         """Write the report, as --json prints it."""
-        (self.folder / "report.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        self.file(_REPORT).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def reports(state: Path) -> Iterator[Mapping[str, Any]]:
+    """The reports that are kept, the newest first; what cannot be read is left out."""
+    for file in sorted((state / _RUNS).glob(f"*/{_REPORT}"), reverse=True):
+        try:
+            kept = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(kept, dict):
+            yield kept

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from math import floor, log10
 from pathlib import Path
@@ -24,7 +23,8 @@ from devctl.ui.progress import Progress as StartProgress
 from devctl.ui.units import duration
 
 WIDTH = 80
-_BAR = 20
+TOO_SHORT = "too short"
+_BAR = 15
 
 
 class Progress:
@@ -35,8 +35,6 @@ class Progress:
         self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._paint = Paint(self._stream)
         self._start: StartProgress | None = None
-        self._digits = 0
-        self._runs_begun: float | None = None
 
     def __enter__(self) -> Progress:
         return self
@@ -61,38 +59,25 @@ class Progress:
                     self._start(event)
             case events.Prepared():
                 self._end_start()
-            case events.WarmingUp(workers, tasks):
-                self._draw(f"warming up, {_workers(workers)}, {tasks:,} tasks")
-            case events.Publishing(number, of, workers, tasks):
-                self._runs_begun = self._runs_begun or time.monotonic()
-                self._draw(f"{self._head(number, of, workers)}  publishing {tasks:,} tasks{self._left(number, of)}")
-            case events.Draining(number, of, workers, done, tasks, rate):
+            case events.WarmingUp(workers, tasks, left):
+                self._draw(f"warming up, {_workers(workers)}, {tasks:,} tasks  {_left(left)}")
+            case events.Publishing(number, of, workers, tasks, left):
+                self._draw(f"{_head(number, of, workers)}  publishing {tasks:,} tasks  {_left(left)}")
+            case events.Draining(number, of, workers, done, tasks, rate, left):
                 bar = sign("█", self._stream) * round(_BAR * done / max(1, tasks))
-                left = self._left(number, of)
-                self._draw(
-                    f"{self._head(number, of, workers)}  {bar:<{_BAR}}  {done:,}/{tasks:,}  {figure(rate)}/s{left}"
-                )
-            case events.RunDone(number, of, workers, _, _, rate, clean):
+                head = f"{_head(number, of, workers)}  {bar:<{_BAR}}"
+                self._draw(f"{head}  {done:,}/{tasks:,}  {figure(rate)}/s  {_left(left)}")
+            case events.RunDone(number, of, workers, _, _, rate, clean, left):
+                speed = TOO_SHORT if rate is None else f"{figure(rate):>9} tasks/s"
                 verdict = "" if clean else f"  {sign('✘', self._stream)} lost or doubled tasks"
-                line = f"{self._head(number, of, workers)}  {figure(rate):>9} tasks/s{verdict}"
+                line = f"{_head(number, of, workers)}  {speed}{verdict}"
                 self._draw(line)
                 if not self._live:
-                    self._say(line)
+                    self._say(f"{line}  {_left(left)}" if number < of else line)
             case events.PuttingBack():
                 self._draw("putting everything back")
             case events.Sized():
                 pass
-
-    def _head(self, number: int, of: int, workers: int) -> str:
-        self._digits = len(str(of))
-        return f"run {number:>{self._digits}}/{of}  {_workers(workers):>10}"
-
-    def _left(self, number: int, of: int) -> str:
-        """Say how long the rest takes, from the runs so far."""
-        if number < 2 or self._runs_begun is None:
-            return ""
-        of_one = (time.monotonic() - self._runs_begun) / (number - 1)
-        return f"  {duration(of_one * (of - number + 1))} left"
 
     def _end_start(self) -> None:
         if self._start:
@@ -115,6 +100,14 @@ def _preparing(service: str, workers: int, found: int, starting: Sequence[str]) 
         others = [name for name in starting if name != service]
         return f"starting {', '.join([*others, f'{service} x {workers}'])}, stopped again afterwards"
     return f"scaling  {service} from {found} to {workers}, back to {found} afterwards"
+
+
+def _head(number: int, of: int, workers: int) -> str:
+    return f"run {number:>{len(str(of))}}/{of}  {_workers(workers):>10}"
+
+
+def _left(seconds: float) -> str:
+    return f"{duration(seconds)} left"
 
 
 def _workers(count: int) -> str:
@@ -162,21 +155,28 @@ def _conditions(report: Report) -> str:
 def _table(report: Report, paint: Paint) -> Iterator[str]:
     level = min(LEVEL, coverage(report.plan.repeats))
     several = len(report.points) > 1
-    spans = [f"{figure(p.throughput.low)} – {figure(p.throughput.high)}" for p in report.points]
+    spans = [f"{figure(one.low)} – {figure(one.high)}" if (one := p.throughput) else "–" for p in report.points]
     interval = f"{level:.0%} interval"
     width = max(len(interval), *map(len, spans))
     head = f"workers  {'tasks/s':>9}  {interval:<{width}}"
     yield paint((head + ("  speed-up  efficiency" if several else "")).rstrip(), "dim")
-    top = max(point.throughput.median for point in report.points) or 1.0
-    for point, span in zip(report.points, spans, strict=True):
-        row = f"{point.workers:<7}  {paint(f'{figure(point.throughput.median):>9}', 'bold')}  {span:<{width}}"
-        if several:
+    top = max((point.throughput.median for point in report.points if point.throughput), default=1.0)
+    for number, (point, span) in enumerate(zip(report.points, spans, strict=True)):
+        median = figure(point.throughput.median) if point.throughput else TOO_SHORT
+        row = f"{point.workers:<7}  {paint(f'{median:>9}', 'bold')}  {span:<{width}}"
+        if several and point.throughput:
             used = 7 + 2 + 9 + 2 + width + 2 + 8 + 2 + 10 + 2
             bar = "█" * round((WIDTH - used) * point.throughput.median / top)
-            speed = point.speed_up.median if point.speed_up else 1.0
-            share = 1.0 if point.efficiency is None else point.efficiency
-            row += f"  {f'{speed:.2f}×':>8}  {f'{share:.0%}':>10}  {paint(bar, 'cyan')}"
+            row += f"  {_growth(point, first=number == 0)}  {paint(bar, 'cyan')}"
         yield row.rstrip()
+
+
+def _growth(point: Point, *, first: bool) -> str:
+    if not first and point.speed_up is None:
+        return f"{'–':>8}  {'–':>10}"
+    speed = point.speed_up.median if point.speed_up else 1.0
+    share = 1.0 if point.efficiency is None else point.efficiency
+    return f"{f'{speed:.2f}×':>8}  {f'{share:.0%}':>10}"
 
 
 def _cautions(cautions: Sequence[Caution], paint: Paint) -> Iterator[str]:
@@ -215,17 +215,25 @@ def _audit(report: Report, paint: Paint) -> str:
 
 
 def _limit(point: Point, report: Report) -> str:
+    """What was used up; what each part used, of what it can use."""
     if point.load is None or point.limit is None:
         return ""
-    load, cpus = point.load, report.environment.machine.cpus
-    workers, broker, others = f"{load.workers:.2f}", f"{load.broker:.2f}", f"{load.others:.2f}"
+    load, room = point.load, point.room
+    workers = f"workers {load.workers:.2f} of {_cpus(room.workers)}"
+    broker = f"broker {load.broker:.2f} of {_cpus(room.broker)}"
     text = {
-        "machine": f"CPU: {load.machine:.2f} of {cpus} busy (workers {workers}, broker {broker}, others {others})",
-        "workers": f"worker CPU: {workers} for {point.workers} (broker {broker}, of {cpus})",
-        "broker": f"broker CPU: {broker} of the 1 it can use (workers {workers})",
-        "waiting": f"waiting, not CPU: workers {workers}, broker {broker}, of {cpus} CPUs",
+        "machine": f"CPU: {load.machine:.2f} of {_cpus(room.machine)} busy"
+        f" (workers {load.workers:.2f}, broker {load.broker:.2f}, others {load.others:.2f})",
+        "workers": f"worker CPU: {load.workers:.2f} of {_cpus(room.workers)} ({broker})",
+        "broker": f"broker CPU: {load.broker:.2f} of {_cpus(room.broker)} ({workers})",
+        "messages": f"messages on their way, no CPU: {workers}, {broker}",
+        "waiting": f"waiting, not CPU: {workers}, {broker}",
     }[point.limit]
     return f"bottleneck {text}"
+
+
+def _cpus(count: float) -> str:
+    return f"{count:g}"
 
 
 def _next(report: Report, paint: Paint) -> Iterator[str]:

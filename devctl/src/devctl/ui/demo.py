@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
@@ -11,9 +11,11 @@ from devctl.bench.events import Draining
 from devctl.bench.report import Report
 from devctl.bench.report import document as bench_document
 from devctl.demo import events
+from devctl.demo.answer import Answer
 from devctl.demo.journey import Journey, Note, Span
-from devctl.measurement.request import Answer
 from devctl.demo.run import Report as Told
+from devctl.demo.stage import NAME
+from devctl.stack.model import Stack
 from devctl.stack.port import BuildProgress
 from devctl.stack.report import Step
 from devctl.ui.console import sign, talk
@@ -73,10 +75,10 @@ class Story:
             self._status.stop()
             self._status = None
 
-    def next_steps(self, steps: Sequence[tuple[str, str]]) -> None:
+    def next_steps(self, stack: Stack, *, kept: bool) -> None:
         """Commands to try."""
         self._write("")
-        show_next(steps, self._stream)
+        show_next(_next_steps(stack, kept=kept), self._stream)
 
     def _spin(self, doing: str) -> None:
         self.end()
@@ -106,9 +108,12 @@ class Story:
     def _measured(self, report: Report) -> None:
         (point,) = report.points
         rate, audit = point.throughput, point.audit
-        spread = f"{rate.low:,.0f} {sign('–', self._stream)} {rate.high:,.0f}"
+        speed = "too short for a rate"
+        if rate:
+            spread = f"{rate.low:,.0f} {sign('–', self._stream)} {rate.high:,.0f}"
+            speed = f"{rate.median:,.0f} tasks/s, {point.workers} workers ({spread})"
         self._done(
-            f"{rate.median:,.0f} tasks/s, {point.workers} workers ({spread})",
+            speed,
             f"lost {audit.lost}",
             f"doubled {audit.duplicated}",
             good=audit.clean,
@@ -118,6 +123,21 @@ class Story:
         self.end()
         self._stream.write(line + "\n")
         self._stream.flush()
+
+
+def _next_steps(stack: Stack, *, kept: bool) -> list[tuple[str, str]]:
+    if kept:
+        return [
+            (f"devctl logs --stack {NAME}", "what every service said"),
+            (f"devctl send-task --wait --stack {NAME}", "publish your own order"),
+            (f"devctl down --stack {NAME}", "stop it and remove its data"),
+        ]
+    asked = stack.demo.get("service") or next(name for name in stack.services if name != stack.broker)
+    return [
+        (f"devctl up {asked}", "work on one service alone"),
+        ("devctl send-task --wait", "publish your own order"),
+        ("devctl bench --workers 1,2,4", "measure it on your machine"),
+    ]
 
 
 def document(report: Told, runtime: str, *, kept: bool) -> dict[str, Any]:

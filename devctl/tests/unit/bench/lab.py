@@ -7,12 +7,12 @@ from pathlib import Path
 from devctl.tests.unit.bench.simulation import SimulatedBroker, SimulatedMeter, shop
 
 from devctl.bench import events
-from devctl.measurement.machine import Machine
 from devctl.bench.plan import Plan, parse_task
 from devctl.bench.report import Report
 from devctl.bench.run import Ports, run
-from devctl.measurement.store import Store
 from devctl.bench.workload import own
+from devctl.measurement.machine import Machine
+from devctl.measurement.store import Store
 from devctl.stack.clock import FakeClock
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.guard import Guard
@@ -35,14 +35,15 @@ class Lab:
         self.broker = SimulatedBroker(self.runtime, self.clock, **broker)  # type: ignore[arg-type]
         self.guard = Guard(Undo(lambda: self.runtime, lambda: self.broker, self.clock))
         self.store = Store.new(folder, self.clock.now())
+        self.meter = SimulatedMeter(self.clock)
+        self.machine = MACHINE
         self.events: list[events.Event] = []
 
     def bench(self, workers: tuple[int, ...] = (1,), *, task: str = "noop", **fields: object) -> Report:
         plan = Plan(parse_task(task), workers, **{"repeats": 3, **fields})  # type: ignore[arg-type]
-        meter = SimulatedMeter(self.clock)
-        ports = Ports(self.runtime, lambda: self.broker, self.guard, self.clock, meter, self.store)
+        ports = Ports(self.runtime, lambda: self.broker, self.guard, self.clock, self.meter, self.store, self.machine)
         try:
-            return run(plan, own(plan.task), MACHINE, ports, self.events.append)
+            return run(plan, own(plan.task), ports, self.events.append)
         finally:
             self.guard.undo_all()
 

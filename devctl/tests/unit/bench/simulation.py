@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from devctl.bench.meter import Reading
@@ -12,6 +12,7 @@ from devctl.broker.port import Consumer, Execution, Message, QueueDepth
 from devctl.stack.clock import FakeClock
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.model import HealthCheck, Service, Stack
+from devctl.stack.port import Replica
 
 TASK = "tasks.bench"
 
@@ -120,6 +121,11 @@ class SimulatedMeter:
     """As if the workers were always busy: one CPU each, up to two; the broker a third of one."""
 
     clock: FakeClock
+    quotas: dict[str, float] = field(default_factory=dict)
+    """Service -> CPUs that each of its containers may use."""
+
+    def quota(self, replicas: Iterable[Replica]) -> float | None:
+        return next((self.quotas.get(one.service) for one in replicas), None)
 
     def read(self, workers, broker) -> Reading:  # type: ignore[no-untyped-def]
         now = self.clock.now()

@@ -8,20 +8,16 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from pathlib import Path
 from typing import Any
 
 import jsonschema
-import psutil
 import pytest
 from devctl.tests.unit.bench.simulation import SimulatedBroker
 
 from devctl.__main__ import main
-from devctl.measurement.lock import alone, file_of
-from devctl.measurement.session import guarded
-from devctl.cli.options import open_workbench
-from devctl.errors import DevctlError
+from devctl.measurement import lock
+from devctl.measurement.lock import alone
 from devctl.stack.clock import SystemClock
 from devctl.workbench import Workbench
 
@@ -146,78 +142,16 @@ def test_what_cannot_be_put_back_is_said(
     assert "ValueError: no" in said
 
 
-def test_a_second_bench_on_the_same_stack_is_refused_by_name(
+def test_a_second_bench_on_this_machine_is_refused_by_name(
     broker: SimulatedBroker, fakes: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with alone(fakes.root / ".devctl/measuring-main.lock"):
+    with alone(lock.file(), Path("another-checkout")):
         assert 1 == main(["bench", "--workers", "1", *QUICK])
 
-    assert f"another bench or demo is running on this stack (pid {os.getpid()})" in capsys.readouterr().err
+    said = f"another bench, chaos run or demo is running on this machine (pid {os.getpid()}, in another-checkout)"
+    assert said in capsys.readouterr().err
     assert not fakes.runtimes or [] == fakes.runtime.calls
     assert 0 == main(["bench", "--workers", "1", *QUICK])
-
-
-CUT_SHORT = """\
-    import os, sys, time
-    from pathlib import Path
-    from devctl.measurement.lock import alone, file_of
-    from devctl.settings import Settings
-    from devctl.stack.guard import guarding
-    from devctl.stack.undo import Stop
-
-    root = Path(sys.argv[1])
-    settings = Settings(root, root / "docker-compose.yml", "local", "", dict(os.environ))
-    with alone(file_of(settings)) as lock, guarding(settings, "local", print, lock.descriptors) as guard:
-        guard.add(Stop(("worker",)))  # no Compose file: its guard tries that again and again
-        print("ready", flush=True)
-        time.sleep(float(sys.argv[2]))
-        guard.drop(1)
-"""
-
-
-def held_by_a_process(folder: Path, seconds: float) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(CUT_SHORT), str(folder), str(seconds)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert "ready\n" == process.stdout.readline()
-    return process
-
-
-def test_after_a_kill_the_lock_holds_until_the_guard_has_ended(tmp_path: Path) -> None:
-    file = tmp_path / ".devctl/measuring-main.lock"
-    process = held_by_a_process(tmp_path, 30)
-    with pytest.raises(DevctlError, match=rf"is running on this stack \(pid {process.pid}\)"), alone(file):
-        pass
-    (guard,) = psutil.Process(process.pid).children()
-    process.kill()
-    process.communicate(timeout=20)
-
-    with pytest.raises(DevctlError, match="still being put back") as raised, alone(file, patience=0.5):
-        pass
-    assert str(tmp_path / ".devctl/guard") in raised.value.hint
-
-    killer = threading.Timer(0.5, guard.kill)
-    killer.start()
-    with alone(file, patience=20):
-        assert str(os.getpid()) == file.read_text()
-    killer.join()
-
-
-def test_after_an_end_in_peace_the_lock_is_free_at_once(tmp_path: Path) -> None:
-    process = held_by_a_process(tmp_path, 0)
-    process.communicate(timeout=20)
-    with alone(tmp_path / ".devctl/measuring-main.lock", patience=0):
-        pass
-
-
-def test_a_caller_that_has_the_lock_brings_it(broker: SimulatedBroker, fakes: Any) -> None:
-    workbench = open_workbench(None, None)
-    with alone(file_of(workbench.settings)) as lock:
-        with guarded(workbench, lock):
-            pass
-        with pytest.raises(DevctlError, match="another bench"), alone(file_of(workbench.settings)):
-            pass
 
 
 GUARDED = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 from dataclasses import replace
@@ -11,10 +12,10 @@ import pytest
 from devctl.tests.unit.bench.lab import Lab
 
 from devctl.bench import events
-from devctl.measurement import mount
 from devctl.bench.report import document
-from devctl.broker.port import QueueDepth
+from devctl.broker.port import Execution, QueueDepth
 from devctl.errors import DevctlError, ServiceCrashed, UsageError, WaitTimeout
+from devctl.measurement import mount
 from devctl.stack.fake import Behaviour
 
 
@@ -221,6 +222,30 @@ def test_each_run_is_saved_raw_and_the_report_as_it_is_printed(tmp_path: Path) -
     assert document(report) == json.loads((lab.store.folder / "report.json").read_text())
 
 
+def test_the_executions_of_a_run_are_on_the_disk_and_nowhere_else(tmp_path: Path) -> None:
+    def executions() -> int:
+        gc.collect()
+        return sum(isinstance(one, Execution) for one in gc.get_objects())
+
+    before = executions()
+    report = Lab(tmp_path).bench((1, 2))
+
+    assert before == executions()
+    assert [3, 3] == [len(point.runs) for point in report.points]
+
+
+def test_a_large_backlog_is_made_and_published_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devctl.bench.drain.CHUNK", 100)
+    lab, sizes = Lab(tmp_path), []
+    publish = lab.broker.publish
+    lab.broker.publish = lambda messages: (sizes.append(len(messages)), publish(messages))[1]  # type: ignore[method-assign]
+
+    report = lab.bench(tasks=250, warmup_seconds=0.0)
+
+    assert [100, 100, 50] * 3 == sizes
+    assert report.audit.clean
+
+
 def test_a_service_that_does_not_run_the_task_is_told_at_once(tmp_path: Path) -> None:
     lab = Lab(tmp_path, running=1)
     lab.broker.consumers = lambda **_: []  # type: ignore[method-assign]
@@ -267,6 +292,57 @@ def test_a_compose_file_that_does_not_pass_the_setting_on_is_named(tmp_path: Pat
 )
 def test_what_the_user_mounts_stays_mounted(given: str, mounted: str) -> None:
     assert mounted == mount.value({"WORKER_MOUNT": given})
+
+
+def oversubscribed(lab: Lab, workers: tuple[int, ...]) -> list[bool]:
+    return [point.oversubscribed for point in lab.bench(workers, task="cpu:10").points]
+
+
+def set_up(lab: Lab, **settings: str) -> None:
+    worker = lab.runtime.stack.services["worker"]
+    changed = replace(worker, environment={**worker.environment, **settings})
+    lab.runtime.stack.services["worker"] = changed  # type: ignore[index]  # a mapping for its readers
+
+
+def test_a_worker_that_runs_four_tasks_at_a_time_counts_as_four(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    set_up(lab, WORKER_CONCURRENCY="4")
+
+    report = lab.bench((1, 2), task="cpu:10")
+
+    assert [True, True] == [point.oversubscribed for point in report.points]
+    (said, _) = [one.message for one in report.cautions if one.code == "oversubscribed"]
+    assert "oversubscribed: 1 workers with 4 tasks at a time, 2 CPUs" == said
+    assert [4, 8] == [point.room.workers for point in report.points]
+
+
+@pytest.mark.parametrize(("pool", "room"), [("prefork", 3.0), ("threads", 1.0), ("solo", 1.0)])
+def test_processes_use_a_cpu_each_and_threads_share_one(tmp_path: Path, pool: str, room: float) -> None:
+    lab = Lab(tmp_path)
+    set_up(lab, WORKER_CONCURRENCY="3", WORKER_POOL=pool)
+
+    assert room == lab.bench((1,)).points[0].room.workers
+
+
+def test_the_quota_of_a_container_is_what_its_worker_can_use(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.meter.quotas = {"worker": 0.5, "redis": 0.25}
+    lab.machine = replace(lab.machine, cpus=4)
+
+    report = lab.bench((1, 2))
+
+    assert [(0.5, 0.25), (1.0, 0.25)] == [(point.room.workers, point.room.broker) for point in report.points]
+    assert "broker" == report.points[0].limit, "0.3 of 0.25"
+    environment = document(report)["environment"]
+    assert (0.5, 0.25) == (environment["workers"]["cpu_quota"], environment["broker_cpu_quota"])
+
+
+def test_the_quota_of_this_machine_is_what_there_is(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    assert [False, False, True] == oversubscribed(lab, (1, 2, 3))
+    lab = Lab(tmp_path / "with-a-quota")
+    lab.machine = replace(lab.machine, cpu_quota=1.5)
+    assert [False, True, True] == oversubscribed(lab, (1, 2, 3))
 
 
 def test_a_task_that_always_fails_is_told_after_the_warm_up(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ import pytest
 from devctl.tests.unit.bench.lab import Lab
 
 from devctl.bench import events
+from devctl.bench.environment import Room
 from devctl.bench.observation import Audit, Load
+from devctl.bench.plan import parse_task
 from devctl.bench.report import Report, document, limit
 from devctl.bench.warnings import Caution
 from devctl.ui.bench import Progress, figure, show
@@ -71,7 +73,7 @@ def test_the_audit_the_conditions_and_the_next_step_are_said(report: Report) -> 
 @pytest.mark.parametrize("rates", [(0.0001, 2), (0.0000009, 1), (0.5, 2)])
 def test_no_line_but_the_folder_is_wider_than_80_columns(tmp_path: Path, rates: tuple[float, int]) -> None:
     lab = Lab(tmp_path, seconds_per_task=rates[0], most_at_once=rates[1])
-    report = lab.bench((1, 2, 128), tasks=256, warmup_seconds=0.0, timeout_seconds=10_000)
+    report = lab.bench((1, 2, 100), tasks=256, warmup_seconds=0.0, timeout_seconds=10_000)
 
     assert [] == [line for line in shown(report) if len(line) > 80 and not line.startswith("saved")]
 
@@ -135,7 +137,59 @@ def test_cpu_that_could_not_be_measured_is_not_talked_about(report: Report) -> N
     ],
 )
 def test_the_limit_is_what_was_used_up(load: Load, expected: str) -> None:
-    assert expected == limit(load, workers=1, cpus=2)
+    assert expected == limit(load, Room(machine=2, workers=1, broker=1), parse_task("wait:10"))
+
+
+def test_a_task_that_does_nothing_waits_for_nothing() -> None:
+    seen, room = Load(0.2, 0.1, 0.4, 1), Room(machine=2, workers=1, broker=1)
+    assert "messages" == limit(seen, room, parse_task("noop"))
+    assert "waiting" == limit(seen, room, parse_task("process_order"))
+
+
+def bottleneck(report: Report, load: Load) -> str:
+    point = report.points[0]
+    seen = dataclasses.replace(point, load=load, limit=limit(load, point.room, report.plan.task))
+    (line,) = [one for one in shown(dataclasses.replace(report, points=(seen,))) if one.startswith("bottleneck")]
+    return line
+
+
+def test_the_bottleneck_is_said_with_what_each_part_used_of_what_it_can_use(report: Report) -> None:
+    said = [
+        bottleneck(report, Load(1.2, 0.6, 1.95, 1)),
+        bottleneck(report, Load(0.95, 0.3, 1.3, 1)),
+        bottleneck(report, Load(0.6, 0.97, 1.6, 1)),
+        bottleneck(report, Load(0.7, 0.3, 1.1, 1)),
+    ]
+    assert [
+        "bottleneck CPU: 1.95 of 2 busy (workers 1.20, broker 0.60, others 0.15)",
+        "bottleneck worker CPU: 0.95 of 1 (broker 0.30 of 1)",
+        "bottleneck broker CPU: 0.97 of 1 (workers 0.60 of 1)",
+        "bottleneck messages on their way, no CPU: workers 0.70 of 1, broker 0.30 of 1",
+    ] == said
+
+
+def test_a_run_too_short_for_a_rate_is_told_so_and_not_as_a_figure(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, seconds_per_task=0.5)
+    report = lab.bench((1, 4), tasks=4, warmup_seconds=0.0)  # of four workers each has one task
+
+    lines = shown(report)
+    assert ["1", "2.00"] == lines[3].split()[:2]
+    assert "4        too short  –" == lines[4]
+    assert any("3 of 3 runs ended before all workers were at work" in line for line in lines)
+    assert not any("completions in a run" in line and line.startswith("! 4") for line in lines)
+    found = json.loads(json.dumps(document(report)))
+    assert [0, 3] == [point["throughput"]["too_short"] for point in found["points"]]
+    assert found["points"][1]["speed_up"] is None
+
+
+def test_against_a_point_that_was_too_short_there_is_no_speed_up(report: Report) -> None:
+    first = dataclasses.replace(report.points[0], throughput=None)
+    second = dataclasses.replace(report.points[1], speed_up=None, efficiency=None)
+
+    lines = shown(dataclasses.replace(report, points=(first, second)))
+
+    assert "1        too short  –" == lines[3]
+    assert ["–", "–"] == lines[4].split()[-3:-1], "speed-up and efficiency, before the bar"
 
 
 def test_the_json_is_what_its_schema_says(report: Report) -> None:
@@ -155,10 +209,13 @@ def test_figures_have_three_significant_digits(value: float, expected: str) -> N
 
 
 STORY = [
-    events.Publishing(1, 6, 2, 1_000),
-    events.Draining(1, 6, 2, 500, 1_000, 480.0),
-    events.RunDone(1, 6, 2, 1, 1_000, 490.0, clean=True),
-    events.RunDone(2, 6, 2, 1, 1_000, 480.0, clean=False),
+    events.Planned(6, 75.4),
+    events.WarmingUp(2, 100, 74.2),
+    events.Publishing(1, 6, 2, 1_000, 72.0),
+    events.Draining(1, 6, 2, 500, 1_000, 480.0, 70.4),
+    events.RunDone(1, 6, 2, 1, 1_000, 490.0, clean=True, left=58.4),
+    events.RunDone(2, 6, 2, 1, 1_000, None, clean=True, left=40.0),
+    events.RunDone(6, 6, 2, 1, 1_000, 480.0, clean=False, left=0.0),
 ]
 
 
@@ -169,8 +226,10 @@ def test_in_a_pipe_progress_is_a_line_for_each_run() -> None:
             emit(event)
 
     assert [
-        "run 1/6   2 workers        490 tasks/s",
-        "run 2/6   2 workers        480 tasks/s  ✘ lost or doubled tasks",
+        "bench    6 runs, about 1m15s",
+        "run 1/6   2 workers        490 tasks/s  58.4s left",
+        "run 2/6   2 workers  too short  40.0s left",
+        "run 6/6   2 workers        480 tasks/s  ✘ lost or doubled tasks",
     ] == out.getvalue().splitlines()
 
 
@@ -180,6 +239,7 @@ def test_on_a_terminal_progress_is_one_line_that_is_gone_afterwards() -> None:
         for event in STORY:
             emit(event)
 
-    assert "\n" not in out.getvalue()
+    assert 1 == out.getvalue().count("\n"), "how long it will take stays"
     assert out.getvalue().endswith("\r\x1b[K")
-    assert "500/1,000" in out.getvalue()
+    assert "500/1,000  480/s  1m10s left" in out.getvalue()
+    assert "warming up, 2 workers, 100 tasks  1m14s left" in out.getvalue()

@@ -112,9 +112,9 @@ def test_the_guard_insists_while_something_is_away_but_not_for_ever() -> None:
     ("ended", "exit_code", "begins"),
     [
         (WaitTimeout("too slow", hint="wait longer"), 3, "too slow"),
-        (KeyboardInterrupt(), 130, "interrupted, and not everything"),
-        (ValueError("a bug"), 1, "not everything"),
-        (None, 1, "not everything"),
+        (KeyboardInterrupt(), 130, "interrupted, and some things could not be undone"),
+        (ValueError("a bug"), 1, "some things could not be undone"),
+        (None, 1, "some things could not be undone"),
     ],
 )
 def test_what_could_not_be_put_back_does_not_hide_why_it_ended(

@@ -8,8 +8,8 @@ import pytest
 
 from devctl.chaos.catalogue import choose, scenarios
 from devctl.chaos.scenario import Conditions, Size, SoakPlan
-from devctl.errors import UsageError
 from devctl.chaos.screen import TITLE_WIDTH
+from devctl.errors import UsageError
 
 MATRIX = (Path(__file__).parents[4] / "docs/reliability.md").read_text(encoding="utf-8")
 

@@ -12,13 +12,14 @@ import pytest
 from devctl.tests.unit.chaos.made_up import seen, task
 
 from devctl.__main__ import main
-from devctl.measurement.lock import alone
 from devctl.chaos.curve import Curve
 from devctl.chaos.observation import Observation, Soak, Tally
 from devctl.chaos.part import Play
 from devctl.chaos.scenario import Part
 from devctl.chaos.stage import Stage
 from devctl.errors import DevctlError
+from devctl.measurement import lock
+from devctl.measurement.lock import alone
 
 SCHEMAS = Path(__file__).parents[4] / "docs/json"
 
@@ -279,10 +280,10 @@ def test_the_soak_is_about_ours_alone(parts: Parts, capsys: pytest.CaptureFixtur
 
 
 def test_a_second_one_at_the_same_time_is_refused(parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    with alone(fakes.root / ".devctl/measuring-chaos.lock"):
+    with alone(lock.file(), Path("another-checkout")):
         assert 1 == main(["chaos", "worker-kill", "--quick"])
 
-    assert "is running on this stack" in capsys.readouterr().err
+    assert "is running on this machine" in capsys.readouterr().err
     assert [] == parts.setups
 
 

@@ -12,8 +12,8 @@ from devctl.chaos import events
 from devctl.chaos.curve import Curve
 from devctl.chaos.observation import Soak
 from devctl.chaos.report import Report
-from devctl.chaos.verdict import Row
 from devctl.chaos.screen import WIDE, Progress, lines, show, sparkline
+from devctl.chaos.verdict import Row
 from devctl.ui.paint import Paint
 
 HELD = Row(

@@ -1,0 +1,74 @@
+"""How long a bench takes: before it begins, and while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from devctl.tests.unit.bench.lab import Lab
+
+from devctl.bench import events
+from devctl.bench.pace import AROUND_SECONDS, WARM_UP, Pace
+from devctl.bench.plan import Plan, parse_task
+
+
+def plan(workers: tuple[int, ...] = (1, 2), task: str = "noop", **fields: float) -> Plan:
+    given = {"repeats": 3, "run_seconds": 2.0, "warmup_seconds": 1.0, **fields}
+    return Plan(parse_task(task), workers, **given)  # type: ignore[arg-type]
+
+
+def test_before_it_begins_it_is_warm_ups_and_runs_as_long_as_asked_with_what_is_around_them() -> None:
+    warm_ups, runs = 2 * (1.0 * WARM_UP + AROUND_SECONDS), 6 * (2.0 + AROUND_SECONDS)
+    assert warm_ups + runs == pytest.approx(Pace(plan()).left())
+
+
+def test_a_given_number_of_tasks_that_take_a_given_time_is_shared_by_all_that_run_them() -> None:
+    given = plan((4,), "wait:10", tasks=1_000, warmup_seconds=0.0)
+    assert 3 * (1_000 * 0.010 / 4 + AROUND_SECONDS) == pytest.approx(Pace(given).left())
+    assert 3 * (1_000 * 0.010 / 8 + AROUND_SECONDS) == pytest.approx(Pace(given, slots=2).left())
+
+
+def test_a_warm_up_says_how_long_the_runs_of_its_point_take() -> None:
+    pace = Pace(plan((1,)))
+    pace.warmed_up(1, 5.0)
+    assert 3 * (5.0 + AROUND_SECONDS) == pytest.approx(pace.left())
+
+
+def test_a_run_says_how_long_the_others_of_its_point_take() -> None:
+    pace = Pace(plan())
+    for workers in (1, 2):
+        pace.warmed_up(workers)
+    pace.ran(1, 10.0)
+    pace.ran(2, 1.0)
+    pace.ran(2, 3.0)
+    assert 2 * 10.0 + 1 * 2.0 == pytest.approx(pace.left())
+    for workers in (1, 1, 2):
+        pace.ran(workers, 1.0)
+    assert 0.0 == pace.left()
+
+
+def test_what_goes_on_now_has_a_part_of_its_time_behind_it_and_never_takes_from_what_comes_later() -> None:
+    pace = Pace(plan((1,)))
+    pace.warmed_up(1, 2.0)
+    whole = pace.left()
+    assert whole - 1.0 == pytest.approx(pace.left(since=1.0))
+    assert whole - (2.0 + AROUND_SECONDS) == pytest.approx(pace.left(since=60.0))
+
+
+def test_a_bench_is_told_to_take_about_as_long_as_it_does(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, seconds_per_task=0.002)
+    begun = lab.clock.now()
+    lab.bench((1, 2), run_seconds=2.0)
+    took = lab.clock.now() - begun
+
+    (planned,) = lab.of(events.Planned)
+    assert took == pytest.approx(planned.seconds, rel=0.25)  # type: ignore[attr-defined]
+
+
+def test_what_is_left_only_falls_from_run_to_run_and_ends_at_nothing(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, seconds_per_task=0.002)
+    lab.bench((1, 2), run_seconds=2.0)
+
+    left = [event.left for event in lab.of(events.RunDone)]  # type: ignore[attr-defined]
+    assert sorted(left, reverse=True) == left
+    assert 0.0 == left[-1]
