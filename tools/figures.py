@@ -119,7 +119,7 @@ def measure_help(folder: Path) -> None:
         say(
             f"`{command}`",
             f"{median[name] * 1000:.0f} ms, {ratio:.2f} × `import typer`",
-            "≤ 100 ms or ≤ 1.5 × `import typer`",
+            "≤ 1.4 × `import typer`",
             "make figures ONLY=help",
         )
 

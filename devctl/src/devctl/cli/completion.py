@@ -5,7 +5,6 @@ Importing contracts costs more than a TAB may take: answers are kept for as long
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,8 @@ def paths(context: typer.Context, incomplete: str) -> list[str]:
 
 def remember(workbench: Workbench) -> None:
     """Keep the answers; called where the contracts are loaded anyway."""
+    import json  # not on top: --help does not need it
+
     file = _file(workbench)
     with suppress(OSError, ValueError, DevctlError):
         if _fresh(_read(file), workbench):
@@ -81,6 +82,8 @@ def _file(workbench: Workbench) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    import json
+
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -90,6 +93,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _key(module: str) -> str:
     """Changes with every change of the package that holds the contracts; finds it without importing it."""
+    import json
     from importlib.util import find_spec
 
     try:
