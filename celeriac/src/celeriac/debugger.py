@@ -59,4 +59,5 @@ def _prompt() -> Any:
 
         do_q = do_exit = do_EOF = do_quit
 
-    return Prompt(nosigint=True)
+    redirected = sys.stdout is not sys.__stdout__  # into the log, as Celery's worker does
+    return Prompt(nosigint=True, stdout=sys.__stdout__ if redirected else None)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import jsonschema
 import pytest
@@ -14,6 +15,7 @@ from devctl.broker.overview import overview
 from devctl.broker.port import Message
 from devctl.cli import options
 from devctl.contracts.catalog import Catalog
+from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.model import Build, Service, Stack
@@ -161,6 +163,28 @@ def test_watch_looks_again_until_ctrl_c(
     assert 130 == ended.value.code
     waiting = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("orders")]
     assert ["0", "1", "2"] == waiting
+
+
+def test_watch_goes_on_when_the_broker_is_away_for_a_while(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = DevctlError("Redis does not answer")
+    turns = iter([away, None])
+    queues = bench.broker.queues
+
+    def sleep(_seconds: float) -> None:
+        if (turn := next(turns, "over")) == "over":
+            raise KeyboardInterrupt
+        monkeypatch.setattr(bench.broker, "queues", Mock(side_effect=turn) if turn else queues)
+
+    monkeypatch.setattr("devctl.ui.live.time.sleep", sleep)
+
+    with pytest.raises(SystemExit):
+        main(["queues", "--watch"])
+
+    out, err = capsys.readouterr()
+    assert 2 == out.count("orders ")
+    assert "✘ Redis does not answer" in err
 
 
 def test_on_a_narrow_terminal_warnings_stand_below_and_no_line_breaks(

@@ -432,7 +432,7 @@ def test_up_watch_tells_each_change_until_ctrl_c(fakes: Any, run: Any, monkeypat
 
     assert 130 == ran.code
     told = [line[9:] for line in ran.err.splitlines() if re.match(r"\d\d:\d\d:\d\d ", line)]
-    assert "→ watching worker: 1 files. Ctrl-C ends it" == told[0]
+    assert "→ watching worker: 1 file. Ctrl-C ends it" == told[0]
     assert "✘ worker/handlers.py:1: invalid syntax" == told[1]
     assert "· worker: the old code goes on" == told[2]
     assert "● worker/handlers.py changed → worker" == told[3]

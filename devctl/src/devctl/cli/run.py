@@ -47,7 +47,7 @@ def run(
     from devctl.stack.clock import SystemClock
     from devctl.stack.guard import guarding
     from devctl.stack.start import start
-    from devctl.stack.undo import Scale, Stop, Undo
+    from devctl.stack.undo import EndRun, Scale, Stop, Undo
 
     workbench = options.open_to_start(runtime, stack)
     (name,) = workbench.stack.resolve([service])
@@ -67,6 +67,7 @@ def run(
     undo = Undo(lambda: workbench.runtime, lambda: workbench.broker, SystemClock())
     with guarding(workbench.settings, here.name, undo) as guard:
         guard.add(Scale(name, replicas) if replicas else Stop((name,)))
+        guard.add(EndRun(name))
         if replicas:
             here.stop([name])
         _say(f"run      {name}: Ctrl-C ends it" + (" and gives its replica back" if replicas else ""))

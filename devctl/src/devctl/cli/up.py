@@ -64,6 +64,7 @@ def up(
     Exit codes: 0 all ready, 1 could not, 2 usage, 3 not ready in time,
     4 crashed, 130 Ctrl-C
     """
+    from devctl.cli.watch import begin, go_on
     from devctl.cli.watched import addresses, watched
     from devctl.stack.start import start
     from devctl.ui import services as ui
@@ -77,6 +78,7 @@ def up(
     options.announce(workbench, as_json=as_json)
     if not as_json:
         ui.show_unset(workbench.unset)
+    watcher = begin(workbench, names) if watch else None
     report = watched(
         workbench,
         workbench.stack.closure(names),
@@ -91,10 +93,8 @@ def up(
         ui.show_start(report, where)
         sys.stdout.flush()
         ui.show_next(steps)
-    if watch:
-        from devctl.cli.watch import go_on_watching
-
-        go_on_watching(workbench, names, timeout, as_json)
+    if watcher:
+        go_on(workbench, watcher, timeout, as_json)
 
 
 def _isolated(workbench: Workbench, *, as_json: bool) -> Workbench:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devctl import errors
 from devctl.cli import options
 from devctl.workbench import Workbench
+
+if TYPE_CHECKING:
+    from devctl.watch.changes import Watcher
 
 
 def watch(
@@ -38,7 +41,10 @@ def watch(
     \b
     Exit codes: 1 could not, 2 usage, 130 Ctrl-C, its usual end
     """
+    from devctl.cli.watched import addresses, watched
     from devctl.errors import DevctlError
+    from devctl.stack.start import start
+    from devctl.ui import services as ui
 
     workbench = options.open_to_start(runtime, stack)
     asked = workbench.stack.resolve(services or ())
@@ -49,14 +55,23 @@ def watch(
         raise DevctlError(f"{', '.join(absent)} does not run", hint=f"devctl up {' '.join(absent)} --watch{option}")
     if not present:
         raise DevctlError("nothing runs: nothing to watch", hint=f"devctl up --watch{option}")
-    go_on_watching(workbench, asked or [name for name in workbench.stack.services if name in present], timeout, as_json)
+    names = asked or [name for name in workbench.stack.services if name in present]
+    watcher = begin(workbench, names)
+    report = watched(
+        workbench,
+        workbench.stack.closure(names),
+        lambda emit: start(workbench.runtime, names, timeout=timeout, emit=emit),
+        as_json=as_json,
+    )
+    if not as_json:
+        ui.show_start(report, addresses(workbench, report), sys.stderr)
+    go_on(workbench, watcher, timeout, as_json)
 
 
-def go_on_watching(workbench: Workbench, services: Sequence[str], timeout: float, as_json: bool) -> None:
-    """Watch those of these services that have code, until Ctrl-C."""
+def begin(workbench: Workbench, services: Sequence[str]) -> Watcher:
+    """Look at those of these services that have code, before they are started."""
     from devctl.errors import DevctlError
-    from devctl.ui.watch import JsonLines, Lines
-    from devctl.watch.run import watch as run
+    from devctl.watch.changes import Watcher
 
     described = workbench.stack.services
     watched = [name for name in services if described[name].build or described[name].watch]
@@ -65,9 +80,18 @@ def go_on_watching(workbench: Workbench, services: Sequence[str], timeout: float
             f"{', '.join(services)}: only an image, no code to watch",
             hint="name a service that is built here, or give it `develop: watch:` in the Compose file",
         )
+    workbench.runtime.live(watched)
+    return Watcher(workbench.stack, watched)
+
+
+def go_on(workbench: Workbench, watcher: Watcher, timeout: float, as_json: bool) -> None:
+    """Make each change live, until Ctrl-C."""
+    from devctl.ui.watch import JsonLines, Lines
+    from devctl.watch.run import watch as run
+
     emit = (JsonLines if as_json else Lines)(workbench.settings.root)
     try:
-        run(workbench.runtime, watched, emit=emit, timeout=timeout, stack=workbench.settings.stack)
+        run(workbench.runtime, watcher, emit=emit, timeout=timeout, stack=workbench.settings.stack)
     except KeyboardInterrupt:  # the usual end of it: what runs goes on
         if sys.stderr.isatty():
             sys.stderr.write("\n")  # after the terminal's ^C

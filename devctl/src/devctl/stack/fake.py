@@ -73,6 +73,9 @@ class FakeRuntime:
         """Those the script calls missing, until they are built."""
         return [name for name in services if self._behaviour(name).image_missing and name not in self._built]
 
+    def live(self, services: Sequence[str]) -> None:
+        """There are no copies of files."""
+
     def prepare(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
         """There is nothing to prepare."""
 
@@ -126,6 +129,9 @@ class FakeRuntime:
         """Note it, and end at once with the exit code of the script."""
         self.calls.append(f"run {service}" + (f" --debugpy {debug_port}" if debug_port else ""))
         return self._behaviour(service).exit_code
+
+    def end_run(self, service: str) -> None:
+        """Nothing outlives a run here."""
 
     @contextmanager
     def logs(

@@ -6,8 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import termios
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from devctl.errors import DevctlError
@@ -33,11 +34,34 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, ours)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], folder: str | None = None) -> int:
-    """Run a command to its end and return its exit code, 128 + N for a signal, as a shell says it."""
+@contextmanager
+def same_terminal() -> Iterator[None]:
+    """Leave the terminal as it was: what is killed while it reads keys one by one leaves no echo and no line ends."""
     try:
-        with interruptible(), subprocess.Popen(list(command), env=dict(environment), cwd=folder) as process:
+        before = termios.tcgetattr(sys.stdin)
+    except (OSError, ValueError, termios.error):  # no terminal
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError, termios.error):
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], folder: str, begun: Callable[[int], None]) -> int:
+    """Run a command to its end and return its exit code, 128 + N for a signal, as a shell says it.
+
+    `begun` is called with its pid.
+    """
+    try:
+        with (
+            same_terminal(),
+            interruptible(),
+            subprocess.Popen(list(command), env=dict(environment), cwd=folder) as process,
+        ):
             try:
+                begun(process.pid)
                 code = process.wait()
             except BaseException:  # devctl is to end: so does the command
                 process.terminate()

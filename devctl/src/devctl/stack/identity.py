@@ -94,11 +94,14 @@ def last_runtime(settings: Settings) -> str:
 
 
 def remember_runtime(settings: Settings, runtime: str) -> None:
-    """Note where this stack runs; with "" that it runs nowhere any more."""
-    if runtime:
-        create(settings, overrides(settings))
-        (state_dir(settings) / "runtime").write_text(runtime + "\n", encoding="utf-8")
-    else:
+    """Note where this stack runs."""
+    create(settings, overrides(settings))
+    (state_dir(settings) / "runtime").write_text(runtime + "\n", encoding="utf-8")
+
+
+def forget_runtime(settings: Settings, runtime: str) -> None:
+    """Note that this stack no longer runs there; one that runs on the other runtime goes on."""
+    if last_runtime(settings) == runtime:
         (state_dir(settings) / "runtime").unlink(missing_ok=True)
 
 

@@ -76,6 +76,12 @@ class Runtime(Protocol):
     def missing_images(self, services: Sequence[str]) -> list[str]:
         """Those services whose image has to be built or pulled before a start; empty where there are no images."""
 
+    def live(self, services: Sequence[str]) -> None:
+        """Have these services run from the files of the checkout from their next start on, where they run from copies.
+
+        Then a change of code needs a restart and no build. It holds for this object; without it, `start` goes back.
+        """
+
     def prepare(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
         """Hear what will be started soon, to make it ready to start where that saves time; `start` does without."""
 
@@ -110,6 +116,9 @@ class Runtime(Protocol):
         It has the settings, the addresses and the published ports of a replica; none may run beside it. With
         debug_port, it waits on that port of 127.0.0.1 for an editor (debugpy). DevctlError where it cannot be run.
         """
+
+    def end_run(self, service: str) -> None:
+        """End what `run` left of this service, because its devctl was killed; harmless where there is nothing."""
 
     def logs(
         self, services: Sequence[str], *, follow: bool = False, since: float | None = None, tail: int | None = None

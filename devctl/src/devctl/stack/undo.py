@@ -50,9 +50,16 @@ class Stop:
     volumes: bool = False
 
 
-Step = Leave | Forget | Scale | Stop
-_KINDS: Mapping[str, type[Leave | Forget | Scale | Stop]] = {
-    kind.__name__.lower(): kind for kind in (Leave, Forget, Scale, Stop)
+@dataclass(frozen=True)
+class EndRun:
+    """What runs a service in a terminal ends, where its devctl could not end it."""
+
+    service: str
+
+
+Step = Leave | Forget | Scale | Stop | EndRun
+_KINDS: Mapping[str, type[Leave | Forget | Scale | Stop | EndRun]] = {
+    kind.__name__.lower(): kind for kind in (Leave, Forget, Scale, Stop, EndRun)
 }
 
 
@@ -88,6 +95,8 @@ class Undo:
                 self.runtime().start(step.service, replicas=step.replicas)
             case Stop():
                 self._stop(step)
+            case EndRun():
+                self.runtime().end_run(step.service)
 
     def _forget(self, step: Forget) -> None:
         from devctl.broker.runs import task_ids

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import IO
 
 from devctl import errors
-from devctl.ui.console import out
+from devctl.ui.console import out, sign
 
 EVERY_SECONDS = 1.0
 
@@ -24,15 +24,19 @@ class _Terminal(io.StringIO):
 
 
 def again(draw: Callable[[IO[str]], None], every_seconds: float = EVERY_SECONDS) -> None:
-    """Draw until Ctrl-C, which ends devctl with its usual exit code, 130."""
+    """Draw until Ctrl-C, which ends devctl with its usual exit code, 130.
+
+    What cannot be drawn at first is an error; later it is shown, and tried again: a broker may come back.
+    """
     try:
         if sys.stdout.isatty():
             _in_place(draw, every_seconds)
         else:
+            draw(sys.stdout)
             while True:
-                draw(sys.stdout)
                 sys.stdout.flush()
                 time.sleep(every_seconds)
+                _draw_or_say(draw, sys.stdout, sys.stderr)
     except KeyboardInterrupt:
         raise SystemExit(errors.INTERRUPTED) from None
 
@@ -41,12 +45,19 @@ def _in_place(draw: Callable[[IO[str]], None], every_seconds: float) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    def frame() -> Text:
+    def frame(draw: Callable[[IO[str]], None]) -> Text:
         page = _Terminal()
         draw(page)
         return Text.from_ansi(page.getvalue())
 
-    with Live(frame(), console=out(), auto_refresh=False) as live:
+    with Live(frame(draw), console=out(), auto_refresh=False) as live:
         while True:
             time.sleep(every_seconds)
-            live.update(frame(), refresh=True)
+            live.update(frame(lambda page: _draw_or_say(draw, page, page)), refresh=True)
+
+
+def _draw_or_say(draw: Callable[[IO[str]], None], stream: IO[str], talk: IO[str]) -> None:
+    try:
+        draw(stream)
+    except errors.DevctlError as problem:
+        talk.write(f"{sign('✘', talk)} {problem.problem}\n")

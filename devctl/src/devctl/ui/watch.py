@@ -29,7 +29,9 @@ class Lines:
         """Take in one event."""
         match event:
             case Watching(services, files):
-                self._say("→", "cyan", f"watching {', '.join(services)}: {files} files. Ctrl-C ends it")
+                self._say(
+                    "→", "cyan", f"watching {', '.join(services)}: {files} file{'s' * (files != 1)}. Ctrl-C ends it"
+                )
             case Changed(files, services):
                 self._say("●", "yellow", f"{self._names(files)} changed {self._sign('→')} {', '.join(services)}")
             case Kept(broken, services):
@@ -38,7 +40,8 @@ class Lines:
                 self._say("·", "dim", f"{', '.join(services)}: the old code goes on")
             case Live(report, seconds):
                 ready = [one.service for one in report.services if not one.was_running]
-                self._say("✔", "green", f"{', '.join(ready) or 'nothing'} live in {duration(seconds)}")
+                said = f"{', '.join(ready)} live in {duration(seconds)}" if ready else "live already"
+                self._say("✔", "green", said)
             case Failed(_, problem):
                 errors.show(problem, as_json=False)
         self._stream.flush()

@@ -13,11 +13,19 @@ Changes = Mapping[str, Sequence[Path]]
 
 
 class Watcher:
-    """Looks at the files of services: a stat of each, some milliseconds for a thousand. No library, on every system."""
+    """Looks at the files of services: a stat of each, some milliseconds for a thousand. No library, on every system.
+
+    Made before the services are started, it misses no change.
+    """
 
     def __init__(self, stack: Stack, services: Sequence[str]) -> None:
         self._services = {name: stack.services[name] for name in services}
         self._seen = {name: sources.stamps(service) for name, service in self._services.items()}
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Whose files they are."""
+        return tuple(self._services)
 
     @property
     def files(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +64,7 @@ Event = Watching | Changed | Kept | Live | Failed
 
 def watch(
     runtime: Runtime,
-    services: Sequence[str],
+    watcher: Watcher,
     *,
     emit: Callable[[Event], None],
     go_on: Callable[[], bool] = lambda: True,
@@ -72,14 +72,13 @@ def watch(
     clock: Clock | None = None,
     stack: str = "",
 ) -> None:
-    """Make each change of the code of these services live, as long as `go_on` says so.
+    """Make each change of the code of the watcher's services live, as long as `go_on` says so.
 
-    A file that cannot be compiled keeps all services as they are until it can be. A start that fails is told, and the
-    next change is a new try. `timeout` (seconds) is for one start; `stack` is the name of an isolated stack.
+    They run. A file that cannot be compiled keeps all services as they are until it can be. A start that fails is told,
+    and the next change is a new try. `timeout` (seconds) is for one start; `stack` is the name of an isolated stack.
     """
     clock = clock or SystemClock()
-    watcher = Watcher(runtime.stack, services)
-    emit(Watching(tuple(services), watcher.files))
+    emit(Watching(watcher.services, watcher.files))
     waiting: dict[str, set[Path]] = {}
     """What could not be compiled yet, and what changed with it."""
     while go_on():
@@ -91,7 +90,7 @@ def watch(
         while changes:
             clock.sleep(SETTLE_SECONDS)
             _add(waiting, changes := watcher.look())
-        names = tuple(name for name in services if name in waiting)
+        names = tuple(name for name in watcher.services if name in waiting)
         files = tuple(sorted({path for paths in waiting.values() for path in paths}))
         if wrong := broken(files):
             emit(Kept(tuple(wrong), names))

@@ -17,7 +17,7 @@ from devctl.errors import DevctlError, WaitTimeout
 from devctl.stack.clock import FakeClock
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.guard import Guard, _unfinished
-from devctl.stack.undo import Forget, Leave, Scale, Step, Stop, Undo, from_json, to_json
+from devctl.stack.undo import EndRun, Forget, Leave, Scale, Step, Stop, Undo, from_json, to_json
 
 STEPS: list[Step] = [
     Leave("bench.r"),
@@ -28,7 +28,7 @@ STEPS: list[Step] = [
 ]
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [*STEPS, EndRun("worker")])
 def test_a_step_survives_json(step: Step) -> None:
     assert step == from_json(json.loads(json.dumps(to_json(step))))
 

@@ -68,3 +68,22 @@ def test_a_new_supervisor_is_a_new_story(tmp_path: Path) -> None:
     assert ["redis-1"] == list(journal.lives())
     log.unlink()
     assert {} == journal.lives()
+
+
+def test_a_program_that_was_made_anew_has_no_crashes_behind_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    crash = "2026-11-23 16:00:00,900 WARN exited: worker-1 (exit status 1; not expected)\n"
+    again = START.replace("00,500", "01,500").replace("100", "101") + crash.replace("00,900", "01,900")
+    log.write_text(START + crash + again + START.replace("00,500", "05,500").replace("100", "102"))
+
+    life = Journal(log).lives({"worker-1": AT + 5})["worker-1"]
+    assert Life(pid=102, started_at=AT + 5) == life
+    assert 2 == Journal(log).lives()["worker-1"].restarts
+
+
+def test_its_own_crashes_count_from_the_first_start_on(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    crash = "2026-11-23 16:00:00,900 WARN exited: worker-1 (exit status 1; not expected)\n"
+    log.write_text(START + crash + START.replace("00,500", "01,500").replace("100", "101"))
+
+    assert 1 == Journal(log).lives({"worker-1": AT - 1})["worker-1"].restarts

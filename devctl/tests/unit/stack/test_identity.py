@@ -106,7 +106,9 @@ def test_auto_goes_where_the_stack_already_is(own: Settings) -> None:
     assert ("local", "this stack was started there") == choose(own, lambda: USABLE)
     identity.remember_runtime(own, "compose")
     assert ("compose", "this stack was started there") == choose(own, lambda: USABLE)
-    identity.remember_runtime(own, "")
+    identity.forget_runtime(own, "local")
+    assert "compose" == identity.last_runtime(own), "it is not where it was ended"
+    identity.forget_runtime(own, "compose")
     assert "local" == choose(own, lambda: NOTHING)[0]
 
 

@@ -11,6 +11,7 @@ from devctl.errors import DevctlError
 from devctl.stack.clock import FakeClock
 from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.stack.model import Build, Service, Stack
+from devctl.watch.changes import Watcher
 from devctl.watch.run import Changed, Event, Failed, Kept, Live, Watching, watch
 from devctl.watch.syntax import broken
 
@@ -54,7 +55,8 @@ class Checkout:
                 turn()
             return turn is not None
 
-        watch(self.runtime, services, emit=events.append, go_on=go_on, clock=self.runtime.clock)
+        watcher = Watcher(self.runtime.stack, services)
+        watch(self.runtime, watcher, emit=events.append, go_on=go_on, clock=self.runtime.clock)
         return events
 
 

@@ -38,11 +38,22 @@ class Client:
     """An engine, and one Compose project on it."""
 
     def __init__(self, file: Path, root: Path, project: str, variables: Mapping[str, str]) -> None:
-        self._file, self._root, self._project, self._variables = file, root, project, variables
-        own = ["--file", str(file), "--project-name", project, "--project-directory", str(root)]
-        self.compose = ("docker", "compose", *own)
+        self._files: list[str | Path] = [file]  # as python-on-whales types it
+        self._root, self._project, self._variables = root, project, variables
         # Variables of an isolated stack go before those of the shell, which an --env-file would not.
         self.environment = {**os.environ, **variables}
+
+    @property
+    def compose(self) -> tuple[str, ...]:
+        """`docker compose` for this project."""
+        files = [word for file in self._files for word in ("--file", str(file))]
+        own = ("--project-name", self._project, "--project-directory", str(self._root))
+        return ("docker", "compose", *files, *own)
+
+    def add(self, override: Path) -> None:
+        """Have Compose read this file, too, from now on."""
+        if override not in self._files:
+            self._files.append(override)
 
     @contextmanager
     def changing(self) -> Iterator[DockerClient]:
@@ -61,7 +72,7 @@ class Client:
         pairs = [f"{name}={value}" for name, value in self._variables.items()]
         return DockerClient(
             client_call=["env", *pairs, "docker"] if pairs else ["docker"],
-            compose_files=[self._file],
+            compose_files=self._files,  # the list itself: a file may be added
             compose_project_name=self._project,
             compose_project_directory=self._root,
         )

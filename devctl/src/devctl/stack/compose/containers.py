@@ -11,6 +11,7 @@ from typing import Any
 from devctl.stack.port import Health, LogLine, Replica, State
 
 PROJECT = "com.docker.compose.project"
+LIVE = "devctl.live"
 _WORKING_DIR = "com.docker.compose.project.working_dir"
 _STATES: Mapping[str, State] = {
     "created": "created",
@@ -38,6 +39,13 @@ class Container:
     """The folder of the Compose file that made it."""
     image: str = ""
     """The id of its image."""
+    live: bool = False
+    """Whether folders of the checkout are mounted over its code."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs now."""
+        return self.replica.state == "running"
 
 
 def parse(inspected: list[dict[str, Any]]) -> list[Container]:
@@ -80,6 +88,7 @@ def _container(one: Mapping[str, Any]) -> Container:
         ),
         working_dir=labels.get(_WORKING_DIR, ""),
         image=one.get("Image", ""),
+        live=LIVE in labels,
     )
 
 

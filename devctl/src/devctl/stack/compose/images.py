@@ -17,6 +17,7 @@ from pathlib import Path
 from devctl.stack import sources
 from devctl.stack.compose import problems
 from devctl.stack.compose.client import Client, Failed, following
+from devctl.stack.compose.mounts import unmounted
 from devctl.stack.model import Build, Stack
 from devctl.stack.port import BuildProgress
 
@@ -64,6 +65,12 @@ class Images:
 
     def __init__(self, stack: Stack, client: Client, known: Fingerprints, context: problems.Context) -> None:
         self._stack, self._client, self._known, self._context = stack, client, known, context
+        self._unmounted: dict[str, str] = {}
+        """Service with mounts -> what its image was built from beside them; "" as long as nobody looked."""
+
+    def mounted(self, services: Sequence[str]) -> None:
+        """From now on, a change of what is mounted into these is no reason to build."""
+        self._unmounted |= dict.fromkeys(services, "")
 
     def missing(self, services: Sequence[str]) -> list[str]:
         """Those without an image, and those whose sources changed since it was built."""
@@ -84,10 +91,12 @@ class Images:
         builds = {name: build for name in services if (build := self._stack.services[name].build)}
         if builds:
             prints = {name: fingerprint(build) for name, build in builds.items()}  # before: a change meanwhile is new
+            rest = {name: unmounted(self._stack.services[name]) for name in builds if name in self._unmounted}
             self._build(list(builds), emit)
             ids = self._ids()
             images = {self._name(name): prints[name] for name in builds}
             self._known.remember({image: (id_, p) for image, p in images.items() if (id_ := self._id(image, ids))})
+            self._unmounted |= rest
 
     def _name(self, service: str) -> str:
         name = self._stack.services[service].image or f"{self._stack.name}-{service}"
@@ -104,7 +113,15 @@ class Images:
         image, build = self._name(service), self._stack.services[service].build
         if not (id_ := self._id(image, ids)):
             return False
-        return build is None or self._known.current(image, id_, fingerprint(build))
+        if build is None:
+            return True
+        rest = unmounted(self._stack.services[service]) if service in self._unmounted else ""
+        if rest and rest == self._unmounted[service]:
+            return True
+        current = self._known.current(image, id_, fingerprint(build))
+        if rest and current:
+            self._unmounted[service] = rest
+        return current
 
     def _id(self, image: str, ids: Mapping[str, str]) -> str:
         """Return the id of an image; "" where it is not here."""

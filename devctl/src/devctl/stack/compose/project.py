@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devctl.errors import DevctlError
 from devctl.stack.compose import problems
@@ -15,6 +15,9 @@ from devctl.stack.compose.client import Client, Failed
 from devctl.stack.compose.containers import PROJECT, Container, parse
 from devctl.stack.engine import Away, Daemon
 from devctl.stack.model import Stack
+
+if TYPE_CHECKING:
+    from python_on_whales import DockerClient
 
 _STARTS_AT_A_TIME = 8
 
@@ -26,6 +29,8 @@ class Project:
         self._stack, self._root, self._client, self._daemon = stack, root, client, daemon
         self._made: dict[str, int | None] = {}
         """Services whose containers are as they should be and wait for their start, and how many were asked for."""
+        self._kept: dict[str, set[str]] = {}
+        """Service -> its containers after we made them: nobody has to make them again as long as they are these."""
 
     def containers(self) -> list[Container]:
         """The project's containers; DevctlError where they are another checkout's."""
@@ -69,6 +74,9 @@ class Project:
         next plain `docker compose up` would make every container anew.
         """
         before = self.containers()
+        if not scale and all(self._kept.get(name) == _ids(before, name) for name in services):
+            self._made |= dict.fromkeys(services)
+            return
         with self._client.changing() as whales:
             whales.compose.up(
                 list(services), start=False, no_build=True, scales=dict(self._scale(before, scale)), quiet=True
@@ -76,28 +84,37 @@ class Project:
         self._made |= {name: scale.get(name) for name in services}
         known = {container.id for container in before}
         ran = {container.replica.service for container in before if container.replica.state == "running"}
-        anew = [c for c in self.containers() if c.id not in known and c.replica.service not in services]
+        after = self.containers()
+        self._kept |= {name: _ids(after, name) for name in services}
+        anew = [c for c in after if c.id not in known and c.replica.service not in services]
         if superfluous := [c.id for c in anew if c.replica.service not in ran]:  # dependencies that nobody asked for
             self._remove(superfluous)
         self._start([c for c in anew if c.replica.service in ran])
 
-    def start(self, services: Sequence[str], replicas: int | None) -> None:
-        """Start the containers of these services, made before or now; Failed where one is refused."""
+    def make_anew(self) -> None:
+        """Have the next `make` ask Compose again: images are other ones."""
+        self._kept.clear()
+
+    def start(self, services: Sequence[str], replicas: int | None, outdated: Sequence[str] = ()) -> None:
+        """Start the containers of these services, made before or now; Failed where one is refused.
+
+        Those of the services `outdated` are restarted where they run.
+        """
         if any(self._made.pop(name, "not yet") != replicas for name in services):
             self.make(services, {} if replicas is None else dict.fromkeys(services, replicas))
             self._made.clear()
         mine = [c for c in self.containers() if c.replica.service in services]
         self._start([c for c in mine if c.replica.state in ("created", "exited")])
-        if in_vain := [c.id for c in mine if c.replica.state == "restarting"]:  # who asks for a start wants a new try
-            self.restart(in_vain)
+        # A container in a crash loop, too: who asks for a start wants a new try.
+        again = [c for c in mine if c.replica.state == "restarting" or (c.running and c.replica.service in outdated)]
+        self.restart([c.id for c in again])
 
     def restart(self, ids: Sequence[str]) -> None:
         """Restart containers in place; Failed where one is refused.
 
         Not by `docker compose restart`: that restarts what depends on them, too.
         """
-        with self._client.changing() as whales:
-            whales.container.restart(list(ids))
+        self._all(ids, lambda whales, id_: whales.container.restart(id_))
 
     def sweep(self) -> None:
         """Remove containers that were made and never ran: they would be in the way of the next start."""
@@ -117,12 +134,19 @@ class Project:
                 yield name, count
 
     def _start(self, idle: Sequence[Container]) -> None:
-        """`docker start`, all at the same time: one call for several starts them one after the other."""
-        if not idle:
+        self._all([container.id for container in idle], lambda whales, id_: whales.container.start(id_))
+
+    def _all(self, ids: Sequence[str], do: Callable[[DockerClient, str], object]) -> None:
+        """Do it to all of them at the same time: one call of docker for several takes one after the other."""
+        if not ids:
             return
         with (
             self._client.changing() as whales,
-            ThreadPoolExecutor(max_workers=min(len(idle), _STARTS_AT_A_TIME)) as pool,
+            ThreadPoolExecutor(max_workers=min(len(ids), _STARTS_AT_A_TIME)) as pool,
         ):
-            for started in [pool.submit(whales.container.start, container.id) for container in idle]:
-                started.result()
+            for done in [pool.submit(do, whales, id_) for id_ in ids]:
+                done.result()
+
+
+def _ids(containers: Sequence[Container], service: str) -> set[str]:
+    return {container.id for container in containers if container.replica.service == service}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,11 +14,14 @@ from devctl.stack import foreground, identity
 from devctl.stack.compose import containers, problems, usage
 from devctl.stack.compose.client import Client, Failed, following
 from devctl.stack.compose.images import Fingerprints, Images
+from devctl.stack.compose.mounts import Ran, mounts, override
 from devctl.stack.compose.project import Project
 from devctl.stack.engine import Away, Daemon
 from devctl.stack.file import read
-from devctl.stack.model import Stack
+from devctl.stack.model import Service, Stack
 from devctl.stack.port import BuildProgress, LogLine, Replica, Usage
+
+_RUN = "devctl.run"  # on the container of a `devctl run`: its service
 
 
 class ComposeRuntime:
@@ -31,6 +35,9 @@ class ComposeRuntime:
         self._client = Client(settings.compose_file, settings.root, stack.name, identity.overrides(settings))
         self._daemon = Daemon.find()
         self._project = Project(stack, settings.root, self._client, self._daemon)
+        self._live: dict[str, Service] = {}
+        """Those that run from mounted folders."""
+        self._ran = Ran(identity.state_dir(settings) / "live.json")
         self._images = Images(stack, self._client, Fingerprints(settings.state / "builds.json"), self._context)
 
     @classmethod
@@ -41,10 +48,26 @@ class ComposeRuntime:
     def build(self, services: Sequence[str], emit: Callable[[BuildProgress], None]) -> None:
         """`docker compose build`, or `docker pull` for those without a build."""
         self._images.make(services, emit)
+        self._project.make_anew()
 
     def missing_images(self, services: Sequence[str]) -> list[str]:
         """Those without an image, and those whose sources changed since it was built."""
         return self._images.missing(services)
+
+    def live(self, services: Sequence[str]) -> None:
+        """Mount what `develop: watch:` gives a target; a service without that is built again after a change.
+
+        So it is with an engine on another machine, which cannot mount what lies here.
+        """
+        if self._daemon is None:
+            return
+        self._live = {name: self.stack.services[name] for name in services if mounts(self.stack.services[name])}
+        if self._live:
+            identity.create(self._settings, identity.overrides(self._settings))
+            file = identity.state_dir(self._settings) / "live.yml"
+            file.write_text(json.dumps(override(list(self._live.values()))), encoding="utf-8")
+            self._client.add(file)
+            self._images.mounted(list(self._live))
 
     def prepare(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
         """Make the containers of all of them in one call."""
@@ -53,8 +76,12 @@ class ComposeRuntime:
 
     def start(self, *services: str, replicas: int | None = None) -> None:
         """Start the containers of these services; make them, where that was not prepared."""
+        live = [self._live[name] for name in services if name in self._live]
+        codes = self._ran.codes(live)
+        outdated = [service.name for service in live if not self._ran.current(service)]
         with self._refusals(services):
-            self._project.start(services, replicas)
+            self._project.start(services, replicas, outdated)
+            self._ran.note(codes)
 
     def status(self) -> list[Replica]:
         """All replicas, asked of the engine itself: a few milliseconds."""
@@ -62,13 +89,17 @@ class ComposeRuntime:
 
     def stale(self) -> list[str]:
         """Those whose image is older than its sources, and those whose container has another image than that."""
-        running = {c.replica.service: c.image for c in self._project.containers() if c.replica.state == "running"}
-        names = [name for name in self.stack.services if name in running]
-        return self._images.older(running, names) if names else []
+        services = self.stack.services
+        here = [c for c in self._project.containers() if c.running and c.replica.service in services]
+        live = {c.replica.service for c in here if c.live}
+        images = {c.replica.service: c.image for c in here if not c.live}
+        older = {name for name in live if not self._ran.current(services[name])}
+        older |= {*self._images.older(images, list(images))}
+        return [name for name in services if name in older]
 
     def usage(self) -> Mapping[str, Usage]:
         """CPU and memory of what runs; a quarter of a second for two samples."""
-        running = [c for c in self._project.containers() if c.replica.state == "running"]
+        running = [c for c in self._project.containers() if c.running]
         if not running:
             return {}
         ids = [c.id for c in running]
@@ -87,14 +118,18 @@ class ComposeRuntime:
         with self._explained("docker compose down"), self._client.changing() as whales:
             if services is None:
                 whales.compose.down(remove_orphans=True, volumes=volumes, quiet=True)
-                identity.remember_runtime(self._settings, "")
+                identity.forget_runtime(self._settings, self.name)
             elif names := sorted({c.replica.service for c in present} & set(services)):
                 whales.compose.rm(names, stop=True)
 
     def restart(self, services: Sequence[str]) -> None:
         """`docker restart` for the containers of these alone."""
+        present = [c for c in self._project.containers() if c.replica.service in services]
+        live = {c.replica.service for c in present if c.live} & {*self.stack.services}
+        codes = self._ran.codes([self.stack.services[name] for name in live])
         with self._explained("docker restart"):
-            self._project.restart([c.id for c in self._project.containers() if c.replica.service in services])
+            self._project.restart([c.id for c in present])
+        self._ran.note(codes)
 
     def run(self, service: str, debug_port: int | None = None) -> int:
         """`docker compose run`, with the names and the ports of a replica."""
@@ -104,7 +139,7 @@ class ComposeRuntime:
             command, ports = self._with_debugpy(service, debug_port), [(f"127.0.0.1:{debug_port}", debug_port)]
         from python_on_whales import DockerException
 
-        with foreground.interruptible(), self._client.changing() as whales:
+        with foreground.same_terminal(), foreground.interruptible(), self._client.changing() as whales:
             try:
                 whales.compose.run(
                     service,
@@ -112,6 +147,7 @@ class ComposeRuntime:
                     envs={**foreground.of_the_terminal({}), "PYTHONUNBUFFERED": "1"},
                     tty=True,
                     dependencies=False,
+                    labels={_RUN: service},
                     publish=ports,
                     remove=True,
                     service_ports=True,
@@ -120,6 +156,14 @@ class ComposeRuntime:
             except DockerException as ended:
                 return int(ended.return_code)
         return 0
+
+    def end_run(self, service: str) -> None:
+        """Stop the container that a devctl which was killed had in its terminal; it was made with --rm."""
+        labels = [f"label={containers.PROJECT}={self.stack.name}", f"label={_RUN}={service}"]
+        ids = self._client.docker("ps", "--all", "--quiet", *(f"--filter={label}" for label in labels)).split()
+        if ids:
+            with self._explained("docker stop"), self._client.changing() as whales:
+                whales.container.stop(ids)
 
     def _with_debugpy(self, service: str, port: int) -> list[str]:
         words = list(self.stack.services[service].command)

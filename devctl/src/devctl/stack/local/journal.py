@@ -8,6 +8,7 @@ import re
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,12 +39,15 @@ class Journal:
         self._lives: dict[str, Life] = {}
         self._alone = threading.Lock()
 
-    def lives(self) -> dict[str, Life]:
-        """Return what is known of each program."""
-        with self._alone:
-            return self._read()
+    def lives(self, made: Mapping[str, float] | None = None) -> dict[str, Life]:
+        """Return what is known of each program; `made`: name -> since when it is the program that it is now.
 
-    def _read(self) -> dict[str, Life]:
+        What one of that name did before does not count: the supervisor says nothing when it forgets a program.
+        """
+        with self._alone:
+            return self._read(made or {})
+
+    def _read(self, made: Mapping[str, float]) -> dict[str, Life]:
         try:
             with self._file.open("rb") as log:
                 self._start_over_if_new(log.fileno())
@@ -57,7 +61,7 @@ class Journal:
         self._position += len(whole) + 1 if whole else 0
         for line in whole.decode(errors="replace").splitlines():
             if found := _LINE.match(line):
-                self._note(*found.groups())
+                self._note(*found.groups(), made=made)
         return dict(self._lives)
 
     def _start_over_if_new(self, descriptor: int) -> None:
@@ -65,11 +69,15 @@ class Journal:
         if status.st_ino != self._inode or status.st_size < self._position:
             self._inode, self._position, self._lives = status.st_ino, 0, {}
 
-    def _note(self, moment: str, milliseconds: str, what: str, name: str, rest: str) -> None:
+    def _note(
+        self, moment: str, milliseconds: str, what: str, name: str, rest: str, *, made: Mapping[str, float]
+    ) -> None:
         life = self._lives.get(name, Life())
         if what == "spawned":
             pid = int(rest.rpartition(" ")[2])
             when = _unix(moment) + int(milliseconds) / 1000
+            if (life.started_at or when) < made.get(name, 0.0) <= when:
+                life = Life()
             life = replace(life, pid=pid, started_at=when, restarts=life.restarts + life.crashed, crashed=False)
         else:
             life = replace(life, pid=None, exit_code=_exit_code(rest), crashed=what == "exited")

@@ -59,6 +59,10 @@ class Place:
         """What one replica runs, for the launcher; only its owner may read it: environments hold passwords."""
         return self.state / "programs" / f"{replica}.json"
 
+    def run(self, service: str) -> Path:
+        """Which process runs it in a terminal."""
+        return self.state / f"run-{service}.json"
+
     def temporary(self, replica: str) -> Path:
         """What one replica sees as /tmp."""
         return self.runtime / "tmp" / replica

@@ -65,6 +65,18 @@ def end(processes: Iterable[Known], grace_seconds: float) -> None:
     _wait(left, _KILL_SECONDS)
 
 
+def end_alone(known: Known, grace_seconds: float) -> None:
+    """End one that leads no group of its own: what it started is its own business."""
+    if not known.alive():
+        return
+    process = psutil.Process(known.pid)
+    for stop in (process.terminate, process.kill):
+        with suppress(psutil.Error):
+            stop()
+        if not _wait([process], grace_seconds):
+            return
+
+
 def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
     """Wait until they ended; returns those that did not. A zombie has ended: its parent may never ask for it."""
     deadline = time.monotonic() + seconds

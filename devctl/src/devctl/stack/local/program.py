@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ class Program:
     """The health check's command, None where there is none or where Redis is asked over its socket."""
     sources: str = ""
     """Its code as it was when it started; see `sources.digest`."""
+    made_at: float = field(default=0.0, compare=False)
+    """Unix seconds, down to the milliseconds of the supervisor's log."""
 
     @property
     def number(self) -> int:
@@ -122,6 +125,7 @@ class Programs:
             ports={str(target): self._ports.of(service.name, number, target) for target in self._targets[service.name]},
             check=None if not check or redis.is_redis(service) else _check(rewrite.arguments(check)),
             sources=sources.digest(sources.stamps(service)),
+            made_at=time.time() * 1000 // 1 / 1000,
         )
 
     def _command(self, service: Service, number: int, rewrite: Rewrite) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -12,9 +13,9 @@ from devctl.settings import Settings
 from devctl.stack import file, foreground, identity, sources
 from devctl.stack.local import logfiles, program, redis, supervisor
 from devctl.stack.local.journal import Journal, Life
-from devctl.stack.local.place import Place, renew
+from devctl.stack.local.place import Place, read_json, renew, write_json
 from devctl.stack.local.probe import Prober, Subject
-from devctl.stack.local.processes import Known, Meter, end
+from devctl.stack.local.processes import Known, Meter, end, end_alone
 from devctl.stack.local.program import Program, Programs
 from devctl.stack.local.rewrite import LOOPBACK
 from devctl.stack.local.supervisor import Process, Supervisor
@@ -53,6 +54,9 @@ class LocalRuntime:
     def missing_images(self, services: Sequence[str]) -> list[str]:
         """There are no images."""
         return []
+
+    def live(self, services: Sequence[str]) -> None:
+        """They run from the files of the checkout anyway."""
 
     def prepare(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
         """There is nothing to prepare."""
@@ -112,7 +116,7 @@ class LocalRuntime:
                 self._supervisor.configure(p.entry for p in program.saved(self._place).values())
             if services is None or gone == set(saved):
                 self._end_leftovers()
-                identity.remember_runtime(self._settings, "")
+                identity.forget_runtime(self._settings, self.name)
             for name in gone:
                 self._place.log(name).unlink(missing_ok=True)
             if volumes and services is None:
@@ -142,7 +146,25 @@ class LocalRuntime:
         command = wanted.command
         if debug_port is not None:
             command = foreground.with_debugpy(service, command, debug_port, environment, wanted.folder)
-        return foreground.run(command, environment, wanted.folder)
+        note = self._place.run(service)
+        try:
+            return foreground.run(
+                command,
+                environment,
+                wanted.folder,
+                lambda pid: write_json(note, {"pid": pid, "started_at": time.time()}),
+            )
+        finally:
+            note.unlink(missing_ok=True)
+
+    def end_run(self, service: str) -> None:
+        """End the process that a devctl which was killed had in its terminal."""
+        note = self._place.run(service)
+        noted = read_json(note)
+        if "pid" in noted:
+            known = Known(int(noted["pid"]), float(noted["started_at"]))
+            end_alone(known, self.stack.services[service].stop_grace_seconds)
+        note.unlink(missing_ok=True)
 
     def logs(
         self, services: Sequence[str], *, follow: bool = False, since: float | None = None, tail: int | None = None
@@ -216,7 +238,7 @@ class LocalRuntime:
         for level in [*order, [self.stack.broker], None]:  # None: services that left the Compose file
             group = {n for n in left if level is None or saved[n].service in level}
             if group:
-                lives = self._journal.lives()
+                lives = self._lives()
                 grace = max(saved[name].stop_grace_seconds for name in group)
                 if supervised:
                     self._supervisor.stop(group, grace + _BEYOND_GRACE_SECONDS)
@@ -230,7 +252,7 @@ class LocalRuntime:
 
     def _end_leftovers(self) -> None:
         """End the supervisor, and what it or one that was killed before it left behind; no program is left."""
-        lives, saved = self._journal.lives(), program.saved(self._place)
+        lives, saved = self._lives(), program.saved(self._place)
         brokers = {name for name, p in saved.items() if p.service == self.stack.broker}
         self._supervisor.shutdown()
         for last in (False, True):  # without its broker a worker does not stop but waits for it
@@ -238,8 +260,11 @@ class LocalRuntime:
         self._place.clear()
 
     def _replicas(self, programs: Mapping[str, Program]) -> list[Replica]:
-        processes, lives = self._supervisor.processes(), self._journal.lives()
+        processes, lives = self._supervisor.processes(), self._lives()
         return [self._replica(p, processes.get(name), lives.get(name, Life())) for name, p in programs.items()]
+
+    def _lives(self) -> dict[str, Life]:
+        return self._journal.lives({name: p.made_at for name, p in program.saved(self._place).items()})
 
     def _replica(self, p: Program, process: Process | None, life: Life) -> Replica:
         state = _state(process, life, again=p.restart in ("always", "unless-stopped"))
@@ -297,8 +322,8 @@ def _state(process: Process | None, life: Life, again: bool) -> State:
 
 
 def _in_vain(process: Process | None) -> bool:
-    """Whether the supervisor waits to try it once more: who asks for a start now wants a new one, with a new log."""
-    return process is not None and process.state == supervisor.BACKOFF
+    """Whether it crashed at once, again and again: who asks for a start now wants a new try, with a new log."""
+    return process is not None and process.state in (supervisor.BACKOFF, supervisor.FATAL)
 
 
 def _known(lives: Iterable[Life]) -> list[Known]:
