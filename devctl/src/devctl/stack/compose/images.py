@@ -17,8 +17,7 @@ from pathlib import Path
 from devctl.stack import sources
 from devctl.stack.compose import problems
 from devctl.stack.compose.client import Client, Failed, following
-from devctl.stack.compose.mounts import unmounted
-from devctl.stack.model import Build, Stack
+from devctl.stack.model import Build, Service, Stack
 from devctl.stack.port import BuildProgress
 
 _BUILD_STEP = re.compile(r"^#(?P<number>\d+) (?:\[(?P<service>[^\s\]]+) )?")
@@ -29,9 +28,19 @@ Emit = Callable[[BuildProgress], None]
 def fingerprint(build: Build) -> str:
     """Digest of all that a build reads: its settings, and name, size and time of each file in its contexts."""
     settings = (build.dockerfile, sorted(build.args.items()), build.target, sorted(build.additional_contexts))
+    return hashlib.sha256(f"{settings}{sources.digest(_inputs(build))}".encode()).hexdigest()
+
+
+def _inputs(build: Build) -> dict[Path, sources.Stamp]:
     beside = [build.context / build.dockerfile, sources.ignore_file(build)]  # they may lie outside
-    read = sources.stamps_of_build(build) | sources.stamps_of(beside)
-    return hashlib.sha256(f"{settings}{sources.digest(read)}".encode()).hexdigest()
+    return sources.stamps_of_build(build) | sources.stamps_of(beside)
+
+
+def _unmounted(service: Service) -> str:
+    """Digest of the files that its image is built from, without what `devctl watch` mounts over them."""
+    over = tuple(f"{one.path}{os.sep}" for one in service.watch if one.target)
+    inputs = _inputs(service.build) if service.build else {}
+    return sources.digest({path: stamp for path, stamp in inputs.items() if not str(path).startswith(over)})
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ class Images:
         builds = {name: build for name in services if (build := self._stack.services[name].build)}
         if builds:
             prints = {name: fingerprint(build) for name, build in builds.items()}  # before: a change meanwhile is new
-            rest = {name: unmounted(self._stack.services[name]) for name in builds if name in self._unmounted}
+            rest = {name: _unmounted(self._stack.services[name]) for name in builds if name in self._unmounted}
             self._build(list(builds), emit)
             ids = self._ids()
             images = {self._name(name): prints[name] for name in builds}
@@ -115,7 +124,7 @@ class Images:
             return False
         if build is None:
             return True
-        rest = unmounted(self._stack.services[service]) if service in self._unmounted else ""
+        rest = _unmounted(self._stack.services[service]) if service in self._unmounted else ""
         if rest and rest == self._unmounted[service]:
             return True
         current = self._known.current(image, id_, fingerprint(build))

@@ -7,7 +7,6 @@ target. A path is mounted by what lies in it, since several of them may have one
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,17 +46,6 @@ def override(services: Sequence[Service]) -> dict[str, object]:
             for service in services
         }
     }
-
-
-def unmounted(service: Service) -> str:
-    """Return the digest of what its image is built from, without what is mounted over it."""
-    build = service.build
-    if build is None:
-        return ""
-    over = tuple(f"{one.path}{os.sep}" for one in service.watch if one.target)
-    read = [build.context, *build.additional_contexts.values(), build.context / build.dockerfile]
-    found = sources.stamps_of_folders(read)
-    return sources.digest({path: stamp for path, stamp in found.items() if not str(path).startswith(over)})
 
 
 @dataclass(frozen=True)
