@@ -148,6 +148,16 @@ def test_a_day_in_the_life_of_a_stack(open_: Open, root: Path, monkeypatch: pyte
     assert {"redis-1", "worker-1", "worker-2", "worker-3"} == set(used)
     assert 1_000_000 < used["redis-1"].memory_bytes < 100_000_000
 
+    shown = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "devctl", "ps", "--json"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ["redis", "worker"] == [service["name"] for service in json.loads(shown.stdout)["services"]]
+    assert "python_on_whales" not in shown.stderr, "ps is too quick for that"
+
     restarted = restart(runtime, ["worker"])
     assert ["ready"] == [s.phase for s in restarted.services]
 

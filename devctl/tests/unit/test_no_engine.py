@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,17 @@ def test_a_compose_that_refuses_the_file_is_quoted(client: Path, capsys: pytest.
     assert 1 == main(["up", "--runtime", "compose"])
 
     assert "services.redis Additional property colour is not allowed" in capsys.readouterr().err
+
+
+def test_a_question_that_nobody_would_see_finds_no_answer_and_the_variables_of_the_stack_are_there(
+    client: Path,
+) -> None:
+    play(client, 'read -r answer && exit 3; [ "$COLOUR" = "dark blue" ] || exit 4')
+    script = """
+from pathlib import Path
+from devctl.stack.compose.client import Client
+with Client(Path("docker-compose.yml"), Path(), "shop", {"COLOUR": "dark blue"}).changing() as whales:
+    whales.compose.up(["redis"], start=False, quiet=True)
+"""
+    asked = subprocess.run([sys.executable, "-c", script], input=b"y\n", capture_output=True, check=False)
+    assert (0, b"") == (asked.returncode, asked.stderr)

@@ -12,7 +12,6 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,26 +55,25 @@ class Client:
             self._files.append(override)
 
     @contextmanager
-    def changing(self) -> Iterator[DockerClient]:
-        """python-on-whales for this project; Failed with what an engine or Compose says."""
-        from python_on_whales import DockerException
+    def changing(self, *, terminal: bool = False) -> Iterator[DockerClient]:
+        """python-on-whales for this project; Failed with what an engine or Compose says.
 
-        try:
-            yield self._whales
-        except DockerException as failed:
-            raise Failed(failed.stdout or "", failed.stderr or "") from failed
+        It hides what a call prints, so a question of Compose's is answered by an empty input; not where the call gets
+        the terminal.
+        """
+        from python_on_whales import DockerClient, DockerException
 
-    @cached_property
-    def _whales(self) -> DockerClient:
-        from python_on_whales import DockerClient
-
-        pairs = [f"{name}={value}" for name, value in self._variables.items()]
-        return DockerClient(
-            client_call=["env", *pairs, "docker"] if pairs else ["docker"],
-            compose_files=self._files,  # the list itself: a file may be added
+        call = ["/usr/bin/env", *(f"{name}={value}" for name, value in self._variables.items()), "docker"]
+        whales = DockerClient(
+            client_call=call if terminal else ["/bin/sh", "-c", 'exec "$0" "$@" </dev/null', *call],
+            compose_files=list(self._files),
             compose_project_name=self._project,
             compose_project_directory=self._root,
         )
+        try:
+            yield whales
+        except DockerException as failed:
+            raise Failed(failed.stdout or "", failed.stderr or "") from failed
 
     def call(self, *command: str) -> str:
         """Return what a command prints; Failed with what it says."""

@@ -139,7 +139,11 @@ class ComposeRuntime:
             command, ports = self._with_debugpy(service, debug_port), [(f"127.0.0.1:{debug_port}", debug_port)]
         from python_on_whales import DockerException
 
-        with foreground.same_terminal(), foreground.interruptible(), self._client.changing() as whales:
+        with (
+            foreground.same_terminal(),
+            foreground.interruptible(),
+            self._client.changing(terminal=True) as whales,
+        ):
             try:
                 whales.compose.run(
                     service,
