@@ -178,8 +178,10 @@ class ComposeRuntime:
             )
         self._project.containers()
         try:
-            asked = [*self._client.compose, "run", "--rm", "--no-deps", "--no-TTY", service, words[0], "-c"]
-            self._client.call(*asked, "import debugpy")
+            with self._client.changing() as whales:
+                whales.compose.run(
+                    service, [words[0], "-c", "import debugpy"], tty=False, dependencies=False, remove=True
+                )
         except Failed as without:
             raise DevctlError(
                 f"the image of {service} has no debugpy",
