@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from devctl.cli import plugins
 from devctl.cli.app import COMMANDS, GROUPS, name_of
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +43,9 @@ def test_every_command_is_in_the_table() -> None:
 def test_the_picture_of_the_architecture_names_every_command_once() -> None:
     picture = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
     drawn = [name for line in re.findall(r'<text class="c"[^>]*>([^<]+)</text>', picture) for name in line.split(" · ")]
-    assert sorted([*map(name_of, COMMANDS), *(str(group.info.name) for group in GROUPS)]) == sorted(drawn)
+    names = {*map(name_of, COMMANDS), *(str(group.info.name) for group in GROUPS)}
+    names |= {name for name, target in plugins.found(sys.path).items() if target.startswith("devctl.")}
+    assert sorted(names) == sorted(drawn)
 
 
 @pytest.mark.examples
