@@ -1,6 +1,5 @@
 """The stack in real containers, by plain `docker compose`: started, hardened, scaled, changed, stopped."""
 
-import contextlib
 import json
 import os
 import re
@@ -47,13 +46,12 @@ def inspect(template: str, *names: str) -> list:
 class Stack:
     """A copy of the services, to be changed at will, under a project name and ports of its own."""
 
-    def __init__(self, folder: Path, project: str, image_tag: str) -> None:
+    def __init__(self, folder: Path, project: str) -> None:
         self.folder = folder
         self.project = project
         self.ports = {name: free_port() for name in PORTS}
-        unset = {"CELERY_BROKER_URL", "IMAGE_PREFIX", "COMPOSE_FILE", "COMPOSE_PROJECT_NAME"}
+        unset = {"CELERY_BROKER_URL", "COMPOSE_FILE", "COMPOSE_PROJECT_NAME"}
         self.environment = {name: value for name, value in os.environ.items() if name not in unset} | {
-            "IMAGE_TAG": image_tag,
             "WORKER_MOUNT": "celeriac.workbench",  # for the test of a stop
             **{PORTS[name]: str(port) for name, port in self.ports.items()},
         }
@@ -76,7 +74,7 @@ class Stack:
         return [one["ID"] for one in self.containers()[service]]
 
     def image(self, service: str) -> str:
-        return f"celery-workbench/{service}:{self.environment['IMAGE_TAG']}"
+        return f"{self.project}-{service}"
 
     def run_in(self, service: str, *command: str) -> str:
         return self.compose("exec", "-T", service, *command)
@@ -95,7 +93,7 @@ def stack(tmp_path_factory):
         shutil.copytree(
             ROOT / context, folder / context, ignore=shutil.ignore_patterns("tests", "__pycache__", ".*cache")
         )
-    stack = Stack(folder, project := f"workbench-test-{os.getpid()}", project)
+    stack = Stack(folder, project := f"workbench-test-{os.getpid()}")
     try:
         stack.up("--build")
         yield stack
@@ -104,8 +102,6 @@ def stack(tmp_path_factory):
         raise
     finally:
         stack.compose("down", "--volumes", "--timeout", "3", "--rmi", "local")
-        with contextlib.suppress(AssertionError):
-            docker("rmi", "--force", *(stack.image(service) for service in BUILT))
         # what the rebuilt images replaced
         docker("image", "prune", "--force", "--filter", f"label=com.docker.compose.project={project}")
 
@@ -243,12 +239,23 @@ def test_a_change_in_the_contracts_or_in_celeriac_reaches_every_service_in_one_l
 
 
 def test_one_service_brings_redis_and_nothing_else(stack):
-    alone = Stack(stack.folder, f"{stack.project}-alone", stack.environment["IMAGE_TAG"])
+    alone = Stack(stack.folder, f"{stack.project}-alone")
     try:
         alone.up("worker")
         assert set(alone.containers()) == {"redis", "worker"}
     finally:
-        alone.compose("down", "--volumes", "--timeout", "3")
+        alone.compose("down", "--volumes", "--timeout", "3", "--rmi", "local")
+
+
+def test_two_checkouts_share_no_image(tmp_path):
+    images = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shutil.copy(ROOT / "docker-compose.yml", tmp_path / name)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")}
+        found = docker("compose", "config", "--images", cwd=tmp_path / name, env=environment).split()
+        images.append({image for image in found if image.startswith(name)})
+    assert [{f"{name}-{service}" for service in BUILT} for name in ("one", "two")] == images
 
 
 def layers(stack: Stack) -> dict[str, list[str]]:

@@ -76,7 +76,7 @@ def clone() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="figures-") as temporary:
         folder = Path(temporary) / f"figures{os.getpid()}"
         run("git", "clone", "-q", ROOT, folder, cwd=ROOT)
-        os.environ.update(free_ports(), IMAGE_PREFIX=folder.name, COMPOSE_PROJECT_NAME=folder.name)
+        os.environ.update(free_ports(), COMPOSE_PROJECT_NAME=folder.name)
         try:
             yield folder
         finally:
@@ -85,7 +85,7 @@ def clone() -> Iterator[Path]:
                     run(devctl(folder), "down", "--volumes", "--runtime", runtime, cwd=folder, check=False)
             if engine():
                 for name in ("worker", "service1", "service2"):
-                    run("docker", "image", "rm", "-f", f"{folder.name}/{name}:dev", cwd=folder, check=False)
+                    run("docker", "image", "rm", "-f", f"{folder.name}-{name}", cwd=folder, check=False)
 
 
 def engine() -> bool:
@@ -222,7 +222,7 @@ def measure_images(folder: Path) -> None:
         return int(run("docker", "image", "inspect", "-f", "{{.Size}}", image, cwd=folder))
 
     base = size(BASES["python"])
-    above = {name: size(f"{folder.name}/{name}:dev") - base for name in ("worker", "service1", "service2")}
+    above = {name: size(f"{folder.name}-{name}") - base for name in ("worker", "service1", "service2")}
     shown = ", ".join(f"{name} {bytes_ / MEGABYTE:.0f} MB" for name, bytes_ in above.items())
     say("images above their base", shown, "≤ 50 MB", "make figures ONLY=images")
 

@@ -37,7 +37,6 @@ services:
     volumes: ["data:/data"]
     healthcheck: {{<<: *quick, test: [CMD, redis-cli, ping]}}
   worker:
-    image: {name}/worker:dev
     build: {{context: ./worker, args: {{PYTHON_IMAGE: "${{PYTHON_IMAGE:-python:3.11-slim}}"}}}}
     init: true
     command: ["sh", "-c", "${{WORKER_RUNS:-echo ready; exec sleep 600}}"]
@@ -70,8 +69,9 @@ def remove(name: str) -> None:
         verb = ["rm", "--force", "--volumes"] if kind[0] == "ps" else [kind[0], "rm"]
         if found:
             docker(*verb, *found)
-    if docker("image", "ls", "--quiet", f"{name}/worker"):
-        docker("image", "rm", "--force", f"{name}/worker:dev")
+    if docker("image", "ls", "--quiet", f"{name}-worker"):
+        docker("image", "rm", "--force", f"{name}-worker")
+    docker("image", "prune", "--force", "--filter", f"label=com.docker.compose.project={name}")
 
 
 @pytest.fixture
@@ -207,6 +207,49 @@ def test_an_image_is_built_again_when_its_sources_changed(open_: Open, root: Pat
     assert not second.services[1].was_running, "the new image runs, not the old one"
 
 
+def nameless(project: str) -> list[str]:
+    filters = ["--filter", "dangling=true", "--filter", f"label=com.docker.compose.project={project}"]
+    return docker("image", "ls", "--quiet", *filters).split()
+
+
+def test_a_build_leaves_no_image_without_a_name(open_: Open, root: Path) -> None:
+    runtime = open_()
+    project = runtime.stack.name
+    for number in range(2):  # built twice, and never run
+        (root / "worker/new.py").write_text(f"x = {number}")
+        runtime.build(["worker"], lambda _: None)
+    assert [] == nameless(project)
+    start(runtime, ["worker"])
+
+    (root / "worker/new.py").write_text("x = 'run'")
+    start(runtime, ["worker"])
+    assert [] == nameless(project), "what it ran before"
+
+    (root / "worker/new.py").write_text("x = 'built'")
+    runtime.build(["worker"], lambda _: None)
+    assert 1 == len(nameless(project)), "it still runs"
+    runtime.stop()
+    assert [] == nameless(project)
+    assert "" != docker("image", "ls", "--quiet", f"{project}-worker")
+
+
+def test_an_isolated_stack_takes_the_image_of_the_checkout_and_leaves_none(open_: Open, root: Path) -> None:
+    open_().build(["worker"], lambda _: None)
+    identity.create(loaded(root, "blue"), {"REDIS_PORT": "0"})
+    blue = open_("blue")
+
+    report = start(blue, ["worker"])
+
+    assert () == report.built
+    assert ["ready", "ready"] == [s.phase for s in report.services]
+    blue.stop(volumes=True)
+    assert "" == docker("image", "ls", "--quiet", f"{blue.stack.name}-worker")
+    assert [] == open_().missing_images(["worker"])
+
+    (root / "worker/new.py").write_text("x = 1")
+    assert ["worker"] == open_("blue").missing_images(["worker"]), "not from other code"
+
+
 @pytest.mark.parametrize(("code", "policy"), [(1, "unless-stopped"), (0, "unless-stopped"), (0, "no")])
 def test_a_service_that_exits_is_a_crash_with_its_last_words(open_: Open, code: int, policy: str) -> None:
     runtime = open_(WORKER_RUNS=f"echo the last words; exit {code}", RESTART=policy, WORKER_CHECK="false")
@@ -313,7 +356,7 @@ def test_a_build_that_fails_shows_the_failing_lines(open_: Open, root: Path) -> 
 
 
 def test_without_a_build_a_missing_image_names_the_build(open_: Open) -> None:
-    with pytest.raises(DevctlError, match=r"the image devctl-test-.*/worker:dev is not built") as problem:
+    with pytest.raises(DevctlError, match=r"the image devctl-test-\d+-worker\S* is not built") as problem:
         start(open_(), ["worker"], build=False)
 
     assert "devctl build worker" in problem.value.hint

@@ -23,6 +23,7 @@ _STATES: Mapping[str, State] = {
     "dead": "exited",
 }
 _HEALTH: Mapping[str, Health] = {"starting": "starting", "healthy": "healthy", "unhealthy": "unhealthy"}
+_LINE_OF_ONE = re.compile(r"^(?P<time>\d{4}-\d\d-\d\dT\S+?Z) ?(?P<text>.*)$", re.DOTALL)
 # such as: worker-2  | 2026-11-23T16:05:18.123456789Z the text
 _LINE = re.compile(r"^(?P<replica>\S+?)\s*\| (?P<time>\d{4}-\d\d-\d\dT\S+?Z) ?(?P<text>.*)$", re.DOTALL)
 
@@ -64,6 +65,14 @@ def log_lines(lines: Iterable[str], names: Mapping[str, str]) -> Iterator[LogLin
             replica = names.get(match["replica"], match["replica"])
             service = replica.rpartition("-")[0] or replica
             yield LogLine(service, replica, match["text"], datetime.fromisoformat(match["time"]).timestamp())
+
+
+def log_lines_of_one(lines: Iterable[str], replica: Replica) -> Iterator[LogLine]:
+    """Yield what `docker logs` prints of one container; what the engine says instead of a log is dropped."""
+    for line in lines:
+        if match := _LINE_OF_ONE.match(line):
+            moment = datetime.fromisoformat(match["time"]).timestamp()
+            yield LogLine(replica.service, replica.name, match["text"], moment)
 
 
 def _container(one: Mapping[str, Any]) -> Container:

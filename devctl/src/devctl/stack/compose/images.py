@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,11 @@ class Fingerprints:
         """Whether this image is what a build would give."""
         return self._read().get(image) == {"image": image_id, "inputs": print_}
 
+    def built_from(self, print_: str, image_ids: Collection[str]) -> str:
+        """The id of an image that was built from this, and is among these; "" without."""
+        known = (one["image"] for one in self._read().values() if one["inputs"] == print_)
+        return next((id_ for id_ in known if id_ in image_ids), "")
+
     def remember(self, built: Mapping[str, tuple[str, str]]) -> None:
         """Note image -> (image id, fingerprint) after a build."""
         known = self._read() | {image: {"image": id_, "inputs": print_} for image, (id_, print_) in built.items()}
@@ -67,6 +73,12 @@ class Fingerprints:
         except (OSError, ValueError):  # not there, or damaged: build once more
             return {}
         return known if isinstance(known, dict) else {}
+
+
+def name_of(stack: Stack, service: str) -> str:
+    """Return the name of a service's image, its tag included; Compose calls one without a name after its project."""
+    name = stack.services[service].image or f"{stack.name}-{service}"
+    return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
 
 
 class Images:
@@ -84,7 +96,7 @@ class Images:
     def missing(self, services: Sequence[str]) -> list[str]:
         """Those without an image, and those whose sources changed since it was built."""
         ids = self._ids()
-        return [name for name in services if not self._current(name, ids)]
+        return [name for name in services if not self._current(name, ids) and not self._shared(name, ids)]
 
     def older(self, images: Mapping[str, str], services: Sequence[str]) -> list[str]:
         """Those of these services with a build that run from another image (service -> id) than a build would give."""
@@ -101,22 +113,39 @@ class Images:
         if builds:
             prints = {name: fingerprint(build) for name, build in builds.items()}  # before: a change meanwhile is new
             rest = {name: _unmounted(self._stack.services[name]) for name in builds if name in self._unmounted}
+            before = self._ids()
             self._build(list(builds), emit)
             ids = self._ids()
             images = {self._name(name): prints[name] for name in builds}
             self._known.remember({image: (id_, p) for image, p in images.items() if (id_ := self._id(image, ids))})
             self._unmounted |= rest
+            self.clear(before[image] for image in images if image in before)
+
+    def clear(self, replaced: Iterable[str]) -> None:
+        """Remove those of these images (by id) that no name points to any more, and that no container uses."""
+        candidates = set(replaced)
+        for id_ in candidates and candidates - set(self._ids().values()):
+            with suppress(Failed):  # a container still has it
+                self._client.call("docker", "image", "rm", id_)
 
     def _name(self, service: str) -> str:
-        name = self._stack.services[service].image or f"{self._stack.name}-{service}"
-        return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
+        return name_of(self._stack, service)
+
+    def _shared(self, service: str, ids: Mapping[str, str]) -> bool:
+        """Take the image that another stack of this checkout has built from the same files, instead of a build."""
+        build, image = self._stack.services[service].build, self._name(service)
+        if build is None or not (id_ := self._known.built_from(print_ := fingerprint(build), set(ids.values()))):
+            return False
+        self._client.docker("image", "tag", id_, image)
+        self._known.remember({image: (id_, print_)})
+        return True
 
     def _ids(self) -> dict[str, str]:
         """Image name -> id, of all that are here."""
-        lines = self._client.docker(
-            "image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"
-        ).splitlines()
-        return dict(line.split(" ", 1) for line in lines)
+        listed = self._client.docker("image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}")
+        ids = dict(line.split(" ", 1) for line in listed.splitlines())
+        ids.pop("<none>:<none>", None)
+        return ids
 
     def _current(self, service: str, ids: Mapping[str, str]) -> bool:
         image, build = self._name(service), self._stack.services[service].build

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 
 from devctl.errors import DevctlError
@@ -13,7 +14,7 @@ from devctl.settings import Settings
 from devctl.stack import foreground, identity
 from devctl.stack.compose import containers, problems, usage
 from devctl.stack.compose.client import Client, Failed, following
-from devctl.stack.compose.images import Fingerprints, Images
+from devctl.stack.compose.images import Fingerprints, Images, name_of
 from devctl.stack.compose.mounts import Ran, mounts, override
 from devctl.stack.compose.project import Project
 from devctl.stack.engine import Away, Daemon
@@ -71,8 +72,10 @@ class ComposeRuntime:
 
     def prepare(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
         """Make the containers of all of them in one call."""
+        before = self._project.containers()
         with self._refusals(services):
             self._project.make(services, scale)
+        self._images.clear({c.image for c in before} - {c.image for c in self._project.containers()})
 
     def start(self, *services: str, replicas: int | None = None) -> None:
         """Start the containers of these services; make them, where that was not prepared."""
@@ -113,12 +116,14 @@ class ComposeRuntime:
         return {c.replica.name: found[c.name] for c in running if c.name in found}
 
     def stop(self, services: Sequence[str] | None = None, *, volumes: bool = False) -> None:
-        """`docker compose rm --stop`, or `down` for all of it."""
+        """`docker compose rm --stop`, or `down` for all of it; the images of an isolated stack have no other use."""
         present = self._project.containers()
         with self._explained("docker compose down"), self._client.changing() as whales:
             if services is None:
-                whales.compose.down(remove_orphans=True, volumes=volumes, quiet=True)
+                images = "local" if self._settings.stack else None
+                whales.compose.down(remove_orphans=True, volumes=volumes, remove_images=images, quiet=True)
                 identity.forget_runtime(self._settings, self.name)
+                self._images.clear(c.image for c in present)
             elif names := sorted({c.replica.service for c in present} & set(services)):
                 whales.compose.rm(names, stop=True)
 
@@ -194,19 +199,26 @@ class ComposeRuntime:
     def logs(
         self, services: Sequence[str], *, follow: bool = False, since: float | None = None, tail: int | None = None
     ) -> Iterator[Iterator[LogLine]]:
-        """`docker compose logs`; by time where it does not follow (Compose prints container by container).
+        """`docker logs` of each container, merged by time; to follow, `docker compose logs`, which sees new ones come.
 
-        Not through python-on-whales: its streams leave `docker compose` running after their reader is gone.
+        Not through python-on-whales: its streams leave docker running after their reader is gone.
         """
-        options = ["--timestamps", "--no-color"]
-        options += ["--follow"] if follow else []
+        options = ["--timestamps"]
         options += [f"--since={since:.6f}"] if since is not None else []
         options += [f"--tail={tail}"] if tail is not None else []
-        names = {c.name: c.replica.name for c in self._project.containers()}
-        command = [*self._client.compose, "logs", *options, *services]
-        with following(command, environment=self._client.environment) as lines:
-            found = containers.log_lines(lines, names)
-            yield found if follow else iter(sorted(found, key=lambda line: line.time or 0.0))
+        present = [c for c in self._project.containers() if c.replica.service in services]
+        with ExitStack() as running:
+
+            def told(*command: str) -> Iterator[str]:
+                return running.enter_context(following(command, environment=self._client.environment))
+
+            if follow:
+                names = {c.name: c.replica.name for c in present}
+                lines = told(*self._client.compose, "logs", "--follow", "--no-color", *options, *services)
+                yield containers.log_lines(lines, names)
+            else:
+                logs = [containers.log_lines_of_one(told("docker", "logs", *options, c.id), c.replica) for c in present]
+                yield heapq.merge(*logs, key=lambda line: line.time or 0.0)
 
     def address(self, service: str, target: int) -> tuple[str, int]:
         """The published port of the first replica."""
@@ -244,7 +256,7 @@ class ComposeRuntime:
     @cached_property
     def _context(self) -> problems.Context:
         option = f" --stack {self._settings.stack}" if self._settings.stack else ""
-        builds = {service.image: service.name for service in self.stack.services.values() if service.build}
+        builds = {name_of(self.stack, name): name for name, service in self.stack.services.items() if service.build}
         return problems.Context(variable=self._variable, holder=self._holder, option=option, builds=builds)
 
     def _variable(self, value: str) -> str:
