@@ -34,21 +34,36 @@ S = TypeVar("S", bound=Settings)
 def load(kind: type[S]) -> S:
     """Read settings of this kind. Raises SettingsError, which shows no value: an URL may hold a password. A variable
     that looks misspelt is one warning in the log; other variables belong to somebody else."""
-    prefix = kind.prefix
-    warn_of_typos(prefix, {prefix + name.upper() for name in kind.model_fields}, os.environ)
+    warn_of_typos(kind.prefix, variables(kind), os.environ)
+    settings, problems = _read(kind, os.environ)
+    if settings is not None:
+        problems += getattr(settings, "wrong_here", list)()
+    if settings is None or problems:
+        raise SettingsError("; ".join(problems))
+    return settings
+
+
+def problems(kind: type[Settings], environ: Mapping[str, str]) -> list[str]:
+    """What `load` would say of these variables, wherever the service runs that gets them."""
+    return _read(kind, environ)[1]
+
+
+def variables(kind: type[Settings]) -> set[str]:
+    """All variables that settings of this kind read."""
+    return {kind.prefix + name.upper() for name in kind.model_fields}
+
+
+def _read(kind: type[S], environ: Mapping[str, str]) -> tuple[S | None, list[str]]:
     problems = [
         f"{name} would part worker and client; set CELERY_BROKER_URL alone"
-        for name in sorted(PARTING.intersection(os.environ) if prefix == "CELERY_" else ())
+        for name in sorted(PARTING.intersection(environ) if kind.prefix == "CELERY_" else ())
     ]
     try:
-        settings = kind()
-        problems += getattr(settings, "wrong_here", list)()
+        return kind(environ), problems
     except pydantic.ValidationError as exc:
         for one in exc.errors(include_url=False, include_input=False, include_context=False):
             said = one["msg"].removeprefix("Value error, ")
             if name := "_".join(str(part) for part in one["loc"]).upper():
-                said = f"{prefix}{name} is wrong: {said} (its value is not shown)"
+                said = f"{kind.prefix}{name} is wrong: {said} (its value is not shown)"
             problems.append(said)
-    if problems:
-        raise SettingsError("; ".join(problems))
-    return settings
+        return None, problems

@@ -103,6 +103,13 @@ failed to solve: process "/bin/sh -c pip install nothing==9" did not complete su
 """
 
 
+def test_a_build_that_was_never_begun_does_not_blame_a_dockerfile() -> None:
+    problem = problems.build(["web"], ["services.web.mem_limit: invalid size: 'lots'"], context())
+
+    assert "web cannot be built: services.web.mem_limit: invalid size: 'lots'" == problem.problem
+    assert "docker compose config" in problem.hint
+
+
 def test_a_failed_build_shows_the_step_that_failed() -> None:
     problem = problems.build(["web", "worker"], BUILD.splitlines(), context())
 

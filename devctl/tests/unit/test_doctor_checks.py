@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from celeriac.dead_letter.letters import Letter
+from celeriac.retry.policy import RetryPolicy
 from devctl import settings
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import ServerInfo
@@ -24,6 +25,7 @@ from devctl.doctor import (
     locks,
     machine,
     ports,
+    service_settings,
     shell,
     state,
     workers,
@@ -63,6 +65,10 @@ class Contract:
     queue: str
     retries: Any = field(default_factory=lambda: types.SimpleNamespace(cap_seconds=60))
     of_celeriac: bool = True
+
+    @property
+    def short(self) -> str:
+        return self.name.rpartition(".")[2]
 
 
 class Patient:
@@ -219,7 +225,7 @@ def test_a_good_compose_file_has_only_good_findings(root: Path) -> None:
         environment.broker_address,
         delivery.delivery,
         delivery.visibility,
-        delivery.service_settings,
+        service_settings.service_settings,
         broker.persistence,
         broker.eviction,
     ):
@@ -243,7 +249,7 @@ def test_a_good_compose_file_has_only_good_findings(root: Path) -> None:
         (broker.persistence, '--appendonly, "yes", ', "", "warning", "none, by the Compose file"),
         (broker.eviction, "noeviction", "allkeys-lru", "warning", "queued tasks can vanish"),
         (broker.eviction, "noeviction", "volatile-ttl", "warning", "results can vanish"),
-        (delivery.service_settings, "redis://redis:6379/0", "http://redis", "problem", "worker will not start: CEL"),
+        (service_settings.service_settings, "redis://redis:6379/0", "http://redis", "problem", "will not start: CEL"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_the_compose_file_is_found(
@@ -256,14 +262,14 @@ def test_what_is_wrong_in_the_compose_file_is_found(
 
 def test_a_password_in_a_wrong_setting_is_never_shown(root: Path) -> None:
     patient = Patient(root, environ={"CELERY_BROKER_URL": "http://user:hunter2@redis/0"})
-    (check,) = examined(delivery.service_settings, patient)
+    (check,) = examined(service_settings.service_settings, patient)
     assert "hunter2" not in f"{check.message} {check.fix}"
     assert "CELERY_BROKER_URL" in check.message
 
 
 def test_our_own_environment_does_not_mix_with_a_services(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELERY_VISIBILITY_TIMEOUT", "7")
-    assert ["ok"] == statuses(delivery.service_settings, Patient(root))
+    assert ["ok"] == statuses(service_settings.service_settings, Patient(root))
 
 
 def test_a_misspelt_celery_variable_is_a_warning_and_names_the_right_one(root: Path) -> None:
@@ -279,6 +285,31 @@ def test_what_kubernetes_sets_for_a_service_is_no_mistake(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("WORKER_CONCURRENCY: zero", "WORKER_CONCURRENCY is wrong"),
+        ("RETRY_TASKS_ORDER: limit=many", "RETRY_TASKS_ORDER is wrong: limit must be a whole number"),
+        ("LOG_LEVEL: loud", "LOG_LEVEL is wrong"),
+        ("HTTP_PORT: '70000'", "HTTP_PORT is wrong"),
+        ("CELERY_LEASE_SECONDS: soon", "CELERY_LEASE_SECONDS is wrong"),
+    ],
+)
+def test_a_value_on_which_a_service_would_exit_is_a_problem(given: str, problem: str, root: Path) -> None:
+    compose = COMPOSE.replace("    environment:\n", f"    environment:\n      {given}\n")
+    patient = Patient(root, compose)
+    patient.catalog = (Contract("tasks.order", "orders", RetryPolicy(limit=3, cap_seconds=60)),)
+    (check,) = examined(service_settings.service_settings, patient)
+    assert "problem" == check.status
+    assert check.message.startswith(f"worker will not start: {problem}")
+
+
+def test_a_file_of_a_container_is_not_looked_for_on_this_machine(root: Path) -> None:
+    given = "WORKER_HEALTH_FILE: /proc/nowhere/health"
+    compose = COMPOSE.replace("    environment:\n", f"    environment:\n      {given}\n")
+    assert ["ok"] == statuses(service_settings.service_settings, Patient(root, compose))
+
+
+@pytest.mark.parametrize(
     ("name", "fixes"),
     [("CELERY_LEASE_SECOND", ["did you mean CELERY_LEASE_SECONDS?"]), ("CELERY_FLOWER_PORT", [])],
 )
@@ -286,7 +317,7 @@ def test_a_misspelt_setting_of_a_service_is_found_as_the_service_itself_finds_it
     name: str, fixes: list[str], root: Path
 ) -> None:
     compose = COMPOSE.replace("    environment:\n", f"    environment:\n      {name}: x\n")
-    checks = examined(delivery.service_settings, Patient(root, compose))
+    checks = examined(service_settings.service_settings, Patient(root, compose))
     assert fixes == [check.fix for check in checks if check.status == "warning"]
 
 
@@ -419,7 +450,7 @@ def test_contracts_that_do_not_say_how_celery_is_set_are_not_judged(root: Path) 
     patient = Patient(root)
     patient.catalog = (Contract("tasks.order", "orders", of_celeriac=False),)
     assert ["skipped"] == statuses(delivery.delivery, patient)
-    assert [] == statuses(delivery.service_settings, patient)
+    assert [] == statuses(service_settings.service_settings, patient)
 
 
 # What runs

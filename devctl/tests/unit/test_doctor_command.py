@@ -17,6 +17,7 @@ from devctl.cli import options
 from devctl.doctor import checks as registered
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
+from devctl.settings import Settings
 from devctl.ui import console, doctor
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/json/doctor.schema.json").read_text())
@@ -27,6 +28,7 @@ WARNING = Check(
 PROBLEM = Check(
     "port 8001", "problem", "held by python (pid 4121): service1 cannot start", "SERVICE1_PORT=8011 devctl up"
 )
+SETTINGS = Settings(Path("/nowhere"), Path("/nowhere/docker-compose.yml"), "auto", "", {})
 SKIPPED = Check("broker", "skipped", "not started", "devctl up")
 
 
@@ -35,7 +37,7 @@ def finds(monkeypatch: pytest.MonkeyPatch, *findings: Check) -> None:
         yield from findings
 
     monkeypatch.setattr(registered, "CHECKS", (check,))
-    monkeypatch.setattr(options, "open_workbench", lambda *_, **__: types.SimpleNamespace(settings=None))
+    monkeypatch.setattr(options, "open_workbench", lambda *_, **__: types.SimpleNamespace(settings=SETTINGS))
     console.out.cache_clear()
 
 

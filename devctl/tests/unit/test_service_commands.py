@@ -73,14 +73,20 @@ def test_what_up_starts_can_be_measured(fakes: Any, run: Any, monkeypatch: pytes
     assert "audit.mount,celeriac.workbench" == fakes.runtime.stack.services["worker"].environment["WORKER_MOUNT"]
 
 
-def test_up_in_a_pipe_is_one_line_per_change_without_colour(fakes: Any, run: Any) -> None:
+def test_up_says_that_a_variable_is_misspelt(fakes: Any, run: Any) -> None:
+    (fakes.root / ".env").write_text("SERVICE_PORT=8005\n")
+
     ran = run("up", "service1")
 
-    told = [line for line in ran.err.splitlines() if line[:1] in "●✔"]
-    assert ["● redis", "✔ redis", "● service1", "✔ service1"] == list(
-        dict.fromkeys(line[:10].rstrip() for line in told)
-    )
-    assert "\x1b" not in ran.out + ran.err
+    assert "! SERVICE_PORT in .env reaches no service: did you mean SERVICE1_PORT?" in ran.err.splitlines()
+
+
+def test_up_in_a_pipe_names_each_service_once_without_colour(fakes: Any, run: Any) -> None:
+    ran = run("up", "service1")
+
+    told = [line.split()[:2] for line in (ran.err + ran.out).splitlines() if line[:1] in "●✔"]
+    assert [["✔", "redis"], ["✔", "service1"]] == told
+    assert "\x1b" not in ran.err + ran.out
 
 
 def test_up_takes_an_alias_for_a_service(fakes: Any, run: Any) -> None:

@@ -121,19 +121,26 @@ def variable(task: str) -> str:
 def from_environment(contracts: Iterable[HasRetries], environ: Mapping[str, str]) -> dict[str, RetryPolicy]:
     """Task -> its policy: that of the contract, changed by its variable. Raises SettingsError for a wrong value. A
     variable that looks misspelt is a warning. Values are never shown."""
+    contracts = list(contracts)
+    warn_of_typos(PREFIX, [variable(one.name) for one in contracts], environ)
+    policies, problems = read(contracts, environ)
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return policies
+
+
+def read(contracts: Iterable[HasRetries], environ: Mapping[str, str]) -> tuple[dict[str, RetryPolicy], list[str]]:
+    """Task -> its policy, and a line for each variable that is wrong."""
     policies = {one.name: one.retries for one in contracts}
     tasks = {variable(task): task for task in policies}
     problems = []
-    warn_of_typos(PREFIX, tasks, environ)
     for name, value in sorted((name.upper(), value) for name, value in environ.items()):
         if name in tasks and value.strip():
             try:
                 policies[tasks[name]] = _changed(policies[tasks[name]], value)
             except ValueError as exc:
                 problems.append(f"{name} is wrong: {exc} (its value is not shown)")
-    if problems:
-        raise SettingsError("; ".join(problems))
-    return policies
+    return policies, problems
 
 
 def _changed(policy: RetryPolicy, text: str) -> RetryPolicy:

@@ -23,10 +23,12 @@ def doctor(
       devctl doctor
       devctl doctor --json | jq '.checks[] | select(.status == "problem")'
     """
+    from devctl.cli.stacks import others
     from devctl.doctor.checks import CHECKS
     from devctl.doctor.facts import Facts
     from devctl.doctor.run import examine
     from devctl.ui import doctor as ui
+    from devctl.ui.stacks import remind
 
     workbench = options.open_workbench(runtime, stack, forgiving=True)  # what is wrong in .env is a finding
     checks = examine(Facts(workbench), CHECKS)
@@ -34,5 +36,6 @@ def doctor(
         ui.show_json(checks)
     else:
         ui.show(checks)
+        remind(others(workbench))
     if any(check.status == "problem" for check in checks):
         raise typer.Exit(errors.PROBLEM)

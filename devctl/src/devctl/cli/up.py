@@ -66,6 +66,7 @@ def up(
     """
     from devctl.cli.watch import begin, go_on
     from devctl.cli.watched import addresses, watched
+    from devctl.stack import unused
     from devctl.stack.start import start
     from devctl.ui import services as ui
     from devctl.ui.console import write_json
@@ -78,6 +79,7 @@ def up(
     options.announce(workbench, as_json=as_json)
     if not as_json:
         ui.show_unset(workbench.unset)
+        ui.show_unused(unused.find(workbench.settings))
     watcher = begin(workbench, names) if watch else None
     report = watched(
         workbench,

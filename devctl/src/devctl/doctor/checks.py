@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devctl.doctor.broker import broker, broker_memory, capacity, eviction, persistence
 from devctl.doctor.composition import compose_file, data, exposure, health_checks, restarts, shutdown
-from devctl.doctor.delivery import delivery, service_settings, visibility
+from devctl.doctor.delivery import delivery, visibility
 from devctl.doctor.engine import engine, runtime
 from devctl.doctor.environment import broker_address, environment
 from devctl.doctor.facts import Examination
@@ -12,6 +12,7 @@ from devctl.doctor.letters import dead_letters
 from devctl.doctor.locks import locks
 from devctl.doctor.machine import disk, memory, python, redis_binary
 from devctl.doctor.ports import ports
+from devctl.doctor.service_settings import service_settings
 from devctl.doctor.shell import completion
 from devctl.doctor.state import state
 from devctl.doctor.workers import contracts, services

@@ -1,4 +1,4 @@
-"""How the services set Celery: does each accept its settings, and does any of them lose or double work."""
+"""How the services set Celery: does any of them lose or double work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from celeriac.typos import typos
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.doctor.rules import RULES, claims, transport
@@ -83,32 +82,6 @@ def _timeout(facts: Facts, by_service: Mapping[str, Mapping[str, Any]]) -> Itera
             "ok",
             f"{shortest:.0f} s: a killed worker's tasks are back then; retries {wait:.0f} s",
         )
-
-
-def service_settings(facts: Facts) -> Iterator[Check]:
-    """Every service would accept what the Compose file gives it."""
-    try:
-        module = _module(facts)
-    except _NotOurs:
-        return
-    wrong = False
-    for name, service in facts.stack.services.items():
-        given = {key: value for key, value in service.environment.items() if key.startswith(_CELERY) and value}
-        for problem in _refused(module, given):
-            wrong = True
-            yield Check(
-                "settings",
-                "problem",
-                f"{name} will not start: {problem}",
-                f"look at {name} in the Compose file, and at .env",
-            )
-        for typo, meant in typos(_CELERY, _known(module), given).items():
-            wrong = True
-            yield Check(
-                "settings", "warning", f"{typo} of {name} is no setting and is not used", f"did you mean {meant}?"
-            )
-    if not wrong:
-        yield Check("settings", "ok", "every service accepts its settings")
 
 
 class _NotOurs(Exception):

@@ -18,6 +18,7 @@ from devctl.stack.model import Service, Stack
 
 EXTENSION = "x-devctl"
 _REFUSED = ("extends", "include")
+_SERVICE = 2  # steps to a whole service, which is wrong for what is missing in it
 _HOW = "x-devctl: {broker: redis, workers: [worker], contracts: common_tasks}"
 
 
@@ -49,9 +50,13 @@ def load(settings: Settings) -> tuple[Stack, list[Unset]]:
         }
         stack = _stack(identity.project_name(settings), services, data)
     except normal.Wrong as wrong:
-        raise DevctlError(
-            f"{document.where(wrong.path)}: {_dotted(wrong.path)}{wrong}", hint=f"change it in {settings.compose_file}"
-        ) from wrong
+        problem = f"{document.where(wrong.path)}: {_dotted(wrong.path)}{wrong}"
+        given = _given(document, wrong.path, settings, environment)
+        if given and not isinstance(wrong.__cause__, InterpolationError):
+            names = ", ".join(given)
+            places = ", ".join(dict.fromkeys(given.values()))
+            raise DevctlError(f"{names} in {places} is wrong: {problem}", hint=f"correct it in {places}") from wrong
+        raise DevctlError(problem, hint=f"change it in {settings.compose_file}") from wrong
     return stack, unset
 
 
@@ -90,6 +95,24 @@ def port_variables_of(settings: Settings, service: str) -> dict[int, str]:
                 if names:
                     found[port.target] = names[-1]
     return found
+
+
+def _given(document: Document, path: Path, settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that somebody set, of those that this value of the file is made of, and where."""
+    value: Any = document.data if len(path) > _SERVICE else {}
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):  # an error about what is not there
+            return {}
+    own, written = identity.overrides(settings), dotenv.read(settings.root / ".env", settings.environment)
+
+    def place(name: str) -> str:
+        if name in own:
+            return f"stack {settings.stack}"
+        return ".env" if environment[name] == written.get(name) else "the environment"
+
+    return {name: place(name) for name in _variables(value) if environment.get(name)}
 
 
 def _variables(value: Any) -> Iterator[str]:

@@ -14,6 +14,8 @@ from typing import Any
 from devctl.stack.document import Path
 from devctl.stack.model import Build, HealthCheck, Port, Service, Watch
 
+_HIGHEST_PORT = 65_535
+
 
 class Wrong(Exception):  # it never leaves this folder: file.py adds the line and raises DevctlError
     """A value that the model cannot hold, and where it stands."""
@@ -143,6 +145,14 @@ def _watch(raw: Any, root: FilePath, at: Path) -> tuple[Watch, ...]:
 
 
 def ports(raw: Any, path: Path) -> Iterable[Port]:
+    """Read one entry of `ports:`, which may be a range."""
+    for port in _ports(raw, path):
+        if not 0 <= port.published <= _HIGHEST_PORT or not 0 < port.target <= _HIGHEST_PORT:
+            raise Wrong(path, f"{raw!r}: a port is a number up to {_HIGHEST_PORT}")
+        yield port
+
+
+def _ports(raw: Any, path: Path) -> Iterable[Port]:
     if isinstance(raw, Mapping):
         first = str(raw.get("published") or "0").partition("-")[0]
         yield Port(

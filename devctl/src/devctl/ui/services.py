@@ -16,6 +16,7 @@ from devctl.ui.units import age, duration, size
 
 if TYPE_CHECKING:
     from devctl.stack.file import Unset
+    from devctl.stack.unused import Unused
 
 _WAIT_WORTH_TELLING_SECONDS = 0.05
 
@@ -97,6 +98,14 @@ def show_unset(variables: Sequence[Unset], stream: IO[str] | None = None) -> Non
     stream = stream or sys.stderr
     for name, where in dict.fromkeys((one.name, one.where) for one in variables):
         stream.write(f"{Paint(stream)('!', 'yellow')} {where}: {name} is not set, and empty here\n")
+
+
+def show_unused(variables: Sequence[Unused], stream: IO[str] | None = None) -> None:
+    """Variables that were set and reach no service."""
+    stream = stream or sys.stderr
+    for one in variables:
+        meant = f": did you mean {one.meant}?" if one.meant else ""
+        stream.write(f"{Paint(stream)('!', 'yellow')} {one.name} in {one.where} reaches no service{meant}\n")
 
 
 def show_stale(services: Sequence[str], stream: IO[str] | None = None) -> None:

@@ -82,6 +82,7 @@ BROKEN = {
         f"{GOOD}  two:\n    image: x\n    env_file: [none.env]\n",
         "docker-compose.yml:6: services.two.env_file.0: ",
     ),
+    "no port is that high": (f"{GOOD}  two: {{image: x, ports: ['8000:80001']}}\n", "a port is a number up to 65535"),
     "a port": (f"{GOOD}  two:\n    image: x\n    ports: [web]\n", "docker-compose.yml:6: services.two.ports.0: 'web'"),
     "ranges of two lengths": (f"{GOOD}  two: {{image: x, ports: ['1-3:1-2']}}\n", "differ in length"),
     "a duration": (
@@ -103,6 +104,21 @@ def test_what_is_wrong_is_named_with_its_line(case: str, tmp_path: Path) -> None
         read(tmp_path, text)
     assert expected in caught.value.problem
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(("value", "why"), [("80001", "a port is a number up to 65535"), ("abc", "is no port")])
+@pytest.mark.parametrize("where", [".env", "the environment"])
+def test_a_wrong_value_is_laid_to_the_variable_that_it_came_from(
+    value: str, why: str, where: str, tmp_path: Path
+) -> None:
+    text = f"{GOOD}  two:\n    image: x\n    ports: ['127.0.0.1:${{TWO_PORT:-8001}}:8001']\n"
+    if where == ".env":
+        (tmp_path / ".env").write_text(f"TWO_PORT={value}\n")
+    with pytest.raises(DevctlError) as caught:
+        read(tmp_path, text, {} if where == ".env" else {"TWO_PORT": value})
+    assert caught.value.problem.startswith(f"TWO_PORT in {where} is wrong: docker-compose.yml:6: ")
+    assert why in caught.value.problem
+    assert f"correct it in {where}" == caught.value.hint
 
 
 def test_a_variable_that_nobody_set_is_empty_and_told_with_its_line(tmp_path: Path) -> None:

@@ -96,6 +96,11 @@ def build(services: Sequence[str], lines: Sequence[str], context: Context) -> De
         return gone
     if (solve := _SOLVE.search(output)) and _PULL.search(output):
         return pull(services, solve["image"], output, context)
+    if not any(map(_STEP.match, lines)):  # nothing was begun: it is not about a Dockerfile
+        return DevctlError(
+            f"{', '.join(services)} cannot be built: {reason(output)}",
+            hint="what Compose thinks of the file: docker compose config --quiet",
+        )
     said = _failing_step(lines)
     service = said[0].partition("[")[2].partition(" ")[0] if said else ""
     name = service if service in services else ", ".join(services)
