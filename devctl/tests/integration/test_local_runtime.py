@@ -139,6 +139,20 @@ def say(runtime: LocalRuntime, *words: str) -> str:
         return connection.recv(1000).decode().strip()
 
 
+def test_a_log_that_grows_is_rotated_while_its_service_writes_on(checkout: Checkout) -> None:
+    writes = "import time\nfor n in range(1100): print(n, 'x' * 10000, flush=True)\ntime.sleep(600)"
+    runtime = checkout.open(SHELL_PROGRAM=sys.executable, WORKER_RUNS=writes)
+    ready(runtime, "worker")
+    log = checkout.place.log("worker-1")
+
+    wait(log.with_name("worker-1.log.1").exists)
+
+    with runtime.logs(["worker"]) as lines:
+        assert [str(number) for number in range(1100)] == [line.text.split()[0] for line in lines]
+    runtime.stop(["worker"])
+    assert [] == list(log.parent.glob("worker-1.log*"))
+
+
 def test_everything_starts_in_a_path_with_spaces_and_signs_and_nothing_is_left(checkout: Checkout) -> None:
     runtime = checkout.open()
     replicas = ready(runtime)

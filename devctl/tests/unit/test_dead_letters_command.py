@@ -23,6 +23,7 @@ from devctl.cli import dead_letters as cli
 from devctl.cli import options
 from devctl.contracts.catalog import Catalog
 from devctl.dead_letters.replay import Gone, Refused, Replayed
+from devctl.logs import own
 from devctl.settings import Settings
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.model import Service, Stack
@@ -110,6 +111,19 @@ def test_the_list_shows_the_newest_first_one_line_each(bench: Bench, run: Run) -
     assert f"→ devctl dead-letters show {second}   one in full" in err
 
 
+def test_a_replay_is_a_line_in_the_logs_and_a_dry_run_is_none(bench: Bench, run: Run) -> None:
+    letter = bench.bury()
+    run("replay", letter, "--dry-run")
+    assert not own.file(bench.settings).exists()
+
+    assert 0 == run("replay", letter)[0]
+
+    (line,) = own.file(bench.settings).read_text().splitlines()
+    known = json.loads(line)
+    task_id = "00000000-0000-4000-8000-000000000000"
+    assert ("task.replayed", task_id, letter) == (known["event"], known["task_id"], known["letter"])
+
+
 def test_filters_and_limits_choose(bench: Bench, run: Run) -> None:
     ids = [bench.bury(reason=reason) for reason in ("poison", "permanent", "permanent")]
 
@@ -176,7 +190,7 @@ def test_show_tells_what_happened_and_what_was_asked_for(bench: Bench, run: Run)
         f"{letter_id}  permanent",
         "task         tasks.process_order  00000000-0000-4000-8000-000000000000",
         "error        PermanentError: no such shelf",
-        "tried        0 starts · 2 retries · 1 replay",
+        "tried        2 starts · 2 retries · 1 replay",
         "published    4.2s before",
         "correlation  c-77",
         "message      1 kB",

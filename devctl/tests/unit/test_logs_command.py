@@ -9,6 +9,8 @@ import pytest
 
 from devctl.__main__ import main
 from devctl.cli import options
+from devctl.logs import own
+from devctl.settings import Settings
 from devctl.stack.clock import FakeClock
 from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.stack.model import Service, Stack
@@ -21,16 +23,19 @@ class Bench:
 
     runtime_choice = ("fake", "a test")
 
-    def __init__(self, behaviours: dict[str, Behaviour]) -> None:
+    def __init__(self, behaviours: dict[str, Behaviour], folder: Path) -> None:
+        self.settings = Settings(folder, folder / "docker-compose.yml", "auto", "", {})
         services = {name: Service(name) for name in ("redis", "worker")}
         self.stack = Stack("x", services, "redis", ("worker",), {"example-worker": "worker"}, "shop")
         self.runtime = FakeRuntime(self.stack, behaviours, FakeClock(time.time()))  # today's lines say no date
 
 
 @pytest.fixture
-def stack(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
+def stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRuntime:
     started = json.dumps({"event": "task.started", "level": "info", "task_id": "0190b3c2-1"})
-    bench = Bench({"redis": Behaviour(logs=("Ready",)), "worker": Behaviour(logs=(started, "ERROR it broke"))})
+    bench = Bench(
+        {"redis": Behaviour(logs=("Ready",)), "worker": Behaviour(logs=(started, "ERROR it broke"))}, tmp_path
+    )
     monkeypatch.setattr(options, "open_workbench", lambda *_: bench)
     bench.runtime.start("redis", "worker")
     return bench.runtime
@@ -60,6 +65,17 @@ def test_filters_and_the_tail_work_together(stack: FakeRuntime, capsys: pytest.C
     assert ["worker  info  task.started task_id=0190b3c2-1"] == shown(capsys, "--id", "0190b3c2-1")[0]
     assert ["redis   Ready"] == shown(capsys, "--grep", "^Rea")[0]
     assert ["worker  ERROR it broke"] == shown(capsys, "--tail", "1")[0]
+
+
+def test_what_devctl_did_stands_among_what_the_services_say(
+    stack: FakeRuntime, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(tmp_path, tmp_path / "docker-compose.yml", "auto", "", {})
+    own.note(settings, "task.replayed", [{"task_id": "0190b3c2-1"}, {"task_id": "another"}])
+    expected = ["devctl  info  task.replayed task_id=0190b3c2-1", "worker  info  task.started task_id=0190b3c2-1"]
+    assert expected == sorted(shown(capsys, "--id", "0190b3c2-1")[0])
+    assert 5 == len(shown(capsys)[0])
+    assert 2 == len(shown(capsys, "worker")[0]), "who names services wants those"
 
 
 def test_json_is_one_document_a_line_that_fits_its_schema(

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devctl.errors import DevctlError
+from devctl.logs import own
+from devctl.logs import read as reading
 from devctl.logs.entry import Entry
 from devctl.logs.read import follow, read
 from devctl.logs.selection import Wanted, wanted
+from devctl.settings import Settings
 from devctl.stack.port import LogLine
 
 
@@ -71,6 +76,50 @@ def test_the_tail_counts_what_is_shown_of_all_services() -> None:
     assert 2 == read(runtime, ["a", "b"], asked, page, tail=2)  # type: ignore[arg-type]
     assert ["ERROR 7", "ERROR 9"] == page.texts
     assert None is runtime.asked["tail"], "the runtime would count lines that are not shown"
+
+
+def test_a_long_history_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_AT_ONCE", 10)
+    page, far_ahead = Page(), 0
+
+    def lines() -> Iterator[LogLine]:
+        nonlocal far_ahead
+        for number in range(1_000):
+            far_ahead = max(far_ahead, number - len(page.texts))
+            yield at(number ^ 1, f"INFO {number ^ 1}")  # each pair the wrong way round
+
+    runtime = LoggingRuntime()
+    monkeypatch.setattr(runtime, "_lines", lines)
+    assert 1_000 == read(runtime, ["a"], Wanted(), page)  # type: ignore[arg-type]
+    assert [f"INFO {number}" for number in range(1_000)] == page.texts
+    assert far_ahead <= 20
+
+
+def test_an_id_leads_to_lines_far_before_the_one_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_AT_ONCE", 10)
+    page = Page()
+    request = '{"event": "http.request", "correlation_id": "c-1"}'
+    started = '{"event": "task.started", "correlation_id": "c-1", "task_id": "wanted-1"}'
+    lines = [at(1, request), *(at(2 + n, f"INFO {n}") for n in range(100)), at(200, started, "b-1")]
+    asked = wanted(since=None, level=None, grep=None, identity="wanted-1")
+    assert 2 == read(LoggingRuntime(*lines), ["a", "b"], asked, page)  # type: ignore[arg-type]
+    assert [request, started] == page.texts
+
+
+def test_following_shows_what_devctl_does_meanwhile(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, tmp_path / "docker-compose.yml", "auto", "", {})
+    silence, page = threading.Event(), Page()
+    own.note(settings, "before", [{}])
+
+    def still_wanted() -> bool:
+        if len(page.texts) == 1:
+            own.note(settings, "meanwhile", [{}])
+        return len(page.texts) < 2
+
+    runtime = LoggingRuntime(silence)
+    follow(runtime, ["a"], Wanted(), page, still_wanted=still_wanted, own=own.file(settings))  # type: ignore[arg-type]
+    assert ["before", "meanwhile"] == [json.loads(text)["event"] for text in page.texts[:2]]
+    silence.set()
 
 
 def test_without_a_filter_the_runtime_is_asked_for_the_tail_only() -> None:

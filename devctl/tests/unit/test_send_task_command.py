@@ -16,6 +16,7 @@ from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import Acceptance
 from devctl.cli import options
 from devctl.contracts.catalog import Catalog
+from devctl.logs import own
 from devctl.settings import Settings
 from devctl.stack.clock import FakeClock
 from devctl.stack.fake import FakeRuntime
@@ -242,6 +243,27 @@ def test_the_times_come_from_the_log_of_the_worker(bench: Bench, capsys: pytest.
 
     bench.work(process_order=logged)
     assert "· waited 0.9ms · ran 12.4ms on worker-1" in Shown(capsys, "--wait").out
+
+
+def test_what_was_sent_is_a_line_in_the_logs_and_a_repeat_is_none(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.work(process_order=done)
+    for _ in range(2):
+        Shown(capsys, "process_order", "--set", f"task_id={ID}")
+
+    (line,) = own.file(bench.settings).read_text().splitlines()
+    known = json.loads(line)
+    del known["timestamp"]
+    assert {
+        "level": "info",
+        "service": "devctl",
+        "event": "task.published",
+        "task": "tasks.process_order",
+        "queue": "orders",
+        "task_id": ID,
+        "correlation_id": ID,
+    } == known
 
 
 def test_a_repeat_is_said_to_be_one_and_changes_nothing(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

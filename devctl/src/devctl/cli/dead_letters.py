@@ -200,6 +200,7 @@ def replay(
 
     from devctl.dead_letters import replay as replaying
     from devctl.dead_letters import selection
+    from devctl.logs import own
     from devctl.ui import dead_letters as ui
     from devctl.ui.console import write_json
 
@@ -213,8 +214,14 @@ def replay(
     options.announce(workbench, as_json=as_json)
     letters, gone = selection.choose(workbench.broker, asked)
     chosen = [one.id for one in letters]  # first: what dies again meanwhile is not to be replayed again and again
-    with nullcontext(lambda event: None) if as_json else ui.Progress(dry_run=dry_run) as emit:
-        report = replaying.run(chosen, plan, workbench.broker, catalog, emit)
+    with nullcontext(lambda event: None) if as_json else ui.Progress(dry_run=dry_run) as show:
+
+        def hear(event: replaying.Event) -> None:
+            if isinstance(event, replaying.Replayed) and not dry_run:
+                own.note(workbench.settings, "task.replayed", [_noted(event.letter)])
+            show(event)
+
+        report = replaying.run(chosen, plan, workbench.broker, catalog, hear)
     report.gone += gone
     if as_json:
         write_json(ui.replay_document(report))
@@ -273,6 +280,12 @@ def drop(
         write_json(ui.drop_document(dropped, gone))
     else:
         ui.show_drop(dropped, gone)
+
+
+def _noted(letter: Letter) -> dict[str, object]:
+    """What `devctl logs` shows of a dead letter that was replayed."""
+    ids = {"task_id": letter.task_id, "correlation_id": letter.correlation_id, "letter": letter.id}
+    return {"task": letter.task, "queue": letter.queue, "reason": letter.reason, **ids}
 
 
 def _say_which(nothing_said: bool, everything: bool, done: str) -> None:

@@ -89,6 +89,7 @@ def _all(runtime: str | None, sure: bool, as_json: bool) -> None:
 
 def _stop(workbench: Workbench, names: list[str] | None, volumes: bool, as_json: bool) -> None:
     """Stop these services, or the whole stack, and say so."""
+    from devctl.logs import own
     from devctl.stack import identity
     from devctl.stack.clock import SystemClock
     from devctl.ui import services as ui
@@ -104,6 +105,8 @@ def _stop(workbench: Workbench, names: list[str] | None, volumes: bool, as_json:
     stopped = [name for name in in_order if names is None or name in names]
     data_removed = volumes or isolated
     workbench.runtime.stop(names, volumes=data_removed)
+    if names is None:
+        own.clear(settings)
     if isolated:
         identity.forget(settings)
     seconds = clock.now() - begun

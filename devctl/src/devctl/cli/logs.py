@@ -39,8 +39,9 @@ def logs(
 ) -> None:
     """Show what all services log, by time.
 
-    JSON lines are made readable. A terminal shows ids shortened, and --id takes them so; a pipe and --json have them
-    whole.
+    What devctl itself published or replayed stands among it, as devctl. JSON lines are made readable.
+
+    A terminal shows ids shortened, and --id takes them so; a pipe and --json have them whole.
 
     \b
     Examples:
@@ -49,6 +50,7 @@ def logs(
       devctl logs --id 0190b3c2            one order, through every service
       devctl logs --json | jq .event
     """
+    from devctl.logs import own as own_log
     from devctl.logs import read as reading
     from devctl.logs.selection import wanted
     from devctl.ui import logs as ui
@@ -58,12 +60,14 @@ def logs(
     names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
     options.announce(workbench, as_json=as_json)
     page = ui.JsonLines() if as_json else ui.Page(names)
+    own = None if services else own_log.file(workbench.settings)
+    runtime_ = workbench.runtime
     if follow:
         try:
-            reading.follow(workbench.runtime, names, asked, page, tail=tail, still_wanted=ui.reader_is_there)
+            reading.follow(runtime_, names, asked, page, tail=tail, still_wanted=ui.reader_is_there, own=own)
         except KeyboardInterrupt:  # the usual end of it, and nothing to explain
             if sys.stderr.isatty():
                 sys.stderr.write("\n")  # after the terminal's ^C
             raise SystemExit(errors.INTERRUPTED) from None
-    elif not reading.read(workbench.runtime, names, asked, page, tail=tail) and not as_json:
+    elif not reading.read(runtime_, names, asked, page, tail=tail, own=own) and not as_json:
         ui.nothing(filtered=not asked.everything or asked.since is not None or tail == 0)

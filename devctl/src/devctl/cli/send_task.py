@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from devctl import errors
 from devctl.cli import completion, options
 from devctl.errors import UsageError
 from devctl.workbench import Workbench
+
+if TYPE_CHECKING:
+    from devctl.broker.port import Message
 
 
 def send_task(
@@ -64,10 +67,11 @@ def send_task(
     belongs to other work, 2 nothing was published: a wrong payload or option,
     3 no result in time
     """
-    from devctl.broker.sending import send
+    from devctl.broker.sending import Event, Published, send
     from devctl.contracts.document import read
     from devctl.contracts.owners import owners
     from devctl.contracts.request import Request, messages
+    from devctl.logs import own
     from devctl.ui import sent as ui
     from devctl.ui.choose import choose
     from devctl.ui.console import write_json
@@ -88,11 +92,19 @@ def send_task(
     options.announce(workbench, as_json=as_json)
     option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
     services = owners(catalog, workbench.stack)
+    warn = ui.Warnings(services, option)
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Published):
+            new = (one for one in event.messages if one.task_id not in event.repeated)
+            own.note(workbench.settings, "task.published", map(_noted, new))
+        warn(event)
+
     started = time.time()
     sent = send(
         workbench.broker,
         made,
-        ui.Warnings(services, option),
+        hear,
         wait_seconds=timeout if wait else None,
         nobody_could=lambda queue: _nobody_could(workbench, services.get(queue)),
     )
@@ -109,6 +121,12 @@ def send_task(
         raise typer.Exit(errors.PROBLEM)
     if sent.timed_out:
         raise typer.Exit(errors.TIMED_OUT)
+
+
+def _noted(message: Message) -> dict[str, object]:
+    """What `devctl logs` shows of a message that was sent."""
+    told = {"task": message.task, "queue": message.queue, "task_id": message.task_id}
+    return told | ({"correlation_id": id_} if (id_ := message.headers.get("x_correlation_id")) else {})
 
 
 def _check(*, json_file: str, count: int, seed: int | None, timeout: float) -> None:

@@ -115,7 +115,12 @@ def show_one(letter: Letter, option: str = "", stream: IO[str] | None = None) ->
 
 def _facts(letter: Letter, dot: str) -> dict[str, str]:
     died = datetime.fromtimestamp(letter.time, UTC).astimezone()
-    counts = {"start": letter.starts, "retry": letter.retries, "replay": letter.replays}
+    # The broker counts the starts of one message, and a retry is another one: each of those was started, too.
+    counts = {
+        "start": None if letter.starts is None else letter.starts + (letter.retries or 0),
+        "retry": letter.retries,
+        "replay": letter.replays,
+    }
     plural = {"start": "starts", "retry": "retries", "replay": "replays"}
     tries = [f"{n:,} {one if n == 1 else plural[one]}" for one, n in counts.items() if n is not None]
     ago = f"{age(time.time() - letter.time)} ago, {died:%Y-%m-%d %H:%M:%S}"

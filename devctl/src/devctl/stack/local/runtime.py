@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import file, foreground, identity, sources
-from devctl.stack.local import logfiles, program, redis, supervisor
+from devctl.stack import file, foreground, identity, logfiles, rotation, sources
+from devctl.stack.local import program, redis, supervisor
 from devctl.stack.local.journal import Journal, Life
 from devctl.stack.local.place import Place, read_json, renew, write_json
 from devctl.stack.local.probe import Prober, Subject
@@ -77,7 +77,9 @@ class LocalRuntime:
             self._end(changed, saved)
             new = [name for name in wanted if name in changed or name not in running]
             for name in new:
-                renew(self._place.log(name))
+                for file_ in rotation.older(log := self._place.log(name)):
+                    file_.unlink(missing_ok=True)
+                renew(log)
                 self._place.temporary(name).mkdir(parents=True, exist_ok=True)
                 wanted[name].save(self._place)
             self._supervisor.configure(p.entry for p in program.saved(self._place).values())
@@ -118,7 +120,7 @@ class LocalRuntime:
                 self._end_leftovers()
                 identity.forget_runtime(self._settings, self.name)
             for name in gone:
-                self._place.log(name).unlink(missing_ok=True)
+                rotation.remove(self._place.log(name))
             if volumes and services is None:
                 for service in self.stack.services:
                     shutil.rmtree(self._place.data(service), ignore_errors=True)

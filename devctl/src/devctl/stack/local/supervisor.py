@@ -163,6 +163,9 @@ class Supervisor:
             f"[unix_http_server]\nfile={socket_path}\nchmod=0700\n"
             "[rpcinterface:supervisor]\n"
             "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
+            "[rpcinterface:rotation]\n"
+            "supervisor.rpcinterface_factory=devctl.stack.rotation:of_supervisor\n"
+            "folder=logs\n"
         )
         self._configuration.write_text(head + "".join(map(_program, entries)), encoding="utf-8")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devctl.stack.local import logfiles
+from devctl.stack import logfiles, rotation
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +92,77 @@ def test_leaving_ends_a_follow_that_waits_elsewhere(tmp_path: Path) -> None:
         waiting.start()
     waiting.join(timeout=5)
     assert not waiting.is_alive()
+
+
+def filled(log: Path, first: int, count: int) -> None:
+    with log.open("a") as more:
+        more.writelines(f"line {number}\n" for number in range(first, first + count))
+
+
+def rotated(folder: Path) -> Path:
+    """A log with two numbered files: lines 0 to 9, 10 to 19, 20 to 29."""
+    log = folder / "a-1.log"
+    for first in (0, 10, 20):
+        if first:
+            rotation.rotate(log, 1)
+        filled(log, first, 10)
+    return log
+
+
+def test_a_rotated_log_is_read_as_one(tmp_path: Path) -> None:
+    rotated(tmp_path)
+    assert [f"a-1: line {number}" for number in range(30)] == texts(tmp_path, "a-1")
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 11, 25, 30, 99])
+def test_the_tail_of_a_rotated_log(count: int, tmp_path: Path) -> None:
+    rotated(tmp_path)
+    assert [f"a-1: line {number}" for number in range(30)][max(0, 30 - count) :] == texts(tmp_path, "a-1", tail=count)
+
+
+def test_a_line_that_a_rotation_cuts_is_shown_whole(tmp_path: Path) -> None:
+    log = tmp_path / "a-1.log"
+    log.write_text("one\nhal")
+    rotation.rotate(log, 1)
+    with log.open("a") as more:
+        more.write("f\n")
+    assert ["a-1: one", "a-1: half"] == texts(tmp_path, "a-1")
+
+
+def test_the_oldest_lines_are_dropped(tmp_path: Path) -> None:
+    log = rotated(tmp_path)
+    rotation.rotate(log, 1)
+    assert [f"a-1: line {number}" for number in range(10, 30)] == texts(tmp_path, "a-1")
+    assert 3 == len(list(tmp_path.iterdir()))
+
+
+def test_a_log_within_the_limit_stays_as_it_is(tmp_path: Path) -> None:
+    log = tmp_path / "a-1.log"
+    log.write_text("12345")
+    rotation.rotate(log, 5)
+    assert [log] == list(tmp_path.iterdir())
+
+
+def test_a_follow_survives_a_rotation_and_misses_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "a-1.log"
+    filled(log, 0, 3)
+    with logfiles.read(lambda: source(tmp_path, "a-1"), follow=True) as lines:
+        seen = [next(lines).text for _ in range(3)]
+        filled(log, 3, 3)
+        rotation.rotate(log, 1)
+        filled(log, 6, 20)  # longer than what was read before the rotation
+        seen += [next(lines).text for _ in range(23)]
+        rotation.rotate(log, 1)
+        filled(log, 26, 2)
+        seen += [next(lines).text for _ in range(2)]
+    assert [f"line {number}" for number in range(28)] == seen
+
+
+def test_a_writer_goes_on_writing_at_the_new_end(tmp_path: Path) -> None:
+    log = tmp_path / "a-1.log"
+    with log.open("a") as service:  # as the launcher opens it
+        service.write("before\n")
+        service.flush()
+        rotation.rotate(log, 1)
+        service.write("after\n")
+    assert ("after\n", "before\n") == (log.read_text(), log.with_name("a-1.log.1").read_text())
