@@ -21,7 +21,7 @@ def check_file(path: str, max_age_seconds: float = MAX_AGE_SECONDS) -> str | Non
     try:
         age = time.time() - os.stat(path).st_mtime  # noqa: PTH116  pathlib would take as long as the rest of the probe
     except FileNotFoundError:
-        return f"{path} is not there: the worker does not consume yet"
+        return f"the worker does not consume yet: there is no {path}"
     if age > max_age_seconds:
         why = "the worker has lost its broker, or hangs"
         return f"{path} was touched {age:.0f} s ago, more than {max_age_seconds:g}: {why}"

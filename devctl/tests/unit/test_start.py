@@ -69,11 +69,23 @@ def test_each_change_is_told_once(runtime: FakeRuntime) -> None:
     assert [
         ("redis", "starting", ""),
         ("service1", "waiting", "for redis"),
-        ("redis", "starting", "not ready yet"),
         ("redis", "ready", ""),
         ("service1", "starting", ""),
-        ("service1", "starting", "not ready yet"),
         ("service1", "ready", ""),
+    ] == steps
+
+
+def test_what_a_health_check_says_is_shown_when_a_start_takes_unusually_long(runtime: FakeRuntime) -> None:
+    runtime.behaviours = {"redis": Behaviour(healthy_after=8, health_output="the file is not there")}
+    events: list[Event] = []
+
+    start(runtime, ["redis"], emit=events.append, clock=runtime.clock)
+
+    steps = [(e.phase, e.detail, e.seconds >= 5) for e in events if isinstance(e, Step)]
+    assert [
+        ("starting", "", False),
+        ("starting", "the file is not there", True),
+        ("ready", "", True),
     ] == steps
 
 

@@ -29,7 +29,7 @@ def watched(
             hint="devctl down" + (f" --stack {stack}" if stack else "") + "     stops and removes it",
         ) from None
     if problem := failure(report, stack):
-        if not as_json and sys.stderr.isatty():  # the live view is gone; in a pipe its lines stand above
+        if not as_json:
             show_start(report, {}, sys.stderr)
         raise problem
     return report

@@ -17,10 +17,12 @@ SETTLE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a service is now, and what it says about that."""
+    """What a service is now, and how far."""
 
     phase: Phase
     detail: str = ""
+    said: str = ""
+    """The last words of a health check that does not pass yet; while a service starts, that is nothing unusual."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,7 @@ def judge(expected: Expected, replicas: Sequence[Replica], baseline: Mapping[str
         return Verdict("ready", f"{wanted} replicas" if wanted != 1 else "")
     waiting = next((r for r in replicas if r not in ready), None)
     said = _last_line(waiting.health_output) if waiting else ""
-    count = f"{len(ready)} of {wanted} replicas ready" if wanted > 1 else ""
-    return Verdict("starting", "  ".join(part for part in (count, said) if part))
+    return Verdict("starting", f"{len(ready)} of {wanted} replicas ready" if wanted > 1 else "", said)
 
 
 def _crash(expected: Expected, replica: Replica, restarts_before: int) -> str:

@@ -16,6 +16,8 @@ TIMEOUT_SECONDS = 60.0
 LOG_TAIL = 20
 """Lines of a failed service's log in the report: a Python traceback and what led to it, on one screen."""
 _POLL_SECONDS = 0.1
+_USUAL_START_SECONDS = 5.0
+"""Before that, what a health check says is not shown: it reads like an error, and is none."""
 _DONE = ("ready", "finished")
 _REPLACED = "restarted: its code or settings changed"
 
@@ -218,8 +220,11 @@ class _Start:
             )
             said = "already running" if was_running else _REPLACED if self._replaced(start) else ""
             self._change(name, verdict.phase, "  ".join(part for part in (verdict.detail, said) if part))
-        elif (verdict.phase, verdict.detail) != (start.phase, start.detail) and verdict.phase not in _DONE:
-            self._change(name, verdict.phase, verdict.detail)
+        elif verdict.phase not in _DONE:
+            late = self._clock.now() - self._begun[name] >= _USUAL_START_SECONDS
+            detail = "  ".join(part for part in (verdict.detail, verdict.said if late else "") if part)
+            if (verdict.phase, detail) != (start.phase, start.detail):
+                self._change(name, verdict.phase, detail)
 
     def _change(self, name: str, phase: Phase, detail: str) -> None:
         self._starts[name] = replace(self._starts[name], phase=phase, detail=detail)
@@ -228,7 +233,8 @@ class _Start:
     def _give_up(self, timeout: float, verdicts: Mapping[str, Verdict]) -> None:
         for name in self._begun:
             if self._starts[name].phase not in _DONE:
-                why = verdicts[name].detail or "its health check has not passed"
+                parts = (verdicts[name].detail, verdicts[name].said)
+                why = "  ".join(part for part in parts if part) or "its health check has not passed"
                 self._change(name, "timed out", f"not ready after {timeout:g}s: {why}")
 
     def _collect(self) -> None:

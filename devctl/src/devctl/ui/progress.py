@@ -1,4 +1,4 @@
-"""A start as it goes on: redrawn in place on a terminal, one line per change in a pipe."""
+"""A start as it goes on: redrawn in place on a terminal; in a pipe a build is told, the rest by the result."""
 
 from __future__ import annotations
 
@@ -84,16 +84,10 @@ class Progress:
                 if self._begun is None:
                     self._begun = self._clock.now() - event.seconds
                 self._rows[event.service] = event
-                if event.phase != "waiting":  # in a pipe a line for each would only be noise
-                    self._say(self._row(event, event.seconds))
 
     def _built_on(self, service: str, text: str) -> None:
-        if _BUILD_NOISE.match(text):
-            return
-        if service in self._building:
+        if service in self._building and not _BUILD_NOISE.match(text):
             self._building[service] = text
-        if not self._live:
-            self._say(f"  {text}")
 
     def _say(self, line: str) -> None:
         if not self._live:
