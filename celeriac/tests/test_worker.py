@@ -16,6 +16,7 @@ from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings, celery_settings
 from celeriac.contract.contract import Contract
 from celeriac.errors import PermanentError, TransientError, ValidationError
+from celeriac.message.frame import frame
 from celeriac.publish.of_app import publisher_of
 
 pytestmark = pytest.mark.integration
@@ -192,6 +193,19 @@ def test_the_time_in_the_queue_is_told_without_the_countdown(
     pending = contract.bind(app).apply_async(misbehaving.Upper(source_service="test", text="a"), countdown=1.5)
     pending.get(timeout=10)
     assert 0 <= events(misbehaving_worker, pending.id, "task.started")[0]["queue_seconds"] < 1.2
+
+
+def test_the_time_in_the_queue_of_a_retry_is_its_own(
+    misbehaving: ModuleType, app: Celery, broker: Any, misbehaving_worker: Any
+) -> None:
+    task_id = str(uuid.uuid4())
+    plan = {"source_service": "test", "task_id": task_id, "how": "transient", "failures": 1}
+    headers = {"published_at": time.time() - 100}
+    broker.lpush("test", frame("test.misbehave", "test", [plan], task_id=task_id, headers=headers))
+    misbehaving.misbehave.bind(app).pending(task_id).get(timeout=10)
+    first, second = (line["queue_seconds"] for line in events(misbehaving_worker, task_id, "task.started"))
+    assert first >= 100
+    assert 0 <= second < 50
 
 
 def test_broken_messages_do_not_kill_the_worker(

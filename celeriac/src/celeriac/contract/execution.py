@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -308,7 +309,8 @@ class Work:
     def _come_back(self, decision: Again, request: Any, commit: Commit) -> None:
         """Make a retry a part of the outcome: the same message again, due later by Redis's clock."""
         retries = request.retries + (1 if decision.counts else 0)
-        raw = self._message(request.args, request.kwargs, request, retries)
+        due = datetime.fromtimestamp(time.time() + decision.delay_seconds, UTC).isoformat()
+        raw = self._message(request.args, request.kwargs, request, retries, {DUE_AT: due})
         priority, name, queue = (
             (request.delivery_info or {}).get("priority") or 0,
             self.contract.name,
@@ -323,8 +325,15 @@ class Work:
     def _queue(self, request: Any) -> str:
         return str((request.delivery_info or {}).get("routing_key") or self.contract.queue)
 
-    def _message(self, args: list[Any], kwargs: dict[str, Any], request: Any, retries: int) -> bytes:
-        """The message, made again for a retry or a dead letter."""
+    def _message(
+        self,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        request: Any,
+        retries: int,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> bytes:
+        """The message, made again for a retry or a dead letter; `more`: headers."""
         kept = {name: request.get(name) for name in KEPT_HEADERS if request.get(name) is not None}
         hard, soft = request.timelimit or (None, None)
         return frame(
@@ -335,7 +344,7 @@ class Work:
             task_id=request.id,
             root_id=request.root_id,
             parent_id=request.parent_id,
-            headers={**kept, **(request.headers or {})},
+            headers={**kept, **(request.headers or {}), **more},
             ignore_result=bool(request.ignore_result),
             priority=(request.delivery_info or {}).get("priority") or 0,
             expires=request.expires,

@@ -70,7 +70,7 @@ def opened(raw: bytes) -> Opened:
 def renewed(message: Opened, now: float) -> bytes:
     """The same task with the same id and a new delivery tag, as if it had never run: no retries, due at once. `now`:
     unix seconds. Returns the message as kombu writes it."""
-    headers = {name: value for name, value in message.headers.items() if name != "redelivered"}
+    headers = {name: value for name, value in message.headers.items() if name not in ("redelivered", "due_at")}
     replays = headers.get(REPLAYS)
     headers["retries"] = 0
     headers["eta"] = None
