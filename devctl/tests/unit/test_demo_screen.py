@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
+from types import SimpleNamespace
+
+import pytest
 
 from devctl.broker.memory import MemoryBroker
 from devctl.contracts.catalog import Catalog
-from devctl.demo.events import Answered
+from devctl.demo.events import Answered, Begun, Started
 from devctl.demo.journey import Journey, Note, Span
 from devctl.demo.sample import Sample
+from devctl.stack.report import ServiceStart, StartReport
 from devctl.ui import demo
 from devctl.ui.demo import remark
 from devctl.ui.paint import Paint
@@ -50,6 +55,24 @@ def test_a_note_stands_at_the_end_of_its_services_row() -> None:
 def test_every_row_fits_80_columns_with_its_indent() -> None:
     lines = rows(JOURNEY, {"service2": "EMAIL to c…1 delivered"}, 80)
     assert [] == [line for line in lines if len(line) + 2 > 80]
+
+
+def test_a_note_for_which_a_row_has_no_room_stands_below_it() -> None:
+    lines = rows(JOURNEY, {"service2": "a remark that is longer than the row has room for"}, 80)
+    assert [] == [line for line in lines if len(line) + 2 > 80]
+    assert "a remark that is longer than the row has room for" == lines[-1].strip()
+
+
+def test_what_is_told_of_a_step_is_folded_between_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Utf8()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(demo, "talk", lambda: SimpleNamespace(width=40))
+    story = demo.Story(stream)
+    story(Begun("start", "every service"))
+    services = tuple(ServiceStart(name, "ready", seconds=1.5) for name in ("redis", "service1", "service2", "worker"))
+    story(Started(StartReport("local", services, 2.0)))
+    written = re.sub(r"\x1b\[\d+m", "", stream.getvalue())
+    assert "1 start    ✔ redis 1.5s · service1 1.5s\n             service2 1.5s · worker 1.5s\n" == written
 
 
 def test_bars_are_to_scale_and_never_empty() -> None:

@@ -7,6 +7,8 @@ import sys
 from functools import cache
 from typing import IO, TYPE_CHECKING
 
+from devctl.ui.paint import Paint
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -30,8 +32,8 @@ def talk() -> Console:
 def _console(stream: IO[str]) -> Console:
     from rich.console import Console
 
-    # Rich honours NO_COLOR and COLUMNS, and writes no ANSI where the stream is no terminal.
-    return Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+    # Rich honours COLUMNS, and writes no ANSI where the stream is no terminal.
+    return Console(file=stream, highlight=False, soft_wrap=not stream.isatty(), no_color=not Paint(stream).on)
 
 
 def sign(symbol: str, stream: IO[str] | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
@@ -95,9 +95,21 @@ class Story:
             self._status.update(Text(shown, style="dim", no_wrap=True, overflow="ellipsis"))
 
     def _done(self, *parts: str, good: bool = True) -> None:
-        between = f" {sign('·', self._stream)} "
         mark = self._paint(sign("✔", self._stream), "green") if good else self._paint("!", "yellow")
-        self._write(f"{self._head}{mark} {between.join(parts)}")
+        indent = " " * (len(self._head) + 2)
+        self._write(f"{self._head}{mark} " + f"\n{indent}".join(self._folded(parts, len(indent))))
+
+    def _folded(self, parts: Sequence[str], indent: int) -> list[str]:
+        """Lines that a terminal need not break: it would do so within a name."""
+        between = f" {sign('·', self._stream)} "
+        room = talk().width - indent if self._stream.isatty() else sys.maxsize
+        lines = [parts[0]]
+        for part in parts[1:]:
+            if len(lines[-1] + between + part) <= room:
+                lines[-1] += between + part
+            else:
+                lines.append(part)
+        return lines
 
     def _journey(self, journey: Journey) -> None:
         notes = {note.service: remark(note) for note in journey.notes if note.event != "http.request"}
@@ -177,7 +189,10 @@ def rows(journey: Journey, notes: Mapping[str, str], width: int, paint: Paint, s
         when = f"+{milliseconds(span.started)}" if span.started is not None else ""
         bar = _bar(span, journey.seconds, scale, paint, stream)
         what = f"{paint(span.service.ljust(names), 'cyan')}{text.ljust(said)}{paint(when.rjust(_TIME), 'dim')}"
-        lines.append(f"{what} {bar} {note}".rstrip())
+        if names + said + _TIME + 1 + scale + 1 + len(note) + 2 <= width:
+            lines.append(f"{what} {bar} {note}".rstrip())
+        else:
+            lines += [f"{what} {bar}".rstrip(), *([" " * names + note] if note else [])]
     return lines
 
 
