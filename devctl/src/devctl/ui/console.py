@@ -7,10 +7,10 @@ import sys
 from functools import cache
 from typing import IO, TYPE_CHECKING
 
-from devctl.ui.paint import Paint
-
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from devctl.ui.paint import Paint
 
 _PLAIN = {"✔": "ok", "✘": "FAIL", "●": "..", "!": "!", "→": "->", "–": "-", "│": "|", "·": "-", "×": "x", "█": "#"}
 _PLAIN |= {"≥": ">=", "≤": "<=", "…": "..."}
