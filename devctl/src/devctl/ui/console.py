@@ -10,8 +10,6 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from devctl.ui.paint import Paint
-
 _PLAIN = {"✔": "ok", "✘": "FAIL", "●": "..", "!": "!", "→": "->", "–": "-", "│": "|", "·": "-", "×": "x", "█": "#"}
 _PLAIN |= {"≥": ">=", "≤": "<=", "…": "..."}
 _PLAIN |= dict(zip("▁▂▃▄▅▆▇", "_.,-=+%", strict=True))  # of a curve
@@ -31,6 +29,8 @@ def talk() -> Console:
 
 def _console(stream: IO[str]) -> Console:
     from rich.console import Console
+
+    from devctl.ui.paint import Paint
 
     # Rich honours COLUMNS, and writes no ANSI where the stream is no terminal.
     return Console(file=stream, highlight=False, soft_wrap=not stream.isatty(), no_color=not Paint(stream).on)
