@@ -123,5 +123,5 @@ def first_guess(task: Task, workers: int) -> int:
     if task.kind == "contract":
         return 20 * workers
     if task.kind == "noop":
-        return 250 * workers
+        return 1_000 * workers
     return workers * max(2, math.ceil(250 / task.milliseconds))

@@ -118,7 +118,6 @@ class _Bench:
         """Let these workers warm up, until they have worked long enough; returns how many tasks a run needs."""
         plan, workers, now = self.plan, len(nodes), self.ports.clock.now
         if plan.tasks is not None and not plan.warmup:
-            self.pace.warmed_up(workers)
             return plan.tasks
         tasks, attempt, begun = min(first_guess(plan.task, workers), plan.tasks or MOST_TASKS), 0, now()
         while True:
@@ -132,7 +131,7 @@ class _Bench:
             tasks = max(2 * tasks, min(10 * tasks, size(rate, plan.warmup, workers)))
             tasks = min(tasks, MOST_TASKS)
         chosen = plan.tasks or size(rate, plan.run_seconds, workers)
-        self.pace.warmed_up(workers, chosen / rate)
+        self.pace.warmed_up(workers, chosen, rate)
         self.emit(events.Sized(workers, chosen))
         return chosen
 
