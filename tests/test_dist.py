@@ -16,10 +16,13 @@ from typing import Any
 
 import pytest
 
+from devctl.new import parts
+
 ROOT = Path(__file__).parents[1]
 UV = ROOT / ".bootstrap" / "bin" / "uv"
 WHEELS = ("celeriac", "devctl")
 INSTALL_SECONDS = 300
+PACKED = "devctl/new/project_files/"  # what `devctl new project` writes
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(INSTALL_SECONDS + 120)]
 
@@ -141,7 +144,7 @@ def test_a_wheel_has_all_that_the_package_needs_and_nothing_of_this_machine(name
     source = ROOT / name / "src"
     wanted = {str(file.relative_to(source)) for file in (source / name).rglob("*") if file.is_file()}
     with zipfile.ZipFile(wheels[name]) as wheel:
-        packed = {one for one in wheel.namelist() if ".dist-info/" not in one}
+        packed = {one for one in wheel.namelist() if ".dist-info/" not in one and PACKED not in one}
         assert {one for one in wanted if "__pycache__" not in one} == packed
         assert f"{name}/py.typed" in packed
         (metadata,) = (wheel.read(one).decode() for one in wheel.namelist() if one.endswith("/METADATA"))
@@ -204,6 +207,18 @@ def test_devctl_says_what_it_is_and_what_it_misses(place: Path) -> None:
         assert 1 == asked.returncode
         assert "no Compose file in" in asked.stderr
         assert "Traceback" not in asked.stderr
+
+
+def test_devctl_without_a_checkout_makes_a_project_of_the_files_that_it_was_built_with(
+    place: Path, tmp_path: Path
+) -> None:
+    made = run(place, "devctl", "new", "project", str(tmp_path / "shop"), "--json")
+    assert 0 == made.returncode, made.stderr
+    expected = set(parts.files(ROOT))
+    assert expected == {Path(one["path"]) for one in json.loads(made.stdout)["files"]}
+    for file in expected - {Path("README.md")}:
+        assert (ROOT / file).read_bytes() == (tmp_path / "shop" / file).read_bytes()
+    assert os.access(tmp_path / "shop/tools/setup", os.X_OK)
 
 
 def test_devctl_reads_a_compose_file_without_this_repository(place: Path, tmp_path: Path) -> None:

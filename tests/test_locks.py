@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = tuple(sorted(file.parent.name for file in ROOT.glob("*/pyproject.toml")))
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
 DEPLOYED = tuple(Path(one["build"]["context"]).name for one in SERVICES if "build" in one)
-PEERS = (
-    *(f"tools/peers/{name}.lock" for name in ("requirements", "arq", "saq", "newer")),
-    *sorted(str(lock.relative_to(ROOT)) for lock in (ROOT / "tests" / "interop").glob("*.lock")),
-    "tools/celery_integration/requirements.lock",
+PEERS = tuple(
+    sorted(
+        str(lock.relative_to(ROOT)) for place in ("tests/interop", "tools/*") for lock in ROOT.glob(f"{place}/*.lock")
+    )
 )
 LOCKS = ("dev.lock", "tools/bootstrap.lock", *PEERS, *(f"{folder}/requirements.lock" for folder in DEPLOYED))
 OURS = {"celeriac", "common-tasks"}  # come from this repository, not from a lock

@@ -1,5 +1,5 @@
-"""README, "Make it yours": in a clone, the examples are deleted and a service of one's own is added, as it says there;
-then lint, tests and demo pass.
+"""README, "Make it yours": in a clone, a task, a service, an HTTP API and an endpoint are added, and run; then the
+examples are deleted. After each, lint and tests pass, and the demo in the end.
 
 The clone borrows the packages of this checkout's .venv, so that it takes seconds: `make lock` is what it leaves out.
 """
@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,18 +79,27 @@ class Clone:
             assert 1 == count, f"{file} has no {pattern!r}"
         (self.folder / file).write_text(text)
 
+    def devctl(self, *arguments: str) -> Any:
+        """Its JSON; on free ports, in local processes."""
+        ports = dict.fromkeys(
+            re.findall(r"^(\w+_PORT)=", (self.folder / ".env.example").read_text(), re.MULTILINE), "0"
+        )
+        said = self.run(".venv/bin/devctl", *arguments, "--json", **ports, DEVCTL_RUNTIME="local")
+        return json.loads(said)
+
+    def check(self, *own: str) -> None:
+        """What `make lint` does, and the tests that look at the whole tree, and those of these folders."""
+        self.run("make", "--old-file=setup", "lint")
+        files = ("compose_file", "dependencies", "imports", "locks", "settings")
+        tests = [*(f"tests/test_{name}.py" for name in files), *(f"{one}/tests" for one in own)]
+        self.run(".venv/bin/pytest", "-q", "-p", "no:cacheprovider", *tests, "devctl/tests/unit/contracts")
+
 
 def commands(heading: str) -> list[str]:
     """The lines of a shell in one part of the recipe."""
     part = RECIPE.split(f"### {heading}", 1)[1].split("\n### ", 1)[0]
     lines = "\n".join(re.findall(r"^```sh\n(.*?)^```", part, re.DOTALL | re.MULTILINE)).replace("\\\n", " ")
     return [line.partition("  #")[0].strip() for line in lines.splitlines() if line]
-
-
-def python(name: str) -> str:
-    """The code that the recipe shows for this file."""
-    (found,) = re.findall(rf"^`{re.escape(name)}`[^\n]*\n```python\n(.*?)^```", RECIPE, re.DOTALL | re.MULTILINE)
-    return str(found)
 
 
 def delete_the_examples(clone: Clone) -> None:
@@ -99,29 +109,32 @@ def delete_the_examples(clone: Clone) -> None:
     clone.edit(
         "docker-compose.yml",
         {
-            r"^  service1:\n.*?(?=^volumes:)": "",
+            r"^  service1:\n.*?(?=^  mails:)": "",
             r"^  aliases:\n.*?(?=^  contracts)": "",
             r"^  demo:.*?(?=^x-hardened)": "\n",
             r"^      RETRY_TASKS_PROCESS_ORDER[^\n]*\n": "",
         },
     )
     clone.edit(
-        ".env.example", {r"^SERVICE1_PORT=8001\nSERVICE2_PORT=8002\n": "", r"^# How a failed.*?NOTIFICATION=\n\n": ""}
+        ".env.example",
+        {
+            r"^SERVICE1_PORT=8001\nSERVICE2_PORT=8002\n": "",
+            r"^RETRY_TASKS_PROCESS_ORDER=\nRETRY[^\n]*NOTIFICATION=\n": "",
+        },
     )
     clone.edit(
         "common/src/common_tasks/tasks.py",
         {
             r"^process_order = .*?(?=^health_check)": "",
-            r"\(process_order, send_notification, health_check\)": "(health_check,)",
-            r"import HealthResult, [^\n]*": "import HealthResult",
-            r"import Contract, RetryPolicy": "import Contract",
+            r"\(process_order, send_notification, ": "(",
+            r"^    (Notification|Order)\w+,\n.*?(?=^    Send)": "",
         },
     )
     clone.edit(
         "common/src/common_tasks/schemas.py",
         {
             r"^from decimal.*?(?=^from celeriac)": "from pydantic import AwareDatetime\n\n",
-            r"import Model, TaskPayload, TaskResult\n.*?(?=^class HealthResult)": "import TaskResult\n\n\n",
+            r"import Model, (TaskPayload, TaskResult\n).*?(?=^class HealthResult)": r"import \1\n\n",
         },
     )
     clone.edit(
@@ -138,73 +151,52 @@ def delete_the_examples(clone: Clone) -> None:
     )
 
 
-def add_a_service(clone: Clone) -> None:
-    clone.edit(
-        "common/src/common_tasks/schemas.py",
-        {
-            r"^from celeriac import TaskResult\n": "from celeriac import TaskPayload, TaskResult\n",
-            r"\Z": "\n\n" + python("common/src/common_tasks/schemas.py"),
-        },
-    )
-    clone.edit(
-        "common/src/common_tasks/tasks.py",
-        {
-            r"^from celeriac import Contract\n": "from celeriac import Contract, RetryPolicy\n",
-            r"import HealthResult\n": "import HealthResult, Mail, Mailed\n",
-            r"^health_check:": python("common/src/common_tasks/tasks.py") + "health_check:",
-            r"\(health_check,\)": "(send_mail, health_check)",
-        },
-    )
-    for command in commands("Add a service"):
-        if command.startswith(("cp", "mv", "rm", "perl", ".venv/bin/python")):
-            clone.run("sh", "-c", command)
-    (clone.folder / "mails/src/mails/handlers.py").write_text(python("mails/src/mails/handlers.py"))
-    clone.edit("mails/src/mails/main.py", {"check_health": "handle_mail", r"\[check_health\]": "[handle_mail]"})
-    (clone.folder / "mails/tests").mkdir()
-    (clone.folder / "mails/tests/test_handlers.py").write_text(python("mails/tests/test_handlers.py"))
-    compose = (clone.folder / "docker-compose.yml").read_text()
-    (block,) = re.findall(r"^  worker:\n.*?(?=^volumes:)", compose, re.DOTALL | re.MULTILINE)
-    retries = "      WORKER_MOUNT: ${WORKER_MOUNT:-}"
-    block = block.replace(retries, f"      RETRY_TASKS_SEND_MAIL: ${{RETRY_TASKS_SEND_MAIL:-}}\n{retries}")
-    clone.edit("docker-compose.yml", {r"^volumes:": block.replace("worker", "mails") + "volumes:"})
-    clone.edit(".env.example", {r"^LOG_LEVEL": "RETRY_TASKS_SEND_MAIL=\nLOG_LEVEL"})
-
-
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone with what `devctl new` adds."""
     made = Clone(tmp_path_factory.mktemp("clone") / "our-shop")
-    delete_the_examples(made)
     made.borrow()
+    for command in commands("Add a task, a service, an endpoint"):
+        if command == "make setup":
+            shutil.rmtree(made.folder / ".venv")
+            made.borrow()
+        else:
+            made.run("sh", "-c", f".venv/bin/{command}")
     return made
 
 
 @pytest.fixture(scope="module")
-def with_a_service(clone: Clone) -> Clone:
-    add_a_service(clone)
-    shutil.rmtree(clone.folder / ".venv")
-    clone.borrow()
-    return clone
+def own(extended: Clone) -> Clone:
+    """The same without the examples."""
+    delete_the_examples(extended)
+    shutil.rmtree(extended.folder / ".venv")
+    extended.borrow()
+    return extended
 
 
-def test_a_test_of_nothing_that_was_deleted_is_left(clone: Clone) -> None:
-    assert (
-        "error" not in clone.run(".venv/bin/pytest", "--collect-only", "-q", "-p", "no:cacheprovider").splitlines()[-1]
-    )
+def test_what_was_added_passes_lint_and_tests(extended: Clone) -> None:
+    extended.check("common", "mails", "web")
 
 
-def test_lint_passes(with_a_service: Clone) -> None:
-    with_a_service.run("make", "--old-file=setup", "lint")
+def test_what_was_added_runs(extended: Clone) -> None:
+    try:
+        started = extended.devctl("up", "mails", "web")
+        assert ["redis", "mails", "web"] == [one["name"] for one in started["services"]]
+        (task,) = extended.devctl("send-task", "send_mail", "--wait")["tasks"]
+        assert ("succeeded", "text") == (task["state"], *task["result"])
+    finally:
+        extended.devctl("down", "--volumes")
 
 
-def test_what_looks_at_the_tree_and_the_own_service_pass(with_a_service: Clone) -> None:
-    files = ["test_compose_file", "test_dependencies", "test_imports", "test_locks", "test_settings"]
-    tests = [*(f"tests/{name}.py" for name in files), "common/tests", "mails/tests", "worker/tests/test_handlers.py"]
-    with_a_service.run(".venv/bin/pytest", "-q", "-p", "no:cacheprovider", *tests, "devctl/tests/unit/contracts")
+def test_without_the_examples_nothing_is_left_that_names_them(own: Clone) -> None:
+    own.check("common", "mails", "web")
+    collected = own.run(".venv/bin/pytest", "--collect-only", "-q", "-p", "no:cacheprovider").splitlines()[-1]
+    assert "error" not in collected
 
 
-def test_the_demo_runs_the_own_task(with_a_service: Clone) -> None:
-    told = json.loads(with_a_service.run(".venv/bin/devctl", "demo", "--runtime", "local", "--json", REDIS_PORT="0"))
+def test_the_demo_without_the_examples_sends_the_own_task(own: Clone) -> None:
+    told = own.devctl("demo")
     assert [("mails", "tasks.send_mail", "succeeded")] == [
         (one["service"], one["task"], one["state"]) for one in told["journey"]
     ]
-    assert ["redis", "worker", "mails"] == told["start"]["services"]
+    assert {"redis", "worker", "mails", "web"} == {*told["start"]["services"]}

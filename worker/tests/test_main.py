@@ -134,7 +134,8 @@ def test_with_a_port_it_also_answers_probes_and_prometheus(redis_url: str, start
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
             return str(answer.read().decode())
 
-    assert {"status": "ready", "queues": ["orders", "default"]} == json.loads(shown("/ready"))
+    ready = json.loads(shown("/ready"))
+    assert ("ready", True) == (ready["status"], "default" in ready["queues"])
     eventually(lambda: 'celery_tasks_total{state="succeeded",task="tasks.health_check"} 1.0' in shown("/metrics"))
     assert 0 == worker.stop()
 

@@ -17,6 +17,7 @@ from devctl.cli.demo import demo
 from devctl.cli.doctor import doctor
 from devctl.cli.down import down
 from devctl.cli.logs import logs
+from devctl.cli.new import new
 from devctl.cli.ps import ps
 from devctl.cli.queues import queues
 from devctl.cli.restart import restart
@@ -50,7 +51,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     bench,
     doctor,
 )
-GROUPS: tuple[typer.Typer, ...] = (dead_letters,)
+GROUPS: tuple[typer.Typer, ...] = (dead_letters, new)
 """Commands that have commands of their own; each of these, too, is one module."""
 
 

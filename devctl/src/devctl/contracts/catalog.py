@@ -116,10 +116,10 @@ class Catalog:
 
     @property
     def default(self) -> TaskContract:
-        """The contract that is meant when none is named: the first."""
+        """The contract that is meant when none is named: the first with a payload, else the first."""
         if not self.contracts:
-            raise DevctlError("CONTRACTS is empty", hint="add a contract to it")
-        return self.contracts[0]
+            raise DevctlError("CONTRACTS is empty", hint="devctl new task NAME --queue QUEUE")
+        return next((one for one in self.contracts if one.payload is not None), self.contracts[0])
 
     def find(self, name: str) -> TaskContract | None:
         """The contract of this name, or of this short name where only one has it."""

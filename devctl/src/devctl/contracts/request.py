@@ -25,7 +25,7 @@ class Request:
     """A task by name, and where its payloads come from: documents, or samples."""
 
     name: str = ""
-    """Empty: the first contract."""
+    """Empty: the catalog's default."""
     documents: Sequence[Document] | None = None
     assignments: Sequence[str] = ()
     count: int = 1

@@ -1,4 +1,4 @@
-"""What the demo sends where the Compose file names no request: a sample of the first contract."""
+"""What the demo sends where the Compose file names no request: a sample of the default contract."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Sample:
 
     @classmethod
     def of(cls, catalog: Catalog) -> Sample:
-        """Of the first contract, as `devctl send-task` makes it."""
+        """Of the default contract, as `devctl send-task` makes it."""
         from devctl.contracts.request import Request, messages
 
         (message,) = messages(catalog, Request())

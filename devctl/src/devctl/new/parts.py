@@ -1,0 +1,73 @@
+"""The files of this repository that a project begins with. It is read when devctl is built, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+# Everything but what develops celeriac and devctl themselves: their tests, their figures, their peers.
+PARTS = (
+    ".ci/order.py",
+    ".ci/plain-compose",
+    ".ci/run",
+    ".env.example",
+    ".github/workflows/ci.yml",
+    ".gitignore",
+    "Dockerfile",
+    "Dockerfile.dockerignore",
+    "Makefile",
+    "README.md",
+    "celeriac/CHANGELOG.md",
+    "celeriac/LICENSE",
+    "celeriac/README.md",
+    "celeriac/pyproject.toml",
+    "celeriac/src",
+    "common",
+    "conftest.py",
+    "dev.lock",
+    "devctl/LICENSE",
+    "devctl/hatch_build.py",
+    "devctl/pyproject.toml",
+    "devctl/src",
+    "docker-compose.yml",
+    "docs",
+    "example-service-1",
+    "example-service-2",
+    "pyproject.toml",
+    "tests/test_compose_file.py",
+    "tests/test_containers.py",
+    "tests/test_dependencies.py",
+    "tests/test_imports.py",
+    "tests/test_locks.py",
+    "tests/test_settings.py",
+    "tools/bootstrap.in",
+    "tools/bootstrap.lock",
+    "tools/lock",
+    "tools/reference.py",
+    "tools/setup",
+    "tools/terminal_picture.py",
+    "worker",
+)
+PACKAGES = ("celeriac", "devctl")
+"""Those that an installed devctl has beside itself: their code is not packed once more."""
+_NOT_OURS = (
+    "__pycache__",
+    "project_files",
+    ".pytest_cache",
+    ".hypothesis",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".venv",
+    ".git",
+    ".devctl",
+)
+
+
+def files(root: Path) -> Iterator[Path]:
+    """Yield the files of a repository, relative to it; a part that is not there (any more) is left out."""
+    for part in PARTS:
+        path = root / part
+        for found in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            inside = found.relative_to(root)
+            if found.is_file() and not any(name in _NOT_OURS or name.endswith(".egg-info") for name in inside.parts):
+                yield inside
