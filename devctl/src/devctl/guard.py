@@ -1,4 +1,4 @@
-"""The guard process: waits for its owner's end, and puts back what the owner could not. See stack/guard.py.
+"""The guard process: waits for its owner's end, and puts back what the owner could not. See undo/guard.py.
 
 Beside __main__, because it too composes: it opens runtime and broker for itself.
 """
@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from devctl.clock import Clock, SystemClock
 from devctl.settings import Settings
 from devctl.stack import identity
-from devctl.stack.clock import Clock, SystemClock
-from devctl.stack.undo import Step, Stop, Undo, backwards, from_json, to_json
+from devctl.undo.steps import Step, Stop, Undo, backwards, from_json, to_json
 from devctl.workbench import Workbench
 
 LONGEST_SECONDS = 180  # a stop of every service, with its grace period, and then some

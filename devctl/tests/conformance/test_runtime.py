@@ -15,9 +15,9 @@ from typing import Protocol
 import pytest
 
 from devctl import settings
+from devctl.clock import Clock, SystemClock
 from devctl.errors import DevctlError, UsageError
 from devctl.stack import file
-from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.stack.local import LocalRuntime, redis
 from devctl.stack.port import Replica, Runtime

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devctl.stack.clock import SystemClock
+from devctl.clock import SystemClock
 from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.workbench import Workbench
 

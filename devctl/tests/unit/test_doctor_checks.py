@@ -15,6 +15,7 @@ from celeriac.retry.policy import RetryPolicy
 from devctl import settings
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import ServerInfo
+from devctl.clock import FakeClock
 from devctl.doctor import (
     broker,
     composition,
@@ -33,7 +34,6 @@ from devctl.doctor import (
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Examination, Facts
 from devctl.errors import DevctlError
-from devctl.stack.clock import FakeClock
 from devctl.stack.engine import Engine
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.file import read

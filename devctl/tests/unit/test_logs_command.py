@@ -9,9 +9,9 @@ import pytest
 
 from devctl.__main__ import main
 from devctl.cli import options
+from devctl.clock import FakeClock
 from devctl.logs import own
 from devctl.settings import Settings
-from devctl.stack.clock import FakeClock
 from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.stack.model import Service, Stack
 

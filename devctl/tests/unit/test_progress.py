@@ -38,8 +38,8 @@ STORY = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_progress import *
+from devctl.clock import SystemClock
 import devctl.stack.start
-from devctl.stack.clock import SystemClock
 
 devctl.stack.start._USUAL_START_SECONDS = 0.0  # to see at once what a health check says
 runtime = FakeRuntime(STACK, {{"service1": Behaviour(1.5, health_output=SLOW, image_missing=True)}}, SystemClock())

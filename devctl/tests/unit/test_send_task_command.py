@@ -15,10 +15,10 @@ from devctl.__main__ import main
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import Acceptance
 from devctl.cli import options
+from devctl.clock import FakeClock
 from devctl.contracts.catalog import Catalog
 from devctl.logs import own
 from devctl.settings import Settings
-from devctl.stack.clock import FakeClock
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.model import Build, Service, Stack
 

@@ -12,11 +12,11 @@ from devctl.bench.observation import Observation, observe
 from devctl.bench.workload import Workload
 from devctl.broker import runs
 from devctl.broker.port import Broker, Execution
+from devctl.clock import Clock
 from devctl.errors import WaitTimeout
-from devctl.stack.clock import Clock
-from devctl.stack.guard import Guard
 from devctl.stack.port import Replica
-from devctl.stack.undo import Forget, Leave, wait_until_unclaimed
+from devctl.undo.guard import Guard
+from devctl.undo.steps import Forget, Leave, wait_until_unclaimed
 
 CHUNK = 10_000
 """Messages that are made and published at a time: a backlog of 200,000 need not be in memory."""

@@ -9,14 +9,14 @@ from devctl.bench import events
 from devctl.bench.workload import Workload
 from devctl.broker import runs
 from devctl.broker.port import Broker, Consumer
+from devctl.clock import Clock
 from devctl.errors import DevctlError, ServiceCrashed, WaitTimeout
 from devctl.measurement import mount
-from devctl.stack.clock import Clock
-from devctl.stack.guard import Guard
 from devctl.stack.port import Replica, Runtime
 from devctl.stack.report import failure
 from devctl.stack.start import start
-from devctl.stack.undo import Scale, Stop
+from devctl.undo.guard import Guard
+from devctl.undo.steps import Scale, Stop
 
 START_SECONDS = 3.0
 """About so long takes a start, of a stack or of more workers, and the end of what was started."""

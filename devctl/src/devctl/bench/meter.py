@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from devctl.bench.observation import Load
+from devctl.clock import Clock
 from devctl.measurement import quota
-from devctl.stack.clock import Clock
 from devctl.stack.port import Replica
 
 _SAME_START_SECONDS = 5.0

@@ -18,13 +18,13 @@ from devctl.bench.plan import MOST_TASKS, Plan, first_guess, size
 from devctl.bench.report import Report, document, summarise
 from devctl.bench.workload import Workload
 from devctl.broker.port import Broker
+from devctl.clock import Clock, SystemClock
 from devctl.errors import DevctlError, UsageError
 from devctl.measurement.adapters import Adapters
 from devctl.measurement.machine import Machine, machine
 from devctl.measurement.store import Store
-from devctl.stack.clock import Clock, SystemClock
-from devctl.stack.guard import Guard
 from devctl.stack.port import Runtime
+from devctl.undo.guard import Guard
 
 _LETTERS = "bcdfghjkmnpqrstvwxz23456789"
 _ENOUGH_OF_A_WARM_UP = 0.5  # one that took half the time asked for says how fast the workers are

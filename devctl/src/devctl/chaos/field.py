@@ -22,8 +22,8 @@ from devctl.chaos.observation import Check, Fate, Sent, Soak, Strike, Tally
 from devctl.chaos.publishing import Publisher
 from devctl.chaos.scenario import Size
 from devctl.chaos.stage import Stage
+from devctl.clock import Clock
 from devctl.errors import DevctlError
-from devctl.stack.clock import Clock
 from devctl.stack.port import Replica, Runtime
 
 T = TypeVar("T")

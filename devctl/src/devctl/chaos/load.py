@@ -15,7 +15,7 @@ from devctl.chaos.observation import Fate, Sent
 from devctl.chaos.publishing import Publisher, Task, task
 from devctl.chaos.scenario import Load
 from devctl.chaos.verdict import NO_ANSWER, PUBLISHED, REFUSED
-from devctl.stack.clock import Clock
+from devctl.clock import Clock
 
 PUBLISHERS, CALLERS = 8, 32
 AGAIN_SECONDS = 0.3

@@ -25,8 +25,8 @@ from devctl.chaos.publishing import Contracted, Publisher, StockClient, Task
 from devctl.chaos.scenario import DRAIN_SECONDS, Part, Size
 from devctl.chaos.stage import Stage
 from devctl.chaos.verdict import PUBLISHED
+from devctl.clock import Clock
 from devctl.errors import DevctlError
-from devctl.stack.clock import Clock
 
 STALL_SECONDS, STOCK_STALL_SECONDS = 25.0, 12.0
 """Nothing moves for so long: it will not be empty. Longer than a lease and the start of a worker take."""

@@ -18,9 +18,9 @@ from devctl.chaos.report import Report
 from devctl.chaos.scenario import Conditions, Scenario, Setup, Size, SoakPlan
 from devctl.chaos.stage import Stage, has
 from devctl.chaos.verdict import Row, failed, judge, not_run
+from devctl.clock import Clock
 from devctl.errors import DevctlError
 from devctl.stack import identity
-from devctl.stack.clock import Clock
 
 LARGE_BACKLOG = 10_000
 """A broker that has seen so much is not looked through again for the next row."""

@@ -19,12 +19,12 @@ from devctl.chaos import compose_file, remains
 from devctl.chaos.compose_file import BEHIND, LEDGER, PROXY, REDIS_PORT, RESULTS, WORKERS, Place
 from devctl.chaos.publishing import QUEUES
 from devctl.chaos.scenario import Setup
+from devctl.clock import Clock, SystemClock
 from devctl.errors import DevctlError
 from devctl.measurement.request import Request
 from devctl.measurement.session import guarded, taken_away
 from devctl.settings import Settings
 from devctl.stack import document, identity, ports
-from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.port import Runtime
 from devctl.stack.report import Emit, failure
 from devctl.stack.start import start

@@ -89,9 +89,9 @@ def _all(runtime: str | None, sure: bool, as_json: bool) -> None:
 
 def _stop(workbench: Workbench, names: list[str] | None, volumes: bool, as_json: bool) -> None:
     """Stop these services, or the whole stack, and say so."""
+    from devctl.clock import SystemClock
     from devctl.logs import own
     from devctl.stack import identity
-    from devctl.stack.clock import SystemClock
     from devctl.ui import services as ui
     from devctl.ui.console import write_json
 

@@ -31,7 +31,7 @@ def ps(
     Exit codes: 0 shown (also where nothing runs), 1 could not look, 2 usage
     """
     from devctl.cli.stacks import others
-    from devctl.stack.clock import SystemClock
+    from devctl.clock import SystemClock
     from devctl.stack.overview import overview
     from devctl.ui import services as ui
     from devctl.ui.console import write_json

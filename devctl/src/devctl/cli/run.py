@@ -43,11 +43,11 @@ def run(
     for `devctl up`, of what it depends on
     """
     from devctl.cli.watched import watched
+    from devctl.clock import SystemClock
     from devctl.errors import Interrupted
-    from devctl.stack.clock import SystemClock
-    from devctl.stack.guard import guarding
     from devctl.stack.start import start
-    from devctl.stack.undo import EndRun, Scale, Stop, Undo
+    from devctl.undo.guard import guarding
+    from devctl.undo.steps import EndRun, Scale, Stop, Undo
 
     workbench = options.open_to_start(runtime, stack)
     (name,) = workbench.stack.resolve([service])

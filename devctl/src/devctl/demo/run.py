@@ -15,6 +15,7 @@ from devctl.bench import run as bench
 from devctl.bench.contract import workload
 from devctl.bench.plan import Plan, Task
 from devctl.bench.report import Report as BenchReport
+from devctl.clock import Clock, SystemClock
 from devctl.demo import events, journey, stage
 from devctl.demo.answer import Answer, send
 from devctl.demo.journey import Journey
@@ -25,11 +26,10 @@ from devctl.measurement.request import Request
 from devctl.measurement.session import guarded, taken_away
 from devctl.settings import Settings
 from devctl.stack import identity
-from devctl.stack.clock import Clock, SystemClock
-from devctl.stack.guard import Guard
 from devctl.stack.port import LogLine, Runtime
 from devctl.stack.report import StartReport, failure
 from devctl.stack.start import start
+from devctl.undo.guard import Guard
 
 WORKERS = 2
 START_SECONDS = 90.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from devctl.clock import SystemClock
 from devctl.measurement.adapters import Adapters
 from devctl.measurement.lock import alone, file
 from devctl.stack import identity
-from devctl.stack.clock import SystemClock
-from devctl.stack.guard import Guard, guarding
-from devctl.stack.undo import Stop, Undo
+from devctl.undo.guard import Guard, guarding
+from devctl.undo.steps import Stop, Undo
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from devctl.clock import Clock, FakeClock
 from devctl.errors import DevctlError
-from devctl.stack.clock import Clock, FakeClock
 from devctl.stack.model import Service, Stack
 from devctl.stack.port import BuildProgress, Health, LogLine, Replica, State, Usage
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from devctl.clock import Clock, SystemClock
 from devctl.errors import UsageError
-from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.model import Stack
 from devctl.stack.port import Replica, Runtime
 from devctl.stack.readiness import Expected, Phase, Verdict, judge

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
-from devctl.stack.clock import Clock, SystemClock
+from devctl.clock import Clock, SystemClock
 from devctl.stack.port import BuildProgress
 from devctl.stack.report import Building, Built, Event, Step
 from devctl.ui.console import sign, talk

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from devctl.clock import Clock, SystemClock
 from devctl.errors import DevctlError
-from devctl.stack.clock import Clock, SystemClock
 from devctl.stack.port import Runtime
 from devctl.stack.report import StartReport, failure
 from devctl.stack.start import start

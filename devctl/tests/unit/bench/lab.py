@@ -11,12 +11,12 @@ from devctl.bench.plan import Plan, parse_task
 from devctl.bench.report import Report
 from devctl.bench.run import Ports, run
 from devctl.bench.workload import own
+from devctl.clock import FakeClock
 from devctl.measurement.machine import Machine
 from devctl.measurement.store import Store
-from devctl.stack.clock import FakeClock
 from devctl.stack.fake import FakeRuntime
-from devctl.stack.guard import Guard
-from devctl.stack.undo import Undo
+from devctl.undo.guard import Guard
+from devctl.undo.steps import Undo
 
 MACHINE = Machine("a CPU", 2, 8 * 10**9, "an OS", "3.11.7", 0.1, "abc", False, {"celery": "5"})
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from devctl.bench.meter import Reading
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import Consumer, Execution, Message, QueueDepth
-from devctl.stack.clock import FakeClock
+from devctl.clock import FakeClock
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.model import HealthCheck, Service, Stack
 from devctl.stack.port import Replica

@@ -16,9 +16,9 @@ import pytest
 from devctl.tests.unit.bench.simulation import SimulatedBroker
 
 from devctl.__main__ import main
+from devctl.clock import SystemClock
 from devctl.measurement import lock
 from devctl.measurement.lock import alone
-from devctl.stack.clock import SystemClock
 from devctl.workbench import Workbench
 
 SCHEMA = Path(__file__).parents[4] / "docs/json/bench.schema.json"
@@ -158,8 +158,8 @@ GUARDED = """\
     import os, signal, sys, time
     from pathlib import Path
     from devctl.settings import Settings
-    from devctl.stack.guard import guarding
-    from devctl.stack.undo import Stop
+    from devctl.undo.guard import guarding
+    from devctl.undo.steps import Stop
 
     root = Path(sys.argv[1])
     settings = Settings(root, root / "docker-compose.yml", "local", "", dict(os.environ))

@@ -13,11 +13,11 @@ from devctl import guard as guard_process
 from devctl.broker import runs
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import Message
+from devctl.clock import FakeClock
 from devctl.errors import DevctlError, WaitTimeout
-from devctl.stack.clock import FakeClock
 from devctl.stack.fake import FakeRuntime
-from devctl.stack.guard import Guard, _unfinished
-from devctl.stack.undo import EndRun, Forget, Leave, Scale, Step, Stop, Undo, from_json, to_json
+from devctl.undo.guard import Guard, _unfinished
+from devctl.undo.steps import EndRun, Forget, Leave, Scale, Step, Stop, Undo, from_json, to_json
 
 STEPS: list[Step] = [
     Leave("bench.r"),

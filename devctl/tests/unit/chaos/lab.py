@@ -12,7 +12,7 @@ from devctl.tests.unit.bench.simulation import shop
 
 from devctl.chaos.field import Field
 from devctl.chaos.observation import Run
-from devctl.stack.clock import FakeClock
+from devctl.clock import FakeClock
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.port import Replica
 

@@ -11,7 +11,7 @@ from devctl.chaos.api import Answer
 from devctl.chaos.load import Traffic
 from devctl.chaos.publishing import Task, task
 from devctl.chaos.scenario import Load
-from devctl.stack.clock import SystemClock
+from devctl.clock import SystemClock
 
 
 class Door:

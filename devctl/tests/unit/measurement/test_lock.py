@@ -23,8 +23,8 @@ CUT_SHORT = """\
     from pathlib import Path
     from devctl.measurement.lock import alone
     from devctl.settings import Settings
-    from devctl.stack.guard import guarding
-    from devctl.stack.undo import Stop
+    from devctl.undo.guard import guarding
+    from devctl.undo.steps import Stop
 
     root = Path(sys.argv[1])
     settings = Settings(root, root / "docker-compose.yml", "local", "", dict(os.environ))

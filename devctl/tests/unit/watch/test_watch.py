@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from devctl.clock import FakeClock
 from devctl.errors import DevctlError
-from devctl.stack.clock import FakeClock
 from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.stack.model import Build, Service, Stack
 from devctl.watch.changes import Watcher

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from devctl.errors import DevctlError, Interrupted
 from devctl.settings import Settings
-from devctl.stack.undo import Step, backwards, to_json
+from devctl.undo.steps import Step, backwards, to_json
 
 _ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _FAREWELL_SECONDS = 5.0

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from devctl.clock import Clock
 from devctl.errors import DevctlError
-from devctl.stack.clock import Clock
 
 if TYPE_CHECKING:
     from devctl.broker.port import Broker

@@ -1,0 +1,1 @@
+"""What a command has to put back, whatever ends it."""
