@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from devctl.broker.port import Execution
 
+LEAST_SECONDS = 0.02
+"""Of a steady stretch: a worker claims a few tasks at a time and ends them together, in milliseconds."""
+
 
 @dataclass(frozen=True)
 class Load:
@@ -85,13 +88,13 @@ class Window:
 
     @property
     def rate(self) -> float:
-        """Completions per second; 0 where there is no stretch."""
-        return self.completions / self.seconds if self.seconds > 0 else 0.0
+        """Completions per second; 0 where it is too short."""
+        return 0.0 if self.too_short else self.completions / self.seconds
 
     @property
-    def empty(self) -> bool:
-        """Whether there is no stretch: too few tasks to have all workers at work at a time. No rate follows then."""
-        return self.completions == 0
+    def too_short(self) -> bool:
+        """Whether no rate follows from it: too few tasks to have all workers at work, or only for a moment."""
+        return self.seconds < LEAST_SECONDS
 
 
 def steady(executions: Sequence[Execution]) -> Window:

@@ -50,7 +50,7 @@ class Point:
     @property
     def too_short(self) -> int:
         """How many runs were."""
-        return sum(run.window.empty for run in self.runs)
+        return sum(run.window.too_short for run in self.runs)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _point(
     workers: int, runs: tuple[Observation, ...], base: Point | None, environment: Environment, task: Task
 ) -> Point:
     rates = [run.window.rate for run in runs]
-    throughput = statistics.bootstrap(rates) if not any(run.window.empty for run in runs) else None
+    throughput = statistics.bootstrap(rates) if not any(run.window.too_short for run in runs) else None
     speed_up = None
     if base is not None and base.throughput and throughput:
         speed_up = statistics.bootstrap(statistics.paired_ratios(rates, base.rates))

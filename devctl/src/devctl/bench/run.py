@@ -154,7 +154,7 @@ class _Bench:
         seen, executions = self._drain().measure(f"{self.name}-w{workers}-r{round_}", nodes, tasks, round_, tell)
         raw.keep(self.ports.store, seen, executions)
         self.pace.ran(workers, now() - begun)
-        rate = None if seen.window.empty else seen.window.rate
+        rate = None if seen.window.too_short else seen.window.rate
         self.emit(events.RunDone(number, of, workers, round_, tasks, rate, seen.audit.clean, self.pace.left()))
         return seen
 

@@ -90,10 +90,10 @@ def of_point(
         yield from _of_lengths(workers, runs)
         yield from _of_spread(workers, throughput, [run.window.rate for run in runs])
     else:
-        empty = sum(run.window.empty for run in runs)
+        short = sum(run.window.too_short for run in runs)
         yield Caution(
             "short-run",
-            f"{empty} of {len(runs)} runs ended before all workers were at work: no rate follows from them",
+            f"{short} of {len(runs)} runs were too short for a rate",
             LONGER,
             workers,
         )
@@ -105,6 +105,8 @@ def of_point(
             NOISE,
             workers,
         )
+    if not throughput:
+        return
     idle = [node for one in runs for node in one.nodes if node not in one.shares]
     if idle:
         yield Caution("idle-worker", f"{idle[0]} took no task", "devctl logs shows why", workers)

@@ -49,7 +49,7 @@ class Progress:
         """Take in one event."""
         match event:
             case events.Planned(runs, seconds):
-                self._say(f"bench    {runs} runs, about {duration(seconds)}")
+                self._say(f"bench    {runs} runs, about {_guess(seconds)}")
             case events.Preparing(service, workers, found, starting):
                 self._say(_preparing(service, workers, found, starting))
                 self._start = StartProgress([*starting, *([] if service in starting else [service])])
@@ -107,7 +107,12 @@ def _head(number: int, of: int, workers: int) -> str:
 
 
 def _left(seconds: float) -> str:
-    return f"{duration(seconds)} left"
+    return f"{_guess(seconds)} left"
+
+
+def _guess(seconds: float) -> str:
+    """Whole seconds: no guess is better."""
+    return duration(seconds) if seconds >= 59.5 else f"{seconds:.0f}s"
 
 
 def _workers(count: int) -> str:

@@ -64,6 +64,12 @@ def test_workers_that_took_turns_have_no_steady_stretch() -> None:
     assert 0.0 == steady([]).rate
 
 
+def test_a_stretch_of_a_moment_is_too_short_for_a_rate() -> None:
+    assert steady(run(("a", 1, "w"), ("b", 1.001, "w"))).too_short
+    assert steady(run(("a", 1, "v"), ("b", 2, "w"))).too_short
+    assert not steady(run(("a", 1, "w"), ("b", 1.1, "w"))).too_short
+
+
 def test_the_rate_of_even_workers_is_the_sum_of_theirs() -> None:
     entries = [(f"{w}-{n}", 0.1 * w + n * 0.5, f"w{w}") for w in range(4) for n in range(1, 101)]
 
