@@ -67,6 +67,12 @@ def test_help_loads_nothing_heavy(folder: Path, arguments: list[str]) -> None:
     assert len(beside_commands(modules)) <= 15, sorted(modules)
 
 
+def test_no_summary_of_a_command_is_cut_at_80_columns(folder: Path) -> None:
+    _, out = loaded(folder, ["--help"], {"COLUMNS": "80"})
+
+    assert [] == [line for line in out.splitlines() if len(line) > 80 or "..." in line.partition("COMMAND")[0]]
+
+
 def test_the_list_of_commands_reads_no_signature(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

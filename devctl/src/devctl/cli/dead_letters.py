@@ -19,7 +19,7 @@ REASONS = ("permanent", "retries-exhausted", "poison", "undecodable", "unknown-t
 
 dead_letters = typer.Typer(
     name="dead-letters",
-    help="""Messages that nobody will run as they are: list them, look at one, replay or drop them.
+    help="""Messages that nobody could run: list, replay or drop them.
 
     \b
     Examples:
@@ -218,7 +218,7 @@ def replay(
 
         def hear(event: replaying.Event) -> None:
             if isinstance(event, replaying.Replayed) and not dry_run:
-                own.note(workbench.settings, "task.replayed", [_noted(event.letter)])
+                own.note(workbench.settings, "task.replayed", [_noted(event.letter)], seconds_ago=event.seconds)
             show(event)
 
         report = replaying.run(chosen, plan, workbench.broker, catalog, hear)

@@ -74,12 +74,12 @@ def _all(runtime: str | None, sure: bool, as_json: bool) -> None:
 
     workbench = options.open_workbench(runtime, "")
     names = [*identity.known(workbench.settings), ""]
-    isolated = len(names) - 1
+    isolated = names[:-1]
     if isolated and not sure:
-        data = f"the {isolated} isolated one{'s go' if isolated > 1 else ' goes'} with all data"
+        data = f"{', '.join(isolated)} would go with all data"
         if not sys.stdin.isatty():
-            raise UsageError(f"nobody can be asked whether {data}", hint="add --yes if you are sure")
-        if not typer.confirm(f"Stop {len(names)} stacks? {data[0].upper()}{data[1:]}", err=True):
+            raise UsageError(f"nothing was stopped: {data}, and nobody can be asked", hint="add --yes if you are sure")
+        if not typer.confirm(f"Stop {len(names)} stacks? {data}.", err=True):
             raise DevctlError("nothing was stopped")
     for name in names:
         one = Workbench(dataclasses.replace(workbench.settings, stack=name))

@@ -97,7 +97,7 @@ def send_task(
     def hear(event: Event) -> None:
         if isinstance(event, Published):
             new = (one for one in event.messages if one.task_id not in event.repeated)
-            own.note(workbench.settings, "task.published", map(_noted, new))
+            own.note(workbench.settings, "task.published", map(_noted, new), seconds_ago=event.seconds)
         warn(event)
 
     started = time.time()

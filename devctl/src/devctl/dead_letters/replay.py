@@ -34,6 +34,8 @@ class Replayed:
     letter: Letter
     number: int
     of: int
+    seconds: float = 0.0
+    """How long the broker took for it."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,13 @@ def run(
                 continue
             if letter and plan.rate and not plan.dry_run:
                 sleep(max(0.0, started + len(report.replayed) / plan.rate - clock()))
+            begun = clock()
             if letter is None or not (plan.dry_run or broker.replay(letter)):
                 report.gone.append(letter_id)
                 emit(Gone(letter_id))
                 continue
             report.replayed.append(letter)
-            emit(Replayed(letter, number, len(letter_ids)))
+            emit(Replayed(letter, number, len(letter_ids), clock() - begun))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: {_so_far(report, letter_ids)}", hint=AGAIN) from None
     except DevctlError as problem:

@@ -21,10 +21,10 @@ def file(settings: Settings) -> Path:
     return identity.state_dir(settings) / "devctl.log"
 
 
-def note(settings: Settings, event: str, records: Iterable[Mapping[str, object]]) -> None:
+def note(settings: Settings, event: str, records: Iterable[Mapping[str, object]], *, seconds_ago: float = 0.0) -> None:
     """Write a line for each of these; what cannot be written is not worth an error."""
     log = file(settings)
-    moment = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    moment = datetime.fromtimestamp(time.time() - seconds_ago, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
     head = {"timestamp": moment, "level": "info", "service": DEVCTL, "event": event}
     lines = [json.dumps({**head, **record}) + "\n" for record in records]
     with suppress(OSError):
