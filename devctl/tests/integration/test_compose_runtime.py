@@ -375,6 +375,15 @@ def test_another_checkout_of_the_same_name_is_not_touched(open_: Open, root: Pat
     assert 1 == len(open_().status())
 
 
+def test_another_checkout_of_the_same_name_builds_its_own_image(open_: Open, root: Path, tmp_path: Path) -> None:
+    other = checkout(tmp_path / "elsewhere" / "a checkout", f"devctl-test-{os.getpid()}")
+    (root / "worker/whose.txt").write_text("the first's")
+    open_().build(["worker"], lambda _: None)
+
+    assert [] == open_().missing_images(["worker"])
+    assert ["worker"] == open_(where=other).missing_images(["worker"])
+
+
 def test_following_a_log_sees_new_lines_and_leaves_no_process(open_: Open) -> None:
     runtime = open_(WORKER_RUNS="while true; do date +%s.%N; sleep 0.1; done")
     start(runtime, ["worker"])

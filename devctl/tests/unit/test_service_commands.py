@@ -313,6 +313,10 @@ def test_build_builds_what_has_a_build(fakes: Any, run: Any) -> None:
 
     assert "build worker service1" == fakes.runtime.calls[-1]
     assert ["worker", "service1"] == document["services"]
+    ran = run("build")
+    assert ["building worker, service1", "built worker, service1 in 0.0s"] == [
+        line[2:] for line in (ran.err + ran.out).splitlines() if "worker" in line
+    ]
 
 
 def test_build_of_a_service_without_one_says_so(fakes: Any, run: Any) -> None:

@@ -35,7 +35,7 @@ def build(
     Exit codes: 0 built, 1 failed, with the lines that say why, 2 usage,
     130 Ctrl-C
     """
-    from devctl.stack.report import ignore
+    from devctl.stack.report import Built, ignore
     from devctl.stack.start import build_images
     from devctl.ui.console import write_json
     from devctl.ui.progress import Progress
@@ -50,8 +50,10 @@ def build(
     if as_json:
         built, seconds = build_images(workbench.runtime, names, ignore)
     else:
-        with Progress(names) as emit:
-            built, seconds = build_images(workbench.runtime, names, emit)
+        with Progress(names) as show:  # that it is done is the result, on stdout
+            built, seconds = build_images(
+                workbench.runtime, names, lambda event: None if isinstance(event, Built) else show(event)
+            )
     if as_json:
         write_json(
             {

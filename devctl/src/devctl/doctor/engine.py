@@ -57,12 +57,30 @@ def runtime(facts: Facts) -> Iterator[Check]:
 
 def docker_says(facts: Facts, *words: str) -> str:
     """Stdout of a docker command; empty where it fails or takes too long."""
+    done = _docker(facts, *words)
+    return done.stdout.strip() if done is not None and done.returncode == 0 else ""
+
+
+def compose_agrees(facts: Facts) -> Iterator[Check]:
+    """Docker Compose takes the file, too: it reads parts of it in which devctl has no business."""
+    if not facts.stack.services or not facts.engine.compose:
+        return
+    file = ["--file", str(facts.settings.compose_file), "--project-directory", str(facts.settings.root)]
+    done = _docker(facts, "compose", *file, "config", "--quiet")
+    if done is not None and done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it does not say why"]
+        message = f"Docker Compose does not take {facts.settings.compose_file.name}: {said[-1].strip()}"
+        yield Check("compose file", "problem", message, "docker compose config --quiet")
+
+
+def _docker(facts: Facts, *words: str) -> subprocess.CompletedProcess[str] | None:
+    """A docker command that has ended; None where there is no docker, or it takes too long."""
     environment = dict(facts.settings.environment)
     docker = shutil.which("docker", path=environment.get("PATH"))
     if docker is None:
-        return ""
+        return None
     try:
-        done = subprocess.run(
+        return subprocess.run(
             [docker, *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -72,8 +90,7 @@ def docker_says(facts: Facts, *words: str) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
 
 
 def _buildx(facts: Facts) -> str:
