@@ -21,16 +21,23 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 RECIPE = README.split("## Make it yours", 1)[-1].split("\n## ", 1)[0]
+OWN = ("common/tests", "mails/tests", "web/tests")
 PROGRAMS = ("pytest", "ruff", "mypy", "lint-imports", "deptry", "devctl")
 
 pytestmark = [pytest.mark.examples, pytest.mark.integration, pytest.mark.timeout(600)]
 
 
-class Clone:
-    """A copy of the working tree, with an environment whose own packages are the copy's."""
+class Checkout:
+    """A folder with an environment whose own packages are the folder's."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        if (ROOT / ".mypy_cache").exists():
+            shutil.copytree(ROOT / ".mypy_cache", folder / ".mypy_cache", ignore=shutil.ignore_patterns("snippets"))
+
+    @classmethod
+    def clone(cls, folder: Path) -> Checkout:
+        """A copy of the working tree."""
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
         names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
         for name in filter(None, names):
@@ -40,12 +47,12 @@ class Clone:
         for compiled in {(ROOT / name).parent / "__pycache__" for name in names if name.endswith(".py")}:
             if compiled.exists():  # bytecode knows its source by its time and length: what is edited is compiled anew
                 shutil.copytree(compiled, folder / compiled.relative_to(ROOT))
-        if (ROOT / ".mypy_cache").exists():
-            shutil.copytree(ROOT / ".mypy_cache", folder / ".mypy_cache", ignore=shutil.ignore_patterns("snippets"))
+        return cls(folder)
 
     def borrow(self) -> None:
         """As `make setup` would make it, without installing anything."""
         venv = self.folder / ".venv"
+        shutil.rmtree(venv, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
         (site,) = venv.glob("lib/python*/site-packages")
         sources = sorted(map(str, self.folder.glob("*/src")))
@@ -87,12 +94,12 @@ class Clone:
         said = self.run(".venv/bin/devctl", *arguments, "--json", **ports, DEVCTL_RUNTIME="local")
         return json.loads(said)
 
-    def check(self, *own: str) -> None:
-        """What `make lint` does, and the tests that look at the whole tree, and those of these folders."""
+    def check(self, *tests: str) -> None:
+        """What `make lint` does, and the tests that look at the whole tree, and these."""
         self.run("make", "--old-file=setup", "lint")
         files = ("compose_file", "dependencies", "imports", "locks", "settings")
-        tests = [*(f"tests/test_{name}.py" for name in files), *(f"{one}/tests" for one in own)]
-        self.run(".venv/bin/pytest", "-q", "-p", "no:cacheprovider", *tests, "devctl/tests/unit/contracts")
+        of_the_tree = [f"tests/test_{name}.py" for name in files]
+        self.run(".venv/bin/pytest", "-q", "-p", "no:cacheprovider", *of_the_tree, *tests)
 
 
 def commands(heading: str) -> list[str]:
@@ -102,7 +109,7 @@ def commands(heading: str) -> list[str]:
     return [line.partition("  #")[0].strip() for line in lines.splitlines() if line]
 
 
-def delete_the_examples(clone: Clone) -> None:
+def delete_the_examples(clone: Checkout) -> None:
     for command in commands("Delete the examples"):
         if command.startswith("rm"):
             clone.run("sh", "-c", command)
@@ -152,13 +159,12 @@ def delete_the_examples(clone: Clone) -> None:
 
 
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A clone with what `devctl new` adds."""
-    made = Clone(tmp_path_factory.mktemp("clone") / "our-shop")
+    made = Checkout.clone(tmp_path_factory.mktemp("clone") / "our-shop")
     made.borrow()
     for command in commands("Add a task, a service, an endpoint"):
         if command == "make setup":
-            shutil.rmtree(made.folder / ".venv")
             made.borrow()
         else:
             made.run("sh", "-c", f".venv/bin/{command}")
@@ -166,19 +172,18 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 @pytest.fixture(scope="module")
-def own(extended: Clone) -> Clone:
+def own(extended: Checkout) -> Checkout:
     """The same without the examples."""
     delete_the_examples(extended)
-    shutil.rmtree(extended.folder / ".venv")
     extended.borrow()
     return extended
 
 
-def test_what_was_added_passes_lint_and_tests(extended: Clone) -> None:
-    extended.check("common", "mails", "web")
+def test_what_was_added_passes_lint_and_tests(extended: Checkout) -> None:
+    extended.check(*OWN)
 
 
-def test_what_was_added_runs(extended: Clone) -> None:
+def test_what_was_added_runs(extended: Checkout) -> None:
     try:
         started = extended.devctl("up", "mails", "web")
         assert ["redis", "mails", "web"] == [one["name"] for one in started["services"]]
@@ -188,15 +193,25 @@ def test_what_was_added_runs(extended: Clone) -> None:
         extended.devctl("down", "--volumes")
 
 
-def test_without_the_examples_nothing_is_left_that_names_them(own: Clone) -> None:
-    own.check("common", "mails", "web")
+def test_without_the_examples_nothing_is_left_that_names_them(own: Checkout) -> None:
+    own.check(*OWN, "worker/tests/test_handlers.py", "devctl/tests/unit/contracts")
     collected = own.run(".venv/bin/pytest", "--collect-only", "-q", "-p", "no:cacheprovider").splitlines()[-1]
     assert "error" not in collected
 
 
-def test_the_demo_without_the_examples_sends_the_own_task(own: Clone) -> None:
+def test_the_demo_without_the_examples_sends_the_own_task(own: Checkout) -> None:
     told = own.devctl("demo")
     assert [("mails", "tasks.send_mail", "succeeded")] == [
         (one["service"], one["task"], one["state"]) for one in told["journey"]
     ]
     assert {"redis", "worker", "mails", "web"} == {*told["start"]["services"]}
+
+
+def test_a_new_project_is_green_and_takes_a_task_as_a_clone_does(tmp_path: Path) -> None:
+    subprocess.run([Path(sys.prefix) / "bin" / "devctl", "new", "project", tmp_path / "shop"], check=True)
+    made = Checkout(tmp_path / "shop")
+    made.borrow()
+    made.devctl("new", "task", "refund", "--queue", "orders", "--in", "worker")
+    collected = made.run(".venv/bin/pytest", "--collect-only", "-q", "-p", "no:cacheprovider").splitlines()[-1]
+    assert "error" not in collected
+    made.check("common/tests", "worker/tests/test_refund.py", "worker/tests/test_orders.py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,10 +31,18 @@ new = typer.Typer(
       devctl new endpoint /api/mails --in web --publishes send_mail
       devctl new project ~/our-shop
     """,
-    no_args_is_help=True,
+    invoke_without_command=True,
+    add_completion=False,
     rich_markup_mode=None,  # as the app's
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@new.callback()
+def bare(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        sys.stdout.write(f"{context.get_help()}\n")
+
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the diff; write nothing.")]
 
@@ -47,15 +56,17 @@ def task(
         typer.Option(
             "--in",
             metavar="SERVICE",
-            help="The service that runs it.",
-            show_default="none yet",
+            help="The service that runs it; else none does yet.",
+            show_default=False,
             autocompletion=options.complete_services,
         ),
     ] = "",
     dry_run: DryRunOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """A contract: payload, result, queue. With --in also its body in a service, and a test.
+    """A contract: payload, result, queue.
+
+    With --in also its body in a service, and a test.
 
     \b
     Examples:
@@ -74,7 +85,7 @@ def task(
     repository = _repository(options.open_workbench(None, ""))
     subject.add(repository, task_name, queue_name, service)
     schemas = repository.contracts.schemas.relative_to(repository.root).as_posix()
-    steps = [(f"edit {schemas}", f"the fields of {task_name.payload} and {task_name.result}")]
+    steps = [(f"edit {schemas}", "the fields of its models")]
     if service:
         steps.append((f"devctl up {service}", "it runs the task"))
         steps.append((f"devctl send-task {task_name.short} --wait", "a sample, and its result"))
@@ -99,7 +110,9 @@ def service(
     dry_run: DryRunOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """A folder with its code, its lock and a first test, and its block in the Compose file.
+    """A service: a consumer or an HTTP API.
+
+    Its folder with code, lock and a first test, and its block in the Compose file.
 
     \b
     Examples:
@@ -117,20 +130,20 @@ def service(
     repository = _repository(options.open_workbench(None, ""))
     home = subject.add(repository, name, consumed, http=http)
     if subject.locked(repository, home):
-        steps = [("make setup", "install it into .venv")]
+        steps = [("make setup", "install it")]
     else:
-        steps = [("make lock", "its lock: no service here needs the same packages; it needs the network")]
+        steps = [("make lock", "write its lock, over the network, and install it")]
     steps.append((f"devctl up {name}", "start it, and what it needs"))
     if consumed:
         steps.append((f"devctl send-task {consumed.short} --wait", "a sample, and its result"))
     else:
-        steps.append((f"devctl new endpoint /api/NAME --in {name} --publishes TASK", "a first route"))
+        steps.append(("devctl new endpoint --help", "a first route"))
     _finish(repository.changes, steps, dry_run=dry_run, as_json=as_json)
 
 
 @new.command("endpoint")
 def endpoint(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="/api/mails: POST publishes, GET PATH/ID asks.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="/api/mails")],
     service: Annotated[
         str,
         typer.Option(
@@ -154,9 +167,10 @@ def endpoint(
     dry_run: DryRunOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Two routes of an HTTP API: one publishes a task, one says how far it is.
+    """Two routes of an API, for one task.
 
-    The POST takes the fields of the payload and an Idempotency-Key, and answers 202.
+    POST PATH takes the fields of its payload and an Idempotency-Key, publishes it, and answers 202. GET PATH/ID says
+    how far it is.
 
     \b
     Examples:
@@ -186,7 +200,9 @@ def project(
     dry_run: DryRunOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """A repository of your own: the stack with its examples, celeriac, devctl, and what builds and tests them.
+    """A repository of your own.
+
+    The stack with its examples, celeriac, devctl, and what builds and tests them.
 
     \b
     Examples:

@@ -48,6 +48,8 @@ PARTS = (
     "tools/terminal_picture.py",
     "worker",
 )
+LEFT_OUT = ("example-service-1/tests/test_sentinel.py",)
+"""It stands on what only the tests of celeriac have: a Sentinel."""
 PACKAGES = ("celeriac", "devctl")
 """Those that an installed devctl has beside itself: their code is not packed once more."""
 _NOT_OURS = (
@@ -69,5 +71,6 @@ def files(root: Path) -> Iterator[Path]:
         path = root / part
         for found in sorted(path.rglob("*")) if path.is_dir() else [path]:
             inside = found.relative_to(root)
-            if found.is_file() and not any(name in _NOT_OURS or name.endswith(".egg-info") for name in inside.parts):
+            foreign = any(name in _NOT_OURS or name.endswith(".egg-info") for name in inside.parts)
+            if found.is_file() and not foreign and inside.as_posix() not in LEFT_OUT:
                 yield inside

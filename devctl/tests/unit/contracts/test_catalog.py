@@ -80,6 +80,11 @@ def test_no_contracts_at_all_is_said() -> None:
         _ = Catalog([]).default
 
 
+def test_the_first_with_a_payload_is_meant_when_none_is_named_else_the_first() -> None:
+    bare, full = TaskContract("tasks.ping", "a", None), TaskContract("tasks.send", "b", dict)
+    assert (full, bare) == (Catalog([bare, full]).default, Catalog([bare]).default)
+
+
 def test_the_owner_of_a_queue_is_the_service_that_implements_its_task(tmp_path: Path) -> None:
     for name, text in (
         ("alpha", "@implements(count)\ndef f(): ..."),
