@@ -48,10 +48,11 @@ services:
 FILES = {
     "docker-compose.yml": COMPOSE,
     "api/Dockerfile": "FROM python:3.11-slim\nCOPY --from=common src /app\nCOPY installed.txt src /app/\n"
-    "ENV PYTHONPATH=/app\nWORKDIR /app\nRUN adduser --system app\nUSER app\n",
+    "ENV PYTHONPATH=/app\nWORKDIR /app\nRUN useradd --system app\nUSER app\n",
     "api/installed.txt": "old\n",
     "common/src/words/__init__.py": 'WORD = "one"\n',
     "api/src/api.py": """\
+import pdb
 import signal
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -69,7 +70,7 @@ class Says(BaseHTTPRequestHandler):
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 if sys.stdin.isatty():
-    breakpoint()
+    pdb.Pdb(nosigint=True).set_trace()
 print("serving", flush=True)
 HTTPServer(("0.0.0.0", 8000), Says).serve_forever()
 """,
