@@ -96,7 +96,7 @@ def up(
         sys.stdout.flush()
         ui.show_next(steps)
     if watcher:
-        go_on(workbench, watcher, timeout, as_json)
+        go_on(workbench, watcher, report, timeout, as_json)
 
 
 def _isolated(workbench: Workbench, *, as_json: bool) -> Workbench:

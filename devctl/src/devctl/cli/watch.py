@@ -13,6 +13,7 @@ from devctl.cli import options
 from devctl.workbench import Workbench
 
 if TYPE_CHECKING:
+    from devctl.stack.report import StartReport
     from devctl.watch.changes import Watcher
 
 
@@ -65,7 +66,7 @@ def watch(
     )
     if not as_json:
         ui.show_start(report, addresses(workbench, report), sys.stderr)
-    go_on(workbench, watcher, timeout, as_json)
+    go_on(workbench, watcher, report, timeout, as_json)
 
 
 def begin(workbench: Workbench, services: Sequence[str]) -> Watcher:
@@ -84,12 +85,12 @@ def begin(workbench: Workbench, services: Sequence[str]) -> Watcher:
     return Watcher(workbench.stack, watched)
 
 
-def go_on(workbench: Workbench, watcher: Watcher, timeout: float, as_json: bool) -> None:
+def go_on(workbench: Workbench, watcher: Watcher, report: StartReport, timeout: float, as_json: bool) -> None:
     """Make each change live, until Ctrl-C."""
     from devctl.ui.watch import JsonLines, Lines
     from devctl.watch.run import watch as run
 
-    emit = (JsonLines if as_json else Lines)(workbench.settings.root)
+    emit = (JsonLines if as_json else Lines)(workbench.settings.root, report)
     try:
         run(workbench.runtime, watcher, emit=emit, timeout=timeout, stack=workbench.settings.stack)
     except KeyboardInterrupt:  # the usual end of it: what runs goes on

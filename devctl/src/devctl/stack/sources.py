@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from devctl.stack.model import Build, Service
+from devctl.stack.model import Build, Service, Watch
 
 Stamp = tuple[int, int, int]
 """Size in bytes, time of the last change in nanoseconds, mode."""
@@ -18,11 +18,25 @@ _EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]|4913")  # locks, copies and
 _IGNORE_FILE = ".dockerignore"
 
 
-def stamps(service: Service) -> dict[Path, Stamp]:
-    """Return each file of a service with its stamp; empty for a service that is only an image."""
+Stamps = dict[Path, Stamp]
+
+
+def stamps(service: Service, of_watch: Callable[[Watch], Stamps] | None = None) -> Stamps:
+    """Return each file of a service with its stamp; empty for a service that is only an image.
+
+    `of_watch` reads one entry of `develop: watch:`; several services may have the same.
+    """
     if service.watch:
-        return stamps_of(path for one in service.watch for path in files(one.path, one.ignore))
+        found: Stamps = {}
+        for one in service.watch:
+            found |= (of_watch or stamps_of_watch)(one)
+        return found
     return stamps_of_build(service.build) if service.build else {}
+
+
+def stamps_of_watch(one: Watch) -> Stamps:
+    """Return each file of one entry of `develop: watch:`."""
+    return stamps_of(files(one.path, one.ignore))
 
 
 def stamps_of_build(build: Build) -> dict[Path, Stamp]:

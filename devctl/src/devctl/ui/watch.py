@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from devctl.stack.report import StartReport
 from devctl.ui import errors
 from devctl.ui.console import sign, write_json
 from devctl.ui.paint import Paint
@@ -21,8 +22,9 @@ _MOST_FILES = 2
 class Lines:
     """Writes events as lines with the time of day."""
 
-    def __init__(self, root: Path, stream: IO[str] | None = None) -> None:
+    def __init__(self, root: Path, begun: StartReport, stream: IO[str] | None = None) -> None:
         self._root, self._stream = root, stream or sys.stderr
+        self._ports = _ports(begun)
         self._paint = Paint(self._stream)
 
     def __call__(self, event: Event) -> None:
@@ -41,6 +43,9 @@ class Lines:
             case Live(report, seconds):
                 ready = [one.service for one in report.services if not one.was_running]
                 said = f"{', '.join(ready)} live in {duration(seconds)}" if ready else "live already"
+                moved = {name: ports for name, ports in _ports(report).items() if ports != self._ports.get(name, ports)}
+                self._ports |= moved  # an engine gives a published port 0 another one at each start
+                said += "".join(f"; {name} is at {', '.join(ports)} now" for name, ports in moved.items())
                 self._say("✔", "green", said)
             case Failed(_, problem):
                 errors.show(problem, as_json=False)
@@ -62,10 +67,18 @@ class Lines:
         return os.path.relpath(file, self._root)
 
 
+def _ports(report: StartReport) -> dict[str, list[str]]:
+    """Service -> where its published ports are on this machine."""
+    return {
+        one.service: [port.partition("->")[0] for replica in one.replicas for port in replica.ports]
+        for one in report.services
+    }
+
+
 class JsonLines:
     """Writes each event as one document, devctl.watch/1."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, _begun: StartReport) -> None:
         self._root = root
 
     def __call__(self, event: Event) -> None:

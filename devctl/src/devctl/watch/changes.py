@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class Watcher:
 
     def __init__(self, stack: Stack, services: Sequence[str]) -> None:
         self._services = {name: stack.services[name] for name in services}
-        self._seen = {name: sources.stamps(service) for name, service in self._services.items()}
+        self._seen = self._read()
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -35,9 +36,13 @@ class Watcher:
     def look(self) -> Changes:
         """Return what is another than at the last look."""
         found: dict[str, Sequence[Path]] = {}
-        for name, service in self._services.items():
-            before, now = self._seen[name], sources.stamps(service)
-            if changed := sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path)):
+        before, self._seen = self._seen, self._read()
+        for name, now in self._seen.items():
+            old = before[name]
+            if changed := sorted(path for path in old.keys() | now.keys() if old.get(path) != now.get(path)):
                 found[name] = changed
-            self._seen[name] = now
         return found
+
+    def _read(self) -> dict[str, sources.Stamps]:
+        once = functools.cache(sources.stamps_of_watch)  # what several services share
+        return {name: sources.stamps(service, once) for name, service in self._services.items()}

@@ -74,8 +74,9 @@ def watch(
 ) -> None:
     """Make each change of the code of the watcher's services live, as long as `go_on` says so.
 
-    They run. A file that cannot be compiled keeps all services as they are until it can be. A start that fails is told,
-    and the next change is a new try. `timeout` (seconds) is for one start; `stack` is the name of an isolated stack.
+    They run; one that was stopped stays so, and DevctlError where none runs any more. A file that cannot be compiled
+    keeps all services as they are until it can be. A start that fails is told, and the next change is a new try.
+    `timeout` (seconds) is for one start; `stack` is the name of an isolated stack.
     """
     clock = clock or SystemClock()
     emit(Watching(watcher.services, watcher.files))
@@ -90,6 +91,17 @@ def watch(
         while changes:
             clock.sleep(SETTLE_SECONDS)
             _add(waiting, changes := watcher.look())
+        try:
+            present = {replica.service for replica in runtime.status()}
+        except DevctlError as problem:
+            emit(Failed(tuple(waiting), problem))
+            continue
+        if not present & {*watcher.services}:
+            option = f" --stack {stack}" if stack else ""
+            raise DevctlError("nothing that is watched runs any more", hint=f"devctl up --watch{option}")
+        waiting = {name: paths for name, paths in waiting.items() if name in present}
+        if not waiting:
+            continue
         names = tuple(name for name in watcher.services if name in waiting)
         files = tuple(sorted({path for paths in waiting.values() for path in paths}))
         if wrong := broken(files):

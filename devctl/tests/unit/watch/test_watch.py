@@ -135,6 +135,23 @@ def test_a_start_that_is_refused_is_told_too(checkout: Checkout) -> None:
     assert isinstance(checkout.watch(lambda: checkout.change("worker/a.py"))[-1], Failed)
 
 
+def test_a_service_that_was_stopped_stays_so(checkout: Checkout) -> None:
+    checkout.runtime.stop(["api"])
+    checkout.runtime.calls.clear()
+
+    events = checkout.watch(lambda: checkout.change("api/b.py"), lambda: checkout.change("common/c.py"))
+
+    assert [Watching, Changed, Live] == [type(event) for event in events]
+    assert ["start worker"] == checkout.runtime.calls
+
+
+def test_it_ends_when_nothing_runs_any_more(checkout: Checkout) -> None:
+    checkout.runtime.stop(["api", "worker"])
+
+    with pytest.raises(DevctlError, match="nothing that is watched runs any more"):
+        checkout.watch(lambda: checkout.change("common/c.py"))
+
+
 def test_files_that_come_and_go_are_changes(checkout: Checkout) -> None:
     _, came, _, went, _ = checkout.watch(
         lambda: checkout.change("worker/new.py"), (checkout.root / "worker/new.py").unlink

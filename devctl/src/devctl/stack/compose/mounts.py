@@ -15,6 +15,9 @@ from devctl.stack import sources
 from devctl.stack.compose.containers import LIVE
 from devctl.stack.model import Service
 
+_PROBE = "200ms"
+"""Between two health checks of a service that starts: somebody waits for it."""
+
 
 def mounts(service: Service) -> dict[str, Path]:
     """Return target -> what is mounted there."""
@@ -38,6 +41,7 @@ def override(services: Sequence[Service]) -> dict[str, object]:
         "services": {
             service.name: {
                 "labels": {LIVE: "true"},
+                **({"healthcheck": {"start_interval": _PROBE}} if service.healthcheck else {}),
                 "volumes": [
                     {"type": "bind", "source": str(source), "target": target, "read_only": True}
                     for target, source in mounts(service).items()
