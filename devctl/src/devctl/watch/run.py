@@ -14,7 +14,7 @@ from devctl.stack.start import start
 from devctl.watch.changes import Changes, Watcher
 from devctl.watch.syntax import Broken, broken
 
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.15
 SETTLE_SECONDS = 0.1  # an editor, a formatter or a checkout writes more than one file
 
 

@@ -88,6 +88,8 @@ class Images:
         self._stack, self._client, self._known, self._context = stack, client, known, context
         self._unmounted: dict[str, str] = {}
         """Service with mounts -> what its image was built from beside them; "" as long as nobody looked."""
+        self._pulled: set[str] = set()
+        """Services without a build whose image is here."""
 
     def mounted(self, services: Sequence[str]) -> None:
         """From now on, a change of what is mounted into these is no reason to build."""
@@ -95,8 +97,11 @@ class Images:
 
     def missing(self, services: Sequence[str]) -> list[str]:
         """Those without an image, and those whose sources changed since it was built."""
-        ids = self._ids()
-        return [name for name in services if not self._current(name, ids) and not self._shared(name, ids)]
+        asked = [name for name in services if not self._unchanged(name)]
+        ids = self._ids() if asked else {}
+        missing = [name for name in asked if not self._current(name, ids) and not self._shared(name, ids)]
+        self._pulled |= {name for name in asked if not self._stack.services[name].build and name not in missing}
+        return missing
 
     def older(self, images: Mapping[str, str], services: Sequence[str]) -> list[str]:
         """Those of these services with a build that run from another image (service -> id) than a build would give."""
@@ -154,12 +159,15 @@ class Images:
         if build is None:
             return True
         rest = _unmounted(self._stack.services[service]) if service in self._unmounted else ""
-        if rest and rest == self._unmounted[service]:
-            return True
         current = self._known.current(image, id_, fingerprint(build))
         if rest and current:
             self._unmounted[service] = rest
         return current
+
+    def _unchanged(self, service: str) -> bool:
+        """Whether nobody has to ask for its image once more: it is mounted over, or was here before."""
+        known = self._unmounted.get(service)
+        return service in self._pulled or bool(known and known == _unmounted(self._stack.services[service]))
 
     def _id(self, image: str, ids: Mapping[str, str]) -> str:
         """Return the id of an image; "" where it is not here."""
