@@ -114,10 +114,12 @@ def _isolated(workbench: Workbench, *, as_json: bool) -> Workbench:
 
 def _next(workbench: Workbench) -> list[tuple[str, str]]:
     """What to type next: a worker where none runs, a task, and for an isolated stack its end."""
+    from devctl.contracts.owners import consumers
+
     name = workbench.settings.stack
     option = f" --stack {name}" if name else ""
     running = {replica.service for replica in workbench.runtime.status()}
-    consuming = {*workbench.stack.workers, *_owners(workbench)}
+    consuming = {*workbench.stack.workers, *consumers(workbench.stack)}
     steps = []
     if workbench.stack.workers and not running & consuming:
         worker = workbench.stack.workers[0]
@@ -127,14 +129,3 @@ def _next(workbench: Workbench) -> list[tuple[str, str]]:
     if name:
         steps.append((f"devctl down{option}", "remove this stack and its data"))
     return steps
-
-
-def _owners(workbench: Workbench) -> set[str]:
-    """The services whose code runs a contract's task."""
-    from devctl.contracts.owners import owners
-    from devctl.errors import DevctlError
-
-    try:
-        return set(owners(workbench.catalog, workbench.stack).values()) if workbench.stack.contracts else set()
-    except DevctlError:  # contracts that cannot be imported have an error of their own, where they are needed
-        return set()

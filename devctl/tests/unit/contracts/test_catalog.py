@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from devctl.contracts.catalog import Catalog, TaskContract
-from devctl.contracts.owners import owners
+from devctl.contracts.owners import consumers, owners
 from devctl.errors import DevctlError, UsageError
 from devctl.stack.model import Build, Service, Stack
 
@@ -97,6 +97,7 @@ def test_the_owner_of_a_queue_is_the_service_that_implements_its_task(tmp_path: 
     catalog = Catalog([TaskContract("text.count", "texts", str), TaskContract("text.stop", "stops", str)])
 
     assert {"texts": "alpha", "stops": "beta"} == owners(catalog, stack)
+    assert {"alpha", "beta"} == consumers(stack)
 
 
 def test_a_stack_that_names_no_contracts_is_told_what_to_write() -> None:
