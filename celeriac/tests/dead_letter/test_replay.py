@@ -102,14 +102,15 @@ def test_replays_are_counted_whatever_stands_there() -> None:
     assert [1, 2, 1, 1] == [json.loads(raw)["headers"]["replays"] for raw in (first, second, odd, huge)]
 
 
-def test_that_it_was_taken_back_once_is_forgotten() -> None:
+def test_that_it_was_taken_back_once_and_had_to_wait_is_forgotten() -> None:
     whole = json.loads(message())
     whole["headers"]["redelivered"] = True
+    whole["headers"]["due_at"] = "2026-11-29T08:00:00+00:00"
     whole["properties"]["delivery_info"]["redelivered"] = True
 
     again = json.loads(renewed(opened(json.dumps(whole).encode()), now=1.0))
 
-    assert "redelivered" not in again["headers"]
+    assert set() == {"redelivered", "due_at"} & again["headers"].keys()
     assert {"exchange": "", "routing_key": "orders"} == again["properties"]["delivery_info"]
 
 
