@@ -25,6 +25,12 @@ def somebody_looks() -> bool:
     return debugpy is not None and bool(debugpy.is_client_connected())
 
 
+def goes_on(thread: threading.Thread) -> threading.Thread:
+    """Have debugpy, which stops all threads at a breakpoint, leave this one alone. To be called before its start."""
+    thread.pydev_do_not_trace = True  # type: ignore[attr-defined]  # what debugpy asks a thread for
+    return thread
+
+
 def install() -> None:
     """Make `breakpoint()` do what it says above, unless PYTHONBREAKPOINT or a debugger has said what it does."""
     if "PYTHONBREAKPOINT" not in os.environ and sys.breakpointhook is sys.__breakpointhook__:

@@ -314,6 +314,15 @@ def test_a_body_that_began_while_somebody_debugs_gets_its_whole_time(
     assert 4.0 == running.hard
 
 
+def test_a_debugger_that_stops_all_threads_leaves_the_guard_alone(client: redis.Redis) -> None:
+    guard = guard_of(Pool(), committer_of(client))
+    guard.start()
+    (thread,) = (one for one in threading.enumerate() if one.name == "guard")
+    guard.stop()
+    thread.join(10)
+    assert getattr(thread, "pydev_do_not_trace", False), "debugpy asks for this"
+
+
 def test_a_body_without_a_limit_runs_on(client: redis.Redis) -> None:
     pool = Pool()
     pool.threads[0].running = body("tag", 0.0)

@@ -58,7 +58,7 @@ class Guard:
         self.asleep = False
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="guard", daemon=True).start()
+        debugger.goes_on(threading.Thread(target=self._run, name="guard", daemon=True)).start()
 
     def stop(self) -> None:
         """Its thread ends; leases are renewed no more."""
