@@ -201,7 +201,9 @@ def test_a_plain_celery_app_with_the_one_line_runs_a_task_and_says_that_nothing_
 
 
 def test_devctl_says_what_it_is_and_what_it_misses(place: Path) -> None:
-    assert "Usage: devctl" in run(place, "devctl", "--help").stdout
+    told = run(place, "devctl", "--help").stdout
+    assert "Usage: devctl" in told
+    assert "  chaos " in told, "its entry point is in the wheel"
     for command in ("ps", "doctor"):
         asked = run(place, "devctl", command)
         assert 1 == asked.returncode

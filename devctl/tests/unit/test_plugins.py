@@ -98,7 +98,7 @@ def test_a_package_can_bring_a_command(folder: Path) -> None:
     (folder / "brought.py").write_text("def hello() -> None:\n    print('hello')\n")
     install(folder, "hello", "brought:hello")
 
-    assert "brought:hello" == plugins.found(sys.path)["hello"]
+    assert {"chaos": "devctl.chaos.command:chaos", "hello": "brought:hello"} == plugins.found(sys.path)
     dict(plugins.commands())["hello"]()
 
 
