@@ -19,7 +19,7 @@ from devctl.bench.warnings import Caution, of_point, of_repeats, of_scaling
 SCHEMA = "devctl.bench/1"
 BUSY = 0.9  # of what there is: the counters and the run do not begin at the same instant
 
-Limit = Literal["machine", "workers", "broker", "messages", "waiting"]
+Limit = Literal["machine", "workers", "broker", "round-trips", "waiting"]
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _point(
 def limit(load: Load, room: Room, task: Task) -> Limit:
     """Say what was used up: every CPU, the broker's one thread, the workers' processes, or nothing but time.
 
-    Nothing but time: the tasks wait, or, where they do nothing, all of it goes by on a message's way.
+    Nothing but time: the tasks wait; or they do nothing, and it goes into round trips between worker and broker.
     """
     if load.machine >= BUSY * room.machine:
         return "machine"
@@ -134,7 +134,7 @@ def limit(load: Load, room: Room, task: Task) -> Limit:
         return "broker"
     if load.workers >= BUSY * room.workers:
         return "workers"
-    return "messages" if task.kind == "noop" else "waiting"
+    return "round-trips" if task.kind == "noop" else "waiting"
 
 
 def document(report: Report) -> dict[str, Any]:

@@ -231,7 +231,7 @@ def _limit(point: Point, report: Report) -> str:
         f" (workers {load.workers:.2f}, broker {load.broker:.2f}, others {load.others:.2f})",
         "workers": f"worker CPU: {load.workers:.2f} of {_cpus(room.workers)} ({broker})",
         "broker": f"broker CPU: {load.broker:.2f} of {_cpus(room.broker)} ({workers})",
-        "messages": f"messages on their way, no CPU: {workers}, {broker}",
+        "round-trips": f"round trips to the broker, not CPU: {workers}, {broker}",
         "waiting": f"waiting, not CPU: {workers}, {broker}",
     }[point.limit]
     return f"bottleneck {text}"

@@ -142,7 +142,7 @@ def test_the_limit_is_what_was_used_up(load: Load, expected: str) -> None:
 
 def test_a_task_that_does_nothing_waits_for_nothing() -> None:
     seen, room = Load(0.2, 0.1, 0.4, 1), Room(machine=2, workers=1, broker=1)
-    assert "messages" == limit(seen, room, parse_task("noop"))
+    assert "round-trips" == limit(seen, room, parse_task("noop"))
     assert "waiting" == limit(seen, room, parse_task("process_order"))
 
 
@@ -164,7 +164,7 @@ def test_the_bottleneck_is_said_with_what_each_part_used_of_what_it_can_use(repo
         "bottleneck CPU: 1.95 of 2 busy (workers 1.20, broker 0.60, others 0.15)",
         "bottleneck worker CPU: 0.95 of 1 (broker 0.30 of 1)",
         "bottleneck broker CPU: 0.97 of 1 (workers 0.60 of 1)",
-        "bottleneck messages on their way, no CPU: workers 0.70 of 1, broker 0.30 of 1",
+        "bottleneck round trips to the broker, not CPU: workers 0.70 of 1, broker 0.30 of 1",
     ] == said
 
 
