@@ -35,17 +35,15 @@ def load(kind: type[S]) -> S:
     """Read settings of this kind. Raises SettingsError, which shows no value: an URL may hold a password. A variable
     that looks misspelt is one warning in the log; other variables belong to somebody else."""
     warn_of_typos(kind.prefix, variables(kind), os.environ)
-    settings, problems = _read(kind, os.environ)
-    if settings is not None:
-        problems += getattr(settings, "wrong_here", list)()
+    settings, problems = _read(kind, os.environ, here=True)
     if settings is None or problems:
         raise SettingsError("; ".join(problems))
     return settings
 
 
-def problems(kind: type[Settings], environ: Mapping[str, str]) -> list[str]:
-    """What `load` would say of these variables, wherever the service runs that gets them."""
-    return _read(kind, environ)[1]
+def problems(kind: type[Settings], environ: Mapping[str, str], *, here: bool) -> list[str]:
+    """What `load` would say of these variables; `here`: also of what is wrong only on this machine."""
+    return _read(kind, environ, here=here)[1]
 
 
 def variables(kind: type[Settings]) -> set[str]:
@@ -53,13 +51,14 @@ def variables(kind: type[Settings]) -> set[str]:
     return {kind.prefix + name.upper() for name in kind.model_fields}
 
 
-def _read(kind: type[S], environ: Mapping[str, str]) -> tuple[S | None, list[str]]:
+def _read(kind: type[S], environ: Mapping[str, str], *, here: bool) -> tuple[S | None, list[str]]:
     problems = [
         f"{name} would part worker and client; set CELERY_BROKER_URL alone"
         for name in sorted(PARTING.intersection(environ) if kind.prefix == "CELERY_" else ())
     ]
     try:
-        return kind(environ), problems
+        settings = kind(environ)
+        return settings, [*problems, *(getattr(settings, "wrong_here", list)() if here else ())]
     except pydantic.ValidationError as exc:
         for one in exc.errors(include_url=False, include_input=False, include_context=False):
             said = one["msg"].removeprefix("Value error, ")

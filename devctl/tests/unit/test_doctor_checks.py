@@ -304,6 +304,7 @@ def test_what_kubernetes_sets_for_a_service_is_no_mistake(root: Path) -> None:
         ("RETRY_TASKS_ORDER: limit=many", "RETRY_TASKS_ORDER is wrong: limit must be a whole number"),
         ("LOG_LEVEL: loud", "LOG_LEVEL is wrong"),
         ("HTTP_PORT: '70000'", "HTTP_PORT is wrong"),
+        ("WORKER_MOUNT: no.such.module", "WORKER_MOUNT is wrong: no.such.module cannot be imported"),
         ("CELERY_LEASE_SECONDS: soon", "CELERY_LEASE_SECONDS is wrong"),
     ],
 )
@@ -314,6 +315,13 @@ def test_a_value_on_which_a_service_would_exit_is_a_problem(given: str, problem:
     (check,) = examined(service_settings.service_settings, patient)
     assert "problem" == check.status
     assert check.message.startswith(f"worker will not start: {problem}")
+
+
+def test_what_is_wrong_on_this_machine_says_nothing_about_a_container(root: Path) -> None:
+    compose = COMPOSE.replace("    environment:\n", "    environment:\n      WORKER_MOUNT: no.such.module\n")
+    patient = Patient(root, compose)
+    patient.runtime_choice = ("compose", "a test")
+    assert ["ok"] == statuses(service_settings.service_settings, patient)
 
 
 def test_a_file_of_a_container_is_not_looked_for_on_this_machine(root: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from devctl import settings
 from devctl.__main__ import main
+from devctl.cli import options
 from devctl.errors import DevctlError
 from devctl.stack import identity
 from devctl.stack import start as steps
@@ -464,6 +465,13 @@ def test_the_stacks_of_a_checkout_are_listed_with_what_runs(fakes: Any, run: Any
     assert ["", "k3f9"] == [one["name"] for one in run("stacks", "--json").document["stacks"]]
     assert "1 other stack of this checkout: k3f9   (devctl stacks)" in run("ps").err
     assert "k3f9" not in run("ps", "--stack", "k3f9").err.split("other")[-1]
+
+
+def test_the_name_of_a_stack_is_completed(fakes: Any, run: Any) -> None:
+    for name in ("blue", "black"):
+        run("up", "--isolated", "--stack", name, "redis")
+    assert ["black", "blue"] == options.complete_stacks("bl")
+    assert ["blue"] == options.complete_stacks("blu")
 
 
 def test_down_of_all_stacks_asks_where_data_would_go(fakes: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,30 @@ from devctl import settings
 from devctl.errors import DevctlError
 from devctl.workbench import Workbench
 
+
+def complete_stacks(incomplete: str) -> list[str]:
+    """Complete the name of an isolated stack."""
+    from devctl.stack import identity
+
+    try:
+        return [name for name in identity.known(open_workbench(None, "").settings) if name.startswith(incomplete)]
+    except DevctlError:
+        return []
+
+
 RuntimeOption = Annotated[
     str | None,
     typer.Option("--runtime", metavar="auto|compose|local", help="Where the services run.", show_default=False),
 ]
 StackOption = Annotated[
-    str | None, typer.Option("--stack", metavar="NAME", help="An isolated stack, by its name.", show_default=False)
+    str | None,
+    typer.Option(
+        "--stack",
+        metavar="NAME",
+        help="An isolated stack, by its name.",
+        show_default=False,
+        autocompletion=complete_stacks,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output; see docs/json.md.")]
 

@@ -30,20 +30,21 @@ def service_settings(facts: Facts) -> Iterator[Check]:
         own = [one for one in facts.contracts if owner.get(one.queue) == name]
         if not own and name in facts.stack.workers:
             own = list(facts.contracts)
-        for check in _of(name, given, own):
+        for check in _of(name, given, own, here=not facts.containers):
             fine = False
             yield check
     if fine:
         yield Check("settings", "ok", "every service accepts its settings")
 
 
-def _of(name: str, given: Mapping[str, str], own: Sequence[Any]) -> Iterator[Check]:
-    """What is wrong with the settings of one service; `own` are the contracts whose tasks it runs."""
+def _of(name: str, given: Mapping[str, str], own: Sequence[Any], *, here: bool) -> Iterator[Check]:
+    """What is wrong with a service's settings; `own`: contracts whose tasks it runs; `here`: not in a container."""
     from celeriac import environment
     from celeriac.retry import policy
 
-    known: dict[str, set[str]] = {kind.prefix: environment.variables(kind) for kind in _kinds(runs_tasks=bool(own))}
-    problems = [problem for kind in _kinds(runs_tasks=bool(own)) for problem in environment.problems(kind, given)]
+    kinds = _kinds(runs_tasks=bool(own))
+    known: dict[str, set[str]] = {kind.prefix: environment.variables(kind) for kind in kinds}
+    problems = [problem for kind in kinds for problem in environment.problems(kind, given, here=here)]
     with_policy = [one for one in own if isinstance(one.retries, policy.RetryPolicy)]
     problems += policy.read(with_policy, given)[1]
     known[policy.PREFIX] = {policy.variable(one.name) for one in with_policy}
