@@ -88,7 +88,8 @@ def test_a_service_is_in_the_compose_file_that_devctl_reads(
 
     compose = repository.read("docker-compose.yml")
     assert only_added(repository.files["docker-compose.yml"], compose)
-    assert "volumes:\n  redis-data:\n" == compose[compose.index("volumes:") :]
+    assert compose.endswith("\n\n# What is kept.\nvolumes:\n  redis-data:\n")
+    assert 1 == compose.count("# What is kept.\nvolumes:"), "a comment stays with what it is about"
     stack = file.read(settings.load(start=repository.root, environ={}, runtime="auto", stack=""))
     made = stack.services["night-mails"]
     assert ("python", "-m", "night_mails.main") == made.command
