@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -11,6 +13,7 @@ import pytest
 from devctl import errors
 from devctl.__main__ import main
 from devctl.cli import app as cli
+from devctl.ui.errors import show
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/json/error.schema.json").read_text(encoding="utf-8"))
 
@@ -55,6 +58,33 @@ def test_every_failure_has_its_code(
     monkeypatch.setattr("devctl.settings.load", fail)
     code, _ = failure(capsys, "ps")
     assert expected == code
+
+
+def test_a_terminal_breaks_no_word_of_a_problem_and_no_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = errors.DevctlError(
+        "the worker crashed after a while, and nobody knows why",
+        details=["│     WORKER_CONCURRENCY is wrong, it should be a number", "short"],
+        hint="devctl up worker --stack with-a-long-name --timeout 120",
+    )
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((44, 24)))
+    for terminal in (True, False):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
+        show(problem, as_json=False)
+    assert [
+        "✘ the worker crashed after a while, and",
+        "  nobody knows why",
+        "  │     WORKER_CONCURRENCY is wrong, it",
+        "  │ should be a number",
+        "  short",
+        "→ devctl up worker --stack with-a-long-name --timeout 120",
+        "✘ the worker crashed after a while, and nobody knows why",
+        "  │     WORKER_CONCURRENCY is wrong, it should be a number",
+        "  short",
+        "→ devctl up worker --stack with-a-long-name --timeout 120",
+    ] == capsys.readouterr().err.splitlines()
 
 
 def test_a_command_is_a_file_of_its_own_and_is_listed() -> None:

@@ -79,7 +79,8 @@ def test_up_says_that_a_variable_is_misspelt(fakes: Any, run: Any) -> None:
 
     ran = run("up", "service1")
 
-    assert "! SERVICE_PORT in .env reaches no service: did you mean SERVICE1_PORT?" in ran.err.splitlines()
+    said = ["! SERVICE_PORT in .env reaches no service", "→ did you mean SERVICE1_PORT?"]
+    assert said == ran.err.splitlines()[1:3]
 
 
 def test_up_in_a_pipe_names_each_service_once_without_colour(fakes: Any, run: Any) -> None:

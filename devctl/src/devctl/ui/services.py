@@ -104,8 +104,9 @@ def show_unused(variables: Sequence[Unused], stream: IO[str] | None = None) -> N
     """Variables that were set and reach no service."""
     stream = stream or sys.stderr
     for one in variables:
-        meant = f": did you mean {one.meant}?" if one.meant else ""
-        stream.write(f"{Paint(stream)('!', 'yellow')} {one.name} in {one.where} reaches no service{meant}\n")
+        stream.write(f"{Paint(stream)('!', 'yellow')} {one.name} in {one.where} reaches no service\n")
+        if one.meant:
+            stream.write(f"{sign('→', stream)} did you mean {one.meant}?\n")
 
 
 def show_stale(services: Sequence[str], stream: IO[str] | None = None) -> None:
