@@ -94,6 +94,6 @@ def _interpolated(name: str, value: str, scope: Mapping[str, str]) -> str:
                 f"{name} needs {odd.required}, which is not set", hint=f"set {odd.required}, there or before that line"
             ) from None
         raise _Wrong(
-            f"the value of {name} has a ${{ that begins no variable",
+            f"the value of {name} has a ${{ that does not begin a variable",
             hint=f"in single quotes every $ stands for itself, {name}='…'; without them write $$",
         ) from None

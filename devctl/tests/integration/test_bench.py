@@ -139,7 +139,7 @@ def test_workers_that_run_without_the_workbench_are_left_alone_and_the_next_comm
     done = checkout.devctl("bench", "--workers", "2", "--repeats", "3")
 
     assert (1, "") == (done.returncode, done.stdout)
-    assert "worker runs without what measures it" in done.stderr
+    assert "worker cannot be measured: it was started without" in done.stderr
     assert "devctl up worker     starts it anew" in done.stderr
     assert ({"redis": 1, "worker": 1}, before) == (checkout.replicas(), keys(client))
     names = [one["name"] for one in json.loads(checkout.devctl("queues", "--json").stdout)["queues"]]

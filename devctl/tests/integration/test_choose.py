@@ -15,7 +15,7 @@ PROGRAM = """
 import sys
 from devctl.ui.choose import choose
 try:
-    print("CHOSEN", choose("send which task?", [(f"tasks.{x}", f"queue {x}") for x in "abc"]))
+    print("CHOSEN", choose("Which task?", [(f"tasks.{x}", f"queue {x}") for x in "abc"]))
 except KeyboardInterrupt:
     print("LEFT")
 """

@@ -149,7 +149,7 @@ def test_more_than_is_shown_is_counted(bench: Bench, run: Run) -> None:
 def test_nothing_to_list_is_said_and_is_no_error(bench: Bench, run: Run) -> None:
     assert (0, "", "runtime  fake (a test)\nno dead letters\n") == run("list")
     assert "no dead letter matches" in run("list", "--reason", "poison")[2]
-    assert "! not there: orders/1-0 (replayed or dropped before, or never was)" in run("list", "orders/1-0")[2]
+    assert "! not there: orders/1-0 (replayed or dropped before, or never existed)" in run("list", "orders/1-0")[2]
 
 
 def test_the_list_in_json_is_as_the_issue_says(bench: Bench, run: Run) -> None:
@@ -231,7 +231,7 @@ def test_a_letter_that_is_not_there_cannot_be_shown(run: Run, given: str) -> Non
     code, _, err = run("show", given)
 
     assert 1 == code
-    assert f"✘ no dead letter {given}: it was replayed or dropped, or never there" in err
+    assert f"✘ no dead letter {given}: it was replayed or dropped, or never existed" in err
     assert "→ devctl dead-letters list" in err
 
 
@@ -250,7 +250,7 @@ def test_replay_puts_back_and_the_second_time_does_nothing(bench: Bench, run: Ru
     code, out, err = run("replay", letter_id)
 
     assert (0, "") == (code, out)
-    assert f"! not there: {letter_id} (replayed or dropped before, or never was)" in err
+    assert f"! not there: {letter_id} (replayed or dropped before, or never existed)" in err
     assert 1 == bench.broker.queues(["orders"])[0].waiting
 
 

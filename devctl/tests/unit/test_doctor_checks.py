@@ -248,7 +248,7 @@ def test_a_good_compose_file_has_only_good_findings(root: Path) -> None:
 @pytest.mark.parametrize(
     ("check", "old", "new", "status", "words"),
     [
-        (composition.compose_file, "image: worker", "image: ${IMAGE}", "warning", "IMAGE, which nobody sets"),
+        (composition.compose_file, "image: worker", "image: ${IMAGE}", "warning", "IMAGE, which is not set"),
         (composition.exposure, '"127.0.0.1:${', '"${', "problem", "no password"),
         (composition.health_checks, "healthcheck: {test: [CMD, redis-cli, ping]}", "", "warning", "redis"),
         (composition.restarts, "restart: always\n    healthcheck: {test: [CMD, \"true\"]}", "", "warning", "worker"),
@@ -256,7 +256,7 @@ def test_a_good_compose_file_has_only_good_findings(root: Path) -> None:
         (composition.shutdown, "stop_grace_period: 30s", "stop_grace_period: 26s", "warning", "waits 25 s for its"),
         (composition.shutdown, "    stop_gr", "      WORKER_STOP_SECONDS: 40\n    stop_gr", "warning", "waits 40 s"),
         (composition.shutdown, "    stop_gr", "      WORKER_STOP_SECONDS: 20\n    stop_gr", "ok", "30 s to finish"),
-        (composition.data, 'volumes: ["data:/data"]', "", "warning", "go with the container"),
+        (composition.data, 'volumes: ["data:/data"]', "", "warning", "lost with the container"),
         (environment.broker_address, "${CELERY_BROKER_URL:-redis://redis:6379/0}", "redis://far:6379/0", "ok", "far"),
         (broker.persistence, '"yes"', '"no"', "warning", "loses every queued task"),
         (broker.persistence, '--appendonly, "yes", ', "", "warning", "none, by the Compose file"),
@@ -454,7 +454,7 @@ def test_two_transports_are_a_warning(root: Path) -> None:
     other = "  api:\n    image: api\n    environment: {CELERY_TRANSPORT: stock}\n"
     (check,) = examined(delivery.visibility, Patient(root, COMPOSE + other))
     assert ("warning", True) == (check.status, check.message.endswith("worker atomic, api stock"))
-    assert "one CELERY_TRANSPORT for all" == check.fix
+    assert "set the same CELERY_TRANSPORT for all services" == check.fix
 
 
 def test_visibility_timeouts_that_differ_are_a_problem(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -559,7 +559,10 @@ def test_dead_letters_are_a_warning_and_a_problem_where_they_stop_a_queue(root: 
     assert [("warning", "3 of 'orders'"), ("warning", "1 of 'other'")] == found(letters.dead_letters, patient)
     patient.broker.dead_bound = 3
     first, second = examined(letters.dead_letters, patient)
-    assert ("problem", "3 of 'orders': as many as it may have, nobody claims from it") == (first.status, first.message)
+    assert ("problem", "3 of 'orders': that is the limit, workers no longer claim from it") == (
+        first.status,
+        first.message,
+    )
     assert ("devctl dead-letters list --queue orders", "warning") == (first.fix, second.status)
 
 
@@ -592,7 +595,7 @@ def test_services_that_ended_restart_or_are_ill_are_problems_with_their_logs_as_
     job = COMPOSE + "  migrate: {image: m}\n"
     checks = examined(workers.services, Patient(root, job), all_replicas=replicas)
     assert [
-        "a-1 keeps ending (exit 1), 7 restarts so far",
+        "a-1 ends again and again (exit 1), 7 restarts so far",
         "b-1 has ended (exit 0)",
         "c-1 is unhealthy: GET /ready: 503 broker refused",
     ] == [check.message for check in checks]
@@ -608,13 +611,15 @@ def test_contracts_that_are_served_are_fine_and_further_tasks_disturb_nobody(roo
     patient = running(root)
     serve(patient, "orders", "tasks.order", "tasks.without_contract")
     serve(patient, "notifications", "tasks.notify")
-    assert [("ok", "2 contracts, each served; 2 workers answer")] == found(workers.contracts, patient)
+    assert [("ok", "2 contracts, each has a worker; 2 workers answer")] == found(workers.contracts, patient)
 
 
 def test_a_contract_that_nobody_serves_is_a_warning(root: Path) -> None:
     patient = running(root)
     serve(patient, "orders", "tasks.order")
-    assert [("warning", "nobody serves tasks.notify: it waits in 'notifications'")] == found(workers.contracts, patient)
+    assert [("warning", "no worker runs tasks.notify: it waits in 'notifications'")] == found(
+        workers.contracts, patient
+    )
 
 
 def test_a_worker_that_takes_what_it_does_not_know_is_a_problem(root: Path) -> None:

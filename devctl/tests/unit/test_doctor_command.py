@@ -125,7 +125,7 @@ def test_a_wrong_line_in_dotenv_is_one_problem_and_the_rest_is_looked_at(
 
     out, err = capsys.readouterr()
     checks = json.loads(out)["checks"]
-    assert [f"{fakes.root}/.env:2: the value of SECRET has a ${{ that begins no variable"] == [
+    assert [f"{fakes.root}/.env:2: the value of SECRET has a ${{ that does not begin a variable"] == [
         one["message"] for one in checks if "SECRET" in one["message"]
     ]
     assert "word" not in out + err

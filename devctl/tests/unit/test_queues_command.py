@@ -69,9 +69,9 @@ def test_the_table_tells_what_waits_who_consumes_and_what_nobody_does(
     assert [
         "QUEUE          WAITING  CLAIMED  DELAYED  DEAD  CONSUMERS  OLDEST",
         "orders           1,012        1        1     2  worker ×2    0.3s",
-        "notifications        0        0        0     0  -               -  ! nobody consumes it",
-        "default              0        0        0     0  -               -  ! nobody consumes it",
-        "other                1        0        0     0  -            7.0h  ! nobody consumes it",
+        "notifications        0        0        0     0  -               -  ! no worker consumes it",
+        "default              0        0        0     0  -               -  ! no worker consumes it",
+        "other                1        0        0     0  -            7.0h  ! no worker consumes it",
     ] == out.splitlines()
 
 
@@ -113,7 +113,7 @@ def test_a_queue_with_too_many_dead_letters_says_so_and_where_to_look(
 
     out, err = capsys.readouterr()
     row = "orders               0        0        0     3  worker ×1       -"
-    assert f"{row}  ! too many dead letters: nobody claims from it" in out.splitlines()
+    assert f"{row}  ! stopped: too many dead letters" in out.splitlines()
     assert "→ devctl dead-letters list   what died, and why" in err
 
 
@@ -210,8 +210,8 @@ def test_on_a_narrow_terminal_warnings_stand_below_and_no_line_breaks(
 
     assert all(len(line) <= 80 for line in lines("80"))
     assert [
-        "! orders: too many dead letters: nobody claims from it; nobody consumes it",
-        "! notifications, default: nobody consumes it",
+        "! orders: stopped: too many dead letters; no worker consumes it",
+        "! notifications, default: no worker consumes it",
     ] == lines("80")[-2:]
     assert 4 == len(lines("140"))
 

@@ -149,7 +149,7 @@ def test_an_error_with_json_is_a_document(bench: Bench, capsys: pytest.CaptureFi
     [
         (["proces_order"], "did you mean process_order?"),
         (["--count", "0"], "0 is not in the range"),
-        (["--timeout", "nan", "--wait"], "--timeout nan is no time"),
+        (["--timeout", "nan", "--wait"], "--timeout nan must be more than 0"),
         (["--json-file", "x", "--count", "2"], "--json-file brings its own"),
         (["--json-file", "no/such/file"], "cannot read no/such/file: No such file"),
         (["--set", "itms.0=1"], "did you mean items?"),

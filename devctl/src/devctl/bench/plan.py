@@ -78,7 +78,7 @@ def parse_task(text: str) -> Task:
     kind, colon, amount = text.strip().partition(":")
     if kind not in KINDS:
         if colon or not kind:
-            raise UsageError(f"--task {text!r} is not known", hint="noop, cpu:5, wait:10, or a task: devctl tasks")
+            raise UsageError(f"--task {text!r} is not a task", hint="noop, cpu:5, wait:10, or a task: devctl tasks")
         return Task("contract", contract=kind)
     if kind == "noop":
         if colon:

@@ -188,6 +188,6 @@ def service_to_scale(plan: Plan, runtime: Runtime) -> str:
 def _must_have_worked(seen: Observation) -> None:
     if not seen.audit.executed:
         raise DevctlError(
-            f"none of {seen.tasks} warm-up tasks was done: they fail, or are lost",
+            f"none of {seen.tasks} warm-up tasks was done: they fail or are lost",
             hint="devctl logs --level warning shows why",
         )

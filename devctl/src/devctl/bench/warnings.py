@@ -119,12 +119,12 @@ def _of_lengths(workers: int, runs: Sequence[Observation]) -> Iterator[Caution]:
     if shortest < SHORT_WINDOW_SECONDS:
         yield Caution(
             "short-run",
-            f"a steady stretch of only {shortest:.2f}s",
+            f"the steady part of a run took only {shortest:.2f}s",
             LONGER,
             workers,
         )
     elif any(run.window.completions < LEAST_STEADY_SHARE * run.tasks for run in runs):
-        yield Caution("unsteady", "less than half of a run's tasks fell into its steady stretch", LONGER, workers)
+        yield Caution("unsteady", "less than half of a run's tasks were done in its steady part", LONGER, workers)
     fewest = min(run.window.completions for run in runs)
     if fewest < FEW_COMPLETIONS:
         yield Caution("few-tasks", f"only {fewest} completions in a run", LONGER, workers)

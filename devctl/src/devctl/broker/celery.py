@@ -141,10 +141,10 @@ class CeleryBroker:
         became = error.published or Published()
         details = list(_shortfall(len(became.accepted) + len(became.duplicates), len(became.unknown), total))
         if isinstance(error, QueueFull):
-            hint = "devctl queues shows who drains it; CELERY_QUEUE_BOUND is how many may wait"
+            hint = "devctl queues shows who consumes it; CELERY_QUEUE_BOUND is how many may wait"
             return DevctlError(f"not published: {error}", hint=hint, details=details)
         if isinstance(error, Conflict):
-            hint = "one id is for one piece of work: leave task_id out, and it gets one of its own"
+            hint = "an id stands for one task: leave task_id out, and a new one is made"
             return DevctlError(f"not published: {error}", hint=hint, details=details)
         try:
             with self._answering():

@@ -24,7 +24,7 @@ def connect(url: str) -> redis.Redis:
     if url.startswith("sentinel://"):
         raise DevctlError(
             "the broker is behind Sentinel, and devctl speaks to one Redis",
-            hint="say which is master now: CELERY_BROKER_URL=redis://HOST:PORT/DATABASE devctl queues",
+            hint="give the address of the master: CELERY_BROKER_URL=redis://HOST:PORT/DATABASE devctl queues",
         )
     try:
         parse(url)
@@ -65,8 +65,8 @@ def answering(url: str, hint: str) -> Iterator[None]:
         yield
     except redis.AuthenticationError as exc:
         raise DevctlError(
-            f"the broker at {place(url)} wants another password: {exc}",
-            hint="CELERY_BROKER_URL must carry it: redis://:PASSWORD@redis:6379/0",
+            f"the broker at {place(url)} refuses this password: {exc}",
+            hint="put the right one into CELERY_BROKER_URL: redis://:PASSWORD@redis:6379/0",
         ) from exc
     except redis.TimeoutError as exc:
         raise DevctlError(
@@ -75,7 +75,7 @@ def answering(url: str, hint: str) -> Iterator[None]:
         ) from exc
     except redis.ConnectionError as exc:
         if isinstance(exc, redis.BusyLoadingError):
-            problem = DevctlError(f"the broker at {place(url)} still loads its data", hint="try again in a moment")
+            problem = DevctlError(f"the broker at {place(url)} is still loading its data", hint="try again in a moment")
         else:
             problem = DevctlError(f"the broker at {place(url)} does not answer: {_reason(exc)}", hint=hint)
         raise problem from exc
@@ -119,9 +119,9 @@ def _reason(exc: Exception) -> str:
 
 # redis-py drops or keeps the code before a refusal, and puts a pipeline's command in front.
 _MEANINGS = {
-    "used memory > 'maxmemory'": "it is full: raise REDIS_MAXMEMORY first, then let workers drain (devctl queues)",
+    "used memory > 'maxmemory'": "it is full: raise REDIS_MAXMEMORY, then let workers empty the queues (devctl queues)",
     "MISCONF": "it cannot write to its disk: devctl doctor",
-    "NOAUTH": "CELERY_BROKER_URL must carry its password: redis://:PASSWORD@redis:6379/0",
+    "NOAUTH": "put its password into CELERY_BROKER_URL: redis://:PASSWORD@redis:6379/0",
     "read only replica": "this is a replica: publish to its primary",
 }
 

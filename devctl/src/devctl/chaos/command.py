@@ -25,26 +25,28 @@ def chaos(
         list[str] | None,
         typer.Argument(
             metavar="[SCENARIO]…",
-            help="Which: a name, a number, or all.",
+            help="Names or numbers of scenarios, or all.",
             show_default="a quick selection",
             autocompletion=_complete_scenario,
         ),
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Show the scenarios and do nothing.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Only list the scenarios.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Shorter faults, fewer of them.")] = False,
     kills: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Of soak: how often a worker is killed.", show_default="20"),
+        typer.Option(metavar="N", min=1, help="Only soak: number of kills of a worker.", show_default="20"),
     ] = None,
     tasks: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Of soak: tasks, at least.", show_default="9,400 for each kill"),
+        typer.Option(
+            metavar="N", min=1, help="Only soak: number of tasks, at least.", show_default="9,400 for each kill"
+        ),
     ] = None,
     every: Annotated[
         float | None,
-        typer.Option(metavar="S", min=0.1, help="Of soak: seconds between kills, at least.", show_default="5"),
+        typer.Option(metavar="S", min=0.1, help="Only soak: seconds between kills, at least.", show_default="5"),
     ] = None,
-    stock: Annotated[bool, typer.Option("--stock", help="Put stock Celery to it, with its defaults.")] = False,
+    stock: Annotated[bool, typer.Option("--stock", help="The same with stock Celery and its defaults.")] = False,
     runtime: options.RuntimeOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -83,7 +85,9 @@ def chaos(
         return
     chosen = choose(names or ())
     if (kills or tasks or every) and not any(one.name == SOAK for one in chosen):
-        raise UsageError("--kills, --tasks and --every are of the soak", hint="devctl chaos soak --kills 20")
+        raise UsageError(
+            "--kills, --tasks and --every are options of the scenario soak", hint="devctl chaos soak --kills 20"
+        )
     plan = SoakPlan(kills or SoakPlan.kills, tasks or SoakPlan.tasks, every or SoakPlan.every_seconds)
     checkout = options.open_workbench(runtime, "")
     mine, store = own(checkout), reports.new_store(checkout.settings)

@@ -51,7 +51,7 @@ def why_not(scenario: Scenario, stage: Stage) -> str:
     place = stage.place
     local = place.runtime == "local"
     if scenario.name == SOAK and place.stock:
-        return "it is about ours alone"
+        return "it tests celeriac only"
     if "api" in scenario.needs and place.stock:
         return "stock Celery has no HTTP API"
     if "api" in scenario.needs and not place.api:

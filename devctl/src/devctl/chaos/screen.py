@@ -239,7 +239,7 @@ def _next(report: Report, paint: Paint) -> Iterator[str]:
     elif report.size == "quick":
         yield f"→ {paint(f'devctl chaos all{stock}', 'cyan')}   every row, with longer faults"
     elif not report.stock:
-        yield f"→ {paint('devctl chaos all --stock', 'cyan')}   what stock Celery makes of it"
+        yield f"→ {paint('devctl chaos all --stock', 'cyan')}   the same with stock Celery"
 
 
 def show_logs(report: Report, folder: Path, stream: IO[str] | None = None) -> None:

@@ -201,15 +201,15 @@ def _broken(expect: Expect, seen: Observation, row: Row, fates: Mapping[str, str
         for reason in [next(seen.dead[id_] for id_ in one.ids if id_ in seen.dead)]
     )
     for reason, count in (innocent + Counter(seen.tally.dead)).items():
-        yield f"{count:,} good ones became dead letters ({reason})"
+        yield f"{count:,} valid tasks became dead letters ({reason})"
     if survived := sum(fates.get(key) == "done" for key, fate in seen.fates.items() if fate == "dead"):
-        yield f"{survived:,} bad ones count as done"
+        yield f"{survived:,} invalid tasks count as done"
     if seen.followups:
         yield f"{len(seen.followups):,} follow-up messages are missing"
     yield from _limits(expect, seen, row)
     for check in seen.checks:
         if not check.held:
-            yield f"not so: {check.what}"
+            yield f"did not hold: {check.what}"
 
 
 def _limits(expect: Expect, seen: Observation, row: Row) -> Iterator[str]:
@@ -224,7 +224,7 @@ def _limits(expect: Expect, seen: Observation, row: Row) -> Iterator[str]:
         yield f"{early:,} started before they were due"
     others = {} if expect.answers is None else {k: n for k, n in row.answers.items() if k not in expect.answers}
     if others:
-        yield "HTTP answers that should not be: " + ", ".join(f"{n:,} × {answer}" for answer, n in others.items())
+        yield "unexpected HTTP answers: " + ", ".join(f"{n:,} × {answer}" for answer, n in others.items())
     for what, slowest, limit in (
         ("HTTP answer", row.slowest_answer_seconds, expect.answer_seconds),
         ("publish", row.slowest_publish_seconds, expect.publish_seconds),

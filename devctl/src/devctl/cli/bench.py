@@ -18,28 +18,31 @@ def _complete_task(incomplete: str) -> list[str]:
 
 def bench(
     workers: Annotated[
-        str, typer.Option(metavar="N[,N…]", help="How many workers; several: a table.", show_default="as many as run")
+        str,
+        typer.Option(
+            metavar="N[,N…]", help="Number of workers; several numbers give a table.", show_default="as many as run"
+        ),
     ] = "",
     task: Annotated[
         str,
         typer.Option(
             metavar="noop|cpu:MS|wait:MS|NAME",
-            help="What they do: nothing, compute, wait, a contract.",
+            help="What the tasks do: noop, cpu:MS, wait:MS, or a contract.",
             autocompletion=_complete_task,
         ),
     ] = "noop",
     tasks: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Tasks in each run.", show_default="what --seconds take")
     ] = None,
-    seconds: Annotated[float, typer.Option(metavar="S", help="How long a run shall take.")] = 2.5,
-    repeats: Annotated[int, typer.Option(metavar="N", help="Runs of each number of workers, at least 3.")] = 5,
-    warmup: Annotated[float, typer.Option(metavar="S", help="Work before the first run that counts.")] = 1.0,
+    seconds: Annotated[float, typer.Option(metavar="S", help="About how long each run takes.")] = 2.5,
+    repeats: Annotated[int, typer.Option(metavar="N", help="Runs with each number of workers, at least 3.")] = 5,
+    warmup: Annotated[float, typer.Option(metavar="S", help="Seconds of work before the first run that counts.")] = 1.0,
     timeout: Annotated[float, typer.Option(metavar="S", help="The longest that one run may take.")] = 120.0,
     service: Annotated[
         str,
         typer.Option(
             metavar="SERVICE",
-            help="Whose replicas to scale.",
+            help="The service whose replicas are scaled.",
             show_default="the Compose file's worker",
             autocompletion=options.complete_services,
         ),
@@ -50,8 +53,8 @@ def bench(
 ) -> None:
     """Measure how many tasks a second the workers finish. Each task is checked: done exactly once.
 
-    A backlog is published to a queue of the bench's own and then drained. Broker and workers are started where they do
-    not run. Afterwards everything is as it was. What the figures mean: docs/bench.md
+    A backlog is published to a queue of the bench's own and then drained. Broker and workers are started if they do not
+    run. Afterwards everything is as it was. What the figures mean: docs/bench.md
 
     \b
     Examples:

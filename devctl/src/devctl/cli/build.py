@@ -14,7 +14,9 @@ def build(
     services: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SERVICE]…", help="These only; none: all with a build.", autocompletion=options.complete_services
+            metavar="[SERVICE]…",
+            help="Only these services (default: all that have a build).",
+            autocompletion=options.complete_services,
         ),
     ] = None,
     runtime: options.RuntimeOption = None,

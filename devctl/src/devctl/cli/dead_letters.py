@@ -47,7 +47,7 @@ def _reasons(incomplete: str) -> list[str]:
 
 
 IdsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]…", help="These; or the beginning of their tasks' ids.")
+    list[str] | None, typer.Argument(metavar="[ID]…", help="Ids of dead letters, or the beginning of their tasks' ids.")
 ]
 TaskOption = Annotated[
     str,
@@ -59,11 +59,11 @@ TaskOption = Annotated[
     ),
 ]
 ReasonOption = Annotated[
-    str, typer.Option(metavar="REASON", help="Why they died.", show_default=False, autocompletion=_reasons)
+    str, typer.Option(metavar="REASON", help="Only with this reason.", show_default=False, autocompletion=_reasons)
 ]
-QueueOption = Annotated[str, typer.Option(metavar="QUEUE", help="Of this queue only.", show_default=False)]
-OlderOption = Annotated[str, typer.Option(metavar="5m|2h|3d", help="Died longer ago than this.", show_default=False)]
-NewerOption = Annotated[str, typer.Option(metavar="5m|2h|3d", help="Died since then.", show_default=False)]
+QueueOption = Annotated[str, typer.Option(metavar="QUEUE", help="Only of this queue.", show_default=False)]
+OlderOption = Annotated[str, typer.Option(metavar="5m|2h|3d", help="Only older than this.", show_default=False)]
+NewerOption = Annotated[str, typer.Option(metavar="5m|2h|3d", help="Only newer than this.", show_default=False)]
 
 
 @dead_letters.command("list")
@@ -76,14 +76,14 @@ def list_(
     newer_than: NewerOption = "",
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", min=0, help="At most N; 0: all.", show_default="20 on a terminal"),
+        typer.Option("--limit", metavar="N", min=0, help="At most N; 0 shows all.", show_default="20 on a terminal"),
     ] = None,
-    oldest: Annotated[bool, typer.Option("--oldest", help="The oldest first, not the newest.")] = False,
+    oldest: Annotated[bool, typer.Option("--oldest", help="The oldest first.")] = False,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """What died, when and why.
+    """List dead letters: what failed, when and why.
 
     \b
     Reasons: permanent (an error that no retry heals), retries-exhausted,
@@ -117,8 +117,10 @@ def list_(
 
 @dead_letters.command("show")
 def show(
-    letter_id: Annotated[str, typer.Argument(metavar="ID", help="As listed; or the beginning of its task's id.")],
-    raw: Annotated[bool, typer.Option("--raw", help="The message itself, byte for byte, and nothing else.")] = False,
+    letter_id: Annotated[
+        str, typer.Argument(metavar="ID", help="An id of the list, or the beginning of its task's id.")
+    ],
+    raw: Annotated[bool, typer.Option("--raw", help="Only the message, byte for byte.")] = False,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
@@ -147,7 +149,7 @@ def show(
     letter = workbench.broker.letter(found[0].id) if found else None
     if letter is None:
         raise DevctlError(
-            f"no dead letter {letter_id}: it was replayed or dropped, or never there",
+            f"no dead letter {letter_id}: it was replayed or dropped, or never existed",
             hint="devctl dead-letters list" + _option(workbench.settings.stack),
         )
     if raw:
@@ -167,10 +169,12 @@ def replay(
     queue: QueueOption = "",
     older_than: OlderOption = "",
     newer_than: NewerOption = "",
-    everything: Annotated[bool, typer.Option("--all", help="All there are; without it, say which.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check: would they be taken today?")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every dead letter; without it, name ids or filters.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check which ones would be accepted now.")] = False,
     rate: Annotated[
-        str, typer.Option(metavar="N/s", help="No faster than this: 50/s, 10/m.", show_default="as fast as it goes")
+        str, typer.Option(metavar="N/s", help="At most so many in a time: 50/s, 10/m.", show_default="no limit")
     ] = "",
     most: Annotated[
         int | None, typer.Option("--max", "--limit", metavar="N", min=1, help="No more than N.", show_default=False)
@@ -181,9 +185,9 @@ def replay(
 ) -> None:
     """Put dead letters back into their queues.
 
-    The oldest first, and only those that today's contracts take: each becomes a message again under its task id and
-    correlation id, with no retries and no starts counted. What is not valid today stays, and it is said why. To repeat
-    it is harmless: what was replayed is no letter any more.
+    The oldest first, and only those that today's contracts accept: each becomes a message again under its task id and
+    correlation id, with no retries and no starts counted. What is not valid today stays, with the reason. It is safe
+    to repeat: a replayed letter is not replayed again.
 
     \b
     Examples:
@@ -239,8 +243,8 @@ def drop(
     queue: QueueOption = "",
     older_than: OlderOption = "",
     newer_than: NewerOption = "",
-    everything: Annotated[bool, typer.Option("--all", help="All there are, after a question.")] = False,
-    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every dead letter; asks first.")] = False,
+    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
     most: Annotated[
         int | None, typer.Option("--max", "--limit", metavar="N", min=1, help="No more than N.", show_default=False)
     ] = None,
@@ -250,7 +254,7 @@ def drop(
 ) -> None:
     """Remove dead letters for ever.
 
-    The oldest first, where --max says how many.
+    With --max, the oldest first.
 
     \b
     Examples:
@@ -291,7 +295,8 @@ def _noted(letter: Letter) -> dict[str, object]:
 def _say_which(nothing_said: bool, everything: bool, done: str) -> None:
     if nothing_said and not everything:
         raise UsageError(
-            f"nothing was {done}: say which", hint="ids, options such as --reason undecodable, or --all for all of them"
+            f"nothing was {done}: say which ones",
+            hint="ids, options such as --reason undecodable, or --all for all of them",
         )
     if everything and not nothing_said:
         raise UsageError(f"nothing was {done}: --all cannot be combined with ids or filters", hint="leave one out")

@@ -25,7 +25,7 @@ def demo(
     Examples:
       devctl demo
       devctl demo --runtime compose        the same story in containers
-      devctl demo --keep                   then look round: devctl ps --stack demo
+      devctl demo --keep                   then look around: devctl ps --stack demo
 
     \b
     Exit codes: 0 done, 1 a step failed, 3 timed out, 4 a service crashed,
@@ -46,7 +46,7 @@ def demo(
     except KeyboardInterrupt:
         if keep:
             hint = f"devctl down --stack {stage.NAME}"
-            raise Interrupted("interrupted: what was started by then goes on running", hint=hint) from None
+            raise Interrupted("interrupted: what was started before keeps running", hint=hint) from None
         raise Interrupted("interrupted: the demo's stack is stopped and removed") from None
     finally:
         if story:

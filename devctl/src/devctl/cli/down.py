@@ -16,29 +16,29 @@ from devctl.workbench import Workbench
 def down(
     services: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SERVICE]…", help="These only; none: all.", autocompletion=options.complete_services),
+        typer.Argument(
+            metavar="[SERVICE]…", help="Only these services (default: all).", autocompletion=options.complete_services
+        ),
     ] = None,
     volumes: Annotated[
         bool, typer.Option("--volumes", help="Remove the whole stack's data as well; not with services.")
     ] = False,
-    all_stacks: Annotated[
-        bool, typer.Option("--all-stacks", help="Every stack of this checkout, after a question.")
-    ] = False,
-    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    all_stacks: Annotated[bool, typer.Option("--all-stacks", help="Every stack of this checkout; asks first.")] = False,
+    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Stop services and remove them. The data stays unless --volumes is given.
 
-    An isolated stack goes with all it has: services, data, its name. What an interrupted or killed `up` left behind
-    goes, too; where nothing runs, nothing happens.
+    An isolated stack is removed completely: services, data, name. What an interrupted or killed `up` left is removed,
+    too. If nothing runs, nothing happens.
 
     \b
     Examples:
       devctl down
       devctl down worker                   one service, the others go on
-      devctl down --volumes                all, with the data
+      devctl down --volumes                all services, with the data
       devctl down --stack k3f9             an isolated stack, with its data
       devctl down --all-stacks             all that `devctl stacks` lists
 
@@ -50,7 +50,9 @@ def down(
 
     if all_stacks:
         if services or stack or volumes:
-            raise UsageError("--all-stacks is for all of everything", hint="leave services, --stack, --volumes out")
+            raise UsageError(
+                "--all-stacks stops every stack completely", hint="leave out services, --stack and --volumes"
+            )
         _all(runtime, sure, as_json)
         return
     workbench = options.open_workbench(runtime, stack)

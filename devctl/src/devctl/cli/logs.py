@@ -14,24 +14,30 @@ from devctl.cli import options
 def logs(
     services: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SERVICE]…", help="These only; none: all.", autocompletion=options.complete_services),
+        typer.Argument(
+            metavar="[SERVICE]…", help="Only these services (default: all).", autocompletion=options.complete_services
+        ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come; Ctrl-C ends it.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show new lines as they come; Ctrl-C ends it.")
+    ] = False,
     since: Annotated[
-        str | None, typer.Option(metavar="5m|TIME", help="A duration back from now, or 2026-11-23T10:15:00Z.")
+        str | None, typer.Option(metavar="5m|TIME", help="Only newer ones: 5m, 2h, or 2026-11-23T10:15:00Z.")
     ] = None,
     level: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning, error: this and worse.")
+        str | None, typer.Option(metavar="LEVEL", help="Only this level and worse: debug, info, warning, error.")
     ] = None,
-    grep: Annotated[str | None, typer.Option(metavar="REGEX", help="Only entries in which it is found.")] = None,
+    grep: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Only entries that this regular expression matches.")
+    ] = None,
     id_: Annotated[
         str | None,
         typer.Option(
-            "--id", metavar="ID", help="One piece of work through all services: a task, order or correlation id."
+            "--id", metavar="ID", help="Only entries of this task, order or correlation id, from all services."
         ),
     ] = None,
     tail: Annotated[
-        int | None, typer.Option("--tail", "-n", metavar="N", min=0, help="The last N entries in all.")
+        int | None, typer.Option("--tail", "-n", metavar="N", min=0, help="Only the last N entries.")
     ] = None,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,

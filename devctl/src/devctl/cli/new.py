@@ -50,13 +50,13 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the diff; wr
 @new.command("task")
 def task(
     name: Annotated[str, typer.Argument(metavar="NAME", help="send_mail; it travels as tasks.send_mail.")],
-    queue: Annotated[str, typer.Option("--queue", metavar="QUEUE", help="Where it waits.", show_default=False)],
+    queue: Annotated[str, typer.Option("--queue", metavar="QUEUE", help="Its queue.", show_default=False)],
     service: Annotated[
         str,
         typer.Option(
             "--in",
             metavar="SERVICE",
-            help="The service that runs it; else none does yet.",
+            help="The service that runs it; without it, none does yet.",
             show_default=False,
             autocompletion=options.complete_services,
         ),

@@ -13,17 +13,21 @@ def restart(
     services: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SERVICE]…", help="These only; none: all that run.", autocompletion=options.complete_services
+            metavar="[SERVICE]…",
+            help="Only these services (default: all that run).",
+            autocompletion=options.complete_services,
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="To wait until all are ready.")] = 60,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="How long to wait until all are ready.")
+    ] = 60,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Restart services in place, and wait until they are ready.
 
-    It begins again as it is. After a change of code or settings, `devctl up` restarts just what changed.
+    No image is built and no setting is read again. After a change, use `devctl up`: it restarts only what changed.
 
     \b
     Examples:

@@ -24,11 +24,13 @@ def run(
             show_default=False,
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="To wait for what it depends on.")] = 60,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="How long to wait for what it depends on.")
+    ] = 60,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
 ) -> None:
-    """Run one service in this terminal, not as a replica. Ctrl-C gives its replicas back.
+    """Run one service in this terminal, not as a replica. Ctrl-C ends it and starts its replicas again.
 
     It has the stack's settings and addresses. breakpoint() opens a prompt here. While somebody debugs, no time limit
     ends a task.

@@ -12,9 +12,13 @@ from devctl.cli import options
 def scale(
     counts: Annotated[
         list[str],
-        typer.Argument(metavar="SERVICE=N…", help="How many of each.", autocompletion=options.complete_services),
+        typer.Argument(
+            metavar="SERVICE=N…", help="Number of replicas of each service.", autocompletion=options.complete_services
+        ),
     ],
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="To wait until all are ready.")] = 60,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="How long to wait until all are ready.")
+    ] = 60,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,

@@ -27,17 +27,18 @@ def send_task(
     assignments: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="PATH=VALUE", help="Change a field; repeatable.", autocompletion=completion.paths
+            "--set", metavar="PATH=VALUE", help="Change a field; may be repeated.", autocompletion=completion.paths
         ),
     ] = None,
     json_file: Annotated[
         str, typer.Option(metavar="FILE|-", help="Payloads: one object, an array, or JSON lines.", show_default=False)
     ] = "",
-    count: Annotated[int, typer.Option("--count", min=1, max=100_000, help="So many samples.")] = 1,
+    count: Annotated[int, typer.Option("--count", min=1, max=100_000, help="Number of samples.")] = 1,
     seed: Annotated[
-        int | None, typer.Option(help="The same samples again; ids and times are new all the same.", show_default=False)
+        int | None,
+        typer.Option(help="The same N gives the same samples; ids and times are always new.", show_default=False),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", "-w", help="Show the result.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the result and show it.")] = False,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long --wait waits.")] = 30.0,
     args: Annotated[
         str | None, typer.Option(metavar="JSON", help="Positional arguments, unchecked.", show_default=False)
@@ -45,14 +46,16 @@ def send_task(
     kwargs: Annotated[
         str | None, typer.Option(metavar="JSON", help="Keyword arguments, unchecked.", show_default=False)
     ] = None,
-    queue: Annotated[str, typer.Option(metavar="QUEUE", help="Not the contract's own.", show_default=False)] = "",
+    queue: Annotated[
+        str, typer.Option(metavar="QUEUE", help="Instead of the contract's queue.", show_default=False)
+    ] = "",
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Publish a task: a valid sample, or what you give it. It is checked before anything is sent.
 
-    Without anything said a terminal shows a list to choose from; otherwise no NAME means the first contract.
+    Without NAME, a terminal shows a list to choose from; a script sends the first contract.
 
     \b
     Examples:
@@ -63,8 +66,8 @@ def send_task(
 
     \b
     Exit codes: 0 published, or published before (and done, with --wait), 1 it
-    failed, certainly nobody is there to run it, its queue is full, or its id
-    belongs to other work, 2 nothing was published: a wrong payload or option,
+    failed, no worker can run it, its queue is full, or its id belongs
+    to another task, 2 nothing was published: a wrong payload or option,
     3 no result in time
     """
     from devctl.broker.sending import Event, Published, send
@@ -82,12 +85,12 @@ def send_task(
     completion.remember(workbench)
     bare = not (name or json_file or assignments or args or kwargs or as_json or count > 1 or seed is not None)
     if bare and sys.stdin.isatty() and sys.stderr.isatty():
-        name = choose("send which task?", [(one.name, f"queue {one.queue}") for one in catalog])
+        name = choose("Which task?", [(one.name, f"queue {one.queue}") for one in catalog])
     documents = read(json_file) if json_file else None
     made = messages(catalog, Request(name, documents, assignments or (), count, seed, args, kwargs, queue))
     if wait and any(one.ignore_result for one in made):
         raise UsageError(
-            f"{made[0].task} keeps no result to wait for", hint="leave out --wait; devctl logs shows it run"
+            f"{made[0].task} stores no result to wait for", hint="leave out --wait; devctl logs shows it run"
         )
     options.announce(workbench, as_json=as_json)
     option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
@@ -133,7 +136,7 @@ def _check(*, json_file: str, count: int, seed: int | None, timeout: float) -> N
     if json_file and (count != 1 or seed is not None):
         raise UsageError("--count and --seed make samples, --json-file brings its own", hint="take one of them")
     if not timeout >= 0:  # so that NaN is refused, too
-        raise UsageError(f"--timeout {timeout} is no time", hint="--timeout 30")
+        raise UsageError(f"--timeout {timeout} must be more than 0", hint="--timeout 30")
 
 
 def _nobody_could(workbench: Workbench, owner: str | None) -> bool:

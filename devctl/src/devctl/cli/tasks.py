@@ -19,7 +19,7 @@ def tasks(
 ) -> None:
     """The task contracts: queue, payload, result, retries. With a NAME: every field, and an example to paste.
 
-    Reads the contracts only; nothing has to run.
+    It only reads the contracts: no service needs to run.
 
     \b
     Examples:

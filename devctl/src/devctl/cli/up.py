@@ -17,7 +17,7 @@ def up(
         list[str] | None,
         typer.Argument(
             metavar="[SERVICE]…",
-            help="These and what they depend on; none: all.",
+            help="These services and what they depend on (default: all).",
             autocompletion=options.complete_services,
         ),
     ] = None,
@@ -25,23 +25,28 @@ def up(
         bool | None,
         typer.Option(
             "--build/--no-build",
-            help="Build all images, or none; without it those that are missing or older than their sources.",
+            help="Build all images or none (default: those that are missing or older than their sources).",
             show_default=False,
         ),
     ] = None,
     scale: Annotated[
         list[str] | None,
         typer.Option(
-            "--scale", metavar="SERVICE=N", help="That many replicas.", autocompletion=options.complete_services
+            "--scale", metavar="SERVICE=N", help="Number of replicas.", autocompletion=options.complete_services
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="To wait until all are ready.")] = 60,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="How long to wait until all are ready.")
+    ] = 60,
     isolated: Annotated[
         bool,
         typer.Option("--isolated", help="A second stack beside the first: own name, ports, broker and data."),
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Then make changed code live, until Ctrl-C; what runs goes on.")
+        bool,
+        typer.Option(
+            "--watch", help="Then restart what uses changed code; Ctrl-C ends the watching, not the services."
+        ),
     ] = False,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
@@ -49,7 +54,7 @@ def up(
 ) -> None:
     """Start services and what they depend on. Waits until they are ready.
 
-    What runs and is up to date is left alone; what changed, code or settings, is restarted. A service that exits or
+    What runs and is up to date stays as it is; what has other code or settings is restarted. A service that exits or
     restarts has crashed, whatever its exit code; the last lines of its log are shown.
 
     \b

@@ -21,17 +21,19 @@ def watch(
     services: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SERVICE]…", help="These only; none: all that run.", autocompletion=options.complete_services
+            metavar="[SERVICE]…",
+            help="Only these services (default: all that run).",
+            autocompletion=options.complete_services,
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one restart to be ready.")] = 60,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="How long one restart may take.")] = 60,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Make changed code live, as soon as it is saved. What uses it is restarted.
 
-    Tasks that run get the time to finish. A file that cannot be compiled keeps the old code running. What is watched
+    Running tasks may finish. A file that cannot be compiled keeps the old code running. What is watched
     are the paths of `develop: watch:` in the Compose file, or else the folders that an image is built from.
 
     \b

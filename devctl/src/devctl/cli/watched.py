@@ -25,7 +25,7 @@ def watched(
             report = work(emit)
     except KeyboardInterrupt:
         raise Interrupted(
-            "interrupted: what was started by then goes on running",
+            "interrupted: what was started before keeps running",
             hint="devctl down" + (f" --stack {stack}" if stack else "") + "     stops and removes it",
         ) from None
     if problem := failure(report, stack):

@@ -17,7 +17,7 @@ def assign(contract: TaskContract, payload: Any, assignment: str) -> Any:
     path, separator, text = assignment.partition("=")
     steps = path.split(".")
     if not separator or not all(steps):
-        raise UsageError(f"--set {assignment}: that is not PATH=VALUE", hint="--set items.0.quantity=3")
+        raise UsageError(f"--set {assignment} is not PATH=VALUE", hint="--set items.0.quantity=3")
     if contract.payload is None:
         raise UsageError(f"--set {path}: {contract.name} takes no payload", hint=f"devctl tasks {contract.short}")
     place = _Place(contract, path)
@@ -44,7 +44,7 @@ class _Place:
                 indices = f"0 to {len(parent) - 1}, or {len(parent)} for one more" if parent else "0 for the first"
                 raise self._unknown(f"{where} is a list: {indices}")
         elif not isinstance(parent, dict):
-            raise self._unknown(f"{where} is not an object, it has nothing inside")
+            raise self._unknown(f"{where} is not an object: it has no fields")
         inner = self.schema.step(node, step)
         if inner is None:
             known = self.schema.keys(node)
@@ -80,7 +80,7 @@ class _Place:
 
     def _unknown(self, what_exists: str, guess: str = "") -> UsageError:
         return UsageError(
-            f"--set {self.path}: there is no such place{guess}",
+            f"--set {self.path}: there is no such field{guess}",
             hint=f"{what_exists}\ndevctl tasks {self.contract.short}     all its fields",
         )
 

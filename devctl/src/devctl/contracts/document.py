@@ -59,7 +59,7 @@ def documents(text: str, source: str) -> Iterator[Document]:
     """The values in a text."""
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
-        raise UsageError(f"{source} is empty", hint="it takes a JSON object, an array of them, or one a line")
+        raise UsageError(f"{source} is empty", hint="write a JSON object, an array of objects, or one object a line")
     if len(lines) > 1 and _is_json(lines[0][1]):
         for number, line in lines:
             yield Document(_parse(line, source, line_offset=number - 1), f"line {number}")

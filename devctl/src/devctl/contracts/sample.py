@@ -65,7 +65,7 @@ def _valid(contract: TaskContract, rng: random.Random) -> Any:
         else:
             return example
     raise DevctlError(
-        f"no valid sample of {contract.name} was found: its fields depend on each other in ways a schema cannot say",
+        f"no valid sample of {contract.name} was found: its fields depend on each other, which no schema can express",
         hint='give its model an example: model_config = ConfigDict(json_schema_extra={"examples": [{…}]})',
         details=[str(found) for found in (problem.problems if problem else ())],
     )

@@ -47,7 +47,7 @@ def _expired(message: Opened, now: float) -> Iterator[Flaw]:
         return
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if aware.timestamp() <= now:
-        yield Flaw("", f"its publisher wanted it done by {aware.isoformat(timespec='seconds')}")
+        yield Flaw("", f"it has expired: its publisher wanted it done by {aware.isoformat(timespec='seconds')}")
 
 
 def _payload(message: Opened, contract: TaskContract) -> Iterator[Flaw]:

@@ -15,7 +15,7 @@ from devctl.errors import DevctlError, Interrupted, UsageError
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/([smh]))?", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, None: 1}
-AGAIN = "the same command again replays the rest, and none twice"
+AGAIN = "the same command replays the rest; no letter is replayed twice"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def rate(text: str) -> float | None:
         return None
     found = _RATE.fullmatch(text.strip())
     if found is None or not float(found[1]):
-        raise UsageError(f"--rate {text!r} is no rate", hint="so many a second, minute or hour: 50/s, 10/m, 1/h")
+        raise UsageError(f"--rate {text!r} is not a rate", hint="a number a second, minute or hour: 50/s, 10/m, 1/h")
     return float(found[1]) / _SECONDS[found[2]]
 
 
@@ -122,4 +122,4 @@ def run(
 
 
 def _so_far(report: Report, letter_ids: Sequence[str]) -> str:
-    return f"{len(report.replayed):,} of {len(letter_ids):,} dead letters were replayed by then"
+    return f"{len(report.replayed):,} of {len(letter_ids):,} dead letters were already replayed"

@@ -58,14 +58,14 @@ def wanted(
     if reason and reason not in known:
         near = difflib.get_close_matches(reason, known, n=1)
         raise UsageError(
-            f"--reason {reason!r} is none" + (f": did you mean {near[0]}?" if near else ""),
+            f"--reason {reason!r} is not a reason" + (f": did you mean {near[0]}?" if near else ""),
             hint="reasons: " + ", ".join(known),
         )
     # As shown by other commands, shortened, an id will do.
     short = tuple(dict.fromkeys(one.strip().rstrip("….") for one in ids))
     asked = Wanted((), task, reason, queue, _age("--older-than", older_than), _age("--newer-than", newer_than))
     if short and not asked.everything:
-        raise UsageError("ids say which letters, and so do the options", hint="give one of the two")
+        raise UsageError("ids and filters cannot be combined", hint="leave one out")
     return replace(asked, ids=short)
 
 
@@ -87,7 +87,7 @@ def named(broker: Broker, ids: Sequence[str]) -> tuple[list[Letter], list[str]]:
     for one in short:
         if not _STREAM_ID.fullmatch(one) and len(one) < _SHORTEST_PREFIX:
             raise UsageError(
-                f"{one!r} is no id of a dead letter, and too short for the beginning of a task's",
+                f"{one!r} is not the id of a dead letter, and too short for the beginning of a task's id",
                 hint="devctl dead-letters list     has them",
             )
     found: dict[str, list[Letter]] = {one: [] for one in ids}
@@ -100,7 +100,7 @@ def named(broker: Broker, ids: Sequence[str]) -> tuple[list[Letter], list[str]]:
     for one, letters in found.items():
         if len(letters) > 1:
             raise UsageError(
-                f"{one} may be any of {len(letters)} dead letters",
+                f"{one} matches {len(letters)} dead letters",
                 hint="give one of these ids, or several",
                 details=[letter.id for letter in letters[:_SHOWN_CANDIDATES]],
             )
@@ -124,5 +124,5 @@ def _age(option: str, text: str) -> float | None:
         return None
     seconds = duration_seconds(text)
     if seconds is None:
-        raise UsageError(f"{option} {text!r} is no duration", hint="such as 90s, 5m, 1h30m, 2d")
+        raise UsageError(f"{option} {text!r} is not a duration", hint="such as 90s, 5m, 1h30m, 2d")
     return seconds

@@ -64,7 +64,7 @@ def eviction(facts: Facts) -> Iterator[Check]:
     info = _server(facts)
     policy = info.eviction_policy if info else _by_command(facts, "--maxmemory-policy", {}, "noeviction")
     if policy == "noeviction":
-        yield Check("eviction", "ok", f"{policy}: when full it refuses, and never forgets")
+        yield Check("eviction", "ok", f"{policy}: when full, it refuses writes and removes nothing")
     else:
         lost = "queued tasks" if policy.startswith("allkeys") else "results"
         fix = f"--maxmemory-policy noeviction in {facts.settings.compose_file.name}"
@@ -87,7 +87,7 @@ def broker_memory(facts: Facts) -> Iterator[Check]:
         return
     share = info.used_memory_bytes / info.maxmemory_bytes
     message = f"{used} of {info.maxmemory_bytes / 1024**2:,.0f} MB ({share:.0%})"
-    fix = "raise REDIS_MAXMEMORY, then let workers drain the queues (devctl queues)"
+    fix = "raise REDIS_MAXMEMORY, then let workers empty the queues (devctl queues)"
     if share >= _FULL:
         yield Check("broker memory", "problem", f"{message}: publishing is refused, or soon will be", fix)
     elif share >= _NEARLY_FULL:

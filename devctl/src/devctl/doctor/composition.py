@@ -24,7 +24,7 @@ def compose_file(facts: Facts) -> Iterator[Check]:
         yield Check(
             "compose file",
             "warning",
-            f"{variable.where} uses {variable.name}, which nobody sets: it is empty",
+            f"{variable.where} uses {variable.name}, which is not set: it is empty",
             f"set {variable.name} in .env, or write ${{{variable.name}:-default}}",
         )
 
@@ -55,7 +55,12 @@ def health_checks(facts: Facts) -> Iterator[Check]:
     without = [service.name for service in facts.stack.services.values() if service.healthcheck is None]
     if without:
         names = ", ".join(without)
-        yield Check("health", "warning", f"no healthcheck: {names}: started counts as ready", "write a healthcheck")
+        yield Check(
+            "health",
+            "warning",
+            f"no healthcheck: {names}: they count as ready as soon as they run",
+            "write a healthcheck",
+        )
     else:
         yield Check("health", "ok", "every service has a health check")
 
@@ -98,7 +103,7 @@ def shutdown(facts: Facts) -> Iterator[Check]:
             "shutdown",
             "warning",
             f"{service.name} is killed {service.stop_grace_seconds:.0f} s after a stop, and waits {stop:g} s for its"
-            " tasks: what it has not given back by then comes back late, and that counts as a start",
+            " tasks: those that still run then are returned late, and count as one more start",
             f"stop_grace_period: {stop + _BEYOND_STOP:.0f}s, or a smaller WORKER_STOP_SECONDS",
         )
     if not short and not hasty:
@@ -115,7 +120,7 @@ def data(facts: Facts) -> Iterator[Check]:
         yield Check(
             "data",
             "warning",
-            f"{facts.stack.broker} has no volume: its queues go with the container",
+            f"{facts.stack.broker} has no volume: its queues are lost with the container",
             "volumes: [redis-data:/data]",
         )
 

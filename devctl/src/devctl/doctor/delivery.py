@@ -44,7 +44,7 @@ def visibility(facts: Facts) -> Iterator[Check]:
             "visibility",
             "warning",
             f"two transports on one broker: only what stock Celery promises holds for all tasks: {each}",
-            "one CELERY_TRANSPORT for all",
+            "set the same CELERY_TRANSPORT for all services",
         )
     elif "atomic" in ways.values():
         yield from _lease(by_service)
@@ -64,7 +64,10 @@ def _timeout(facts: Facts, by_service: Mapping[str, Mapping[str, Any]]) -> Itera
     if len(set(seconds.values())) > 1:
         each = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
         yield Check(
-            "visibility", "problem", f"the shortest wins for all: {each}", "one CELERY_VISIBILITY_TIMEOUT for all"
+            "visibility",
+            "problem",
+            f"the shortest is used for all: {each}",
+            "set the same CELERY_VISIBILITY_TIMEOUT for all services",
         )
         return
     shortest = min(seconds.values(), default=3600.0)

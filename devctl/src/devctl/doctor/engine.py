@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
+from devctl import dotenv
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.errors import DevctlError
@@ -37,7 +38,7 @@ def engine(facts: Facts) -> Iterator[Check]:
         yield Check(
             "engine age",
             "warning",
-            f"Docker {found.server} ignores start_interval: ready is seen late",
+            f"Docker {found.server} ignores start_interval: services are seen as ready late",
             "25.0 or later",
         )
     if _version(found.compose) < _COMPOSE:
@@ -65,11 +66,15 @@ def compose_agrees(facts: Facts) -> Iterator[Check]:
     """Docker Compose takes the file, too: it reads parts of it in which devctl has no business."""
     if not facts.stack.services or not facts.engine.compose:
         return
+    wrong: list[DevctlError] = []
+    dotenv.read(facts.settings.root / ".env", facts.settings.environment, wrong.append)
+    if wrong:  # said by another check; Compose's words show the value, a password perhaps
+        return
     file = ["--file", str(facts.settings.compose_file), "--project-directory", str(facts.settings.root)]
     done = _docker(facts, "compose", *file, "config", "--quiet")
     if done is not None and done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it does not say why"]
-        message = f"Docker Compose does not take {facts.settings.compose_file.name}: {said[-1].strip()}"
+        said = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
+        message = f"Docker Compose refuses {facts.settings.compose_file.name}: {said[-1].strip()}"
         yield Check("compose file", "problem", message, "docker compose config --quiet")
 
 

@@ -51,8 +51,8 @@ def broker_address(facts: Facts) -> Iterator[Check]:
         yield Check(
             "broker url",
             "problem",
-            f"not one broker for all ({groups}): what one publishes the others never see",
-            "one CELERY_BROKER_URL for every service",
+            f"services use different brokers ({groups}): what one publishes, the others never see",
+            "set the same CELERY_BROKER_URL for all services",
         )
         return
     url = next(iter(services.values()), "")

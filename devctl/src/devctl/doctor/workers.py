@@ -60,18 +60,18 @@ def contracts(facts: Facts) -> Iterator[Check]:
             yield Check(
                 "contracts",
                 "warning",
-                f"nobody serves {contract.name}: it waits in '{contract.queue}'",
+                f"no worker runs {contract.name}: it waits in '{contract.queue}'",
                 "devctl up     starts every service",
             )
     if fine:
-        yield Check("contracts", "ok", f"{len(known)} contracts, each served; {len(consumers)} workers answer")
+        yield Check("contracts", "ok", f"{len(known)} contracts, each has a worker; {len(consumers)} workers answer")
 
 
 def _ill(replica: Replica) -> str:
     """What is wrong with a replica; empty where nothing is."""
     code = "" if replica.exit_code is None else f" (exit {replica.exit_code})"
     if replica.state == "restarting":
-        return f"keeps ending{code}, {replica.restarts} restarts so far"
+        return f"ends again and again{code}, {replica.restarts} restarts so far"
     if replica.state == "exited":
         return f"has ended{code}"
     if replica.state == "paused":

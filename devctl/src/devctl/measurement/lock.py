@@ -79,12 +79,12 @@ def _wait_or_refuse(held: TextIO, end: float) -> None:
     if not owner or _lives(owner):
         raise DevctlError(
             f"another bench, chaos run or demo is running on this machine (pid {owner or '?'}, in {checkout or '?'})",
-            hint="wait for its end: two at a time would measure each other",
+            hint="wait for its end: two at a time would disturb each other",
         )
     if time.monotonic() >= end:
         raise DevctlError(
-            f"the last bench, chaos run or demo here (pid {owner}) was killed, and is still being put back",
-            hint=f"try again in a moment; what is done: {Path(checkout) / '.devctl' / 'guard'}",
+            f"the last bench, chaos run or demo here (pid {owner}) was killed, and its changes are still being undone",
+            hint=f"try again in a moment; its log: {Path(checkout) / '.devctl' / 'guard'}",
         )
     time.sleep(AGAIN_SECONDS)
 

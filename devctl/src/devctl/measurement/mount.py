@@ -31,6 +31,6 @@ def missing(service: Service, stack: str) -> DevctlError:
         )
     of = f" --stack {stack}" if stack else ""
     return DevctlError(
-        f"{service.name} runs without what measures it: it was started without {VARIABLE}={WORKBENCH}",
-        hint=f"devctl up {service.name}{of}     starts it anew, with that",
+        f"{service.name} cannot be measured: it was started without {VARIABLE}={WORKBENCH}",
+        hint=f"devctl up {service.name}{of}     restarts it with that setting",
     )

@@ -90,7 +90,7 @@ def _edited(
     except python.NotFound as wrong:
         raise DevctlError(
             f"{home.file('api.py')}: {wrong}",
-            hint=f'it is to be written so: def {_CREATE}(…): api = Api("{home.name}", […], …); …; return api',
+            hint=f'write it like this: def {_CREATE}(…): api = Api("{home.name}", […], …); …; return api',
         ) from wrong
     contracts = repository.contracts.package
     imported: dict[str, set[str]] = {

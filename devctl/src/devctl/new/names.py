@@ -26,7 +26,7 @@ class TaskName:
         short = typed.removeprefix(_PREFIX)
         if not re.fullmatch(r"[a-z][a-z0-9_]*", short) or keyword.iskeyword(short):
             raise UsageError(
-                f"{typed!r} is no name for a task: it becomes a variable of Python",
+                f"{typed!r} cannot be the name of a task: it becomes a variable of Python",
                 hint="small letters, digits and _: devctl new task send_mail --queue mails",
             )
         return cls(short)
@@ -64,7 +64,7 @@ class TaskName:
 def queue(typed: str) -> str:
     """Return the name of a queue; UsageError where it is none."""
     if not _QUEUE.fullmatch(typed):
-        raise UsageError(f"{typed!r} is no name for a queue", hint="letters, digits, _ . and -")
+        raise UsageError(f"{typed!r} cannot be the name of a queue", hint="letters, digits, _ . and -")
     return typed
 
 
@@ -75,7 +75,8 @@ def package(service: str, own: frozenset[str], others: frozenset[str]) -> str:
     """
     if not re.fullmatch(r"[a-z][a-z0-9-]*", service):
         raise UsageError(
-            f"{service!r} is no name for a service", hint="small letters, digits and -: devctl new service mails --http"
+            f"{service!r} cannot be the name of a service",
+            hint="small letters, digits and -: devctl new service mails --http",
         )
     name = service.replace("-", "_")
     taken = name in sys.stdlib_module_names or name in others or (name not in own and _installed(name))
@@ -88,7 +89,7 @@ def path(typed: str) -> str:
     """Return the path of an endpoint; UsageError where it is none that a name can be made of."""
     if not re.fullmatch(r"(/[a-z0-9][a-z0-9_-]*)+", typed):
         raise UsageError(
-            f"{typed!r} is no path for an endpoint",
+            f"{typed!r} cannot be the path of an endpoint",
             hint="small letters, digits, - and _, without parameters: devctl new endpoint /api/mails …",
         )
     return typed

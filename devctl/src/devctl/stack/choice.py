@@ -32,7 +32,7 @@ def choose(settings: Settings, ask: Callable[[], Engine] | None = None) -> tuple
         return "compose", "this stack was started there"
     if engine.usable:
         return "compose", f"engine {engine.server}, Compose {engine.compose}"
-    return "local", f"{engine.lack[0]}; --runtime compose to insist"
+    return "local", f"{engine.lack[0]}; --runtime compose to require it"
 
 
 def _answers() -> bool:

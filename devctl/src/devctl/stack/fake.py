@@ -160,7 +160,7 @@ class FakeRuntime:
         for process in self._running.get(service, []):
             if target in process.ports:
                 return "127.0.0.1", process.ports[target]
-        raise DevctlError(f"{service} publishes no port {target}, or is not up", hint=f"devctl up {service}")
+        raise DevctlError(f"{service} publishes no port {target}, or does not run", hint=f"devctl up {service}")
 
     def say(self, service: str, text: str, replica: int = 1) -> None:
         """Write a line into a service's log."""

@@ -80,7 +80,7 @@ def with_debugpy(
     if not Path(program).name.startswith("python"):
         if not _is_python_script(program):
             raise DevctlError(
-                f"{service} runs {Path(program).name}, which is no Python: debugpy cannot run it",
+                f"{service} runs {Path(program).name}, which is not Python: debugpy cannot run it",
                 hint=f"without it: devctl run {service}",
             )
         python, words = shutil.which("python", path=environment.get("PATH")) or sys.executable, [program, *words]

@@ -55,7 +55,7 @@ def create(settings: Settings, variables: Mapping[str, str]) -> None:
     """Make the stack known, with the variables it is to be interpolated with from now on."""
     if settings.stack and (settings.stack == MAIN or not _NAME.fullmatch(settings.stack)):
         raise UsageError(
-            f"{settings.stack!r} is no name for a stack", hint="lower-case letters, digits, - and _; not 'main'"
+            f"{settings.stack!r} cannot be the name of a stack", hint="lower-case letters, digits, - and _; not 'main'"
         )
     folder = state_dir(settings)
     settings.make_state()

@@ -129,10 +129,10 @@ class Stack:
             name, _, number = text.partition("=")
             if not name or not number.isascii() or not number.isdigit():
                 example = f"SERVICE=N, such as {next(iter(self.workers), 'worker')}=4"
-                raise UsageError(f"{text!r} is no scale", hint=example)
+                raise UsageError(f"{text!r} is not SERVICE=N", hint=example)
             if int(number) > MOST_REPLICAS:
                 raise UsageError(
-                    f"{text}: {MOST_REPLICAS} replicas of a service are the most here",
+                    f"{text}: {MOST_REPLICAS} replicas are the most that a service can have",
                     hint=f"{name}={MOST_REPLICAS}, or fewer",
                 )
             counts[self.resolve([name])[0]] = int(number)

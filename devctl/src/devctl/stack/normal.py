@@ -81,7 +81,7 @@ def seconds(raw: Any, path: Path) -> float:
     units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
     parts = re.findall(r"(\d+(?:\.\d*)?)(h|ms|m|s|us|µs|ns)", str(raw))
     if "".join(number + unit for number, unit in parts) != str(raw):
-        raise Wrong(path, f"{raw!r} is no duration; one is written 1m30s or 500ms")
+        raise Wrong(path, f"{raw!r} is not a duration; write 1m30s or 500ms")
     return sum(float(number) * units[unit] for number, unit in parts)
 
 
@@ -167,7 +167,7 @@ def _ports(raw: Any, path: Path) -> Iterable[Port]:
         str(raw),
     )
     if not found:
-        raise Wrong(path, f"{raw!r} is no port; one is written 127.0.0.1:8001:8001")
+        raise Wrong(path, f"{raw!r} is not a port; write 127.0.0.1:8001:8001")
     targets = _range(found["target"])
     published = _range(found["published"]) if found["published"] else [0] * len(targets)
     if len(targets) == 1:

@@ -288,7 +288,7 @@ def drop_document(dropped: int, gone: Sequence[str]) -> dict[str, Any]:
 def _gone(ids: Sequence[str]) -> None:
     if ids:
         shown = ", ".join(ids[:_IDS]) + (f" and {len(ids) - _IDS:,} more" if len(ids) > _IDS else "")
-        text = "\n".join(_wrapped(f"! not there: {shown} (replayed or dropped before, or never was)"))
+        text = "\n".join(_wrapped(f"! not there: {shown} (replayed or dropped before, or never existed)"))
         sys.stderr.write(Paint(sys.stderr)(text[0], "yellow") + text[1:] + "\n")
 
 

@@ -62,10 +62,10 @@ def _below(queues: Sequence[QueueState], stream: IO[str]) -> None:
 
 
 def _warning(queue: QueueState) -> str:
-    parts = ["too many dead letters: nobody claims from it"] if queue.depth.stopped else []
+    parts = ["stopped: too many dead letters"] if queue.depth.stopped else []
     if queue.neglected:
         silent = f"{queue.owner} runs, but does not answer: it may be connecting, or busy"
-        parts.append(silent if queue.owner_runs else "nobody consumes it")
+        parts.append(silent if queue.owner_runs else "no worker consumes it")
     if queue.depth.name == _OF_BENCH and not queue.contracts:
         parts.append("left by devctl bench")
     return "; ".join(parts)

@@ -58,5 +58,5 @@ def _said(known: Known) -> tuple[str, Colour, str]:
     if state == "started":
         return "●", "yellow", "started: it runs now"
     if known.note == "done":
-        return "✔", "green", "done; it keeps no result, or no longer"
+        return "✔", "green", "done; its result is not stored, or no longer"
     return "·", "dim", "pending: published, and not done yet"

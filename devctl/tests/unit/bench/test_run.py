@@ -266,7 +266,7 @@ def test_an_unknown_service_is_a_usage_error_and_an_alias_is_not(tmp_path: Path)
 def test_workers_without_the_workbench_are_not_measured(tmp_path: Path, running: int) -> None:
     lab = Lab(tmp_path, running=running, mounted=False)
 
-    with pytest.raises(DevctlError, match="worker runs without what measures it") as told:
+    with pytest.raises(DevctlError, match="worker cannot be measured: it was started without") as told:
         lab.bench((2,))
     assert "devctl up worker " in told.value.hint
     assert running == sum(one.service == "worker" for one in lab.runtime.status())

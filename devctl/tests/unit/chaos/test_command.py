@@ -276,7 +276,7 @@ def test_options_of_the_soak_are_refused_without_it(
 
 def test_the_soak_is_about_ours_alone(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["chaos", "soak", "--stock"])
-    assert "it is about ours alone" in capsys.readouterr().out
+    assert "it tests celeriac only" in capsys.readouterr().out
 
 
 def test_a_second_one_at_the_same_time_is_refused(parts: Parts, fakes: Any, capsys: pytest.CaptureFixture[str]) -> None:

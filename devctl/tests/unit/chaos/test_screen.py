@@ -28,7 +28,7 @@ BROKEN = Row(
     "requests, replies lost 1%",
     "broken",
     why="3 lost; 6 doubled",
-    reasons=("3 lost", "6 doubled", "HTTP answers that should not be: " + "1 × 500, " * 12),
+    reasons=("3 lost", "6 doubled", "unexpected HTTP answers: " + "1 × 500, " * 12),
     fired=47,
     accepted=752,
     done=749,

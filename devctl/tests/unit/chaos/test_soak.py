@@ -184,7 +184,7 @@ def test_what_is_claimed_is_waiting_and_what_is_dead_is_not_lost(monkeypatch: py
     tally = soak.play()
 
     assert (1, {"poison": 1}, 1) == (tally.waiting, tally.dead, tally.lost)
-    assert "1 good ones became dead letters (poison)" in row(seen(tally=tally)).reasons
+    assert "1 valid tasks became dead letters (poison)" in row(seen(tally=tally)).reasons
 
 
 def test_what_is_done_while_the_soak_is_summed_up_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:

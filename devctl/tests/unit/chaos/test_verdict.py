@@ -29,10 +29,10 @@ def test_all_done_once_each_is_held() -> None:
             "1 not back after 60 s",
         ),
         ({"drained_seconds": None, "patience": "60 s"}, "the broker was not empty after 60 s"),
-        ({"done": frozenset("a"), "dead": {"b": "permanent"}}, "1 good ones became dead letters (permanent)"),
-        ({"fates": {"a": "dead"}}, "1 bad ones count as done"),
+        ({"done": frozenset("a"), "dead": {"b": "permanent"}}, "1 valid tasks became dead letters (permanent)"),
+        ({"fates": {"a": "dead"}}, "1 invalid tasks count as done"),
         ({"followups": frozenset("x")}, "1 follow-up messages are missing"),
-        ({"checks": (Check("/ready answers 503", held=False),)}, "not so: /ready answers 503"),
+        ({"checks": (Check("/ready answers 503", held=False),)}, "did not hold: /ready answers 503"),
     ],
 )
 def test_what_breaks_a_row(facts: dict[str, object], why: str) -> None:
@@ -75,7 +75,7 @@ def test_what_is_broken_is_broken_however_seldom_the_fault_happened() -> None:
         (Expect(starts=2), "a task was started 3 times, at most 2 are allowed"),
         (Expect(repeated=0), "1 ran more than once"),
         (Expect(back_seconds=2), "back only after 7.0 s, 2 s are allowed"),
-        (Expect(answers=frozenset({"202"})), "HTTP answers that should not be: 1 × 500"),
+        (Expect(answers=frozenset({"202"})), "unexpected HTTP answers: 1 × 500"),
         (Expect(answer_seconds=1), "the slowest HTTP answer took 2.0 s, 1 s are allowed"),
         (Expect(publish_seconds=1), "the slowest publish took 3.0 s, 1 s are allowed"),
         (Expect(due_seconds=4), "1 started before they were due"),

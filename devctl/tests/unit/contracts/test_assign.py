@@ -57,15 +57,15 @@ def test_what_is_missing_on_the_way_is_made() -> None:
 @pytest.mark.parametrize(
     ("assignment", "problem", "hint"),
     [
-        ("itms.0.quantity=3", "--set itms.0.quantity: there is no such place: did you mean items?", "the payload has"),
+        ("itms.0.quantity=3", "--set itms.0.quantity: there is no such field: did you mean items?", "the payload has"),
         ("items.0.quantty=3", "did you mean items.0.quantity?", "items.0 has product_id, quantity"),
-        ("items.9.quantity=3", "there is no such place", "items is a list: 0 to 0, or 1 for one more"),
-        ("items.x=3", "there is no such place", "items is a list"),
-        ("items.-1=3", "there is no such place", "items is a list"),
-        ("customer_id.x=3", "there is no such place", "customer_id is not an object"),
-        ("priority", "that is not PATH=VALUE", "--set items.0.quantity=3"),
-        ("=3", "that is not PATH=VALUE", ""),
-        ("items..quantity=3", "that is not PATH=VALUE", ""),
+        ("items.9.quantity=3", "there is no such field", "items is a list: 0 to 0, or 1 for one more"),
+        ("items.x=3", "there is no such field", "items is a list"),
+        ("items.-1=3", "there is no such field", "items is a list"),
+        ("customer_id.x=3", "there is no such field", "customer_id is not an object"),
+        ("priority", "is not PATH=VALUE", "--set items.0.quantity=3"),
+        ("=3", "is not PATH=VALUE", ""),
+        ("items..quantity=3", "is not PATH=VALUE", ""),
     ],
 )
 def test_an_unknown_place_is_named_with_what_exists(assignment: str, problem: str, hint: str) -> None:
@@ -89,5 +89,5 @@ def test_open_objects_take_any_name() -> None:
 
 
 def test_what_is_no_object_is_left_to_the_check() -> None:
-    with pytest.raises(UsageError, match="there is no such place"):
+    with pytest.raises(UsageError, match="there is no such field"):
         assign(ORDER, "text", "customer_id=1")

@@ -83,9 +83,12 @@ def test_wrong_fields_are_named_without_their_values() -> None:
         ),
         (
             order(ORDER, expires="2020-01-01T00:00:00+00:00"),
-            "its publisher wanted it done by 2020-01-01T00:00:00+00:00",
+            "it has expired: its publisher wanted it done by 2020-01-01T00:00:00+00:00",
         ),
-        (order(ORDER, expires="2020-01-01T00:00:00"), "its publisher wanted it done by 2020-01-01T00:00:00+00:00"),
+        (
+            order(ORDER, expires="2020-01-01T00:00:00"),
+            "it has expired: its publisher wanted it done by 2020-01-01T00:00:00+00:00",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -142,7 +142,7 @@ def test_a_rate_is_so_many_a_second(text: str, expected: float | None) -> None:
 
 @pytest.mark.parametrize("text", ["0", "0/s", "-1", "fast", "5/d", "1e3", "nan", "5 s"])
 def test_what_is_no_rate_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no rate"):
+    with pytest.raises(UsageError, match="is not a rate"):
         rate(text)
 
 
@@ -155,8 +155,8 @@ def test_where_it_breaks_off_the_error_says_how_far_it_came(broker: MemoryBroker
     with pytest.raises(DevctlError, match="does not answer") as caught:
         run(ids, Plan(), broker, CATALOG, failing)
 
-    assert "1 of 3 dead letters were replayed by then" in caught.value.details
-    assert "none twice" in caught.value.details[-1]
+    assert "1 of 3 dead letters were already replayed" in caught.value.details
+    assert "no letter is replayed twice" in caught.value.details[-1]
 
 
 def test_a_ctrl_c_says_how_far_it_came(broker: MemoryBroker) -> None:
@@ -165,7 +165,7 @@ def test_a_ctrl_c_says_how_far_it_came(broker: MemoryBroker) -> None:
     def interrupting(event: Event) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted, match=r"1 of 3 dead letters were replayed by then") as caught:
+    with pytest.raises(Interrupted, match=r"1 of 3 dead letters were already replayed") as caught:
         run(ids, Plan(), broker, CATALOG, interrupting)
 
-    assert "none twice" in caught.value.hint
+    assert "no letter is replayed twice" in caught.value.hint

@@ -59,10 +59,10 @@ def test_everything_that_is_asked_for_must_fit(
 @pytest.mark.parametrize(
     ("asked", "problem", "hint"),
     [
-        ({"reason": "poisson"}, "--reason 'poisson' is none: did you mean poison?", "reasons: permanent, "),
-        ({"older_than": "soon"}, "--older-than 'soon' is no duration", "such as 90s"),
-        ({"newer_than": "5"}, "--newer-than '5' is no duration", "such as 90s"),
-        ({"ids": ["orders/1-0"], "queue": "orders"}, "ids say which letters, and so do the options", "one of the two"),
+        ({"reason": "poisson"}, "--reason 'poisson' is not a reason: did you mean poison?", "reasons: permanent, "),
+        ({"older_than": "soon"}, "--older-than 'soon' is not a duration", "such as 90s"),
+        ({"newer_than": "5"}, "--newer-than '5' is not a duration", "such as 90s"),
+        ({"ids": ["orders/1-0"], "queue": "orders"}, "ids and filters cannot be combined", "leave one out"),
     ],
     ids=str,
 )
@@ -95,7 +95,7 @@ def test_a_short_id_will_do_where_it_is_one_letters(broker: MemoryBroker, given:
     [("3-0", {"notes/3-0", "orders/3-0"}), ("aaaaaaaa", {"orders/1-0", "orders/2-0"})],
 )
 def test_a_short_id_of_several_letters_names_them(broker: MemoryBroker, given: str, candidates: set[str]) -> None:
-    with pytest.raises(UsageError, match="may be any of 2 dead letters") as caught:
+    with pytest.raises(UsageError, match="matches 2 dead letters") as caught:
         named(broker, [given])
 
     assert candidates == set(caught.value.details)

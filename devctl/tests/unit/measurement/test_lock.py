@@ -54,7 +54,7 @@ def test_after_a_kill_the_lock_holds_until_the_guard_has_ended(tmp_path: Path) -
     process.kill()
     process.communicate(timeout=20)
 
-    with pytest.raises(DevctlError, match="still being put back") as raised, alone(file, HERE, patience=0.5):
+    with pytest.raises(DevctlError, match="changes are still being undone") as raised, alone(file, HERE, patience=0.5):
         pass
     assert str(tmp_path / ".devctl/guard") in raised.value.hint
 

@@ -139,9 +139,9 @@ def test_a_dry_run_writes_nothing_and_its_diff_is_what_would_be_written(reposito
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("task", "SendMail", "--queue", "mails"), "'SendMail' is no name for a task"),
-        (("task", "class", "--queue", "mails"), "'class' is no name for a task"),
-        (("task", "send_mail", "--queue", "my mails"), "'my mails' is no name for a queue"),
+        (("task", "SendMail", "--queue", "mails"), "'SendMail' cannot be the name of a task"),
+        (("task", "class", "--queue", "mails"), "'class' cannot be the name of a task"),
+        (("task", "send_mail", "--queue", "my mails"), "'my mails' cannot be the name of a queue"),
         (("task", "weigh", "--queue", "others"), "its queue is parcels, not others"),
         (("task", "measure", "--queue", "parcels"), "the queue parcels is worker's"),
         (("task", "parcel", "--queue", "others"), "has a ParcelPayload already"),
@@ -153,7 +153,7 @@ def test_a_dry_run_writes_nothing_and_its_diff_is_what_would_be_written(reposito
         (("service", "mails", "--consumes", "send_mail"), "there is no task send_mail"),
         (("service", "mails", "--consumes", "weigh"), "weigh has its body in worker already"),
         (("service", "worker", "--http"), "worker is there already, and publishes no port"),
-        (("endpoint", "parcels", "--in", "worker", "--publishes", "weigh"), "'parcels' is no path"),
+        (("endpoint", "parcels", "--in", "worker", "--publishes", "weigh"), "'parcels' cannot be the path"),
         (("endpoint", "/parcels", "--in", "worker", "--publishes", "weigh"), "worker has no HTTP API"),
     ],
 )

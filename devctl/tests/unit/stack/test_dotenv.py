@@ -51,8 +51,8 @@ def test_a_folder_of_that_name_and_no_file_are_both_empty(tmp_path: Path) -> Non
 
 
 WRONG = [
-    (b"SECRET=pa${word", "2: the value of SECRET has a ${ that begins no variable", "SECRET='…'"),
-    (b'SECRET="pa${word"', "2: the value of SECRET has a ${ that begins no variable", "$$"),
+    (b"SECRET=pa${word", "2: the value of SECRET has a ${ that does not begin a variable", "SECRET='…'"),
+    (b'SECRET="pa${word"', "2: the value of SECRET has a ${ that does not begin a variable", "$$"),
     (b"SECRET=pa-caf\xe9", "2: SECRET is not UTF-8", "UTF-8"),
     (b"SECRET='pa-caf\xe9'", "2: SECRET is not UTF-8", "UTF-8"),
     (b"SECRET=pa${NEEDED:?say pass}", "2: SECRET needs NEEDED, which is not set", "set NEEDED"),

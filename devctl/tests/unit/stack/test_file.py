@@ -87,7 +87,7 @@ BROKEN = {
     "ranges of two lengths": (f"{GOOD}  two: {{image: x, ports: ['1-3:1-2']}}\n", "differ in length"),
     "a duration": (
         f"{GOOD}  two: {{image: x, stop_grace_period: soon}}\n",
-        "docker-compose.yml:4: services.two.stop_grace_period: 'soon' is no duration",
+        "docker-compose.yml:4: services.two.stop_grace_period: 'soon' is not a duration",
     ),
     "a health check": (
         f"{GOOD}  two: {{image: x, healthcheck: {{test: [curl, x]}}}}\n",
@@ -106,7 +106,7 @@ def test_what_is_wrong_is_named_with_its_line(case: str, tmp_path: Path) -> None
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(("value", "why"), [("80001", "a port is a number up to 65535"), ("abc", "is no port")])
+@pytest.mark.parametrize(("value", "why"), [("80001", "a port is a number up to 65535"), ("abc", "is not a port")])
 @pytest.mark.parametrize("where", [".env", "the environment"])
 def test_a_wrong_value_is_laid_to_the_variable_that_it_came_from(
     value: str, why: str, where: str, tmp_path: Path

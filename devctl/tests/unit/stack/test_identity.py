@@ -66,7 +66,7 @@ def test_a_stack_that_nobody_made_is_an_error_that_lists_the_others(own: Setting
 
 @pytest.mark.parametrize("name", ["main", "Upper", "a b", "../up", "-x", "x" * 40])
 def test_a_name_that_could_be_anything_else_is_refused(name: str, own: Settings) -> None:
-    with pytest.raises(UsageError, match="no name for a stack"):
+    with pytest.raises(UsageError, match="cannot be the name of a stack"):
         identity.create(replace(own, stack=name), {})
 
 

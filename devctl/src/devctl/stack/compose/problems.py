@@ -45,7 +45,7 @@ class Context:
 def reason(output: str) -> str:
     """Return the line that says why: the last one that is no progress and no warning."""
     lines = [line.strip() for line in output.splitlines() if line.strip() and not _NOISE.match(line)]
-    return lines[-1].removeprefix("Error response from daemon: ") if lines else "it did not say why"
+    return lines[-1].removeprefix("Error response from daemon: ") if lines else "no reason given"
 
 
 def engine_gone(output: str) -> DevctlError | None:

@@ -178,7 +178,7 @@ class ComposeRuntime:
         words = list(self.stack.services[service].command)
         if not words or not re.fullmatch(r"(?:.*/)?python[\d.]*", words[0]):
             raise DevctlError(
-                f"the command of {service} in the Compose file is no call of python: debugpy cannot run it",
+                f"the command of {service} in the Compose file does not call python: debugpy cannot run it",
                 hint=f"without it: devctl run {service}{self._context.option}",
             )
         self._project.containers()
@@ -231,7 +231,7 @@ class ComposeRuntime:
                     host, _, port = published.rpartition(":")
                     return ("127.0.0.1" if host == "0.0.0.0" else host), int(port)  # noqa: S104  # as Docker says it
         raise DevctlError(
-            f"{service} is not up, or publishes no port {target}", hint=f"devctl up {service}{self._context.option}"
+            f"{service} does not run, or publishes no port {target}", hint=f"devctl up {service}{self._context.option}"
         )
 
     @contextmanager

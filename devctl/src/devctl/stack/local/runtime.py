@@ -190,7 +190,7 @@ class LocalRuntime:
                 return LOOPBACK, programs[replica.name].ports[str(target)]
         published = any(port.target == target for port in self.stack.services[service].ports)
         raise DevctlError(
-            f"{service} is not up" if published else f"{service} publishes no port {target}",
+            f"{service} does not run" if published else f"{service} publishes no port {target}",
             hint=f"devctl up {service}" if published else f"ports: add it to {self._settings.compose_file.name}",
         )
 
