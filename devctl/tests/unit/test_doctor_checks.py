@@ -138,7 +138,7 @@ def test_what_compose_itself_does_not_take_is_a_problem(root: Path) -> None:
     path = f"{root}:/usr/bin:/bin"
     (check,) = examined(engine.compose_agrees, Patient(root, environ={"PATH": path}), engine=there)
     assert "problem" == check.status
-    assert "Docker Compose does not take docker-compose.yml: invalid size: 'lots'" == check.message
+    assert "Docker Compose refuses docker-compose.yml: invalid size: 'lots'" == check.message
     assert [] == examined(engine.compose_agrees, Patient(root, environ={"PATH": path, "CODE": "0"}), engine=there)
     assert [] == examined(engine.compose_agrees, Patient(root), engine=Engine(client=False))
 
