@@ -1,6 +1,6 @@
 """Measure what the README claims, on this machine: `make figures`, or some of them:
 
-    python tools/figures.py help up-local compose clone alone images rebuild idle
+    python tools/figures.py help up-local compose clone alone images rebuild watch idle
 
 Each is run several times and interleaved with what it is compared to; medians are printed, with the command.
 Works in a clone of the last commit in a temporary folder, in stacks of its own; leaves nothing behind.
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -248,6 +249,45 @@ def measure_rebuild(folder: Path) -> None:
     run(devctl(folder), "down", "--volumes", "--runtime", "compose", cwd=folder)
 
 
+def measure_watch(folder: Path) -> None:
+    """From the save of a file of service1 to the first answer of the new code."""
+    measured = {runtime: _watched(folder, runtime) for runtime in ("local", *(["compose"] if engine() else []))}
+    figure = ", ".join(f"{taken:.1f} s {name}" for name, taken in measured.items())
+    say("a saved change answers, `devctl watch`", figure, "< 2 s", "make figures ONLY=watch")
+
+
+def _watched(folder: Path, runtime: str) -> float:
+    file = folder / "example-service-1/src/service1/api.py"
+    original, taken = file.read_text(), []
+    command = [str(devctl(folder)), "up", "service1", "--watch", "--json", "--runtime", runtime]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as watch:
+        assert watch.stdout is not None
+        for line in watch.stdout:
+            told = json.loads(line)
+            if told.get("event") not in ("watching", "live"):
+                continue
+            if len(taken) == 5:
+                watch.terminate()
+                break
+            file.write_text(original.replace('VERSION = "0.1.0"', f'VERSION = "{runtime}-{len(taken)}"'))
+            begun = time.perf_counter()
+            while _version() != f"{runtime}-{len(taken)}":
+                time.sleep(0.05)
+            taken.append(time.perf_counter() - begun)
+    file.write_text(original)
+    run(devctl(folder), "down", "--volumes", "--runtime", runtime, cwd=folder)
+    return statistics.median(taken)
+
+
+def _version() -> str:
+    address = f"http://127.0.0.1:{os.environ['SERVICE1_PORT']}/openapi.json"
+    try:
+        with urllib.request.urlopen(address, timeout=1) as answer:
+            return str(json.load(answer)["info"]["version"])
+    except (OSError, ValueError):
+        return ""
+
+
 def measure_idle(folder: Path) -> None:
     import psutil
 
@@ -284,6 +324,7 @@ FIGURES: dict[str, tuple[Callable[[Path], None], bool]] = {
     "compose": (measure_compose, True),
     "images": (measure_images, True),
     "rebuild": (measure_rebuild, True),
+    "watch": (measure_watch, False),
     "alone": (measure_alone, False),
     "clone": (measure_clone, False),
 }
