@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -81,15 +82,21 @@ def files(folder: Path, ignored: Sequence[str] = (), ignore_file: Path | None = 
         yield folder
         return
     rules = _Rules([*_lines(ignore_file or folder / _IGNORE_FILE), *ignored])
-    for here, folders, names in os.walk(folder):
+    for here, folders, names in os.walk(str(folder)):
         inside = os.path.relpath(here, folder)
         prefix = "" if inside == "." else f"{inside}/".replace(os.sep, "/")
         folders[:] = sorted(name for name in set(folders) - _NEVER_SENT if not rules.drop(prefix + name))
         yield from (
-            Path(here, name)
+            _path(here, name)
             for name in sorted(names)
             if not _EDITORS.fullmatch(name) and not rules.excludes(prefix + name)
         )
+
+
+@functools.lru_cache(maxsize=20_000)
+def _path(folder: str, name: str) -> Path:
+    """The same object each time: who watches asks for all of them several times a second."""
+    return Path(folder, name)
 
 
 class _Rules:

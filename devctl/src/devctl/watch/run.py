@@ -14,8 +14,8 @@ from devctl.stack.start import start
 from devctl.watch.changes import Changes, Watcher
 from devctl.watch.syntax import Broken, broken
 
-LOOK_SECONDS = 0.15
-SETTLE_SECONDS = 0.1  # an editor, a formatter or a checkout writes more than one file
+LOOK_SECONDS = 0.1
+SETTLE_SECONDS = 0.05  # an editor, a formatter or a checkout writes more than one file
 
 
 @dataclass(frozen=True)
