@@ -41,6 +41,8 @@ BASE_IMAGES = ("python:3.11-slim", "redis:8-alpine")
 LONGEST = (
     "test_recipe",
     "test_unplugged",
+    "test_watch",
+    "test_run",
     "test_demo",
     "test_life_of_a_message",
     "test_celery_integration",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from devctl.clock import FakeClock
 from devctl.errors import DevctlError
 from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.stack.model import Build, Service, Stack
+from devctl.stack.port import Replica
+from devctl.stack.report import ServiceStart, StartReport
+from devctl.ui.watch import Lines
 from devctl.watch.changes import Watcher
 from devctl.watch.run import Changed, Event, Failed, Kept, Live, Watching, watch
 from devctl.watch.syntax import broken
@@ -177,3 +181,19 @@ def test_only_python_that_cannot_be_compiled_is_broken(tmp_path: Path) -> None:
 
     assert ["bad.py", "zero.py", "latin.py"] == [one.file.name for one in found]
     assert (1, "'(' was never closed") == (found[0].line, found[0].problem)
+
+
+def test_a_published_port_that_moved_is_told_once() -> None:
+    def at(port: int) -> StartReport:
+        replica = Replica("api", "api-1", "running", ports=(f"127.0.0.1:{port}->8000",))
+        return StartReport("compose", (ServiceStart("api", "ready", replicas=(replica,)),), 1.0)
+
+    stream = io.StringIO()
+    lines = Lines(Path(), at(49_152), stream)
+    for port in (49_152, 49_153, 49_153):
+        lines(Live(at(port), 1.0))
+
+    said = [line[9:] for line in stream.getvalue().splitlines()]
+    assert ["api live in 1.0s", "api live in 1.0s; api is at 127.0.0.1:49153 now", "api live in 1.0s"] == [
+        line.partition(" ")[2] for line in said
+    ]
