@@ -13,7 +13,7 @@ from devctl.settings import Settings
 from devctl.stack import file, foreground, identity, logfiles, rotation, sources
 from devctl.stack.local import program, redis, supervisor
 from devctl.stack.local.journal import Journal, Life
-from devctl.stack.local.place import Place, read_json, renew, write_json
+from devctl.stack.local.place import Place, read_json, write_json
 from devctl.stack.local.probe import Prober, Subject
 from devctl.stack.local.processes import Known, Meter, end, end_alone
 from devctl.stack.local.program import Program, Programs
@@ -70,16 +70,18 @@ class LocalRuntime:
             saved, running = program.saved(self._place), self._supervisor.processes()
             wanted = {p.name: p for name in services for p in self._programs(name, replicas, saved, running)}
             old = {name for name, p in saved.items() if p.service in services}
-            changed = {name for name in old if wanted.get(name) != saved[name] or _in_vain(running.get(name))}
+            lives = self._lives()
+            changed = {
+                name
+                for name in old
+                if wanted.get(name) != saved[name] or _in_vain(running.get(name), lives.get(name, Life()))
+            }
             if not self._supervisor.answers():
                 self._supervisor.launch()
             identity.remember_runtime(self._settings, self.name)
             self._end(changed, saved)
             new = [name for name in wanted if name in changed or name not in running]
             for name in new:
-                for file_ in rotation.older(log := self._place.log(name)):
-                    file_.unlink(missing_ok=True)
-                renew(log)
                 self._place.temporary(name).mkdir(parents=True, exist_ok=True)
                 wanted[name].save(self._place)
             self._supervisor.configure(p.entry for p in program.saved(self._place).values())
@@ -323,9 +325,12 @@ def _state(process: Process | None, life: Life, again: bool) -> State:
     return "running" if process.alive else "exited"
 
 
-def _in_vain(process: Process | None) -> bool:
-    """Whether it crashed at once, again and again: who asks for a start now wants a new try, with a new log."""
-    return process is not None and process.state in (supervisor.BACKOFF, supervisor.FATAL)
+def _in_vain(process: Process | None, life: Life) -> bool:
+    """Whether it crashed at once, again and again: who asks for a start now wants a new try."""
+    if process is None:
+        return False
+    again = process.state == supervisor.STARTING and life.restarts > 0
+    return again or process.state in (supervisor.BACKOFF, supervisor.FATAL)
 
 
 def _known(lives: Iterable[Life]) -> list[Known]:

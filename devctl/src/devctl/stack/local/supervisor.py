@@ -21,8 +21,8 @@ from devctl.stack.local import launch
 from devctl.stack.local.place import Place, read_json, renew, write_json
 from devctl.stack.local.processes import Known, end
 
-BACKOFF, EXITED, FATAL = 30, 100, 200
-_ALIVE = (10, 20, BACKOFF, 40)  # STARTING, RUNNING, …, STOPPING
+STARTING, BACKOFF, EXITED, FATAL = 10, 30, 100, 200
+_ALIVE = (STARTING, 20, BACKOFF, 40)  # RUNNING, STOPPING
 _SHUTDOWN_STATE = 6  # the fault that every call gets while it stops its programs
 _ANSWER_SECONDS = 5.0
 _START_SECONDS = 15.0  # a cold disk and a busy machine; 0.2 s otherwise
