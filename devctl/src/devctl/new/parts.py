@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-# Everything but what develops celeriac and devctl themselves: their tests, their figures, their peers.
+# Everything but what develops celeriac and devctl themselves: their tests, their figures, their peers. The services are
+# beside these; see `_services`.
 PARTS = (
     ".ci/order.py",
     ".ci/plain-compose",
@@ -31,8 +32,6 @@ PARTS = (
     "devctl/src",
     "docker-compose.yml",
     "docs",
-    "example-service-1",
-    "example-service-2",
     "pyproject.toml",
     "tests/test_compose_file.py",
     "tests/test_containers.py",
@@ -46,7 +45,6 @@ PARTS = (
     "tools/reference.py",
     "tools/setup",
     "tools/terminal_picture.py",
-    "worker",
 )
 LEFT_OUT = ("example-service-1/tests/test_sentinel.py",)
 """It stands on what only the tests of celeriac have: a Sentinel."""
@@ -67,10 +65,16 @@ _NOT_OURS = (
 
 def files(root: Path) -> Iterator[Path]:
     """Yield the files of a repository, relative to it; a part that is not there (any more) is left out."""
-    for part in PARTS:
+    for part in (*PARTS, *_services(root)):
         path = root / part
         for found in sorted(path.rglob("*")) if path.is_dir() else [path]:
             inside = found.relative_to(root)
             foreign = any(name in _NOT_OURS or name.endswith(".egg-info") for name in inside.parts)
             if found.is_file() and not foreign and inside.as_posix() not in LEFT_OUT:
                 yield inside
+
+
+def _services(root: Path) -> list[str]:
+    """Folders with a package of their own: those of the Compose file, whatever they are called here."""
+    folders = {path.parent.name for path in root.glob("*/pyproject.toml")}
+    return sorted(folders - {part.partition("/")[0] for part in PARTS})

@@ -36,6 +36,8 @@ class Project:
             made.copied[path] = origin
         readme = Path("README.md")
         made.written[readme] = _readme(folder.name, made.copied.pop(readme).read_text(encoding="utf-8"))
+        makefile = Path("Makefile")
+        made.written[makefile] = _makefile(made.copied.pop(makefile).read_text(encoding="utf-8"))
         if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not made._is_there())):
             raise UsageError(f"{folder} is there already, and not empty", hint="devctl new project ANOTHER-FOLDER")
         return made
@@ -81,6 +83,14 @@ def _origins() -> dict[Path, Path]:
             if file.is_file() and "__pycache__" not in inside.parts and _PACKED not in inside.parts:
                 found[Path(package, "src", package) / inside] = file
     return found
+
+
+def _makefile(ours: str) -> str:
+    """This repository's own Makefile without the figures that it claims: their tools stay here."""
+    text = re.sub(r"^(?:bench-peers|figures):[^\n]*\n(?:\t[^\n]*\n)+\n", "", ours, flags=re.MULTILINE)
+    return re.sub(
+        r"^\.PHONY:.*$", lambda line: re.sub(r" (?:bench-peers|figures)\b", "", line[0]), text, flags=re.MULTILINE
+    )
 
 
 def _readme(name: str, ours: str) -> str:
