@@ -82,10 +82,12 @@ def watch(
     emit(Watching(watcher.services, watcher.files))
     waiting: dict[str, set[Path]] = {}
     """What could not be compiled yet, and what changed with it."""
+    superseded = False
     while go_on():
-        if not (changes := watcher.look()):
+        if not (changes := watcher.look()) and not superseded:
             clock.sleep(LOOK_SECONDS)
             continue
+        superseded = False
         seen = clock.now()
         _add(waiting, changes)
         while changes:
@@ -107,9 +109,33 @@ def watch(
         if wrong := broken(files):
             emit(Kept(tuple(wrong), names))
             continue
-        waiting.clear()
+        begun, waiting = waiting, {}
         emit(Changed(files, names))
-        emit(_live(runtime, names, timeout, clock, seen, stack))
+        try:
+            emit(_live(runtime, names, timeout, _Impatient(clock, watcher, waiting), seen, stack))
+        except _Superseded:
+            _add(waiting, {name: sorted(paths) for name, paths in begun.items()})
+            superseded = True
+
+
+class _Superseded(Exception):  # never leaves this file
+    """Something changed while a start waited for its services."""
+
+
+class _Impatient:
+    """A clock for a start: it need not wait any longer for code that is not the newest."""
+
+    def __init__(self, clock: Clock, watcher: Watcher, waiting: dict[str, set[Path]]) -> None:
+        self._clock, self._watcher, self._waiting = clock, watcher, waiting
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        self._clock.sleep(seconds)
+        if changes := self._watcher.look():
+            _add(self._waiting, changes)
+            raise _Superseded
 
 
 def _live(

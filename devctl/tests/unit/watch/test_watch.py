@@ -139,6 +139,27 @@ def test_a_start_that_is_refused_is_told_too(checkout: Checkout) -> None:
     assert isinstance(checkout.watch(lambda: checkout.change("worker/a.py"))[-1], Failed)
 
 
+def test_a_save_while_a_start_waits_begins_anew_with_both_changes(checkout: Checkout) -> None:
+    checkout.runtime.behaviours["worker"] = Behaviour(healthy_after=None)
+    sleep, naps = checkout.runtime.clock.sleep, iter(range(1, 1_000))
+
+    def mends(seconds: float) -> None:
+        sleep(seconds)
+        if next(naps) == 5:
+            checkout.runtime.behaviours["worker"] = Behaviour(healthy_after=0.3)
+            checkout.change("worker/new.py")
+
+    checkout.runtime.clock.sleep = mends  # type: ignore[method-assign]  # a save in the middle of the start
+
+    _, first, second, live = checkout.watch(lambda: checkout.change("common/c.py"), lambda: None)
+
+    assert isinstance(first, Changed)
+    assert ("worker", "api") == first.services
+    assert Changed((checkout.root / "common/c.py", checkout.root / "worker/new.py"), ("worker", "api")) == second
+    assert isinstance(live, Live)
+    assert live.seconds < 60, "nobody waited for the first start"
+
+
 def test_a_service_that_was_stopped_stays_so(checkout: Checkout) -> None:
     checkout.runtime.stop(["api"])
     checkout.runtime.calls.clear()
