@@ -344,7 +344,7 @@ def test_a_full_redis_refuses_and_nothing_is_in_doubt(redis_to_break) -> None:  
 
     for one in (caught.value, again.value):
         assert "refuses: " in one.problem
-        assert "it is full: raise REDIS_MAXMEMORY first" in one.hint
+        assert "it is full: raise REDIS_MAXMEMORY" in one.hint
     assert ("0 of 1 messages were accepted",) == again.value.details
 
 
