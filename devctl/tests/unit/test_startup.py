@@ -31,7 +31,7 @@ run()
     ran = subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": shop.PATH, **environment},
+        env={**os.environ, "COLUMNS": "80", "PYTHONPATH": shop.PATH, **environment},
         capture_output=True,
         text=True,
         check=True,
@@ -63,6 +63,9 @@ def test_help_loads_nothing_heavy(folder: Path, arguments: list[str]) -> None:
     modules, out = loaded(folder, arguments, {})
 
     assert "Usage: devctl" in out
+    assert [] == [
+        line for line in out.splitlines() if len(line) > 80 or (line.endswith("...") and "[ARGS]" not in line)
+    ]
     assert set() == modules & HEAVY
     assert len(beside_commands(modules)) <= 15, sorted(modules)
 

@@ -62,7 +62,7 @@ def chaos(
       devctl chaos all                     every row of the fault matrix
       devctl chaos redis-kill 12           two of them
       devctl chaos all --stock             the same with stock Celery
-      devctl chaos soak --kills 320        three million tasks, a kill every few seconds
+      devctl chaos soak --kills 320        three million tasks, a kill every 5 s
 
     \b
     Exit codes: 0 all held, 1 an invariant is broken or a fault did not happen,

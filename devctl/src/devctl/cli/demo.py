@@ -25,7 +25,7 @@ def demo(
     Examples:
       devctl demo
       devctl demo --runtime compose        the same story in containers
-      devctl demo --keep                   then look around: devctl ps --stack demo
+      devctl demo --keep                   then: devctl ps --stack demo
 
     \b
     Exit codes: 0 done, 1 a step failed, 3 timed out, 4 a service crashed,
