@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -17,7 +18,7 @@ def with_service(text: str, name: str, block: str, file: str) -> str:
     services = _entry(_root(text), "services")
     if services is None or _entry(services, name) is not None:
         return text
-    if missing := [one for one in _ANCHORS if not re.search(rf"&{one}\b", text)]:
+    if missing := [one for one in _ANCHORS if not has_anchors(text, [one])]:
         raise DevctlError(
             f"{file} has no anchor &{missing[0]}: its services are written in another way than devctl knows",
             hint=f"copy the block of a service there and call it {name}; then the same command writes the rest",
@@ -29,6 +30,11 @@ def with_service(text: str, name: str, block: str, file: str) -> str:
         end -= 1
     lines.insert(end, f"\n{block}")
     return "".join(lines)
+
+
+def has_anchors(text: str, names: Iterable[str]) -> bool:
+    """Whether all of these are there to be used."""
+    return all(re.search(rf"&{name}\b", text) for name in names)
 
 
 def with_variable(text: str, service: str, name: str, value: str, file: str) -> str:

@@ -86,7 +86,10 @@ def _compose(repository: Repository, home: Home, consumes: TaskName | None, port
     path = repository.compose_file
     text = repository.changes.read(path)
     folder, image = home.folder.name, composition.image_like(text, home.name)
-    block = templates.service_block(home.name, home.package, folder, image, port, consumes=consumes is not None)
+    watched = composition.has_anchors(text, templates.WATCHED)
+    block = templates.service_block(
+        home.name, home.package, folder, image, port, consumes=consumes is not None, watched=watched
+    )
     repository.edit(path, composition.with_service(text, home.name, block, path.name))
     example = repository.root / ".env.example"
     if port and repository.changes.has(example):

@@ -153,8 +153,12 @@ known_first_party = ["{package}"]
 {renamed}'''
 
 
+WATCHED = ("common", "celeriac", "bytecode")
+"""The anchors of `develop: watch:` in the Compose file."""
+
+
 def service_block(
-    name: str, package: str, folder: str, image: str, port: tuple[str, int] | None, *, consumes: bool
+    name: str, package: str, folder: str, image: str, port: tuple[str, int] | None, *, consumes: bool, watched: bool
 ) -> str:
     """Of the Compose file. A consumer of one replica answers over HTTP, if it does; others have a health file."""
     args = f"{{<<: *args, SERVICE: {package}" + (f', HTTP_PORT: "{port[1]}"}}' if port else "}")
@@ -166,8 +170,17 @@ def service_block(
         "      <<: *build",
         f"      context: ./{folder}",
         f"      args: {args}",
-        f'    command: ["python", "-m", "{package}.main"]',
     ]
+    if watched:
+        lines += [
+            "    develop:",
+            "      watch:",
+            f"        - {{path: ./{folder}/src, action: rebuild, target: /app, ignore: *bytecode}}",
+            "        - *common",
+            "        - *celeriac",
+            f"        - {{path: ./{folder}/requirements.lock, action: rebuild}}",
+        ]
+    lines.append(f'    command: ["python", "-m", "{package}.main"]')
     if port:
         lines.append(f'    ports: ["127.0.0.1:${{{port[0]}:-{port[1]}}}:{port[1]}"]')
     lines += ["    environment:", "      <<: *environment"]

@@ -32,6 +32,9 @@ x-environment: &environment
   CELERY_BROKER_URL: redis://redis:6379/0
 x-probe: &probe
   interval: 10s
+x-watch:
+  - &common {path: ./common/src, action: rebuild, target: /app, ignore: &bytecode ["**/__pycache__"]}
+  - &celeriac {path: ./celeriac/src, action: rebuild, ignore: *bytecode}
 
 services:
   redis:

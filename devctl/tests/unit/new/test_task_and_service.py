@@ -64,6 +64,16 @@ def test_its_own_test_passes(repository: Any) -> None:
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
+def test_its_code_is_watched_where_the_others_are(repository: Any) -> None:
+    repository.new("task", "send_mail", "--queue", "mails")
+    repository.new("service", "mails", "--consumes", "send_mail")
+    service = yaml.safe_load(repository.read("docker-compose.yml"))["services"]["mails"]
+
+    paths = [(one["path"], one.get("target")) for one in service["develop"]["watch"]]
+    own = [("./mails/src", "/app"), ("./common/src", "/app")]
+    assert [*own, ("./celeriac/src", None), ("./mails/requirements.lock", None)] == paths
+
+
 def test_a_consumer_is_at_most_six_files_and_120_lines_beside_its_lock(repository: Any) -> None:
     repository.new("task", "send_mail", "--queue", "mails")
     written = repository.document("service", "mails", "--consumes", "send_mail")["files"]
