@@ -420,7 +420,9 @@ def test_watch_of_an_image_has_nothing_to_watch(fakes: Any, run: Any) -> None:
     assert "only an image, no code to watch" in ran.err
 
 
-def test_up_watch_tells_each_change_until_ctrl_c(fakes: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def a_watched_day(fakes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save that cannot be compiled, one that mends it, and Ctrl-C."""
     file = fakes.root / "worker/handlers.py"
     file.parent.mkdir()
     file.write_text("x = 1\n")
@@ -440,6 +442,9 @@ def test_up_watch_tells_each_change_until_ctrl_c(fakes: Any, run: Any, monkeypat
 
     monkeypatch.setattr(Watcher, "look", scripted)
 
+
+@pytest.mark.usefixtures("a_watched_day")
+def test_up_watch_tells_each_change_until_ctrl_c(run: Any) -> None:
     ran = run("up", "worker", "--watch")
 
     assert 130 == ran.code
@@ -449,6 +454,20 @@ def test_up_watch_tells_each_change_until_ctrl_c(fakes: Any, run: Any, monkeypat
     assert "· worker: the old code goes on" == told[2]
     assert "● worker/handlers.py changed → worker" == told[3]
     assert told[4].startswith("✔ worker live in ")
+
+
+@pytest.mark.usefixtures("a_watched_day")
+def test_up_watch_json_is_one_document_a_line(run: Any) -> None:
+    ran = run("up", "worker", "--watch", "--json")
+
+    started, *documents = [json.loads(line) for line in ran.out.splitlines()]
+    schema = json.loads((SCHEMAS / "watch.schema.json").read_text())
+    for document in documents:
+        jsonschema.validate(document, schema)
+    assert "devctl.up/1" == started["schema"]
+    assert ["watching", "kept", "changed", "live"] == [one["event"] for one in documents]
+    assert ["worker/handlers.py"] == documents[2]["changed"]
+    assert "" == ran.err
 
 
 def test_the_stacks_of_a_checkout_are_listed_with_what_runs(fakes: Any, run: Any) -> None:
