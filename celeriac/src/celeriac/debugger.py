@@ -11,7 +11,7 @@ from typing import Any
 
 from celeriac.events import emit
 
-HINT = "there is no terminal here. Run the service in one: devctl run SERVICE"
+HINT = "there is no terminal here. Run the service in one (with devctl: devctl run SERVICE)"
 
 _turn = threading.RLock()  # of several threads that stand at a breakpoint, one has the terminal
 _stopped: set[int] = set()  # threads with an open prompt
