@@ -201,7 +201,7 @@ def test_run_has_the_terminal_and_gives_the_replica_back(checkout: Checkout) -> 
         terminal.sendline("c")
         terminal.expect_exact("serving")
         terminal.sendintr()
-        terminal.expect("run      api ended with .*; its replica started again")
+        terminal.expect("run      api stopped; its replica started again")
         terminal.expect(pexpect.EOF)
 
     eventually(lambda: checkout.said() == "a one old")

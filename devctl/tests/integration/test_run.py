@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import psutil
 import pytest
-from devctl.tests.integration.checkout import Checkout, eventually, new
+from devctl.tests.integration.checkout import PATIENCE_SECONDS, Checkout, eventually, new
 
+from devctl.stack import ports
 from devctl.stack.start import start
 
 pytestmark = pytest.mark.integration
@@ -32,6 +36,12 @@ def test_a_breakpoint_opens_a_prompt_no_limit_ends_it_and_ctrl_c_gives_the_repli
         terminal.expect("Ctrl-C ends it and gives its replica back")
         terminal.expect("ready")
         assert [] == checkout.replicas("worker")
+        with checkout.devctl("up", "worker") as other:
+            other.expect(r"worker runs in a terminal \(devctl run\)")
+            other.expect(pexpect.EOF)
+        with checkout.devctl("ps") as other:
+            other.expect(r"worker runs in a terminal \(devctl run\)")
+        assert [] == checkout.replicas("worker")
         task = checkout.publish("jobs.stop_here", 41)
         terminal.expect_exact("(Pdb) ")
         time.sleep(2.5)  # its time limit is one second
@@ -42,11 +52,11 @@ def test_a_breakpoint_opens_a_prompt_no_limit_ends_it_and_ctrl_c_gives_the_repli
         terminal.expect_exact("the task goes on")
         terminal.expect(f"{task.id}.*succeeded")
         terminal.sendintr()
-        terminal.expect("run      worker ended with 1; its replica started again")
+        terminal.expect("run      worker stopped; its replica started again")
         terminal.expect(pexpect.EOF)
         terminal.close()
 
-    assert 1 == terminal.exitstatus, "what Celery ends with after a Ctrl-C"
+    assert 130 == terminal.exitstatus
     (after,) = checkout.replicas("worker")
     assert before.started_at != after.started_at
 
@@ -83,10 +93,75 @@ def test_a_service_that_does_not_run_is_run_and_leaves_nothing(checkout: Checkou
     assert ["redis"] == [one.service for one in checkout.runtime.status()], "what it depends on was started, and stays"
 
 
-def test_debugpy_that_is_not_there_is_an_error_with_the_command_that_installs_it(checkout: Checkout) -> None:
+def test_an_editor_stops_a_task_no_limit_ends_it_and_it_goes_on(checkout: Checkout) -> None:
+    port = ports.any_free()
+    with checkout.devctl("run", "worker", "--debugpy", str(port)) as terminal:
+        terminal.expect("begins when an editor connects")
+        with Editor(port) as editor:
+            terminal.expect("ready")
+            task = checkout.publish("jobs.stop_here", 41)
+            thread = editor.event("stopped")["threadId"]
+            time.sleep(2.5)  # its time limit is one second
+            editor.ask("continue", threadId=thread)
+            terminal.expect(f"{task.id}.*succeeded")
+        terminal.sendintr()
+        terminal.expect(pexpect.EOF)
+
+
+def test_debugpy_that_is_not_there_is_an_error_before_anything_stops(checkout: Checkout) -> None:
+    checkout.write("worker/debugpy.py", "raise ImportError\n")
+    assert start(checkout.runtime, ["worker"]).failure is None
+    before = checkout.replicas("worker")
+
     with checkout.devctl("run", "worker", "--debugpy", "5678") as terminal:
         terminal.expect("the environment of worker has no debugpy")
-        terminal.expect("-m pip install debugpy")
+        terminal.expect("install debugpy for ")
         terminal.expect(pexpect.EOF)
         terminal.close()
+
     assert 1 == terminal.exitstatus
+    assert before == checkout.replicas("worker")
+
+
+class Editor:
+    """The client's side of the Debug Adapter Protocol: JSON after a Content-Length."""
+
+    def __init__(self, port: int) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (connection := _connected(port)) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        self._connection = connection
+        self._stream = self._connection.makefile("rb")
+        self._asked = 0
+
+    def __enter__(self) -> Editor:
+        self.ask("initialize", adapterID="test")
+        self.ask("attach", justMyCode=True)
+        self.event("initialized")
+        self.ask("configurationDone")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def ask(self, command: str, **arguments: object) -> None:
+        self._asked += 1
+        body = json.dumps({"seq": self._asked, "type": "request", "command": command, "arguments": arguments}).encode()
+        self._connection.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    def event(self, name: str) -> dict[str, Any]:
+        """Wait for it, and return what it says."""
+        while True:
+            length = int(self._stream.readline().partition(b":")[2])
+            self._stream.readline()
+            message = json.loads(self._stream.read(length))
+            if (message["type"], message.get("event")) == ("event", name):
+                return dict(message.get("body") or {})
+
+
+def _connected(port: int) -> socket.socket | None:
+    try:
+        return socket.create_connection(("127.0.0.1", port), timeout=20)
+    except OSError:
+        return None

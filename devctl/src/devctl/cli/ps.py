@@ -60,6 +60,7 @@ def ps(
             talk.write("nothing runs\n")
             ui.show_next([(f"devctl up{option}", "start everything")], talk)
         if not as_json:
+            ui.show_in_terminal(workbench.runtime.in_terminal(), talk)
             remind(others(workbench), talk)
 
     if watch:

@@ -41,12 +41,13 @@ def run(
       devctl run service1 --debugpy 5678
 
     \b
-    Exit codes: what its command ends with; 1 could not, 2 usage, 3 and 4 as
-    for `devctl up`, of what it depends on
+    Exit codes: what its command ends with; 130 Ctrl-C, its usual end;
+    1 could not, 2 usage, 3 and 4 as for `devctl up`, of what it depends on
     """
     from devctl.cli.watched import watched
     from devctl.clock import SystemClock
     from devctl.errors import Interrupted
+    from devctl.stack.foreground import INTERRUPTED
     from devctl.stack.start import start
     from devctl.undo.guard import guarding
     from devctl.undo.steps import EndRun, Scale, Stop, Undo
@@ -65,6 +66,8 @@ def run(
 
         with Progress(missing) as emit:
             build_images(here, missing, emit)
+    if debugpy is not None:
+        here.check_debugpy(name)
     replicas = sum(replica.service == name for replica in here.status())
     undo = Undo(lambda: workbench.runtime, lambda: workbench.broker, SystemClock())
     with guarding(workbench.settings, here.name, undo) as guard:
@@ -81,7 +84,8 @@ def run(
             raise Interrupted("interrupted") from None
     if replicas:
         count = "its replica" if replicas == 1 else f"its {replicas} replicas"
-        _say(f"run      {name} ended with {code}; {count} started again")
+        ended = "stopped" if code == INTERRUPTED else f"ended with {code}"
+        _say(f"run      {name} {ended}; {count} started again")
     raise typer.Exit(code)
 
 

@@ -71,6 +71,7 @@ def up(
     """
     from devctl.cli.watch import begin, go_on
     from devctl.cli.watched import addresses, watched
+    from devctl.errors import DevctlError
     from devctl.stack import unused
     from devctl.stack.start import start
     from devctl.ui import services as ui
@@ -81,10 +82,18 @@ def up(
         workbench = _isolated(workbench, as_json=as_json)
     names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
     wanted = workbench.stack.scale(scale or ())
+    in_terminal = [name for name in workbench.runtime.in_terminal() if name in names]
     options.announce(workbench, as_json=as_json)
     if not as_json:
         ui.show_unset(workbench.unset)
         ui.show_unused(unused.find(workbench.settings))
+    if in_terminal and not (names := [name for name in names if name not in in_terminal]):
+        raise DevctlError(
+            f"{', '.join(in_terminal)} runs in a terminal (devctl run), in place of replicas: nothing was started",
+            hint="Ctrl-C there gives the replicas back",
+        )
+    if not as_json:
+        ui.show_in_terminal(in_terminal)
     watcher = begin(workbench, names) if watch else None
     report = watched(
         workbench,

@@ -130,6 +130,13 @@ class FakeRuntime:
         self.calls.append(f"run {service}" + (f" --debugpy {debug_port}" if debug_port else ""))
         return self._behaviour(service).exit_code
 
+    def check_debugpy(self, service: str) -> None:
+        """Everything can be debugged here."""
+
+    def in_terminal(self) -> list[str]:
+        """A run ends at once."""
+        return []
+
     def end_run(self, service: str) -> None:
         """Nothing outlives a run here."""
 

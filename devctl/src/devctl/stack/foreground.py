@@ -13,6 +13,7 @@ from pathlib import Path
 
 from devctl.errors import DevctlError
 
+INTERRUPTED = 130
 _OF_THE_TERMINAL = ("TERM", "COLORTERM", "NO_COLOR", "COLUMNS", "LINES")
 _TO_DEBUG = {"WORKER_POOL": "threads"}  # a child process of prefork has no terminal
 _READABLE = {"LOG_FORMAT": "auto"}  # columns for a terminal, where the Compose file says JSON
@@ -25,11 +26,12 @@ def of_the_terminal(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Leave a Ctrl-C to the command that has the terminal."""
-    ours = signal.signal(signal.SIGINT, lambda *_: None)  # a handler, no SIG_IGN: that the command would inherit
+def interruptible() -> Iterator[list[int]]:
+    """Leave a Ctrl-C to the command that has the terminal; what is yielded notes it."""
+    came: list[int] = []
+    ours = signal.signal(signal.SIGINT, lambda number, _: came.append(number))  # SIG_IGN would be inherited
     try:
-        yield
+        yield came
     finally:
         signal.signal(signal.SIGINT, ours)
 
@@ -50,14 +52,14 @@ def same_terminal() -> Iterator[None]:
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], folder: str, begun: Callable[[int], None]) -> int:
-    """Run a command to its end and return its exit code, 128 + N for a signal, as a shell says it.
+    """Run a command to its end and return its exit code, 128 + N for a signal, as a shell says it; 130 after a Ctrl-C.
 
     `begun` is called with its pid.
     """
     try:
         with (
             same_terminal(),
-            interruptible(),
+            interruptible() as interrupts,
             subprocess.Popen(list(command), env=dict(environment), cwd=folder) as process,
         ):
             try:
@@ -68,13 +70,31 @@ def run(command: Sequence[str], environment: Mapping[str, str], folder: str, beg
                 raise
     except OSError as failed:
         raise DevctlError(f"{command[0]} cannot be started: {failed.strerror}", hint="devctl doctor") from failed
+    if interrupts:
+        return INTERRUPTED
     return code if code >= 0 else 128 - code
 
 
-def with_debugpy(
-    service: str, command: Sequence[str], port: int, environment: Mapping[str, str], folder: str
-) -> list[str]:
+def with_debugpy(service: str, command: Sequence[str], port: int, environment: Mapping[str, str]) -> list[str]:
     """Return a command of Python that waits for an editor on this port before it begins."""
+    python, *words = _of_python(service, command, environment)
+    return [python, "-m", "debugpy", "--listen", f"127.0.0.1:{port}", "--wait-for-client", *words]
+
+
+def check_debugpy(service: str, command: Sequence[str], environment: Mapping[str, str], folder: str) -> None:
+    """DevctlError where this command cannot run under debugpy."""
+    python, *_ = _of_python(service, command, environment)
+    asked = subprocess.run(
+        [python, "-c", "import debugpy"], env=dict(environment), cwd=folder, capture_output=True, check=False
+    )
+    if asked.returncode:
+        raise DevctlError(
+            f"the environment of {service} has no debugpy",
+            hint=f"install debugpy for {python}, and run this once more",
+        )
+
+
+def _of_python(service: str, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     program, *words = command
     python = program
     if not Path(program).name.startswith("python"):
@@ -84,15 +104,7 @@ def with_debugpy(
                 hint=f"without it: devctl run {service}",
             )
         python, words = shutil.which("python", path=environment.get("PATH")) or sys.executable, [program, *words]
-    asked = subprocess.run(
-        [python, "-c", "import debugpy"], env=dict(environment), cwd=folder, capture_output=True, check=False
-    )
-    if asked.returncode:
-        raise DevctlError(
-            f"the environment of {service} has no debugpy",
-            hint=f"{python} -m pip install debugpy",
-        )
-    return [python, "-m", "debugpy", "--listen", f"127.0.0.1:{port}", "--wait-for-client", *words]
+    return [python, *words]
 
 
 def _is_python_script(program: str) -> bool:

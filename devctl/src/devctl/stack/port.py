@@ -114,8 +114,15 @@ class Runtime(Protocol):
         """Run a service's own command in this terminal, as one replica, until it ends; return its exit code.
 
         It has the settings, the addresses and the published ports of a replica; none may run beside it. With
-        debug_port, it waits on that port of 127.0.0.1 for an editor (debugpy). DevctlError where it cannot be run.
+        debug_port, it waits on that port of 127.0.0.1 for an editor (debugpy). A Ctrl-C in this terminal is its usual
+        end: 130. DevctlError where it cannot be run.
         """
+
+    def check_debugpy(self, service: str) -> None:
+        """DevctlError where `run` could not do it with a debug_port."""
+
+    def in_terminal(self) -> list[str]:
+        """The services that `run` has in some terminal now."""
 
     def end_run(self, service: str) -> None:
         """End what `run` left of this service, because its devctl was killed; harmless where there is nothing."""

@@ -115,6 +115,14 @@ def show_stale(services: Sequence[str], stream: IO[str] | None = None) -> None:
     stream.write(f"{Paint(stream)('!', 'yellow')} code changed since it started: {', '.join(services)}\n")
 
 
+def show_in_terminal(services: Sequence[str], stream: IO[str] | None = None) -> None:
+    """Services that somebody has in a terminal: no replica is started beside them."""
+    stream = stream or sys.stderr
+    if services:
+        runs = "runs" if len(services) == 1 else "run"
+        stream.write(f"· {', '.join(services)} {runs} in a terminal (devctl run), in place of replicas\n")
+
+
 def show_stopped(services: Sequence[str], seconds: float, data: str, stream: IO[str]) -> None:
     """What `devctl down` did."""
     paint = Paint(stream)

@@ -146,7 +146,7 @@ class ComposeRuntime:
 
         with (
             foreground.same_terminal(),
-            foreground.interruptible(),
+            foreground.interruptible() as interrupts,
             self._client.changing(terminal=True) as whales,
         ):
             try:
@@ -163,8 +163,30 @@ class ComposeRuntime:
                     use_aliases=True,
                 )
             except DockerException as ended:
-                return int(ended.return_code)
-        return 0
+                return foreground.INTERRUPTED if interrupts else int(ended.return_code)
+        return foreground.INTERRUPTED if interrupts else 0
+
+    def check_debugpy(self, service: str) -> None:
+        """Ask the Python of its image."""
+        python = self._python(service)
+        self._project.containers()
+        try:
+            with self._client.changing() as whales:
+                whales.compose.run(
+                    service, [python, "-c", "import debugpy"], tty=False, dependencies=False, remove=True
+                )
+        except Failed as without:
+            raise DevctlError(
+                f"the image of {service} has no debugpy",
+                details=without.errors.strip().splitlines()[-1:],
+                hint=f"on this machine, without containers: devctl run {service} --debugpy PORT --runtime local",
+            ) from without
+
+    def in_terminal(self) -> list[str]:
+        """Those whose container has the label."""
+        filters = (f"--filter=label={containers.PROJECT}={self.stack.name}", f"--filter=label={_RUN}")
+        found = self._client.docker("ps", *filters, "--format", f'{{{{.Label "{_RUN}"}}}}').split()
+        return [service for service in self.stack.services if service in found]
 
     def end_run(self, service: str) -> None:
         """Stop the container that a devctl which was killed had in its terminal; it was made with --rm."""
@@ -175,25 +197,17 @@ class ComposeRuntime:
                 whales.container.stop(ids)
 
     def _with_debugpy(self, service: str, port: int) -> list[str]:
+        words = self.stack.services[service].command[1:]
+        return [self._python(service), "-m", "debugpy", "--listen", f"0.0.0.0:{port}", "--wait-for-client", *words]
+
+    def _python(self, service: str) -> str:
         words = list(self.stack.services[service].command)
         if not words or not re.fullmatch(r"(?:.*/)?python[\d.]*", words[0]):
             raise DevctlError(
                 f"the command of {service} in the Compose file does not call python: debugpy cannot run it",
                 hint=f"without it: devctl run {service}{self._context.option}",
             )
-        self._project.containers()
-        try:
-            with self._client.changing() as whales:
-                whales.compose.run(
-                    service, [words[0], "-c", "import debugpy"], tty=False, dependencies=False, remove=True
-                )
-        except Failed as without:
-            raise DevctlError(
-                f"the image of {service} has no debugpy",
-                details=without.errors.strip().splitlines()[-1:],
-                hint=f"on this machine, without containers: devctl run {service} --debugpy {port} --runtime local",
-            ) from without
-        return [words[0], "-m", "debugpy", "--listen", f"0.0.0.0:{port}", "--wait-for-client", *words[1:]]
+        return words[0]
 
     @contextmanager
     def logs(

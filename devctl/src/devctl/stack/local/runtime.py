@@ -149,7 +149,7 @@ class LocalRuntime:
         environment = {**wanted.environment, **foreground.of_the_terminal(self._settings.environment)}
         command = wanted.command
         if debug_port is not None:
-            command = foreground.with_debugpy(service, command, debug_port, environment, wanted.folder)
+            command = foreground.with_debugpy(service, command, debug_port, environment)
         note = self._place.run(service)
         try:
             return foreground.run(
@@ -161,12 +161,25 @@ class LocalRuntime:
         finally:
             note.unlink(missing_ok=True)
 
+    def check_debugpy(self, service: str) -> None:
+        """Ask the Python that its command would take."""
+        programs = Programs(self._settings, self.stack, self._place, self._place.ports(self.stack))
+        wanted = programs.make(self.stack.services[service], 1)
+        foreground.check_debugpy(service, wanted.command, wanted.environment, wanted.folder)
+
+    def in_terminal(self) -> list[str]:
+        """Those whose process was noted, and lives."""
+        known = {service: self._in_terminal(service) for service in self.stack.services}
+        return [service for service, process in known.items() if process and process.alive()]
+
+    def _in_terminal(self, service: str) -> Known | None:
+        noted = read_json(self._place.run(service))
+        return Known(int(noted["pid"]), float(noted["started_at"])) if "pid" in noted else None
+
     def end_run(self, service: str) -> None:
         """End the process that a devctl which was killed had in its terminal."""
         note = self._place.run(service)
-        noted = read_json(note)
-        if "pid" in noted:
-            known = Known(int(noted["pid"]), float(noted["started_at"]))
+        if known := self._in_terminal(service):
             end_alone(known, self.stack.services[service].stop_grace_seconds)
         note.unlink(missing_ok=True)
 
