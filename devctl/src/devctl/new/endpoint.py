@@ -55,7 +55,7 @@ def add(repository: Repository, path: str, service: str, task: TaskName, sample:
     has_result = _named(repository, task, "result") != ""
     repository.edit(file, _edited(repository, text, home, path, task, models, fields, needed, has_result=has_result))
     body = {name: value for name, value in sample(task.full).items() if name in fields}
-    test = templates.endpoint_test(path, task, json.dumps(body, indent=2, ensure_ascii=False))
+    test = templates.endpoint_test(path, json.dumps(body, indent=2, ensure_ascii=False))
     test = repository.with_imports(test, {"celeriac": ["CelerySettings"], f"{home.package}.api": [_CREATE]})
     repository.changes.create(home.tests / f"test_{task.short}_endpoint.py", test)
     _project(repository, home)
@@ -83,7 +83,7 @@ def _edited(
             templates.request_model(models.request, list(fields.values())),
             templates.accepted_model(models.accepted),
             templates.progress_model(models.progress, result or "None"),
-            f'{models.keys} = IdempotencyKeys(UUID("{namespace}"))  # never to be changed\n',
+            f'# Its namespace is never to be changed.\n{models.keys} = IdempotencyKeys(UUID("{namespace}"))\n',
         ]
         text = python.inserted_at(text, python.first_line(text, _CREATE), "\n\n".join(code) + "\n\n")
         text = python.with_argument(text, "Api", task.short, keyword="publishes", position=1)

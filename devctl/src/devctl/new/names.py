@@ -12,6 +12,7 @@ from devctl.errors import UsageError
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _PREFIX = "tasks."
+_LONGEST = 36  # what is made of it fits into a line
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class TaskName:
                 f"{typed!r} cannot be the name of a task: it becomes a variable of Python",
                 hint="small letters, digits and _: devctl new task send_mail --queue mails",
             )
+        if len(short) > _LONGEST:
+            raise UsageError(f"{typed!r} is longer than {_LONGEST} characters", hint="a shorter name")
         return cls(short)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devctl.new.names import TaskName
+from devctl.new.python import WIDTH
 
 ECHOED = "text"
 """The one field of a payload and a result that were just made."""
@@ -38,11 +39,10 @@ def handler(task: TaskName, payload: str, result: str, *, echoes: bool) -> str:
     does = f'raise PermanentError("{task.words}: to be written")'
     if echoes:
         does = f"return {result}({ECHOED}=payload.{ECHOED})"
-    return f"""\
-@implements({task.short})
-def {task.handler}({takes}) -> {result}:
-    {does}
-"""
+    signature = f"def {task.handler}({takes}) -> {result}:"
+    if len(signature) > WIDTH:
+        signature = f"def {task.handler}(\n    {takes},\n) -> {result}:"
+    return f"@implements({task.short})\n{signature}\n    {does}\n"
 
 
 def handler_test(task: TaskName, payload: str, *, echoes: bool) -> str:
@@ -296,7 +296,7 @@ def endpoint(path: str, service: str, task: TaskName, models: Models, *, with_re
 '''
 
 
-def endpoint_test(path: str, task: TaskName, body: str) -> str:
+def endpoint_test(path: str, body: str) -> str:
     return f'''\
 """POST {path}, and how far it is."""
 
@@ -322,8 +322,12 @@ def client(redis_url: str) -> Iterator[TestClient]:
     api.broker.close()
 
 
-def test_{task.short}_is_accepted_and_says_where_to_look(client: TestClient) -> None:
-    answer = client.post("{path}", content=BODY, headers={{"Content-Type": "application/json"}})
+def test_it_is_accepted_and_says_where_to_look(client: TestClient) -> None:
+    answer = client.post(
+        "{path}",
+        content=BODY,
+        headers={{"Content-Type": "application/json"}},
+    )
     assert (202, "") == (answer.status_code, "" if answer.is_success else answer.text)
     assert "pending" == client.get(answer.headers["Location"]).json()["status"]
 '''

@@ -52,6 +52,14 @@ def test_in_a_service_it_has_its_body_and_a_test(repository: Any) -> None:
     repository.check_style()
 
 
+def test_the_longest_name_still_makes_lines_that_fit(repository: Any) -> None:
+    name = "w" * 36
+    repository.new("task", name, "--queue", "mails", "--in", "worker")
+    repository.new("service", "counter", "--http")
+    repository.new("endpoint", "/api/a-very-long-path/of-many-words", "--in", "counter", "--publishes", name)
+    repository.check_style()
+
+
 def test_its_own_test_passes(repository: Any) -> None:
     repository.new("task", "send_mail", "--queue", "mails")
     repository.new("service", "mails", "--consumes", "send_mail")
@@ -150,6 +158,7 @@ def test_a_dry_run_writes_nothing_and_its_diff_is_what_would_be_written(reposito
     ("arguments", "told"),
     [
         (("task", "SendMail", "--queue", "mails"), "'SendMail' cannot be the name of a task"),
+        (("task", "x" * 37, "--queue", "mails"), "is longer than 36 characters"),
         (("task", "class", "--queue", "mails"), "'class' cannot be the name of a task"),
         (("task", "send_mail", "--queue", "my mails"), "'my mails' cannot be the name of a queue"),
         (("task", "weigh", "--queue", "others"), "its queue is parcels, not others"),
