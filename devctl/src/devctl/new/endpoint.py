@@ -14,7 +14,7 @@ from devctl.errors import DevctlError, UsageError
 from devctl.new import python, templates
 from devctl.new.names import TaskName
 from devctl.new.repository import Home, Repository
-from devctl.new.service import with_dependency
+from devctl.new.service import dependencies, name_of, with_dependency
 
 _OF_HTTP = (
     "CORRELATION_ID",
@@ -58,7 +58,7 @@ def add(repository: Repository, path: str, service: str, task: TaskName, sample:
     test = templates.endpoint_test(path, json.dumps(body, indent=2, ensure_ascii=False))
     test = repository.with_imports(test, {"celeriac": ["CelerySettings"], f"{home.package}.api": [_CREATE]})
     repository.changes.create(home.tests / f"test_{task.short}_endpoint.py", test)
-    _project(repository, home)
+    _project(repository, home, needed)
 
 
 def _edited(
@@ -152,11 +152,14 @@ def _named(repository: Repository, task: TaskName, keyword: str) -> str:
     return "" if found.id == "NoneType" else found.id
 
 
-def _project(repository: Repository, home: Home) -> None:
-    """What the API imports from now on."""
+def _project(repository: Repository, home: Home, needed: Mapping[str, set[str]]) -> None:
+    """What the API imports from now on; what only fields need is asked for as the contracts ask for it."""
     text = before = repository.changes.read(home.project)
     contracts = repository.contracts
-    for requirement in (contracts.distribution, "fastapi>=0.115"):
+    tops = {module.partition(".")[0] for module in needed}
+    asked = dependencies((contracts.folder / "pyproject.toml").read_text(encoding="utf-8"))
+    of_fields = [one for one in asked if name_of(one).replace("-", "_") in tops - {"celeriac"}]
+    for requirement in (contracts.distribution, "fastapi>=0.115", *of_fields):
         text = with_dependency(text, requirement)
     if f"\n{contracts.distribution} = {{" not in text and "[tool.uv.sources]\n" in text:
         source = f'{contracts.distribution} = {{ path = "../{contracts.folder.name}", editable = true }}\n'

@@ -113,16 +113,17 @@ def _port(repository: Repository, name: str) -> tuple[str, int]:
 
 def _lock(repository: Repository, project: str) -> str:
     """The lock of a service that needs the same, or more; "" where there is none."""
-    wanted = set(_dependencies(project))
+    wanted = set(dependencies(project))
     for home in repository.homes():
         if home.lock.is_file() and home.project.is_file():
-            have = set(_dependencies(home.project.read_text(encoding="utf-8")))
+            have = set(dependencies(home.project.read_text(encoding="utf-8")))
             if wanted <= have:
                 return home.lock.read_text(encoding="utf-8")
     return ""
 
 
-def _dependencies(project: str) -> list[str]:
+def dependencies(project: str) -> list[str]:
+    """Return what a pyproject.toml asks for."""
     try:
         return list(tomllib.loads(project)["project"]["dependencies"])
     except (ValueError, KeyError) as wrong:
@@ -140,13 +141,14 @@ def with_dependency(project: str, requirement: str) -> str:
             f"pyproject.toml has no dependencies with a line for each: {requirement} is missing there",
             hint="add it by hand, then try again",
         ) from None
-    name = _name(requirement)
-    if any(_name(line.strip().strip('",')) == name for line in lines[start + 1 : end]):
+    name = name_of(requirement)
+    if any(name_of(line.strip().strip('",')) == name for line in lines[start + 1 : end]):
         return project
-    place = next((n for n in range(start + 1, end) if _name(lines[n].strip().strip('",')) > name), end)
+    place = next((n for n in range(start + 1, end) if name_of(lines[n].strip().strip('",')) > name), end)
     lines.insert(place, f'  "{requirement}",\n')
     return "".join(lines)
 
 
-def _name(requirement: str) -> str:
+def name_of(requirement: str) -> str:
+    """Return the package that a requirement names."""
     return requirement.partition("[")[0].partition(">")[0].partition("=")[0].strip().lower()

@@ -60,7 +60,7 @@ volumes:
     "celeriac/src/celeriac/__init__.py": "",
     "celeriac/src/celeriac/http.py": "",
     "celeriac/pyproject.toml": '[project]\nname = "celeriac"\n',
-    "contracts/pyproject.toml": '[project]\nname = "our-tasks"\ndependencies = ["celeriac"]\n',
+    "contracts/pyproject.toml": '[project]\nname = "our-tasks"\ndependencies = ["celeriac", "pydantic>=2"]\n',
     "contracts/src/our_tasks/__init__.py": "",
     "contracts/src/our_tasks/schemas.py": """\
 from uuid import UUID, uuid4

@@ -18,7 +18,7 @@ def test_an_endpoint_takes_the_fields_of_the_payload_without_its_id(repository: 
     assert "parcel_id=task_id," in api
     assert 'Api("counter", [weigh], settings' in api
     assert "from pydantic import Field\n" in api
-    assert '  "fastapi>=0.115",\n  "our-tasks",\n]' in repository.read("counter/pyproject.toml")
+    assert '  "fastapi>=0.115",\n  "our-tasks",\n  "pydantic>=2",\n]' in repository.read("counter/pyproject.toml")
     assert 'our-tasks = { path = "../contracts", editable = true }' in repository.read("counter/pyproject.toml")
     repository.check_style()
 
