@@ -262,7 +262,7 @@ def test_other_work_under_an_id_is_refused(broker: Broker, queue: str) -> None:
     message = _echo(queue, 1)
     broker.publish_once([message])
 
-    with pytest.raises(DevctlError, match=f"{message.task_id} was published before, as other work"):
+    with pytest.raises(DevctlError, match=f"{message.task_id} was published before, with other content"):
         broker.publish_once([replace(message, args=(2,))])
 
     assert (1, 0) == _depth(broker, queue)

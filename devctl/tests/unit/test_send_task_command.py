@@ -311,7 +311,7 @@ def test_other_work_under_an_id_is_one_clear_error(bench: Bench, capsys: pytest.
     Shown(capsys, *named)
     shown = Shown(capsys, *named, "--set", "customer_id=another")
     assert (1, 1) == (shown.code, len(bench.broker.published))
-    assert f"✘ not published: {ID} was published before, as other work" in shown.err
+    assert f"✘ not published: {ID} was published before, with other content" in shown.err
 
 
 def test_a_full_queue_is_one_clear_error(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,7 @@ class Call:
                 published += Published(duplicates=ids, missing=missing, unchecked=unchecked)
         if CONFLICT in each:
             other = self._chunk[each.index(CONFLICT)]
-            raise Conflict(f"{other.task} {other.task_id} was published before, as other work", published)
+            raise Conflict(f"{other.task} {other.task_id} was published before, with other content", published)
         if FULL in each:
             raise QueueFull(
                 f"queue {self._chunk[0].queue} is full: {depth:,} messages wait, {self._bound:,} may",

@@ -159,7 +159,7 @@ class MemoryBroker:
         self._reach()
         asked = {one.task_id: fingerprint(one.task, one.args, one.kwargs) for one in messages}
         if other := [one for one, work in asked.items() if self._works.get(one, work) != work]:
-            raise DevctlError(f"not published: {other[0]} was published before, as other work")
+            raise DevctlError(f"not published: {other[0]} was published before, with other content")
         new = [one for one in messages if one.task_id not in self._works]
         for queue in {one.queue for one in new}:
             waiting = len(self._waiting.get(queue, ()))
