@@ -1,5 +1,6 @@
 """Serves an application over HTTP, until a SIGTERM."""
 
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -60,4 +61,5 @@ def run(app: ASGIApp, listener: socket) -> None:
     host, port = listener.getsockname()[:2]
     log.info("service.started", host=host, port=port)
     uvicorn.Server(config).run(sockets=[listener])
+    gc.freeze()  # else the interpreter looks through all objects once more before it ends: 0.15 s
     log.info("service.stopped")
