@@ -16,6 +16,9 @@ from devctl import errors
 from devctl.cli.app import app
 from devctl.ui.console import forgiving
 
+_OF_COMMANDS = {"--runtime": True, "--stack": True, "--json": False}
+"""Options of the commands that look like devctl's own -> whether a value follows."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
@@ -39,6 +42,7 @@ def _run(arguments: Sequence[str], *, as_json: bool) -> int:
     except TyperException as wrong:
         context = getattr(wrong, "ctx", None)
         hint = f"{context.command_path} --help" if context else "devctl --help"
+        hint = _options_last(arguments) or hint
         return _fail(errors.UsageError(wrong.format_message(), hint=hint), as_json)
     except errors.DevctlError as problem:
         return _fail(problem, as_json)
@@ -55,6 +59,17 @@ def _run(arguments: Sequence[str], *, as_json: bool) -> int:
     if code == errors.INTERRUPTED:  # what typer makes of a Ctrl-C that no command explained
         return _fail(errors.Interrupted("interrupted"), as_json)
     return code if isinstance(code, int) else errors.OK
+
+
+def _options_last(arguments: Sequence[str]) -> str:
+    """Say how to write what was given before the command and belongs after it; "" where that is not what is wrong."""
+    import shlex
+
+    rest = list(arguments)
+    while rest and (name := rest[0].partition("=")[0]) in _OF_COMMANDS:
+        del rest[: 2 if _OF_COMMANDS[name] and "=" not in rest[0] else 1]
+    moved = arguments[: len(arguments) - len(rest)]
+    return f"options come after the command: devctl {shlex.join([*rest, *moved])}" if moved and rest else ""
 
 
 def _make_sure_of_streams() -> None:

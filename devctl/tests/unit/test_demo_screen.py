@@ -14,6 +14,7 @@ from devctl.contracts.catalog import Catalog
 from devctl.demo.events import Answered, Begun, Started
 from devctl.demo.journey import Journey, Note, Span
 from devctl.demo.sample import Sample
+from devctl.stack.model import Service, Stack
 from devctl.stack.report import ServiceStart, StartReport
 from devctl.ui import demo
 from devctl.ui.demo import remark
@@ -102,6 +103,12 @@ def test_a_task_that_devctl_published_itself_has_a_row_for_its_run_and_none_for_
     alone = Journey((Span("worker", "tasks.health_check", "a", None, 0.002, 0.014, "succeeded"),))
     (row,) = rows(alone, {}, 80)
     assert row.startswith("worker  run 12.0ms")
+
+
+def test_a_task_of_any_kind_is_what_comes_next() -> None:
+    stack = Stack("x", {name: Service(name) for name in ("redis", "worker")}, "redis", ("worker",), {}, "shop")
+    for kept in (True, False):
+        assert "publish a task" in [why for _, why in demo._next_steps(stack, kept=kept)]
 
 
 def test_without_a_request_in_the_compose_file_the_first_contract_is_sent() -> None:

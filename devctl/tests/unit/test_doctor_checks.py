@@ -484,6 +484,11 @@ def test_nothing_started_is_no_problem(root: Path) -> None:
     assert [] == statuses(broker.broker_memory, patient)
 
 
+def test_a_broker_is_not_called_off_where_the_compose_file_cannot_be_read(root: Path) -> None:
+    patient = Patient(root, COMPOSE.replace("redis:8", "${NO_SUCH_VARIABLE:?set it}"))
+    assert [("skipped", "not checked: the Compose file cannot be read")] == found(broker.broker, patient)
+
+
 def running(root: Path) -> Patient:
     patient = Patient(root)
     patient.runtime.start("redis", "worker")

@@ -38,6 +38,25 @@ def test_a_wrong_command_line_is_2(capsys: pytest.CaptureFixture[str], arguments
 
 
 @pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("--runtime", "local", "up", "worker"), "options come after the command: devctl up worker --runtime local"),
+        (("--stack=up", "--json", "ps"), "options come after the command: devctl ps --stack=up --json"),
+        (("--stack", "up"), "devctl --help"),
+        (("--nonsense", "up"), "devctl --help"),
+        (("up", "--nonsense"), "devctl up --help"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_an_option_before_the_command_is_shown_at_its_place(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], hint: str
+) -> None:
+    assert errors.USAGE == main(arguments)
+    out, err = capsys.readouterr()
+    assert hint in (json.loads(out)["hint"] if out else err.splitlines()[1])
+
+
+@pytest.mark.parametrize(
     ("raised", "expected"),
     [
         (errors.DevctlError("it is off", hint="turn it on"), 1),

@@ -15,6 +15,7 @@ import pytest
 from devctl import settings
 from devctl.__main__ import main
 from devctl.cli import options
+from devctl.cli.app import COMMANDS, name_of
 from devctl.errors import DevctlError
 from devctl.stack import identity
 from devctl.stack import start as steps
@@ -346,6 +347,14 @@ def test_help_has_an_example_and_the_exit_codes_within_80_columns(fakes: Any, ru
     assert f"  devctl {command}" in ran.out
     assert "Exit codes: 0" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", [name_of(one) for one in COMMANDS] + ["chaos"])
+def test_help_names_each_value_and_fits_80_columns(run: Any, command: str) -> None:
+    ran = run(command, "--help")
+
+    assert 0 == ran.code
+    assert [] == [line for line in ran.out.splitlines() if len(line) > 80 or "<" in line.partition("  [")[0][:32]]
 
 
 def test_up_warns_of_a_variable_that_nobody_set(fakes: Any, run: Any) -> None:

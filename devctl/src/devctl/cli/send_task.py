@@ -33,10 +33,12 @@ def send_task(
     json_file: Annotated[
         str, typer.Option(metavar="FILE|-", help="Payloads: one object, an array, or JSON lines.", show_default=False)
     ] = "",
-    count: Annotated[int, typer.Option("--count", min=1, max=100_000, help="Number of samples.")] = 1,
+    count: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="Number of samples.")] = 1,
     seed: Annotated[
         int | None,
-        typer.Option(help="The same N gives the same samples; ids and times are always new.", show_default=False),
+        typer.Option(
+            metavar="N", help="The same N gives the same samples; ids and times are always new.", show_default=False
+        ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the result and show it.")] = False,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long --wait waits.")] = 30.0,

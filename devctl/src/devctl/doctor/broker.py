@@ -23,6 +23,9 @@ NOT_STARTED = "not started"
 
 def broker(facts: Facts) -> Iterator[Check]:
     """It answers, and quickly."""
+    if not facts.readable:
+        yield Check("broker", "skipped", "not checked: the Compose file cannot be read")
+        return
     if not facts.started:
         yield Check("broker", "skipped", NOT_STARTED, "devctl up")
         return

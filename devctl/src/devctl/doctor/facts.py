@@ -83,6 +83,14 @@ class Facts:
         """The stack of the Compose file."""
         return self.loaded[0]
 
+    @property
+    def readable(self) -> bool:
+        """Whether the Compose file reads; where it does not, that is a check of its own."""
+        try:
+            return bool(self.loaded)
+        except DevctlError:
+            return False
+
     @Once
     def contracts(self) -> tuple[Any, ...]:
         """The task contracts: objects with a name and a queue."""

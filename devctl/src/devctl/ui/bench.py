@@ -174,6 +174,9 @@ def _table(report: Report, paint: Paint) -> Iterator[str]:
             bar = "█" * round((WIDTH - used) * point.throughput.median / top)
             row += f"  {_growth(point, first=number == 0)}  {paint(bar, 'cyan')}"
         yield row.rstrip()
+    if several:
+        base = _workers(report.points[0].workers)
+        yield paint(f"speed-up: over {base}, within each round; the median of these ratios", "dim")
 
 
 def _growth(point: Point, *, first: bool) -> str:

@@ -141,13 +141,13 @@ def _next_steps(stack: Stack, *, kept: bool) -> list[tuple[str, str]]:
     if kept:
         return [
             (f"devctl logs --stack {NAME}", "what every service said"),
-            (f"devctl send-task --wait --stack {NAME}", "publish your own task"),
+            (f"devctl send-task --wait --stack {NAME}", "publish a task"),
             (f"devctl down --stack {NAME}", "stop it and remove its data"),
         ]
     asked = stack.demo.get("service") or next(name for name in stack.services if name != stack.broker)
     return [
         (f"devctl up {asked}", "work on one service alone"),
-        ("devctl send-task --wait", "publish your own task"),
+        ("devctl send-task --wait", "publish a task"),
         ("devctl bench --workers 1,2,4", "measure it on your machine"),
     ]
 

@@ -58,6 +58,7 @@ def test_the_table_has_a_row_and_a_bar_for_each_point(report: Report) -> None:
     bars = [line.count("█") for line in lines[3:6]]
     assert bars[0] * 2 == pytest.approx(bars[1], abs=1)
     assert bars[1] == bars[2]
+    assert "speed-up: over 1 worker, within each round; the median of these ratios" == lines[6]
 
 
 def test_the_audit_the_conditions_and_the_next_step_are_said(report: Report) -> None:
