@@ -36,10 +36,11 @@ class Lines:
                 )
             case Changed(files, services):
                 self._say("●", "yellow", f"{self._names(files)} changed {self._sign('→')} {', '.join(services)}")
-            case Kept(broken, services):
+            case Kept(broken, services, restarting):
                 for one in broken:
                     self._say("✘", "red", f"{self._name(one.file)}:{one.line}: {one.problem}")
-                self._say("·", "dim", f"{', '.join(services)}: the old code goes on")
+                what = "the restart before it is still under way" if restarting else "the old code goes on"
+                self._say("·", "dim", f"{', '.join(services)}: {what}")
             case Live(report, seconds):
                 ready = [one.service for one in report.services if not one.was_running]
                 said = f"{', '.join(ready)} live in {duration(seconds)}" if ready else "live already"
@@ -92,12 +93,12 @@ class JsonLines:
             case Changed(files, services):
                 names = [os.path.relpath(file, self._root) for file in files]
                 return {"event": "changed", "services": list(services), "changed": names}
-            case Kept(broken, services):
+            case Kept(broken, services, restarting):
                 wrong = [
                     {"file": os.path.relpath(one.file, self._root), "line": one.line, "problem": one.problem}
                     for one in broken
                 ]
-                return {"event": "kept", "services": list(services), "broken": wrong}
+                return {"event": "kept", "services": list(services), "restarting": restarting, "broken": wrong}
             case Live(report, seconds):
                 ready = [one.service for one in report.services if not one.was_running]
                 return {"event": "live", "services": ready, "seconds": round(seconds, 3)}

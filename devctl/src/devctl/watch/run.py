@@ -40,6 +40,8 @@ class Kept:
 
     broken: tuple[Broken, ...]
     services: tuple[str, ...]
+    restarting: bool = False
+    """Whether they were being restarted for an earlier change: which code runs is not known until that has ended."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def watch(
         begun, waiting = waiting, {}
         emit(Changed(files, names))
         try:
-            emit(_live(runtime, names, timeout, _Impatient(clock, watcher, waiting), seen, stack))
+            emit(_live(runtime, names, timeout, _Impatient(clock, watcher, waiting, emit), seen, stack))
         except _Superseded:
             _add(waiting, {name: sorted(paths) for name, paths in begun.items()})
             superseded = True
@@ -123,10 +125,12 @@ class _Superseded(Exception):  # never leaves this file
 
 
 class _Impatient:
-    """A clock for a start: it need not wait any longer for code that is not the newest."""
+    """A clock for a start: it need not wait any longer for code that is not the newest, if that can be compiled."""
 
-    def __init__(self, clock: Clock, watcher: Watcher, waiting: dict[str, set[Path]]) -> None:
-        self._clock, self._watcher, self._waiting = clock, watcher, waiting
+    def __init__(
+        self, clock: Clock, watcher: Watcher, waiting: dict[str, set[Path]], emit: Callable[[Event], None]
+    ) -> None:
+        self._clock, self._watcher, self._waiting, self._emit = clock, watcher, waiting, emit
 
     def now(self) -> float:
         return self._clock.now()
@@ -135,7 +139,10 @@ class _Impatient:
         self._clock.sleep(seconds)
         if changes := self._watcher.look():
             _add(self._waiting, changes)
-            raise _Superseded
+            if wrong := broken(sorted({path for paths in self._waiting.values() for path in paths})):
+                self._emit(Kept(tuple(wrong), tuple(changes), restarting=True))
+            else:
+                raise _Superseded
 
 
 def _live(

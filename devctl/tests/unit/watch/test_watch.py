@@ -160,6 +160,25 @@ def test_a_save_while_a_start_waits_begins_anew_with_both_changes(checkout: Chec
     assert live.seconds < 60, "nobody waited for the first start"
 
 
+def test_a_broken_file_that_is_saved_while_a_start_waits_does_not_hide_how_the_start_ends(checkout: Checkout) -> None:
+    checkout.runtime.behaviours["worker"] = Behaviour(exits_after=1, logs=("SyntaxError",))
+    sleep, naps = checkout.runtime.clock.sleep, iter(range(1, 1_000))
+
+    def breaks(seconds: float) -> None:
+        sleep(seconds)
+        if next(naps) == 5:
+            checkout.change("worker/a.py", text="def (\n")
+
+    checkout.runtime.clock.sleep = breaks  # type: ignore[method-assign]  # a save in the middle of the start
+
+    _, _, kept, failed = checkout.watch(lambda: checkout.change("common/c.py"), lambda: None)
+
+    assert isinstance(kept, Kept)
+    assert (True, ("worker",)) == (kept.restarting, kept.services)
+    assert isinstance(failed, Failed)
+    assert "worker crashed" in failed.problem.problem
+
+
 def test_a_service_that_was_stopped_stays_so(checkout: Checkout) -> None:
     checkout.runtime.stop(["api"])
     checkout.runtime.calls.clear()
