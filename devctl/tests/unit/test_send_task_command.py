@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import sys
@@ -19,7 +20,7 @@ from devctl.clock import FakeClock
 from devctl.contracts.catalog import Catalog
 from devctl.logs import own
 from devctl.settings import Settings
-from devctl.stack.fake import FakeRuntime
+from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.stack.model import Build, Service, Stack
 
 ID = "0b9d1c1e-6f0a-4a52-9d53-6c1b7f2c8a11"
@@ -212,6 +213,29 @@ def test_waiting_for_one_that_may_only_be_busy_ends_with_the_timeout(
     assert 3 == shown.code
     assert "no worker says that it consumes 'orders': worker runs, but may be starting, or busy" in shown.err
     assert "pending, no result yet" in shown.out
+
+
+def test_a_worker_in_a_terminal_is_waited_for_and_none_is_advised_beside_it(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeRuntime, "in_terminal", lambda _: ["worker"])
+    shown = Shown(capsys, "--wait", "--timeout", "0.05")
+    assert 3 == shown.code
+    assert "worker runs in a terminal (devctl run), and may be starting, busy, or stopped in a debugger" in shown.err
+    assert "devctl up worker" not in shown.err
+
+
+def test_a_worker_that_ends_again_and_again_is_not_said_to_run(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services: dict[str, Service] = bench.stack.services  # type: ignore[assignment]  # the test's own dictionary
+    services["worker"] = dataclasses.replace(services["worker"], restart="always")
+    bench.runtime.behaviours["worker"] = Behaviour(exits_after=0, back_off=60)
+    bench.runtime.start("worker")
+    shown = Shown(capsys)
+    assert 0 == shown.code
+    assert "no worker says that it consumes 'orders': worker ends again after each start" in shown.err
+    assert "→ devctl logs worker   why it ends" in shown.err
 
 
 def test_a_queue_whose_owner_is_unknown_is_not_certain(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from devctl.cli.app import COMMANDS, name_of
 from devctl.errors import DevctlError
 from devctl.stack import identity
 from devctl.stack import start as steps
-from devctl.stack.fake import Behaviour
+from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.watch.changes import Changes, Watcher
 from devctl.workbench import Workbench
 
@@ -124,6 +124,40 @@ def test_a_crash_is_exit_4_with_the_log_and_the_next_command(fakes: Any, run: An
     assert "  │ ConfigError: WORKER_CONCURRENCY=abc" in ran.err
     assert "all of its log: devctl logs worker" in ran.err
     assert "→ fix what its log says, then: devctl up worker" in ran.err
+
+
+def test_a_crash_says_what_became_of_the_others_that_were_asked_for(fakes: Any, run: Any) -> None:
+    fakes.behaviours["worker"] = Behaviour(healthy_after=None)
+    fakes.behaviours["service1"] = Behaviour(exits_after=0)
+
+    ran = run("up", "worker", "service1")
+
+    assert 4 == ran.code
+    assert "✘ service1 crashed after" in ran.err
+    assert "  was not ready yet when that happened: worker" in ran.err.splitlines()
+
+
+def test_a_crash_for_want_of_an_installation_names_the_command_that_installs(fakes: Any, run: Any) -> None:
+    fakes.behaviours["worker"] = Behaviour(exits_after=0, logs=("ModuleNotFoundError: No module named 'worker.x'",))
+
+    assert "→ fix what its log says" in run("up", "worker").err
+    (fakes.root / "worker/src/worker").mkdir(parents=True)
+    ran = run("up", "worker")
+
+    assert 4 == ran.code
+    assert "→ worker is not installed in .venv: make setup, then: devctl up worker" in ran.err
+
+
+def test_up_advises_no_worker_beside_the_one_in_a_terminal(
+    fakes: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeRuntime, "in_terminal", lambda _: ["worker"])
+
+    ran = run("up", "service1")
+
+    assert 0 == ran.code
+    assert "devctl up worker" not in ran.err
+    assert "→ devctl send-task   publish a sample task" in ran.err
 
 
 def test_a_crash_in_json_is_one_error_document(fakes: Any, run: Any) -> None:

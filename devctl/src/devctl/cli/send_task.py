@@ -15,6 +15,7 @@ from devctl.workbench import Workbench
 
 if TYPE_CHECKING:
     from devctl.broker.port import Message
+    from devctl.ui.sent import Owner
 
 
 def send_task(
@@ -97,7 +98,7 @@ def send_task(
     options.announce(workbench, as_json=as_json)
     option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
     services = owners(catalog, workbench.stack)
-    warn = ui.Warnings(services, option)
+    warn = ui.Warnings(services, option, lambda owner: _state(workbench, owner))
 
     def hear(event: Event) -> None:
         if isinstance(event, Published):
@@ -146,7 +147,19 @@ def _nobody_could(workbench: Workbench, owner: str | None) -> bool:
     if owner is None:
         return False
     dead = {"exited", "paused"}
-    return not any(one.service == owner and one.state not in dead for one in workbench.runtime.status())
+    if any(one.service == owner and one.state not in dead for one in workbench.runtime.status()):
+        return False
+    return owner not in workbench.runtime.in_terminal()
+
+
+def _state(workbench: Workbench, owner: str) -> Owner:
+    """What the service is that would consume, and does not say so."""
+    if owner in workbench.runtime.in_terminal():
+        return "in a terminal"
+    checked = workbench.stack.services[owner].healthcheck is not None
+    replicas = [one for one in workbench.runtime.status() if one.service == owner]
+    looping = [r for r in replicas if r.state == "restarting" or (checked and r.restarts and r.health != "healthy")]
+    return "crashing" if replicas and looping == replicas else "running"
 
 
 def _ran(workbench: Workbench, services: list[str], task_id: str, started: float):  # type: ignore[no-untyped-def]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -82,7 +83,8 @@ def up(
         workbench = _isolated(workbench, as_json=as_json)
     names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
     wanted = workbench.stack.scale(scale or ())
-    in_terminal = [name for name in workbench.runtime.in_terminal() if name in names]
+    in_terminals = workbench.runtime.in_terminal()
+    in_terminal = [name for name in in_terminals if name in names]
     options.announce(workbench, as_json=as_json)
     if not as_json:
         ui.show_unset(workbench.unset)
@@ -102,7 +104,7 @@ def up(
         as_json=as_json,
     )
     where = addresses(workbench, report)
-    steps = _next(workbench)
+    steps = _next(workbench, in_terminals)
     if as_json:
         write_json(ui.start_document("up", report, where, workbench.settings.stack, steps))
     else:
@@ -126,13 +128,13 @@ def _isolated(workbench: Workbench, *, as_json: bool) -> Workbench:
     return Workbench(new)
 
 
-def _next(workbench: Workbench) -> list[tuple[str, str]]:
+def _next(workbench: Workbench, in_terminals: Sequence[str]) -> list[tuple[str, str]]:
     """What to type next: a worker where none runs, a task, and for an isolated stack its end."""
     from devctl.contracts.owners import consumers
 
     name = workbench.settings.stack
     option = f" --stack {name}" if name else ""
-    running = {replica.service for replica in workbench.runtime.status()}
+    running = {replica.service for replica in workbench.runtime.status()} | {*in_terminals}
     consuming = {*workbench.stack.workers, *consumers(workbench.stack)}
     steps = []
     if workbench.stack.workers and not running & consuming:

@@ -65,6 +65,8 @@ class ServiceStart:
     health_output: str = ""
     log: tuple[str, ...] = ()
     """The last lines of its log, where the start failed."""
+    not_installed: str = ""
+    """A package of the checkout that its crash says is not there."""
 
 
 @dataclass(frozen=True)
@@ -92,22 +94,38 @@ def failure(report: StartReport, stack: str = "") -> DevctlError | None:
     option = f" --stack {stack}" if stack else ""
     more = f"all of its log: devctl logs {failed.service}{option}"
     if failed.phase == "crashed":
+        fix = "fix what its log says"
+        if failed.not_installed and report.runtime == "local":
+            fix = f"{failed.not_installed} is not installed in .venv: make setup"
         return ServiceCrashed(
             f"{failed.service} crashed after {failed.own_seconds:.1f}s: {failed.detail}",
-            details=(*_said(failed), *([more] if failed.log else [])),
-            hint=f"fix what its log says, then: devctl up {failed.service}{option}",
+            details=(*_said(failed), *([more] if failed.log else []), *_others(report, failed)),
+            hint=f"{fix}, then: devctl up {failed.service}{option}",
         )
-    blocked = [s.service for s in report.services if s.phase == "waiting"]
     return WaitTimeout(
         f"{failed.service} is {failed.detail}",
         details=(
             *_said(failed),
             *([more] if failed.log else []),
-            *([f"not started, as it waits: {', '.join(blocked)}"] if blocked else []),
+            *_others(report, failed),
         ),
         hint=f"fix what its log says, then: devctl up {failed.service}{option}\n"
         f"or, where it only needs longer: devctl up {failed.service}{option} --timeout {2 * report.seconds:.0f}",
     )
+
+
+def _others(report: StartReport, failed: ServiceStart) -> list[str]:
+    """What became of those that are not ready either."""
+    said: Mapping[Phase, str] = {
+        "crashed": "crashed, too",
+        "timed out": "not ready, either",
+        "starting": "was not ready yet when that happened",
+        "waiting": "not started, as it waits",
+    }
+    found = {
+        phase: [one.service for one in report.services if one.phase == phase and one is not failed] for phase in said
+    }
+    return [f"{said[phase]}: {', '.join(names)}" for phase, names in found.items() if names]
 
 
 def _said(failed: ServiceStart) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from devctl.clock import Clock, SystemClock
 from devctl.errors import UsageError
-from devctl.stack.model import Stack
+from devctl.stack.model import Service, Stack
 from devctl.stack.port import Replica, Runtime
 from devctl.stack.readiness import Expected, Phase, Verdict, judge
 from devctl.stack.report import Building, Built, Emit, ServiceStart, StartReport, Step, ignore
@@ -19,6 +20,7 @@ _POLL_SECONDS = 0.1
 _USUAL_START_SECONDS = 5.0
 """Before that, what a health check says is not shown: it reads like an error, and is none."""
 _DONE = ("ready", "finished")
+_MISSING = re.compile(r"No module named '?(\w+)")
 _REPLACED = "restarted: its code or settings changed"
 
 
@@ -244,12 +246,14 @@ class _Start:
                 continue
             now = self._clock.now()
             said = [replica.health_output for replica in start.replicas if replica.health_output]
+            log = self._last_lines(start)
             self._starts[name] = replace(
                 start,
                 seconds=now - self._origin,
                 own_seconds=now - self._begun[name],
                 health_output=said[0] if said else "",
-                log=self._last_lines(start),
+                log=log,
+                not_installed=_not_installed(self._runtime.stack.services[name], log),
             )
 
     def _last_lines(self, start: ServiceStart) -> tuple[str, ...]:
@@ -260,3 +264,10 @@ class _Start:
                 if texts := tuple(line.text for line in lines)[-LOG_TAIL:]:
                     return texts
         return ()
+
+
+def _not_installed(service: Service, log: Sequence[str]) -> str:
+    """The package that its last words say is not there, where its sources are: it was not installed; else ""."""
+    missing = _MISSING.findall("\n".join(log))
+    folders = [service.build.context, *service.build.additional_contexts.values()] if service.build else []
+    return next((name for name in missing if any((folder / "src" / name).is_dir() for folder in folders)), "")

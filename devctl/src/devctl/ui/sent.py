@@ -7,8 +7,8 @@ import shutil
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Mapping
-from typing import IO, Any
+from collections.abc import Callable, Mapping
+from typing import IO, Any, Literal
 
 from celeriac.broker.keys import once
 from devctl.broker.port import Message, TaskResult
@@ -23,11 +23,22 @@ _KINDS_OF_FAILURE = 5
 _SYMBOLS: Mapping[str, tuple[str, Colour]] = {"succeeded": ("✔", "green"), "failed": ("✘", "red")}
 
 
+Owner = Literal["running", "crashing", "in a terminal", "unknown"]
+"""What the service is whose code runs a task."""
+
+_WHY: Mapping[Owner, str] = {
+    "running": "{} runs, but may be starting, or busy",
+    "crashing": "{} ends again after each start",
+    "in a terminal": "{} runs in a terminal (devctl run), and may be starting, busy, or stopped in a debugger",
+    "unknown": "the task waits until one does",
+}
+
+
 class Warnings:
     """Says at once what makes a task wait for nothing."""
 
-    def __init__(self, owners: Mapping[str, str], option: str) -> None:
-        self._owners, self._option = owners, option
+    def __init__(self, owners: Mapping[str, str], option: str, state: Callable[[str], Owner]) -> None:
+        self._owners, self._option, self._state = owners, option, state
 
     def __call__(self, event: Event) -> None:
         """Write one warning to stderr; not every event is one."""
@@ -35,11 +46,13 @@ class Warnings:
             owner = self._owners.get(event.queue)
             if event.certain:
                 self._warn(f"nothing consumes {event.queue!r}: the task waits until something does")
-            else:
-                why = f"{owner} runs, but may be starting, or busy" if owner else "the task waits until one does"
-                self._warn(f"no worker says that it consumes {event.queue!r}: {why}")
+            state: Owner = self._state(owner) if owner and not event.certain else "unknown"
+            if not event.certain:
+                self._warn(f"no worker says that it consumes {event.queue!r}: {_WHY[state].format(owner)}")
             if owner and event.certain:
                 show_next([(f"devctl up {owner}{self._option}", f"it consumes {event.queue}")])
+            elif state == "crashing":
+                show_next([(f"devctl logs {owner}{self._option}", "why it ends")])
             else:
                 show_next([(f"devctl queues{self._option}", "who consumes what")])
         elif isinstance(event, NobodyKnows):
