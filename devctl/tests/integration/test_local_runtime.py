@@ -596,6 +596,13 @@ def test_a_change_of_its_code_makes_a_service_stale_until_the_next_start(tmp_pat
         assert before["redis-1"] == after["redis-1"]
         assert before["worker-1"] != after["worker-1"]
         assert [] == runtime.stale()
+
+        code.write_text("x = 333\n")
+        assert ["worker"] == runtime.stale()
+        code.write_text("x = 22\n")  # as after a `git checkout`: another time, the same code
+        assert [] == runtime.stale()
+        assert start(runtime, ["worker"]).failure is None
+        assert after == {replica.name: replica.started_at for replica in runtime.status()}
     finally:
         runtime.stop(volumes=True)
 

@@ -84,7 +84,8 @@ def test_a_file_that_cannot_be_compiled_keeps_the_old_code_running(
 
     checkout.change("worker/jobs.py", "def (say", "def say")
 
-    watching.expect("worker live in")
+    watching.expect("live already")
+    assert [before.pid] == [one.pid for one in checkout.replicas("worker")]
 
 
 def test_a_crash_of_the_new_code_is_shown_and_the_next_save_is_a_new_try(

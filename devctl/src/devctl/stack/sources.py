@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -73,6 +74,21 @@ def digest(found: dict[Path, Stamp]) -> str:
     """Return a short text that is another one when a file changed, came or went; "" where there are no files."""
     lines = [f"{path}\0{stamp}\n".encode("utf-8", "surrogateescape") for path, stamp in sorted(found.items())]
     return hashlib.sha256(b"".join(lines)).hexdigest() if lines else ""
+
+
+def digest_of_contents(found: Stamps) -> str:
+    """Return the same for what these files contain and may do, whenever they were written."""
+    total = hashlib.sha256()
+    for path, (_, _, mode) in sorted(found.items()):
+        try:
+            content = (
+                str(path.readlink()).encode("utf-8", "surrogateescape") if stat.S_ISLNK(mode) else path.read_bytes()
+            )
+        except OSError:  # gone meanwhile, or not to be read: that it is there counts
+            content = b""
+        of_one = hashlib.sha256(content).hexdigest()
+        total.update(f"{path}\0{mode}\0{of_one}\n".encode("utf-8", "surrogateescape"))
+    return total.hexdigest() if found else ""
 
 
 def files(folder: Path, ignored: Sequence[str] = (), ignore_file: Path | None = None) -> Iterator[Path]:

@@ -99,3 +99,27 @@ def test_a_digest_is_another_one_after_every_kind_of_change(tmp_path: Path) -> N
     seen.append(now())
     assert 6 == len(set(seen))
     assert "" == sources.digest({})
+
+
+def test_a_digest_of_contents_is_another_one_after_a_change_and_not_after_a_new_time(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", "b.py")
+    (tmp_path / "link").symlink_to("a.py")
+    service = Service("w", build=Build(tmp_path))
+
+    def now() -> str:
+        return sources.digest_of_contents(sources.stamps(service))
+
+    seen = [now()]
+    os.utime(tmp_path / "a.py", ns=(1, 1))
+    assert [now()] == seen
+    (tmp_path / "a.py").write_text("longer")
+    seen.append(now())
+    (tmp_path / "a.py").chmod(0o755)
+    seen.append(now())
+    (tmp_path / "b.py").rename(tmp_path / "c.py")
+    seen.append(now())
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("c.py")
+    seen.append(now())
+    assert 5 == len(set(seen))
+    assert "" == sources.digest_of_contents({})

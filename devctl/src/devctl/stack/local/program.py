@@ -42,8 +42,10 @@ class Program:
     """Container port -> port of this machine."""
     check: list[str] | None = None
     """The health check's command, None where there is none or where Redis is asked over its socket."""
-    sources: str = ""
-    """Its code as it was when it started; see `sources.digest`."""
+    sources: str = field(default="", compare=False)
+    """Its files as they were when it started, by their times (`sources.digest`): a quick look."""
+    contents: str = ""
+    """And by what is in them (`sources.digest_of_contents`): a time alone is no change of the code."""
     made_at: float = field(default=0.0, compare=False)
     """Unix seconds, down to the milliseconds of the supervisor's log."""
 
@@ -56,6 +58,11 @@ class Program:
     def entry(self) -> Entry:
         """The supervisor's part."""
         return Entry(self.name, self.restart, self.stop_grace_seconds)
+
+    def runs(self, service: Service) -> bool:
+        """Whether it was started with the code that the service has now; files are read only where a time differs."""
+        files = sources.stamps(service)
+        return sources.digest(files) == self.sources or sources.digest_of_contents(files) == self.contents
 
     def save(self, place: Place) -> None:
         """Write it for the launcher."""
@@ -113,6 +120,7 @@ class Programs:
         environment["PATH"] = self._path
         environment.setdefault("TMPDIR", str(self._place.temporary(name)))
         check = service.healthcheck.test if service.healthcheck else ()
+        files = sources.stamps(service)
         return Program(
             service=service.name,
             name=name,
@@ -124,7 +132,8 @@ class Programs:
             stop_grace_seconds=service.stop_grace_seconds,
             ports={str(target): self._ports.of(service.name, number, target) for target in self._targets[service.name]},
             check=None if not check or redis.is_redis(service) else _check(rewrite.arguments(check)),
-            sources=sources.digest(sources.stamps(service)),
+            sources=sources.digest(files),
+            contents=sources.digest_of_contents(files),
             made_at=time.time() * 1000 // 1 / 1000,
         )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import file, foreground, identity, logfiles, rotation, sources
+from devctl.stack import file, foreground, identity, logfiles, rotation
 from devctl.stack.local import program, redis, supervisor
 from devctl.stack.local.journal import Journal, Life
 from devctl.stack.local.place import Place, read_json, write_json
@@ -101,9 +101,9 @@ class LocalRuntime:
     def stale(self) -> list[str]:
         """Compare the files of each service that runs with what they were when it started."""
         programs, running = program.saved(self._place), self._supervisor.processes()
-        noted = {p.service: p.sources for name, p in programs.items() if name in running and running[name].alive}
-        services = ((name, self.stack.services[name]) for name in self.stack.services if name in noted)
-        return [name for name, service in services if sources.digest(sources.stamps(service)) != noted[name]]
+        started = {p.service: p for name, p in programs.items() if name in running and running[name].alive}
+        services = ((name, self.stack.services[name]) for name in self.stack.services if name in started)
+        return [name for name, service in services if not started[name].runs(service)]
 
     def usage(self) -> Mapping[str, Usage]:
         """Measure the processes and all that they started."""
