@@ -194,6 +194,7 @@ def test_run_has_the_terminal_and_gives_the_replica_back(checkout: Checkout) -> 
     before = of_api()
 
     with checkout.devctl("run", "api") as terminal:
+        terminal.expect(r"run      api: \S*127\.0\.0\.1:[1-9]\d*")
         terminal.expect_exact("(Pdb) ")
         assert not set(before) & set(of_api())
         terminal.sendline("p SIGN")

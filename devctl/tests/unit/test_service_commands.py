@@ -92,6 +92,13 @@ def test_up_in_a_pipe_names_each_service_once_without_colour(fakes: Any, run: An
     assert "\x1b" not in ran.err + ran.out
 
 
+def test_run_says_where_the_service_will_answer(fakes: Any, run: Any) -> None:
+    ran = run("run", "service1")
+
+    assert "run      service1: http://127.0.0.1:8001" in ran.err.splitlines()
+    assert "service1: 127" not in run("run", "worker").err, "it has no port"
+
+
 def test_up_takes_an_alias_for_a_service(fakes: Any, run: Any) -> None:
     assert 0 == run("up", "api").code
     assert ["start redis", "start service1"] == fakes.runtime.calls

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devctl.cli import options
+
+if TYPE_CHECKING:
+    from devctl.stack.model import Service
 
 
 def run(
@@ -79,7 +83,7 @@ def run(
         if debugpy is not None:
             _say(f"debugpy  {name} begins when an editor connects to 127.0.0.1:{debugpy}")
         try:
-            code = here.run(name, debugpy)
+            code = here.run(name, debugpy, lambda ports: _say_where(workbench.stack.services[name], ports))
         except KeyboardInterrupt:
             raise Interrupted("interrupted") from None
     if replicas:
@@ -87,6 +91,13 @@ def run(
         ended = "stopped" if code == INTERRUPTED else f"ended with {code}"
         _say(f"run      {name} {ended}; {count} started again")
     raise typer.Exit(code)
+
+
+def _say_where(service: Service, ports: Sequence[str]) -> None:
+    from devctl.stack.http import addresses_of
+
+    if found := addresses_of(service, ports):
+        _say(f"run      {service.name}: {'  '.join(found)}")
 
 
 def _say(text: str) -> None:

@@ -125,9 +125,12 @@ class FakeRuntime:
             for process in self._running.get(name, []):
                 self._begin(name, process)
 
-    def run(self, service: str, debug_port: int | None = None) -> int:
+    def run(
+        self, service: str, debug_port: int | None = None, tell: Callable[[Sequence[str]], None] = lambda ports: None
+    ) -> int:
         """Note it, and end at once with the exit code of the script."""
         self.calls.append(f"run {service}" + (f" --debugpy {debug_port}" if debug_port else ""))
+        tell([f"127.0.0.1:{port.published or self._next_port}->{port.target}" for port in self._service(service).ports])
         return self._behaviour(service).exit_code
 
     def check_debugpy(self, service: str) -> None:

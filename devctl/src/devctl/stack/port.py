@@ -110,12 +110,14 @@ class Runtime(Protocol):
     def restart(self, services: Sequence[str]) -> None:
         """Restart the replicas of these services in place; returns when they were told, not when they are ready."""
 
-    def run(self, service: str, debug_port: int | None = None) -> int:
+    def run(
+        self, service: str, debug_port: int | None = None, tell: Callable[[Sequence[str]], None] = lambda ports: None
+    ) -> int:
         """Run a service's own command in this terminal, as one replica, until it ends; return its exit code.
 
         It has the settings, the addresses and the published ports of a replica; none may run beside it. With
-        debug_port, it waits on that port of 127.0.0.1 for an editor (debugpy). A Ctrl-C in this terminal is its usual
-        end: 130. DevctlError where it cannot be run.
+        debug_port, it waits on that port of 127.0.0.1 for an editor (debugpy). `tell` gets its ports before it begins,
+        as a replica has them. A Ctrl-C in this terminal is its usual end: 130. DevctlError where it cannot be run.
         """
 
     def check_debugpy(self, service: str) -> None:

@@ -21,6 +21,7 @@ from devctl.stack.engine import Away, Daemon
 from devctl.stack.file import read
 from devctl.stack.model import Service, Stack
 from devctl.stack.port import BuildProgress, LogLine, Replica, Usage
+from devctl.stack.ports import any_free
 
 _RUN = "devctl.run"  # on the container of a `devctl run`: its service
 
@@ -136,12 +137,22 @@ class ComposeRuntime:
             self._project.restart([c.id for c in present])
         self._ran.note(codes)
 
-    def run(self, service: str, debug_port: int | None = None) -> int:
+    def run(
+        self, service: str, debug_port: int | None = None, tell: Callable[[Sequence[str]], None] = lambda ports: None
+    ) -> int:
         """`docker compose run`, with the names and the ports of a replica."""
         command: list[str] = []
-        ports: list[tuple[str, int]] = []
+        ports = [
+            (
+                f"{f'[{port.host_ip}]' if ':' in port.host_ip else port.host_ip}:{port.published or any_free()}",
+                f"{port.target}/{port.protocol}",
+            )
+            for port in self.stack.services[service].ports
+        ]
+        tell([f"{host}->{target.partition('/')[0]}" for host, target in ports])
         if debug_port is not None:
-            command, ports = self._with_debugpy(service, debug_port), [(f"127.0.0.1:{debug_port}", debug_port)]
+            command = self._with_debugpy(service, debug_port)
+            ports.append((f"127.0.0.1:{debug_port}", str(debug_port)))
         from python_on_whales import DockerException
 
         with (
@@ -159,7 +170,6 @@ class ComposeRuntime:
                     labels={_RUN: service},
                     publish=ports,
                     remove=True,
-                    service_ports=True,
                     use_aliases=True,
                 )
             except DockerException as ended:

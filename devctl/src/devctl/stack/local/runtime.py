@@ -137,7 +137,9 @@ class LocalRuntime:
             self._supervisor.stop(names, _patience(saved[name] for name in names))
             self._supervisor.start(names)
 
-    def run(self, service: str, debug_port: int | None = None) -> int:
+    def run(
+        self, service: str, debug_port: int | None = None, tell: Callable[[Sequence[str]], None] = lambda ports: None
+    ) -> int:
         """Become the parent of its process for as long as it runs."""
         definition = self.stack.services[service]
         with self._place.alone():
@@ -151,6 +153,7 @@ class LocalRuntime:
         if debug_port is not None:
             command = foreground.with_debugpy(service, command, debug_port, environment)
         note = self._place.run(service)
+        tell([f"{LOOPBACK}:{host}->{target}" for target, host in wanted.ports.items()])
         try:
             return foreground.run(
                 command,
