@@ -99,6 +99,15 @@ def test_run_says_where_the_service_will_answer(fakes: Any, run: Any) -> None:
     assert "service1: 127" not in run("run", "worker").err, "it has no port"
 
 
+def test_ctrl_c_ends_a_run_without_an_error(fakes: Any, run: Any) -> None:
+    fakes.behaviours["worker"] = Behaviour(healthy_after=0.02, exit_code=130)
+    run("up", "worker")
+    ran = run("run", "worker")
+
+    assert 130 == ran.code
+    assert "run      worker stopped; its replica started again" == ran.err.splitlines()[-1]
+
+
 def test_up_takes_an_alias_for_a_service(fakes: Any, run: Any) -> None:
     assert 0 == run("up", "api").code
     assert ["start redis", "start service1"] == fakes.runtime.calls

@@ -90,6 +90,8 @@ def run(
         count = "its replica" if replicas == 1 else f"its {replicas} replicas"
         ended = "stopped" if code == INTERRUPTED else f"ended with {code}"
         _say(f"run      {name} {ended}; {count} started again")
+    if code == INTERRUPTED:
+        raise SystemExit(code)  # its usual end: no error is shown
     raise typer.Exit(code)
 
 
