@@ -103,7 +103,9 @@ def stack(tmp_path_factory):
     finally:
         stack.compose("down", "--volumes", "--timeout", "3", "--rmi", "local")
         # what the rebuilt images replaced
-        docker("image", "prune", "--force", "--filter", f"label=com.docker.compose.project={project}")
+        pruned = ["docker", "image", "prune", "--force", "--filter", f"label=com.docker.compose.project={project}"]
+        while subprocess.run(pruned, capture_output=True, check=False).returncode:  # the engine takes one at a time
+            time.sleep(0.2)
 
 
 def test_one_command_brings_everything_healthy(stack):

@@ -23,7 +23,7 @@ from celeriac.message.frame import frame
 from celeriac.publish.attempts import Patience
 from celeriac.publish.connections import TRUSTED_SECONDS
 from celeriac.publish.outgoing import Outgoing, chunks
-from celeriac.publish.publisher import Publisher
+from celeriac.publish.publisher import SCRIPT, Publisher
 from celeriac.published import Published
 
 pytestmark = pytest.mark.integration
@@ -43,6 +43,7 @@ def queued(client: redis.Redis) -> list[bytes]:
 @pytest.fixture
 def raw_client(redis_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_url) as client:
+        client.script_load(SCRIPT.text)  # else an answer that is lost may be "no such script", in the first test of all
         yield client
 
 

@@ -140,7 +140,7 @@ def test_workers_that_run_without_the_workbench_are_left_alone_and_the_next_comm
 
     assert (1, "") == (done.returncode, done.stdout)
     assert "worker cannot be measured: it was started without" in done.stderr
-    assert "devctl up worker     starts it anew" in done.stderr
+    assert "devctl up worker     restarts it with that setting" in done.stderr
     assert ({"redis": 1, "worker": 1}, before) == (checkout.replicas(), keys(client))
     names = [one["name"] for one in json.loads(checkout.devctl("queues", "--json").stdout)["queues"]]
     assert not [name for name in names if "bench" in name or "chaos" in name]

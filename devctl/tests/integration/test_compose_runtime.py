@@ -71,7 +71,9 @@ def remove(name: str) -> None:
             docker(*verb, *found)
     if docker("image", "ls", "--quiet", f"{name}-worker"):
         docker("image", "rm", "--force", f"{name}-worker")
-    docker("image", "prune", "--force", "--filter", f"label=com.docker.compose.project={name}")
+    pruned = ["docker", "image", "prune", "--force", "--filter", f"label=com.docker.compose.project={name}"]
+    while subprocess.run(pruned, capture_output=True, check=False).returncode:  # the engine takes one at a time
+        time.sleep(0.2)
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_watch_looks_again_until_ctrl_c(
             raise KeyboardInterrupt
         bench.broker.publish([Message("t", "orders", "x")])
 
-    monkeypatch.setattr("devctl.ui.live.time.sleep", sleep)
+    monkeypatch.setattr("devctl.ui.live.sleep", sleep)
 
     with pytest.raises(SystemExit) as ended:
         main(["queues", "--watch"])
@@ -177,7 +177,7 @@ def test_watch_goes_on_when_the_broker_is_away_for_a_while(
             raise KeyboardInterrupt
         monkeypatch.setattr(bench.broker, "queues", Mock(side_effect=turn) if turn else queues)
 
-    monkeypatch.setattr("devctl.ui.live.time.sleep", sleep)
+    monkeypatch.setattr("devctl.ui.live.sleep", sleep)
 
     with pytest.raises(SystemExit):
         main(["queues", "--watch"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-import time
 from collections.abc import Callable
+from time import sleep
 from typing import IO
 
 from devctl import errors
@@ -35,7 +35,7 @@ def again(draw: Callable[[IO[str]], None], every_seconds: float = EVERY_SECONDS)
             draw(sys.stdout)
             while True:
                 sys.stdout.flush()
-                time.sleep(every_seconds)
+                sleep(every_seconds)
                 _draw_or_say(draw, sys.stdout, sys.stderr)
     except KeyboardInterrupt:
         raise SystemExit(errors.INTERRUPTED) from None
@@ -52,7 +52,7 @@ def _in_place(draw: Callable[[IO[str]], None], every_seconds: float) -> None:
 
     with Live(frame(draw), console=out(), auto_refresh=False) as live:
         while True:
-            time.sleep(every_seconds)
+            sleep(every_seconds)
             live.update(frame(lambda page: _draw_or_say(draw, page, page)), refresh=True)
 
 
