@@ -21,15 +21,15 @@ def only_added(before: str, after: str) -> bool:
 
 
 def test_a_task_is_two_models_a_contract_and_its_snapshot(repository: Any) -> None:
-    repository.new("task", "send_mail", "--queue", "mails")
+    repository.new("task", "send_mail", "--queue", "lettershop")
 
     assert "class SendMailPayload(TaskPayload):\n    text: str\n" in repository.read(
         "contracts/src/our_tasks/schemas.py"
     )
     tasks = repository.read("contracts/src/our_tasks/tasks.py")
     assert "CONTRACTS: tuple[Contract[Any, Any], ...] = (weigh, send_mail)\n" in tasks
-    assert 'name="tasks.send_mail",\n    queue="mails",\n' in tasks
-    assert '"queue": "mails"' in repository.read("contracts/schemas/tasks.send_mail.json")
+    assert 'name="tasks.send_mail",\n    queue="lettershop",\n' in tasks
+    assert '"queue": "lettershop"' in repository.read("contracts/schemas/tasks.send_mail.json")
     assert only_added(
         repository.files["contracts/src/our_tasks/schemas.py"], repository.read("contracts/src/our_tasks/schemas.py")
     )
@@ -37,7 +37,7 @@ def test_a_task_is_two_models_a_contract_and_its_snapshot(repository: Any) -> No
 
 
 def test_in_a_service_it_has_its_body_and_a_test(repository: Any) -> None:
-    repository.new("task", "tasks.send_mail", "--queue", "mails", "--in", "worker")
+    repository.new("task", "tasks.send_mail", "--queue", "lettershop", "--in", "worker")
 
     handlers = repository.read("worker/src/worker_app/handlers.py")
     assert "@implements(send_mail)\ndef handle_send_mail(payload: SendMailPayload) -> SendMailResult:\n" in handlers
@@ -54,18 +54,18 @@ def test_in_a_service_it_has_its_body_and_a_test(repository: Any) -> None:
 
 def test_the_longest_name_still_makes_lines_that_fit(repository: Any) -> None:
     name = "w" * 36
-    repository.new("task", name, "--queue", "mails", "--in", "worker")
+    repository.new("task", name, "--queue", "lettershop", "--in", "worker")
     repository.new("service", "counter", "--http")
     repository.new("endpoint", "/api/a-very-long-path/of-many-words", "--in", "counter", "--publishes", name)
     repository.check_style()
 
 
 def test_its_own_test_passes(repository: Any) -> None:
-    repository.new("task", "send_mail", "--queue", "mails")
-    repository.new("service", "mails", "--consumes", "send_mail")
+    repository.new("task", "send_mail", "--queue", "lettershop")
+    repository.new("service", "lettershop", "--consumes", "send_mail")
     repository.new("service", "weighing", "--consumes", "send_mail", code=2)
-    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", "mails/tests"]
-    paths = [str(repository.root / name / "src") for name in ("contracts", "mails")]
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", "lettershop/tests"]
+    paths = [str(repository.root / name / "src") for name in ("contracts", "lettershop")]
     done = subprocess.run(
         run, env={"PYTHONPATH": ":".join(paths)}, cwd=repository.root, capture_output=True, text=True, check=False
     )
@@ -73,24 +73,24 @@ def test_its_own_test_passes(repository: Any) -> None:
 
 
 def test_its_code_is_watched_where_the_others_are(repository: Any) -> None:
-    repository.new("task", "send_mail", "--queue", "mails")
-    repository.new("service", "mails", "--consumes", "send_mail")
-    service = yaml.safe_load(repository.read("docker-compose.yml"))["services"]["mails"]
+    repository.new("task", "send_mail", "--queue", "lettershop")
+    repository.new("service", "lettershop", "--consumes", "send_mail")
+    service = yaml.safe_load(repository.read("docker-compose.yml"))["services"]["lettershop"]
 
     paths = [(one["path"], one.get("target")) for one in service["develop"]["watch"]]
-    own = [("./mails/src", "/app"), ("./common/src", "/app")]
-    assert [*own, ("./celeriac/src", None), ("./mails/requirements.lock", None)] == paths
+    own = [("./lettershop/src", "/app"), ("./common/src", "/app")]
+    assert [*own, ("./celeriac/src", None), ("./lettershop/requirements.lock", None)] == paths
 
 
 def test_a_consumer_is_at_most_six_files_and_120_lines_beside_its_lock(repository: Any) -> None:
-    repository.new("task", "send_mail", "--queue", "mails")
-    written = repository.document("service", "mails", "--consumes", "send_mail")["files"]
+    repository.new("task", "send_mail", "--queue", "lettershop")
+    written = repository.document("service", "lettershop", "--consumes", "send_mail")["files"]
 
     of_it = [one for one in written if not one["path"].endswith(".lock")]
     assert 6 >= len([one for one in of_it if one["new"]])
     assert 120 >= sum(one["added"] for one in of_it)
     assert 0 == sum(one["removed"] for one in of_it)
-    assert repository.files["worker/requirements.lock"] == repository.read("mails/requirements.lock")
+    assert repository.files["worker/requirements.lock"] == repository.read("lettershop/requirements.lock")
     repository.check_style()
 
 
@@ -101,7 +101,7 @@ def test_a_consumer_is_at_most_six_files_and_120_lines_beside_its_lock(repositor
 def test_a_service_is_in_the_compose_file_that_devctl_reads(
     repository: Any, arguments: tuple[str, ...], port: int
 ) -> None:
-    repository.new("task", "send_mail", "--queue", "mails")
+    repository.new("task", "send_mail", "--queue", "lettershop")
     repository.new("service", "night-mails", *arguments)
 
     compose = repository.read("docker-compose.yml")
@@ -123,8 +123,8 @@ def test_a_service_is_in_the_compose_file_that_devctl_reads(
 
 
 COMMANDS = (
-    ("task", "send_mail", "--queue", "mails"),
-    ("service", "mails", "--consumes", "send_mail"),
+    ("task", "send_mail", "--queue", "lettershop"),
+    ("service", "lettershop", "--consumes", "send_mail"),
     ("task", "refund", "--queue", "refunds", "--in", "worker"),
     ("service", "counter", "--http"),
     ("endpoint", "/api/parcels", "--in", "counter", "--publishes", "weigh"),
@@ -157,20 +157,20 @@ def test_a_dry_run_writes_nothing_and_its_diff_is_what_would_be_written(reposito
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("task", "SendMail", "--queue", "mails"), "'SendMail' cannot be the name of a task"),
-        (("task", "x" * 37, "--queue", "mails"), "is longer than 36 characters"),
-        (("task", "class", "--queue", "mails"), "'class' cannot be the name of a task"),
-        (("task", "send_mail", "--queue", "my mails"), "'my mails' cannot be the name of a queue"),
+        (("task", "SendMail", "--queue", "lettershop"), "'SendMail' cannot be the name of a task"),
+        (("task", "x" * 37, "--queue", "lettershop"), "is longer than 36 characters"),
+        (("task", "class", "--queue", "lettershop"), "'class' cannot be the name of a task"),
+        (("task", "send_mail", "--queue", "my lettershop"), "'my lettershop' cannot be the name of a queue"),
         (("task", "weigh", "--queue", "others"), "its queue is parcels, not others"),
         (("task", "measure", "--queue", "parcels"), "the queue parcels is worker's"),
         (("task", "parcel", "--queue", "others"), "has a ParcelPayload already"),
-        (("task", "send_mail", "--queue", "mails", "--in", "wroker"), "did you mean worker?"),
-        (("service", "mails"), "what does the service do?"),
+        (("task", "send_mail", "--queue", "lettershop", "--in", "wroker"), "did you mean worker?"),
+        (("service", "lettershop"), "what does the service do?"),
         (("service", "email", "--http"), "Python has a module email already"),
         (("service", "lab", "--http"), "Python has a module lab already"),
         (("service", "contracts", "--http"), "there is a folder contracts already"),
-        (("service", "mails", "--consumes", "send_mail"), "there is no task send_mail"),
-        (("service", "mails", "--consumes", "weigh"), "weigh has its body in worker already"),
+        (("service", "lettershop", "--consumes", "send_mail"), "there is no task send_mail"),
+        (("service", "lettershop", "--consumes", "weigh"), "weigh has its body in worker already"),
         (("service", "worker", "--http"), "worker is there already, and publishes no port"),
         (("endpoint", "parcels", "--in", "worker", "--publishes", "weigh"), "'parcels' cannot be the path"),
         (("endpoint", "/parcels", "--in", "worker", "--publishes", "weigh"), "worker has no HTTP API"),
@@ -188,7 +188,7 @@ def test_contracts_that_cannot_be_imported_are_told_and_nothing_is_written(repos
     with (repository.root / "contracts/src/our_tasks/tasks.py").open("a") as tasks:
         tasks.write("import nothing_like_this\n")
     before = repository.state()
-    said = repository.new("task", "send_mail", "--queue", "mails", code=1)
+    said = repository.new("task", "send_mail", "--queue", "lettershop", code=1)
     assert "the contracts could not be imported with send_mail in them; nothing was written" in said
     assert "No module named 'nothing_like_this'" in said
     assert before == repository.state()
@@ -223,10 +223,10 @@ def test_a_body_of_a_contract_that_was_there_says_that_it_is_to_be_written(repos
 
 
 def test_a_snapshot_that_was_deleted_is_written_anew(repository: Any) -> None:
-    repository.new("task", "send_mail", "--queue", "mails")
+    repository.new("task", "send_mail", "--queue", "lettershop")
     schemas = repository.root / "contracts/src/our_tasks/schemas.py"
     schemas.write_text(schemas.read_text().replace("    text: str\n", "    words: str\n"))
     snapshot: Path = repository.root / "contracts/schemas/tasks.send_mail.json"
     snapshot.unlink()
-    repository.new("task", "send_mail", "--queue", "mails")
+    repository.new("task", "send_mail", "--queue", "lettershop")
     assert '"words"' in snapshot.read_text()
