@@ -31,6 +31,11 @@ class Settings:
     """The process environment over .env: what the Compose file is interpolated with."""
 
     @property
+    def option(self) -> str:
+        """What a next command needs, to mean this stack: ` --stack NAME`, or ""."""
+        return f" --stack {self.stack}" if self.stack else ""
+
+    @property
     def state(self) -> Path:
         """Where devctl keeps what it must remember; safe to delete when nothing runs."""
         return self.root / ".devctl"

@@ -62,10 +62,9 @@ class Workbench:
         except DevctlError:  # it cannot be asked: an engine that was there and is gone
             return
         if running:
-            option = f" --stack {self.settings.stack}" if self.settings.stack else ""
             raise DevctlError(
                 f"this stack runs on the {last} runtime: {', '.join(running)}",
-                hint=f"end it there first: devctl down --runtime {last}{option}\n"
+                hint=f"end it there first: devctl down --runtime {last}{self.settings.option}\n"
                 f"or start a second one beside it: devctl up --isolated --runtime {self.runtime_choice[0]}",
             )
 

@@ -262,7 +262,7 @@ def test_a_fingerprint_changes_with_a_file_a_setting_and_the_other_context(tmp_p
     (own / "Dockerfile").write_text("FROM scratch")
 
     def now(**settings: object) -> str:
-        return images.fingerprint(Build(own, additional_contexts={"common": common}, **settings))  # type: ignore[arg-type]
+        return images.fingerprint(Build(own, additional_contexts={"common": common}, **settings))  # type: ignore[arg-type]  # what a test wants to say
 
     first = now()
     assert first == now()

@@ -90,7 +90,7 @@ def test_a_long_history_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) 
 
     runtime = LoggingRuntime()
     monkeypatch.setattr(runtime, "_lines", lines)
-    assert 1_000 == read(runtime, ["a"], Wanted(), page)  # type: ignore[arg-type]
+    assert 1_000 == read(runtime, ["a"], Wanted(), page)  # type: ignore[arg-type]  # it has what read asks for
     assert [f"INFO {number}" for number in range(1_000)] == page.texts
     assert far_ahead <= 20
 
@@ -102,7 +102,7 @@ def test_an_id_leads_to_lines_far_before_the_one_that_names_it(monkeypatch: pyte
     started = '{"event": "task.started", "correlation_id": "c-1", "task_id": "wanted-1"}'
     lines = [at(1, request), *(at(2 + n, f"INFO {n}") for n in range(100)), at(200, started, "b-1")]
     asked = wanted(since=None, level=None, grep=None, identity="wanted-1")
-    assert 2 == read(LoggingRuntime(*lines), ["a", "b"], asked, page)  # type: ignore[arg-type]
+    assert 2 == read(LoggingRuntime(*lines), ["a", "b"], asked, page)  # type: ignore[arg-type]  # the same
     assert [request, started] == page.texts
 
 
@@ -117,7 +117,7 @@ def test_following_shows_what_devctl_does_meanwhile(tmp_path: Path) -> None:
         return len(page.texts) < 2
 
     runtime = LoggingRuntime(silence)
-    follow(runtime, ["a"], Wanted(), page, still_wanted=still_wanted, own=own.file(settings))  # type: ignore[arg-type]
+    follow(runtime, ["a"], Wanted(), page, still_wanted=still_wanted, own=own.file(settings))  # type: ignore[arg-type]  # it has what follow asks for
     assert ["before", "meanwhile"] == [json.loads(text)["event"] for text in page.texts[:2]]
     silence.set()
 

@@ -112,7 +112,7 @@ def list_(
     if as_json:
         write_json(ui.document(islice(letters, limit or None)))
         return
-    ui.show(letters, limit=limit, filtered=not asked.everything, gone=gone, option=_option(workbench.settings.stack))
+    ui.show(letters, limit=limit, filtered=not asked.everything, gone=gone, option=workbench.settings.option)
 
 
 @dead_letters.command("show")
@@ -150,7 +150,7 @@ def show(
     if letter is None:
         raise DevctlError(
             f"no dead letter {letter_id}: it was replayed or dropped, or never existed",
-            hint="devctl dead-letters list" + _option(workbench.settings.stack),
+            hint="devctl dead-letters list" + workbench.settings.option,
         )
     if raw:
         sys.stdout.flush()
@@ -158,7 +158,7 @@ def show(
     elif as_json:
         write_json(ui.document([letter]))
     else:
-        ui.show_one(letter, _option(workbench.settings.stack))
+        ui.show_one(letter, workbench.settings.option)
 
 
 @dead_letters.command("replay")
@@ -230,7 +230,7 @@ def replay(
     if as_json:
         write_json(ui.replay_document(report))
     else:
-        ui.show_replay(report, _option(workbench.settings.stack))
+        ui.show_replay(report, workbench.settings.option)
     if report.refused:
         raise typer.Exit(errors.PROBLEM)
 
@@ -314,7 +314,3 @@ def _ask_to_drop(letters: list[Letter]) -> list[Letter]:
     if not typer.confirm(f"Drop {count} for ever?", err=True):
         raise DevctlError("nothing was dropped")
     return letters
-
-
-def _option(stack: str) -> str:
-    return f" --stack {stack}" if stack else ""

@@ -58,10 +58,9 @@ def down(
     workbench = options.open_workbench(runtime, stack)
     names = workbench.stack.resolve(services or ()) or None
     if volumes and names is not None:
-        option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
         raise UsageError(
             "--volumes removes the whole stack's data, not that of single services",
-            hint=f"devctl down --volumes{option}",
+            hint=f"devctl down --volumes{workbench.settings.option}",
         )
     options.announce(workbench, as_json=as_json)
     _stop(workbench, names, volumes, as_json)
@@ -75,15 +74,14 @@ def _all(runtime: str | None, sure: bool, as_json: bool) -> None:
     from devctl.stack import identity
 
     workbench = options.open_workbench(runtime, "")
-    names = [*identity.known(workbench.settings), ""]
-    isolated = names[:-1]
+    isolated = identity.known(workbench.settings)
     if isolated and not sure:
         data = f"{', '.join(isolated)} would go with all data"
         if not sys.stdin.isatty():
             raise UsageError(f"nothing was stopped: {data}, and nobody can be asked", hint="add --yes if you are sure")
-        if not typer.confirm(f"Stop {len(names)} stacks? {data}.", err=True):
+        if not typer.confirm(f"Stop {len(isolated) + 1} stacks? {data}.", err=True):
             raise DevctlError("nothing was stopped")
-    for name in names:
+    for name in (*isolated, ""):
         one = Workbench(dataclasses.replace(workbench.settings, stack=name))
         options.announce(one, as_json=as_json)
         _stop(one, None, False, as_json)

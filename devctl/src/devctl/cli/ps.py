@@ -40,7 +40,7 @@ def ps(
     workbench = options.open_workbench(runtime, stack)
     order = list(workbench.stack.services)
     options.announce(workbench, as_json=as_json)
-    option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
+    option = workbench.settings.option
 
     def look(stream: IO[str]) -> None:
         replicas = workbench.runtime.status()

@@ -42,7 +42,7 @@ def queues(
     catalog = workbench.catalog
     options.announce(workbench, as_json=as_json)
     names = list(dict.fromkeys(one.queue for one in catalog))
-    option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
+    option = workbench.settings.option
 
     def look(stream: IO[str]) -> None:
         found = overview(

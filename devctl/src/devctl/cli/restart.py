@@ -49,7 +49,7 @@ def restart(
     options.announce(workbench, as_json=as_json)
     present = {replica.service for replica in workbench.runtime.status()}
     names = [name for name in workbench.stack.services if name in (asked or present)]
-    option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
+    option = workbench.settings.option
     if absent := [name for name in names if name not in present]:
         raise DevctlError(
             f"{', '.join(absent)} does not run: nothing to restart", hint=f"devctl up {' '.join(absent)}{option}"

@@ -34,7 +34,7 @@ def result(
     workbench = options.open_workbench(runtime, stack)
     options.announce(workbench, as_json=as_json)
     known = look_up(workbench.broker, task_id)
-    option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
+    option = workbench.settings.option
     if known.nothing:
         raise errors.DevctlError(
             f"nothing is known of a task {task_id}",

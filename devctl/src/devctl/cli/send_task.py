@@ -96,7 +96,7 @@ def send_task(
             f"{made[0].task} stores no result to wait for", hint="leave out --wait; devctl logs shows it run"
         )
     options.announce(workbench, as_json=as_json)
-    option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
+    option = workbench.settings.option
     services = owners(catalog, workbench.stack)
     warn = ui.Warnings(services, option, lambda owner: _state(workbench, owner))
 

@@ -132,8 +132,7 @@ def _next(workbench: Workbench, in_terminals: Sequence[str]) -> list[tuple[str, 
     """What to type next: a worker where none runs, a task, and for an isolated stack its end."""
     from devctl.contracts.owners import consumers
 
-    name = workbench.settings.stack
-    option = f" --stack {name}" if name else ""
+    name, option = workbench.settings.stack, workbench.settings.option
     running = {replica.service for replica in workbench.runtime.status()} | {*in_terminals}
     consuming = {*workbench.stack.workers, *consumers(workbench.stack)}
     steps = []

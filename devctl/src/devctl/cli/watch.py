@@ -53,7 +53,7 @@ def watch(
     asked = workbench.stack.resolve(services or ())
     options.announce(workbench, as_json=as_json)
     present = {replica.service for replica in workbench.runtime.status()}
-    option = f" --stack {workbench.settings.stack}" if workbench.settings.stack else ""
+    option = workbench.settings.option
     if absent := [name for name in asked if name not in present]:
         raise DevctlError(f"{', '.join(absent)} does not run", hint=f"devctl up {' '.join(absent)} --watch{option}")
     if not present:

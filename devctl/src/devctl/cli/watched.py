@@ -26,7 +26,7 @@ def watched(
     except KeyboardInterrupt:
         raise Interrupted(
             "interrupted: what was started before keeps running",
-            hint="devctl down" + (f" --stack {stack}" if stack else "") + "     stops and removes it",
+            hint=f"devctl down{workbench.settings.option}     stops and removes it",
         ) from None
     if problem := failure(report, stack):
         if not as_json:

@@ -53,7 +53,9 @@ def add(repository: Repository, path: str, service: str, task: TaskName, sample:
         raise UsageError(f"{home.name} has an endpoint {path} already", hint="another path")
     models, fields, needed = _models(repository, task)
     has_result = _named(repository, task, "result") != ""
-    repository.edit(file, _edited(repository, text, home, path, task, models, fields, needed, has_result=has_result))
+    repository.changes.write(
+        file, _edited(repository, text, home, path, task, models, fields, needed, has_result=has_result)
+    )
     body = {name: value for name, value in sample(task.full).items() if name in fields}
     test = templates.endpoint_test(path, json.dumps(body, indent=2, ensure_ascii=False))
     test = repository.with_imports(test, {"celeriac": ["CelerySettings"], f"{home.package}.api": [_CREATE]})
@@ -168,4 +170,4 @@ def _project(repository: Repository, home: Home, needed: Mapping[str, set[str]])
         text = f"{head}{table}{first}{newline}{source}{tail}"
     if "[tool.deptry.package_module_name_map]" not in text and text != before:
         text += f'\n[tool.deptry.package_module_name_map]\n{contracts.distribution} = "{contracts.package}"\n'
-    repository.edit(home.project, text)
+    repository.changes.write(home.project, text)

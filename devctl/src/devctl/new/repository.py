@@ -120,9 +120,6 @@ class Repository:
             text = self.imports.add(text, module, names)
         return text
 
-    def edit(self, path: Path, text: str) -> None:
-        self.changes.write(path, text)
-
     def _contracts(self) -> Contracts:
         package = self.stack.contracts.partition(".")[0]
         found = list(self.root.glob(f"*/src/{package}/__init__.py")) if package else []

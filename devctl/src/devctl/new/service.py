@@ -7,6 +7,7 @@ import tomllib
 from devctl.errors import DevctlError, UsageError
 from devctl.new import composition, names, task, templates
 from devctl.new.names import TaskName
+from devctl.new.python import Imports
 from devctl.new.repository import Home, Repository
 
 _FIRST_PORT = 8001
@@ -65,7 +66,7 @@ def _folder(repository: Repository, home: Home, consumes: TaskName | None, port:
     text = templates.project(home.name, home.package, package, contracts.distribution, extra, sources)
     changes.write(home.project, text)
     # Its package is new, so nothing says yet that it is one of this repository's.
-    repository.imports = type(repository.imports)(repository.imports.own | {home.package})
+    repository.imports = Imports(repository.imports.own | {home.package})
     if consumes:
         main = templates.consumer_main(home.name, home.package, consumes, port[1] if port else None)
         imports = {_LIBRARY: ["serve"], f"{home.package}.handlers": [consumes.handler]}
@@ -90,12 +91,14 @@ def _compose(repository: Repository, home: Home, consumes: TaskName | None, port
     block = templates.service_block(
         home.name, home.package, folder, image, port, consumes=consumes is not None, watched=watched
     )
-    repository.edit(path, composition.with_service(text, home.name, block, path.name))
+    repository.changes.write(path, composition.with_service(text, home.name, block, path.name))
     example = repository.root / ".env.example"
     if port and repository.changes.has(example):
         text = repository.changes.read(example)
         comment = "# Ports on this machine (on 127.0.0.1 only); 0 takes a free one\n"
-        repository.edit(example, composition.with_example(text, port[0], str(port[1]), r"[A-Z0-9_]+_PORT=", comment))
+        repository.changes.write(
+            example, composition.with_example(text, port[0], str(port[1]), r"[A-Z0-9_]+_PORT=", comment)
+        )
 
 
 def _port(repository: Repository, name: str) -> tuple[str, int]:

@@ -22,7 +22,7 @@ def add(repository: Repository, task: TaskName, queue: str, service: str) -> Non
     else:
         _refuse_foreign_queue(repository, tasks, queue, home)
         _schemas(repository, task)
-        repository.edit(contracts.tasks, _contract(repository, tasks, task, queue))
+        repository.changes.write(contracts.tasks, _contract(repository, tasks, task, queue))
     if home:
         implement(repository, task, home)
     snapshots.add(repository, task)
@@ -38,9 +38,9 @@ def implement(repository: Repository, task: TaskName, home: Home) -> None:
     if not owner:
         body = Body.of(repository, task)
         text = changes.read(handlers) if changes.has(handlers) else templates.HANDLERS
-        repository.edit(handlers, body.added(repository, text))
+        repository.changes.write(handlers, body.added(repository, text))
         if changes.has(main):  # a new service's main comes with the service
-            repository.edit(main, _owned(repository, changes.read(main), home, task))
+            repository.changes.write(main, _owned(repository, changes.read(main), home, task))
         test = templates.handler_test(task, body.payload, echoes=body.echoes)
         imports = {
             "celeriac": () if body.echoes else ("PermanentError",),
@@ -59,12 +59,14 @@ def retry_variable(repository: Repository, task: TaskName, home: Home) -> None:
     value = f"${{{task.variable}:-}}"
     text = repository.changes.read(repository.compose_file)
     file = repository.compose_file.name
-    repository.edit(repository.compose_file, composition.with_variable(text, home.name, task.variable, value, file))
+    repository.changes.write(
+        repository.compose_file, composition.with_variable(text, home.name, task.variable, value, file)
+    )
     example = repository.root / ".env.example"
     if repository.changes.has(example):
         comment = "# How a failed task is tried again, such as limit=5,cap=60,base=2; empty: as its contract has it\n"
         text = repository.changes.read(example)
-        repository.edit(example, composition.with_example(text, task.variable, "", _RETRIES, comment))
+        repository.changes.write(example, composition.with_example(text, task.variable, "", _RETRIES, comment))
 
 
 class Body:
@@ -113,7 +115,7 @@ def _schemas(repository: Repository, task: TaskName) -> None:
     if taken := [name for name in (task.payload, task.result) if python.defines(text, name)]:
         raise UsageError(f"{path.name} has a {taken[0]} already", hint="another name for the task")
     text = python.appended(text, templates.schemas(task))
-    repository.edit(path, repository.imports.add(text, "celeriac", ["TaskPayload", "TaskResult"]))
+    repository.changes.write(path, repository.imports.add(text, "celeriac", ["TaskPayload", "TaskResult"]))
 
 
 def _contract(repository: Repository, tasks: str, task: TaskName, queue: str) -> str:

@@ -14,13 +14,11 @@ from devctl.stack.model import Build, Service, Watch
 
 Stamp = tuple[int, int, int]
 """Size in bytes, time of the last change in nanoseconds, mode."""
+Stamps = dict[Path, Stamp]
 
 _NEVER_SENT = {".git", ".venv", "__pycache__", "node_modules", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 _EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]|4913")  # locks, copies and probes of Emacs and Vim
 _IGNORE_FILE = ".dockerignore"
-
-
-Stamps = dict[Path, Stamp]
 
 
 def stamps(service: Service, of_watch: Callable[[Watch], Stamps] | None = None) -> Stamps:
@@ -41,7 +39,7 @@ def stamps_of_watch(one: Watch) -> Stamps:
     return stamps_of(files(one.path, one.ignore))
 
 
-def stamps_of_build(build: Build) -> dict[Path, Stamp]:
+def stamps_of_build(build: Build) -> Stamps:
     """Return each file that a build sends. What its Dockerfile ignores goes before what its context does."""
     own = ignore_file(build)
     found = stamps_of(files(build.context, ignore_file=own if own.is_file() else None))
@@ -53,14 +51,14 @@ def ignore_file(build: Build) -> Path:
     return build.context / f"{build.dockerfile}{_IGNORE_FILE}"
 
 
-def stamps_of_folders(folders: Iterable[Path]) -> dict[Path, Stamp]:
+def stamps_of_folders(folders: Iterable[Path]) -> Stamps:
     """Return each file of these folders with its stamp; a file may stand for a folder."""
     return stamps_of(path for folder in folders for path in files(folder))
 
 
-def stamps_of(paths: Iterable[Path]) -> dict[Path, Stamp]:
+def stamps_of(paths: Iterable[Path]) -> Stamps:
     """Return these files with their stamps, without those that are not there."""
-    found: dict[Path, Stamp] = {}
+    found: Stamps = {}
     for path in paths:
         try:
             about = path.lstat()
@@ -70,7 +68,7 @@ def stamps_of(paths: Iterable[Path]) -> dict[Path, Stamp]:
     return found
 
 
-def digest(found: dict[Path, Stamp]) -> str:
+def digest(found: Stamps) -> str:
     """Return a short text that is another one when a file changed, came or went; "" where there are no files."""
     lines = [f"{path}\0{stamp}\n".encode("utf-8", "surrogateescape") for path, stamp in sorted(found.items())]
     return hashlib.sha256(b"".join(lines)).hexdigest() if lines else ""

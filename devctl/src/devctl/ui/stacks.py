@@ -20,11 +20,10 @@ def show(stacks: Sequence[StackState], stream: IO[str]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
     for number, row in enumerate(rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        colour = "dim" if number == 0 else None
-        if colour is None:
+        if number:
             cells[0] = paint(cells[0], "cyan")
         line = "  ".join(cells).rstrip()
-        stream.write((paint(line, "dim") if number == 0 else line) + "\n")
+        stream.write((line if number else paint(line, "dim")) + "\n")
     stream.flush()
     if isolated := [one.name for one in stacks if one.name]:
         steps = [(f"devctl down --stack {isolated[0]}", "remove this one, with its data")]

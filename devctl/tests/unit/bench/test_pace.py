@@ -14,7 +14,7 @@ from devctl.bench.plan import Plan, parse_task
 
 def plan(workers: tuple[int, ...] = (1, 2), task: str = "noop", **fields: float) -> Plan:
     given = {"repeats": 3, "run_seconds": 2.0, "warmup_seconds": 1.0, **fields}
-    return Plan(parse_task(task), workers, **given)  # type: ignore[arg-type]
+    return Plan(parse_task(task), workers, **given)  # type: ignore[arg-type]  # what a test wants to say
 
 
 def run(tasks: int, seconds: float, backlogs: int = 1) -> float:
@@ -73,13 +73,13 @@ def test_a_bench_is_told_to_take_about_as_long_as_it_does(tmp_path: Path) -> Non
     took = lab.clock.now() - begun
 
     (planned,) = lab.of(events.Planned)
-    assert took == pytest.approx(planned.seconds, rel=0.25)  # type: ignore[attr-defined]
+    assert took == pytest.approx(planned.seconds, rel=0.25)  # type: ignore[attr-defined]  # the first event of a bench
 
 
 def test_what_is_left_only_falls_from_run_to_run_and_ends_at_nothing(tmp_path: Path) -> None:
     lab = Lab(tmp_path, seconds_per_task=0.002)
     lab.bench((1, 2), run_seconds=2.0)
 
-    left = [event.left for event in lab.of(events.RunDone)]  # type: ignore[attr-defined]
+    left = [event.left for event in lab.of(events.RunDone)]  # type: ignore[attr-defined]  # of() returns that kind
     assert sorted(left, reverse=True) == left
     assert 0.0 == left[-1]

@@ -238,7 +238,7 @@ def test_a_large_backlog_is_made_and_published_in_parts(tmp_path: Path, monkeypa
     monkeypatch.setattr("devctl.bench.drain.CHUNK", 100)
     lab, sizes = Lab(tmp_path), []
     publish = lab.broker.publish
-    lab.broker.publish = lambda messages: (sizes.append(len(messages)), publish(messages))[1]  # type: ignore[method-assign]
+    lab.broker.publish = lambda messages: (sizes.append(len(messages)), publish(messages))[1]  # type: ignore[method-assign]  # the test listens
 
     report = lab.bench(tasks=250, warmup_seconds=0.0)
 

@@ -279,7 +279,7 @@ class ComposeRuntime:
 
     @cached_property
     def _context(self) -> problems.Context:
-        option = f" --stack {self._settings.stack}" if self._settings.stack else ""
+        option = self._settings.option
         builds = {name_of(self.stack, name): name for name, service in self.stack.services.items() if service.build}
         return problems.Context(variable=self._variable, holder=self._holder, option=option, builds=builds)
 

@@ -236,7 +236,7 @@ class LocalRuntime:
 
     def _beyond_restart(self, services: Sequence[str], saved: Mapping[str, Program]) -> DevctlError:
         """Say why these cannot be restarted in place."""
-        option = f" --stack {self._settings.stack}" if self._settings.stack else ""
+        option = self._settings.option
         replicas = self._replicas({name: p for name, p in saved.items() if p.service in services})
         if not (living := [replica.name for replica in replicas if replica.state == "running"]):
             return DevctlError(f"{' and '.join(services)} does not run", hint=f"devctl up {' '.join(services)}{option}")
