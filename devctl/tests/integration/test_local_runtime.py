@@ -143,7 +143,8 @@ def say(runtime: LocalRuntime, *words: str) -> str:
 
 def test_a_log_that_grows_is_rotated_while_its_service_writes_on(checkout: Checkout) -> None:
     writes = "import time\nfor n in range(1100): print(n, 'x' * 10000, flush=True)\ntime.sleep(600)"
-    runtime = checkout.open(SHELL_PROGRAM=sys.executable, WORKER_RUNS=writes)
+    python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")  # not the .venv's: that may be in /tmp
+    runtime = checkout.open(SHELL_PROGRAM=str(python), WORKER_RUNS=writes)
     ready(runtime, "worker")
     log = checkout.place.log("worker-1")
 
