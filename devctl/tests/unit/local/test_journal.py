@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from devctl.stack.local import runtime, supervisor
 from devctl.stack.local.journal import Journal, Life
 
 START = "2026-11-23 16:00:00,500 INFO spawned: 'worker-1' with pid 100\n"
@@ -87,3 +90,12 @@ def test_its_own_crashes_count_from_the_first_start_on(tmp_path: Path) -> None:
     log.write_text(START + crash + START.replace("00,500", "01,500").replace("100", "101"))
 
     assert 1 == Journal(log).lives({"worker-1": AT - 1})["worker-1"].restarts
+
+
+@pytest.mark.parametrize(
+    ("vain", "state", "restarts"),
+    [(True, supervisor.BACKOFF, 0), (True, supervisor.STARTING, 1), (False, supervisor.STARTING, 0), (False, 20, 3)],
+)
+def test_what_crashes_again_and_again_was_started_in_vain(vain: bool, state: int, restarts: int) -> None:
+    """Also while its next try begins; not what runs after some crashes."""
+    assert vain is runtime._in_vain(supervisor.Process(state, 1), Life(restarts=restarts))
