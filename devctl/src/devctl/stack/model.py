@@ -61,6 +61,18 @@ class Watch:
 
 
 @dataclass(frozen=True)
+class Mount:
+    """One entry of `volumes:` of a service."""
+
+    kind: str
+    """bind, volume, tmpfs, …"""
+    source: str
+    """A path of this machine, the name of a volume, or "" for one without a name."""
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
 class Service:
     """One Compose service."""
 
@@ -68,6 +80,16 @@ class Service:
     image: str = ""
     build: Build | None = None
     command: tuple[str, ...] = ()
+    """`entrypoint:` and `command:` in one; what neither says, the image does."""
+    entrypoint: tuple[str, ...] | None = None
+    """`entrypoint:` alone; None: the image's, (): none, the image's is switched off."""
+    arguments: tuple[str, ...] | None = None
+    """`command:` alone; None: the image's."""
+    working_dir: str = ""
+    user: str = ""
+    hostname: str = ""
+    container_name: str = ""
+    mounts: tuple[Mount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()
     depends_on: Mapping[str, str] = field(default_factory=dict)
@@ -77,6 +99,8 @@ class Service:
     restart: str = "no"
     stop_grace_seconds: float = 10.0
     watch: tuple[Watch, ...] = ()
+    unmodelled: tuple[str, ...] = ()
+    """Keys of the service that stand in the file and that nothing above holds: a runtime of ours must say so."""
 
 
 @dataclass(frozen=True)

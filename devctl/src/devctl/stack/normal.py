@@ -12,9 +12,14 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from devctl.stack.document import Path
-from devctl.stack.model import Build, HealthCheck, Port, Service, Watch
+from devctl.stack.model import Build, HealthCheck, Mount, Port, Service, Watch
 
 _HIGHEST_PORT = 65_535
+_MODELLED = {
+    *("build", "command", "container_name", "depends_on", "deploy", "develop", "entrypoint", "env_file"),
+    *("environment", "healthcheck", "hostname", "image", "links", "ports", "profiles", "restart", "scale"),
+    *("stop_grace_period", "user", "volumes", "working_dir"),
+}
 
 
 class Wrong(Exception):  # it never leaves this folder: file.py adds the line and raises DevctlError
@@ -34,6 +39,13 @@ def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str], r
         image=str(raw.get("image") or ""),
         build=_build(raw["build"], root, (*at, "build")) if raw.get("build") is not None else None,
         command=(*_words(raw.get("entrypoint")), *_words(raw.get("command"))),
+        entrypoint=None if raw.get("entrypoint") is None else _words(raw["entrypoint"]),
+        arguments=None if raw.get("command") is None else _words(raw["command"]),
+        working_dir=str(raw.get("working_dir") or ""),
+        user=str(raw.get("user") or ""),
+        hostname=str(raw.get("hostname") or ""),
+        container_name=str(raw.get("container_name") or ""),
+        mounts=tuple(_mount(one, root) for one in raw.get("volumes") or ()),
         environment=dict(environment),
         ports=tuple(
             port for index, given in enumerate(raw.get("ports") or ()) for port in ports(given, (*at, "ports", index))
@@ -44,6 +56,7 @@ def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str], r
         restart=str(raw.get("restart") or "no"),
         stop_grace_seconds=seconds(raw.get("stop_grace_period", "10s"), (*at, "stop_grace_period")),
         watch=_watch(raw.get("develop"), root, (*at, "develop")),
+        unmodelled=tuple(sorted(raw.keys() - _MODELLED)),
     )
 
 
@@ -105,6 +118,18 @@ def _build(raw: Any, root: FilePath, path: Path) -> Build:
         args={name: text(value) for name, value in args.items() if value is not None},
         target=str(given.get("target") or ""),
     )
+
+
+def _mount(raw: Any, root: FilePath) -> Mount:
+    if isinstance(raw, Mapping):
+        kind, source = str(raw.get("type") or "volume"), str(raw.get("source") or "")
+        return Mount(kind, source, str(raw.get("target") or ""), bool(raw.get("read_only")))
+    first, *others = str(raw).split(":")
+    if not others:
+        return Mount("volume", "", first)
+    bind = first.startswith((".", "/", "~"))
+    source = str((root / FilePath(first).expanduser()).resolve()) if bind else first
+    return Mount("bind" if bind else "volume", source, others[0], "ro" in ",".join(others[1:]).split(","))
 
 
 def _depends_on(raw: Mapping[str, Any]) -> dict[str, str]:

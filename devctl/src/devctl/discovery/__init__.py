@@ -1,0 +1,1 @@
+"""What a repository says of its Celery services: read from its files, never imported, never guessed."""
