@@ -141,6 +141,7 @@ def inspected(**state: object) -> dict[str, object]:
         "Name": "/shop-worker-2",
         "RestartCount": 3,
         "Config": {
+            "Hostname": "31e0c5",
             "Labels": {
                 "com.docker.compose.service": "worker",
                 "com.docker.compose.container-number": "2",
@@ -179,6 +180,7 @@ def test_a_container_is_read_as_a_replica() -> None:
     assert ("127.0.0.1:18001->8001",) == replica.ports
     assert pytest.approx(1795449918.123456) == replica.started_at
     assert "/src/shop" == found.working_dir
+    assert "31e0c5" == replica.hostname, "the node is celery@31e0c5"
 
 
 def test_a_check_that_passed_has_nothing_to_say() -> None:

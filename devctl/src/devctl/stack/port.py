@@ -35,6 +35,8 @@ class Replica:
     health_output: str = ""
     """What its health check last said, one or a few lines."""
     pid: int | None = None
+    hostname: str = ""
+    """A container's own: the node `celery@HOST` runs there. "" for a process, which has the machine's."""
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,7 @@ def _container(one: Mapping[str, Any]) -> Container:
             ports=tuple(_ports(one)),
             health_output=_last_words(health),
             pid=state.get("Pid") or None,
+            hostname=one["Config"].get("Hostname", ""),
         ),
         working_dir=labels.get(_WORKING_DIR, ""),
         image=one.get("Image", ""),
