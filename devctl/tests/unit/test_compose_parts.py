@@ -16,9 +16,10 @@ import pytest
 from devctl.errors import DevctlError
 from devctl.stack import ports
 from devctl.stack.compose import containers, images, problems, usage
-from devctl.stack.compose.client import following
+from devctl.stack.compose.client import Client, following
+from devctl.stack.compose.project import Project
 from devctl.stack.engine import Daemon
-from devctl.stack.model import Build
+from devctl.stack.model import Build, Stack
 from devctl.stack.port import LogLine, Usage
 
 ENDPOINT = "Error response from daemon: driver failed programming external connectivity on endpoint shop-web-1 (cfdb)"
@@ -181,6 +182,32 @@ def test_a_container_is_read_as_a_replica() -> None:
     assert pytest.approx(1795449918.123456) == replica.started_at
     assert "/src/shop" == found.working_dir
     assert "31e0c5" == replica.hostname, "the node is celery@31e0c5"
+
+
+class OneContainer(Daemon):
+    """An engine with one container, that Compose made in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def containers(self, label: str) -> list[dict[str, object]]:
+        found = inspected()
+        config: dict[str, dict[str, str]] = found["Config"]  # type: ignore[assignment]  # a literal of this file
+        config["Labels"]["com.docker.compose.project.working_dir"] = str(self.folder)
+        return [found]
+
+
+def project(root: Path, folder: Path) -> Project:
+    client = Client(root / "compose.yaml", root, "shop", {})
+    return Project(Stack("shop", {}, "", (), {}, ""), root, client, OneContainer(folder))
+
+
+def test_a_checkout_behind_a_symbolic_link_is_the_same_one(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "shop")
+    assert ["worker-2"] == [c.replica.name for c in project(tmp_path / "shop", tmp_path / "link").containers()]
+    with pytest.raises(DevctlError, match=f"belong to another checkout: {tmp_path}/other"):
+        project(tmp_path / "shop", tmp_path / "other").containers()
 
 
 def test_a_check_that_passed_has_nothing_to_say() -> None:

@@ -19,7 +19,7 @@ from devctl.stack.model import Service, Stack
 EXTENSION = "x-devctl"
 _REFUSED = ("extends", "include")
 _SERVICE = 2  # steps to a whole service, which is wrong for what is missing in it
-_HOW = "x-devctl: {broker: redis, workers: [worker], contracts: common_tasks}"
+_HOW = "x-devctl: {broker: redis, workers: [worker]}, or leave it out"
 
 
 @dataclass(frozen=True)
@@ -183,29 +183,35 @@ def _environment(name: str, raw: Mapping[str, Any], env: Mapping[str, str], root
 
 def _stack(name: str, services: dict[str, Service], data: Mapping[str, Any]) -> Stack:
     _check_dependencies(services)
-    extension = data.get(EXTENSION)
     at: Path = (EXTENSION,)
+    extension = data.get(EXTENSION) or {}
     if not isinstance(extension, Mapping):
-        raise normal.Wrong(at, f"no {EXTENSION} in the file; devctl needs to know the broker: {_HOW}")
-    broker = extension.get("broker")
-    if not isinstance(broker, str) or not broker:
-        several = isinstance(broker, list) and len(broker) > 1
-        problem = "two brokers; devctl works with one" if several else "one broker is needed"
-        raise normal.Wrong((*at, "broker"), f"{problem}: {_HOW}")
+        raise normal.Wrong(at, f"not a map; write {_HOW}")
+    broker = extension.get("broker") or ""
+    if not isinstance(broker, str):
+        raise normal.Wrong((*at, "broker"), "one service is the broker; devctl works with one")
+    aliases, demo = extension.get("aliases") or {}, extension.get("demo") or {}
+    for key, value in {"aliases": aliases, "demo": demo}.items():
+        if not isinstance(value, Mapping):
+            raise normal.Wrong((*at, key), "not a map")
     workers = normal.names(extension.get("workers"))
-    aliases = {str(alias): str(target) for alias, target in (extension.get("aliases") or {}).items()}
-    named = {"broker": [broker], "workers": workers, "aliases": [*aliases.values()]}
-    for key, wanted in ((key, wanted) for key, group in named.items() for wanted in group):
+    named: dict[Path, list[Any]] = {
+        ("broker",): [broker] if broker else [],
+        ("workers",): workers,
+        ("aliases",): [str(target) for target in aliases.values()],
+        ("demo", "service"): [demo["service"]] if "service" in demo else [],
+    }
+    for path, wanted in ((path, wanted) for path, group in named.items() for wanted in group):
         if wanted not in services:
-            raise normal.Wrong((*at, key), f"no service {wanted!r}; services: {', '.join(services)}")
+            raise normal.Wrong((*at, *path), f"no service {wanted!r}; services: {', '.join(services)}")
     return Stack(
         name=name,
         services=services,
         broker=broker,
         workers=tuple(workers),
-        aliases=aliases,
+        aliases={str(alias): str(target) for alias, target in aliases.items()},
         contracts=str(extension.get("contracts") or ""),
-        demo=extension.get("demo") or {},
+        demo=demo,
     )
 
 

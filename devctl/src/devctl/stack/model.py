@@ -111,12 +111,12 @@ class Stack:
     """The Compose project name."""
     services: Mapping[str, Service]
     broker: str
-    """The service that is the Celery broker."""
+    """The service that is the Celery broker; "" where nothing says it, or where it is outside the file."""
     workers: tuple[str, ...]
     """The services that `bench` scales."""
     aliases: Mapping[str, str]
     contracts: str
-    """The Python module whose CONTRACTS are the task contracts."""
+    """The Python module whose CONTRACTS are the task contracts; "" without."""
     demo: Mapping[str, Any] = field(default_factory=dict)
     """The request that `devctl demo` sends: service, port, request, body."""
 

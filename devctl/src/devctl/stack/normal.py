@@ -56,7 +56,7 @@ def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str], r
         restart=str(raw.get("restart") or "no"),
         stop_grace_seconds=seconds(raw.get("stop_grace_period", "10s"), (*at, "stop_grace_period")),
         watch=_watch(raw.get("develop"), root, (*at, "develop")),
-        unmodelled=tuple(sorted(raw.keys() - _MODELLED)),
+        unmodelled=tuple(sorted(key for key, value in raw.items() if key not in _MODELLED and not _idle(key, value))),
     )
 
 
@@ -96,6 +96,11 @@ def seconds(raw: Any, path: Path) -> float:
     if "".join(number + unit for number, unit in parts) != str(raw):
         raise Wrong(path, f"{raw!r} is not a duration; write 1m30s or 500ms")
     return sum(float(number) * units[unit] for number, unit in parts)
+
+
+def _idle(key: str, value: Any) -> bool:
+    """Whether a key says what is so anyway: Compose writes the default network to every service."""
+    return value is None or (key == "networks" and value in (["default"], {"default": None}))
 
 
 def _words(raw: Any) -> tuple[str, ...]:

@@ -52,11 +52,18 @@ BROKEN = {
         f"{GOOD}  two:\n    image: x\n    depends_on:\n      - reddis\n",
         "docker-compose.yml:7: services.two.depends_on.reddis: no such service",
     ),
-    "no x-devctl": ("services:\n  redis: {image: redis}\n", "docker-compose.yml:1: x-devctl: no x-devctl in the file"),
-    "no broker": (f"x-devctl: {{}}\nservices: {{a: {{image: x}}}}\n", "x-devctl.broker: one broker is needed"),  # noqa: F541
+    "an x-devctl that is a word": ("x-devctl: redis\nservices: {a: {image: x}}\n", "docker-compose.yml:1: x-devctl: "),
     "two brokers": (
         "services: {a: {image: x}, b: {image: x}}\nx-devctl:\n  broker: [a, b]\n",
-        "docker-compose.yml:3: x-devctl.broker: two brokers",
+        "docker-compose.yml:3: x-devctl.broker: one service is the broker",
+    ),
+    "a demo of nobody": (
+        "services: {a: {image: x}}\nx-devctl:\n  demo:\n    service: b\n",
+        "docker-compose.yml:4: x-devctl.demo.service: no service 'b'; services: a",
+    ),
+    "a demo that is a word": (
+        "services: {a: {image: x}}\nx-devctl:\n  demo: a\n",
+        "docker-compose.yml:3: x-devctl.demo: not a map",
     ),
     "a broker that is not there": (
         "services: {a: {image: x}}\nx-devctl:\n  broker: redis\n",
@@ -119,6 +126,17 @@ def test_a_wrong_value_is_laid_to_the_variable_that_it_came_from(
     assert caught.value.problem.startswith(f"TWO_PORT in {where} is wrong: docker-compose.yml:6: ")
     assert why in caught.value.problem
     assert f"correct it in {where}" == caught.value.hint
+
+
+@pytest.mark.parametrize("head", ["", "x-devctl:\n", "x-devctl: {}\n"])
+def test_a_file_without_x_devctl_says_no_more_than_it_does(head: str, tmp_path: Path) -> None:
+    stack = read(tmp_path, f"{head}services:\n  redis: {{image: redis}}\n")
+    assert ("", (), "", {}) == (stack.broker, stack.workers, stack.contracts, stack.demo)
+
+
+def test_x_devctl_may_say_one_thing_alone(tmp_path: Path) -> None:
+    stack = read(tmp_path, "x-devctl: {workers: [a]}\nservices:\n  a: {image: x}\n")
+    assert ("", ("a",), "") == (stack.broker, stack.workers, stack.contracts)
 
 
 def test_a_variable_that_nobody_set_is_empty_and_told_with_its_line(tmp_path: Path) -> None:

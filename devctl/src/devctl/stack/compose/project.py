@@ -58,8 +58,10 @@ class Project:
         return list(json.loads(found))
 
     def _refuse_others(self, present: Sequence[Container]) -> None:
-        root = str(self._root)
-        for other in {c.working_dir for c in present} - {root, ""}:
+        root = self._root.resolve()
+        for other in {c.working_dir for c in present} - {""}:
+            if Path(other).resolve() == root:  # the same folder, perhaps behind a symbolic link
+                continue
             raise DevctlError(
                 f"the containers of project {self._stack.name!r} belong to another checkout: {other}",
                 details=("two folders of one name are one project to Compose; devctl does not touch the other's",),
