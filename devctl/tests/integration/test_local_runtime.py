@@ -21,7 +21,7 @@ import pytest
 from devctl import settings
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import file, identity
+from devctl.stack import file, identity, ports
 from devctl.stack.local import LocalRuntime, redis
 from devctl.stack.local import runtime as local_runtime
 from devctl.stack.local.place import Place
@@ -624,3 +624,45 @@ def test_who_asks_for_a_start_of_what_crashes_gets_a_new_try(tmp_path: Path) -> 
         assert "the old crash" in _log(runtime)
     finally:
         runtime.stop(volumes=True)
+
+
+def test_a_broker_without_ports_has_one_of_its_own_in_each_stack_and_keeps_it(checkout: Checkout) -> None:
+    compose = checkout.root / "docker-compose.yml"
+    compose.write_text(compose.read_text().replace('    ports: ["127.0.0.1:${REDIS_PORT:-0}:6379"]\n', ""))
+    identity.create(checkout.settings("two"), {})
+    says = {"WORKER_RUNS": "echo $URL; exec sleep 600"}
+    stacks = [checkout.open(**says), checkout.open("two", **says)]
+    for runtime in stacks:
+        ready(runtime, "worker")
+    ports = [runtime.address("redis", 6379)[1] for runtime in stacks]
+
+    assert ports[0] != ports[1]
+    for runtime, port in zip(stacks, ports, strict=True):
+        with runtime.logs(["worker"]) as lines:
+            assert f"redis://127.0.0.1:{port}/0" == next(lines).text
+    stacks[0].stop()
+    ready(stacks[0], "redis")
+    assert ports[0] == stacks[0].address("redis", 6379)[1]
+
+
+def test_somebody_else_s_redis_on_the_port_is_neither_healthy_nor_an_address(checkout: Checkout) -> None:
+    ready(checkout.open(), "redis")
+    port = ports.any_free()
+    command = [redis.binary(os.environ["PATH"]), "--port", str(port), "--save", "", "--dir", str(checkout.root)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as stranger:
+        try:
+            wait(lambda: redis.ping(port, "", 1)[0])
+            file = checkout.place.program("redis-1")
+            file.write_text(json.dumps({**json.loads(file.read_text()), "ports": {"6379": port}}))
+            runtime = checkout.open()
+            with pytest.raises(DevctlError, match=rf"another Redis \(pid {stranger.pid}\) answers on port {port}"):
+                runtime.address("redis", 6379)
+            assert "healthy" != runtime.status()[0].health
+        finally:
+            stranger.kill()
+
+
+def test_a_redis_without_a_health_check_is_ready_when_it_answers(checkout: Checkout) -> None:
+    compose = checkout.root / "docker-compose.yml"
+    compose.write_text(compose.read_text().replace("    healthcheck: {test: [CMD, redis-cli, ping]}\n", "", 1))
+    assert "healthy" == ready(checkout.open(), "redis")["redis-1"].health

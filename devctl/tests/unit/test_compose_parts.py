@@ -147,7 +147,7 @@ def inspected(**state: object) -> dict[str, object]:
                 "com.docker.compose.service": "worker",
                 "com.docker.compose.container-number": "2",
                 "com.docker.compose.project.working_dir": "/src/shop",
-            }
+            },
         },
         "State": {
             "Status": "running",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,3 +57,51 @@ def test_a_server_on_the_path_comes_before_the_one_of_the_wheel(tmp_path: Path) 
     server.write_text("")
     server.chmod(0o755)
     assert str(server) == redis.binary(str(tmp_path))
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[bytes], int]]:
+    """Listens, answers every connection with these bytes, and says on which port."""
+    servers: list[socket.socket] = []
+
+    def serve(answer: bytes) -> int:
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+
+        def one() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+
+        threading.Thread(target=one, daemon=True).start()
+        return int(server.getsockname()[1])
+
+    yield serve
+    for server in servers:
+        server.close()
+
+
+ABOUT = b"# Server\r\nredis_version:7.0.0\r\nprocess_id:42\r\n"
+INFO = b"$%d\r\n%s\r\n" % (len(ABOUT), ABOUT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "secret", "expected"),
+    [
+        (b"+PONG\r\n" + INFO, "", (True, "PING: PONG")),
+        (b"+OK\r\n+PONG\r\n" + INFO, "s", (True, "PING: PONG")),
+        (b"-LOADING Redis is loading\r\n" + INFO, "", (False, "PING: LOADING Redis is loading")),
+        (b"-NOAUTH no\r\n-NOAUTH no\r\n", "", (True, "PING: NOAUTH no")),
+        (b"+PONG\r\n-ERR unknown command\r\n", "", (True, "PING: PONG")),
+        (b"", "", (False, "PING: no answer")),
+    ],
+)
+def test_a_ping(answering: Callable[[bytes], int], answer: bytes, secret: str, expected: tuple[bool, str]) -> None:
+    assert expected == redis.ping(answering(answer), secret, 5, pid=42)
+
+
+def test_somebody_else_s_redis_is_not_taken_for_ours(answering: Callable[[bytes], int]) -> None:
+    port = answering(b"+PONG\r\n" + INFO)
+    answer = f"another Redis (pid 42) answers on port {port}, not the one of this stack (pid 7)"
+    assert (False, answer) == redis.ping(port, "", 5, pid=7)

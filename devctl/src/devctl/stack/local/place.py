@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from devctl.errors import DevctlError
-from devctl.stack.model import Port, Service, Stack
+from devctl.stack.local import listening
+from devctl.stack.model import Service, Stack
 from devctl.stack.ports import any_free, free, in_use
 
 _LONGEST_SOCKET = 90  # bytes; a longer path cannot be bound to (108 on Linux, 104 on macOS)
@@ -110,11 +111,13 @@ class PortBook:
 
     def __init__(self, stack: Stack, file: Path) -> None:
         self._stack, self._file = stack, file
+        self.targets = listening.targets(stack)
+        """Service -> the ports that its container listens on."""
         self._chosen: dict[str, int] = {key: int(port) for key, port in read_json(file).items()}
 
     def of(self, service: str, replica: int, target: int) -> int:
-        """Return the port of this machine; chosen now where the Compose file says "any"."""
-        published = _port(self._stack.services[service], target).published
+        """Return the port of this machine; chosen now where the Compose file says "any", or publishes none."""
+        published = _published(self._stack.services[service], target)
         if published:
             return published
         key = f"{service}-{replica}:{target}"
@@ -124,12 +127,12 @@ class PortBook:
 
     def make_sure(self, service: Service, replica: int, variables: dict[int, str]) -> None:
         """Check that a replica's ports can be had: another free one, or DevctlError for one that was asked for."""
-        for port in service.ports:
-            if port.protocol != "tcp" or free(self.of(service.name, replica, port.target)):
+        for target in self.targets[service.name]:
+            if free(self.of(service.name, replica, target)):
                 continue
-            if port.published:
-                raise in_use(service.name, port.published, variables.get(port.target, ""))
-            self._choose(f"{service.name}-{replica}:{port.target}")
+            if published := _published(service, target):
+                raise in_use(service.name, published, variables.get(target, ""))
+            self._choose(f"{service.name}-{replica}:{target}")
 
     def _choose(self, key: str) -> None:
         taken = {*self._chosen.values(), *(p.published for s in self._stack.services.values() for p in s.ports)}
@@ -165,8 +168,8 @@ def renew(file: Path) -> None:
     part.replace(file)
 
 
-def _port(service: Service, target: int) -> Port:
-    return next((port for port in service.ports if port.target == target), Port(target, target))
+def _published(service: Service, target: int) -> int:
+    return next((p.published for p in service.ports if p.target == target and p.protocol == "tcp"), 0)
 
 
 def _runtime_root() -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import sources
-from devctl.stack.local import redis
+from devctl.stack.local import listening, redis
 from devctl.stack.local.journal import Journal, Life
 from devctl.stack.local.place import Place, PortBook, read_json, write_json
 from devctl.stack.local.processes import Known
@@ -104,15 +104,16 @@ class Programs:
 
     def __init__(self, settings: Settings, stack: Stack, place: Place, ports: PortBook) -> None:
         self._settings, self._stack, self._place, self._ports = settings, stack, place, ports
-        self._targets = {name: tuple(p.target for p in service.ports) for name, service in stack.services.items()}
+        self._targets = ports.targets
+        self._names = listening.names(stack)
 
     def make(self, service: Service, number: int) -> Program:
         """Return the program of one replica; DevctlError where this machine cannot run it."""
         name = f"{service.name}-{number}"
         rewrite = Rewrite(
             service=service.name,
-            services=self._targets,
-            port_of=lambda other, target: self._ports.of(other, number if other == service.name else 1, target),
+            services={other: self._targets[self._names[other]] for other in self._names},
+            port_of=lambda other, target: self._port(service.name, number, self._names[other], target),
             temporary=self._place.temporary(name),
             root=self._settings.root,
         )
@@ -136,6 +137,9 @@ class Programs:
             contents=sources.digest_of_contents(files),
             made_at=time.time() * 1000 // 1 / 1000,
         )
+
+    def _port(self, asking: str, number: int, service: str, target: int) -> int:
+        return self._ports.of(service, number if service == asking else 1, target)
 
     def _command(self, service: Service, number: int, rewrite: Rewrite) -> list[str]:
         if redis.is_redis(service):

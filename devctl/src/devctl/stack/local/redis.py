@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devctl.errors import DevctlError
@@ -14,6 +15,9 @@ from devctl.stack.model import Service
 _SERVERS = ("redis-server", "valkey-server")
 # What the machine decides and not the container: where it listens, where its files are, that it stays in front.
 _OURS = {"--port", "--bind", "--dir", "--daemonize", "--pidfile", "--logfile", "--unixsocket"}
+
+_OTHER = "another Redis"
+_ANSWER_SECONDS = 1.0
 
 
 def is_redis(service: Service) -> bool:
@@ -67,20 +71,48 @@ def password(service: Service) -> str:
     return next((value for option, value in pairs if option == "--requirepass"), "")
 
 
-def ping(port: int, secret: str, timeout: float) -> tuple[bool, str]:
-    """Ask a server as `redis-cli ping` would; returns whether it is ready, and its answer."""
-    login = f"*2\r\n$4\r\nAUTH\r\n${len(secret.encode())}\r\n{secret}\r\n" if secret else ""
+def question(service: Service, ports: Mapping[str, int], pid: int) -> Callable[[float], tuple[bool, str]]:
+    """Return what asks the process of this service whether it is ready, within some seconds."""
+    port, secret = next(iter(ports.values())), password(service)
+    return lambda timeout: ping(port, secret, timeout, pid)
+
+
+def other(service: Service, ports: Mapping[str, int], pid: int) -> str:
+    """Say which other Redis answers in place of this process; "" where none does."""
+    good, said = question(service, ports, pid)(_ANSWER_SECONDS)
+    return "" if good or not said.startswith(_OTHER) else said
+
+
+def ping(port: int, secret: str, timeout: float, pid: int | None = None) -> tuple[bool, str]:
+    """Ask a server as `redis-cli ping` would; returns whether it is ready, and its answer.
+
+    With `pid`, it must be that process: somebody else's Redis on the port answers as well, and is not ours.
+    """
     try:
-        with socket.create_connection((LOOPBACK, port), timeout=timeout) as connection:
-            connection.settimeout(timeout)
-            connection.sendall(f"{login}*1\r\n$4\r\nPING\r\n".encode())
-            answers = b""
-            while answers.count(b"\r\n") < (2 if secret else 1):
-                more = connection.recv(4096)
-                if not more:
-                    break
-                answers += more
+        said, about = _ask(port, secret, timeout)
     except OSError as away:
         return False, f"PING: {away.strerror or away}"
-    last = answers.decode(errors="replace").strip().rpartition("\r\n")[2]
-    return last == "+PONG" or last.startswith("-NOAUTH"), f"PING: {last.lstrip('+-') or 'no answer'}"
+    found = re.search(r"process_id:(\d+)", about)
+    if pid is not None and found and int(found[1]) != pid:
+        return False, f"{_OTHER} (pid {found[1]}) answers on port {port}, not the one of this stack (pid {pid})"
+    return said == "+PONG" or said.startswith("-NOAUTH"), f"PING: {said.lstrip('+-') or 'no answer'}"
+
+
+def _ask(port: int, secret: str, timeout: float) -> tuple[str, str]:
+    """Return what it answers to PING, and what it says of itself; "" where it says nothing."""
+    words = [["AUTH", secret]] if secret else []
+    with socket.create_connection((LOOPBACK, port), timeout=timeout) as connection:
+        connection.settimeout(timeout)
+        connection.sendall(b"".join(map(_request, [*words, ["PING"], ["INFO", "server"]])))
+        with connection.makefile("rb") as answers:
+            for _ in words:
+                answers.readline()
+            said = answers.readline().decode(errors="replace").strip()
+            head = answers.readline() if said else b""
+            about = answers.read(int(head[1:])) if head.startswith(b"$") else b""
+    return said, about.decode(errors="replace")
+
+
+def _request(words: list[str]) -> bytes:
+    parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]
+    return f"*{len(words)}\r\n{''.join(parts)}".encode()

@@ -19,7 +19,7 @@ from devctl.stack.local.processes import Known, Meter, end, end_alone
 from devctl.stack.local.program import Program, Programs
 from devctl.stack.local.rewrite import LOOPBACK
 from devctl.stack.local.supervisor import Process, Supervisor
-from devctl.stack.model import Stack
+from devctl.stack.model import HealthCheck, Stack
 from devctl.stack.port import BuildProgress, Health, LogLine, Replica, State, Usage
 
 if TYPE_CHECKING:
@@ -205,12 +205,20 @@ class LocalRuntime:
         }
         for replica in self._replicas(programs):
             if replica.state == "running":
+                self._make_sure_it_is_ours(replica, programs[replica.name])
                 return LOOPBACK, programs[replica.name].ports[str(target)]
-        published = any(port.target == target for port in self.stack.services[service].ports)
+        known = target in self._place.ports(self.stack).targets[service]
         raise DevctlError(
-            f"{service} does not run" if published else f"{service} publishes no port {target}",
-            hint=f"devctl up {service}" if published else f"ports: add it to {self._settings.compose_file.name}",
+            f"{service} does not run" if known else f"{service} publishes no port {target}",
+            hint=f"devctl up {service}" if known else f"ports: add it to {self._settings.compose_file.name}",
         )
+
+    def _make_sure_it_is_ours(self, replica: Replica, p: Program) -> None:
+        service = self.stack.services[replica.service]
+        if redis.is_redis(service) and replica.pid and (other := redis.other(service, p.ports, replica.pid)):
+            raise DevctlError(
+                other, hint=f"stop that one, or move {service.name} to a port of its own: ports: in the file"
+            )
 
     def _programs(
         self, service: str, replicas: int | None, saved: Mapping[str, Program], running: Mapping[str, Process]
@@ -302,29 +310,22 @@ class LocalRuntime:
     def _subjects(self, replicas: Iterable[Replica], programs: Mapping[str, Program]) -> Iterator[Subject]:
         for replica in replicas:
             service = self.stack.services.get(replica.service)
-            if service is None or service.healthcheck is None or replica.pid is None or replica.started_at is None:
+            if service is None or replica.pid is None or replica.started_at is None:
                 continue
-            p = programs[replica.name]
-            subject = Subject(
+            ours, p = redis.is_redis(service), programs[replica.name]
+            if not ours and (service.healthcheck is None or p.check is None):
+                continue
+            yield Subject(
                 name=replica.name,
                 pid=replica.pid,
                 started_at=replica.started_at,
-                check=service.healthcheck,
+                check=service.healthcheck or HealthCheck(test=()),
                 command=tuple(p.check or ()),
                 environment=p.environment,
                 folder=p.folder,
                 ports=tuple(p.ports.values()),
+                ask=redis.question(service, p.ports, replica.pid) if ours else None,
             )
-            if p.check is None:
-                port, secret = next(iter(p.ports.values()), 6379), redis.password(service)
-                yield Subject(
-                    **{
-                        **vars(subject),
-                        "ask": lambda timeout, port=port, secret=secret: redis.ping(port, secret, timeout),
-                    }
-                )
-            else:
-                yield subject
 
     @staticmethod
     def _with_health(replica: Replica, said: Mapping[str, tuple[Health, str]]) -> Replica:
