@@ -24,7 +24,7 @@ from celeriac.dead_letter.letters import Letter
 from celeriac.message.frame import frame
 from devctl.broker.celery import CeleryBroker
 from devctl.broker.memory import MemoryBroker
-from devctl.broker.port import Broker, Message, QueueDepth, TaskResult
+from devctl.broker.port import Broker, Message, QueueDepth, TaskEvent, TaskResult
 from devctl.errors import DevctlError
 
 PROBE = Path(__file__).with_name("probe.py")
@@ -485,6 +485,45 @@ def test_a_worker_that_does_not_obey_is_named(broker: Broker, queue: str, monkey
 
     assert "1 of 2 workers did not obey" in caught.value.problem
     assert "probe@gone" in caught.value.details[0]
+
+
+def test_workers_tell_of_their_tasks_while_somebody_wants_it(broker: Broker) -> None:
+    first, second = [_echo(SHARED, n) for n in range(3)], _echo(SHARED, "later")
+    with broker.events() as events:
+        assert list(NODES) == sorted(broker.send_events(NODES))
+        try:
+            assert [] == broker.send_events(NODES)
+            broker.publish(first)
+            told: list[TaskEvent] = []
+
+            def over() -> bool:
+                broker.results([one.task_id for one in first])
+                told.extend(one for one in events.taken() if one.task_id in {each.task_id for each in first})
+                return sum(one.kind == "succeeded" for one in told) == len(first)
+
+            _until(over)
+        finally:
+            broker.withhold_events(NODES)
+        broker.publish([second])
+        _until(lambda: broker.results([second.task_id])[0].state == "succeeded")
+        assert second.task_id not in {one.task_id for one in events.taken()}
+
+    assert {"received", "started", "succeeded"} == {one.kind for one in told}
+    assert {one.node for one in told} <= set(NODES)
+    ends = {one.task_id: one.at for one in told if one.kind == "succeeded"}
+    for result in broker.results(list(ends)):
+        assert pytest.approx(ends[result.task_id], abs=2.0) == result.finished
+
+
+def test_a_worker_that_is_silent_is_named_before_its_events_are_waited_for(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devctl.broker.celery.ORDER_SECONDS", 0.5)
+
+    with pytest.raises(DevctlError):
+        broker.send_events(["probe@gone"])
+
+    broker.withhold_events(["probe@gone"])
 
 
 def test_what_is_not_json_is_refused_before_anything_is_sent(broker: Broker, queue: str) -> None:

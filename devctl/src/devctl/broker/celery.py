@@ -23,7 +23,7 @@ from celeriac.errors import Conflict, PublishError, QueueFull
 from celeriac.publish.attempts import Patience
 from celeriac.publish.publisher import Publisher
 from celeriac.published import Published
-from devctl.broker import claims, delayed, depth, frames, leases, results, server
+from devctl.broker import claims, delayed, depth, frames, leases, results, server, task_events
 from devctl.broker.address import Locate, Services, addresses, dead_bound, queue_bound
 from devctl.broker.control import Control
 from devctl.broker.port import (
@@ -34,6 +34,7 @@ from devctl.broker.port import (
     Note,
     QueueDepth,
     ServerInfo,
+    TaskEvents,
     TaskResult,
 )
 from devctl.errors import DevctlError
@@ -211,6 +212,23 @@ class CeleryBroker:
                 hint="devctl queues shows who consumes what",
                 details=[f"{node}: {heard.get(node, {}).get(method, 'no answer')}" for node in sorted(late)],
             )
+
+    def events(self) -> AbstractContextManager[TaskEvents]:
+        """What workers tell of their tasks, from the begin of the block to its end."""
+        return task_events.listening(self._app.connection_for_read())
+
+    def send_events(self, nodes: Sequence[str]) -> list[str]:
+        """Tell these workers to send task events; returns those that did not before."""
+        with self._answering():
+            said = self._control.ask(["enable_events"], nodes=nodes, timeout=ORDER_SECONDS)
+        if silent := sorted({*nodes} - {*said}):
+            raise DevctlError(f"{silent[0]} does not answer", hint="devctl queues shows who does")
+        return [node for node in nodes if "already" not in str(said[node].get("enable_events"))]
+
+    def withhold_events(self, nodes: Sequence[str]) -> None:
+        """Tell these workers to send no task events; one that is gone sends none."""
+        with self._answering():
+            self._control.ask(["disable_events"], nodes=nodes, timeout=ORDER_SECONDS / 5)
 
     def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
         """What is known of these tasks now, in the same order; does not wait."""

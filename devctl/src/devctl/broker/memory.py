@@ -14,6 +14,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,11 +24,14 @@ from celeriac.message.fingerprint import fingerprint
 from devctl.broker.port import (
     Acceptance,
     Consumer,
+    EventKind,
     Execution,
     Message,
     Note,
     QueueDepth,
     ServerInfo,
+    TaskEvent,
+    TaskEvents,
     TaskResult,
 )
 from devctl.errors import DevctlError
@@ -44,6 +48,20 @@ class MemoryWorker:
     bodies: Mapping[str, Body]
     answers: bool = True
     """False: it works but is too busy to answer questions."""
+    tells: bool = False
+    """It sends task events."""
+
+
+@dataclass
+class MemoryEvents:
+    """What was told and not taken yet."""
+
+    problem: str = ""
+    came: list[TaskEvent] = field(default_factory=list)
+
+    def taken(self) -> list[TaskEvent]:
+        came, self.came = self.came, []
+        return came
 
 
 @dataclass
@@ -71,6 +89,7 @@ class MemoryBroker:
     _dead: dict[str, Letter] = field(default_factory=dict)
     _results: dict[str, TaskResult] = field(default_factory=dict)
     _ledgers: dict[str, list[Execution]] = field(default_factory=dict)
+    _listeners: list[MemoryEvents] = field(default_factory=list)
 
     def add_worker(self, node: str, *, queues: Sequence[str], bodies: Mapping[str, Body]) -> MemoryWorker:
         """Start a worker; `bodies` are the tasks that it has registered."""
@@ -125,17 +144,24 @@ class MemoryBroker:
         if message.task not in worker.bodies:  # as Celery does: dropped, and its result never comes
             return
         started = self.clock()
+        self._tell(worker, "received", message)
+        self._tell(worker, "started", message)
         try:
             done = TaskResult(
                 message.task_id, "succeeded", worker.bodies[message.task](*message.args, **message.kwargs)
             )
         except Exception as exc:
             done = TaskResult(message.task_id, "failed", error_type=type(exc).__name__, error_message=str(exc))
+        self._tell(worker, "failed" if done.state == "failed" else "succeeded", message)
         if run := message.headers.get("bench_run"):
             execution = Execution(message.task_id, started, self.clock(), worker.node)
             self._ledgers.setdefault(str(run), []).append(execution)
         if not message.ignore_result:
-            self._results[message.task_id] = done
+            self._results[message.task_id] = replace(done, finished=self.clock())
+
+    def _tell(self, worker: MemoryWorker, kind: EventKind, message: Message) -> None:
+        for listener in self._listeners if worker.tells else ():
+            listener.came.append(TaskEvent(kind, message.task_id, self.clock(), worker.node))
 
     def _reach(self) -> None:
         if self.away:
@@ -211,6 +237,25 @@ class MemoryBroker:
         if silent := [node for node in nodes if node not in there]:
             raise DevctlError(f"{len(silent)} of {len(nodes)} workers did not obey", details=silent)
         return [there[node] for node in nodes]
+
+    @contextmanager
+    def events(self) -> Iterator[TaskEvents]:
+        self._reach()
+        listener = MemoryEvents()
+        self._listeners.append(listener)
+        yield listener
+        self._listeners.remove(listener)
+
+    def send_events(self, nodes: Sequence[str]) -> list[str]:
+        new = [worker for worker in self._obeying(nodes) if not worker.tells]
+        for worker in new:
+            worker.tells = True
+        return [worker.node for worker in new]
+
+    def withhold_events(self, nodes: Sequence[str]) -> None:
+        self._reach()
+        for worker in self.workers:
+            worker.tells = worker.tells and worker.node not in nodes
 
     def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
         self._look()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from celeriac.dead_letter.letters import Letter
 
 TaskState = Literal["pending", "started", "retrying", "succeeded", "failed"]
+EventKind = Literal["received", "started", "retried", "succeeded", "failed"]
+"""failed: also revoked, and rejected for good."""
 Note = Literal["", "queued", "done"]
 """Of publish once: nothing, published and not done, done."""
 
@@ -74,6 +77,8 @@ class TaskResult:
     result: Any = None
     error_type: str = ""
     error_message: str = ""
+    finished: float | None = field(default=None, compare=False)
+    """Unix seconds by the worker's clock; None where it is not over, or where nobody wrote that down."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,26 @@ class Execution:
     started: float
     finished: float
     worker: str
+
+
+@dataclass(frozen=True)
+class TaskEvent:
+    """One step in the life of a task, as a worker told it; unix seconds, the worker's clock."""
+
+    kind: EventKind
+    task_id: str
+    at: float
+    node: str
+
+
+class TaskEvents(Protocol):
+    """What workers tell while somebody listens."""
+
+    problem: str
+    """Why nothing more comes; "" as long as it does."""
+
+    def taken(self) -> list[TaskEvent]:
+        """All that came since the last call."""
 
 
 class Broker(Protocol):
@@ -129,6 +154,15 @@ class Broker(Protocol):
 
     def stop_consuming(self, queue: str, nodes: Sequence[str] | None = None) -> None:
         """Tell these workers, or all, to leave a queue."""
+
+    def events(self) -> AbstractContextManager[TaskEvents]:
+        """What workers tell of their tasks, from the begin of the block to its end."""
+
+    def send_events(self, nodes: Sequence[str]) -> list[str]:
+        """Tell these workers to send task events; those that did not before. DevctlError where one is silent."""
+
+    def withhold_events(self, nodes: Sequence[str]) -> None:
+        """Tell these workers to send no task events; one that is gone sends none."""
 
     def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
         """What is known of these tasks now, in the same order; does not wait."""

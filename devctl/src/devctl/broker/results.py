@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from devctl.broker.port import TaskResult, TaskState
@@ -30,15 +31,26 @@ def read(task_id: str, stored: bytes | None) -> TaskResult:
     status = str(meta.get("status"))
     state = _STATES.get(status, "pending")
     result = meta.get("result")
+    finished = _moment(meta.get("date_done"))
     if state not in {"failed", "retrying"}:
-        return TaskResult(task_id, state, result)
+        return TaskResult(task_id, state, result, finished=finished)
     error = result if isinstance(result, dict) else {}
     return TaskResult(
         task_id,
         state,
         error_type=str(error.get("exc_type") or status.capitalize()),
         error_message=_text(error.get("exc_message", "" if error else result)),
+        finished=finished,
     )
+
+
+def _moment(written: Any) -> float | None:
+    """Celery writes a time without a zone for UTC."""
+    try:
+        moment = datetime.fromisoformat(str(written))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _text(message: Any) -> str:
