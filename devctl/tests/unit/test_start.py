@@ -10,7 +10,7 @@ import pytest
 from devctl.errors import CRASHED, TIMED_OUT, DevctlError, UsageError
 from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.stack.model import Build, HealthCheck, Port, Service, Stack
-from devctl.stack.port import BuildProgress
+from devctl.stack.port import BuildProgress, Replica
 from devctl.stack.report import Building, Event, Step, failure
 from devctl.stack.start import restart, start
 
@@ -295,3 +295,135 @@ def test_a_restart_waits_until_the_service_is_ready_again(runtime: FakeRuntime) 
     assert "restart worker" == runtime.calls[-1]
     assert ["worker"] == [s.service for s in report.services]
     assert pytest.approx(0.5, abs=0.11) == report.seconds
+
+
+def of_workers(worker: Service, **fields: object) -> Stack:
+    return dataclasses.replace(stack(REDIS, worker), **fields)  # type: ignore[arg-type]
+
+
+PLAIN = dataclasses.replace(WORKER, healthcheck=None)
+CONNECTED = "[2026-11-29 10:00:00,000: INFO/MainProcess] Connected to redis://redis:6379/0"
+READY = "[2026-11-29 10:00:01,000: INFO/MainProcess] celery@31e0c5 ready."
+REFUSED = (
+    "[2026-11-29 10:00:00,000: ERROR/MainProcess] consumer: Cannot connect to redis://redis:6379/0: Error 111 "
+    "connecting to redis:6379. Connection refused..\nTrying again in 2.00 seconds... (1/100)"
+).replace("\n", " ")
+
+
+def test_a_worker_without_a_health_check_is_ready_when_it_says_so() -> None:
+    runtime = FakeRuntime(of_workers(PLAIN), {"worker": Behaviour(logs=(CONNECTED, READY))})
+
+    report = start(runtime, ["worker"], clock=runtime.clock)
+
+    assert ("ready", "said that it is ready") == (report.services[1].phase, report.services[1].detail)
+    assert report.services[1].own_seconds < 1
+
+
+def test_a_worker_that_tells_what_it_does_is_waited_for_until_it_says_that_it_is_ready() -> None:
+    runtime = FakeRuntime(of_workers(PLAIN), {"worker": Behaviour(logs=(CONNECTED,))})
+
+    report = start(runtime, ["worker"], timeout=20, clock=runtime.clock)
+
+    assert "timed out" == report.services[1].phase
+
+
+def test_a_worker_that_says_nothing_is_ready_when_it_answers() -> None:
+    runtime = FakeRuntime(of_workers(PLAIN))
+
+    report = start(runtime, ["worker"], ask=lambda: ["worker-1@here"], clock=runtime.clock)
+
+    assert ("ready", "answers") == (report.services[1].phase, report.services[1].detail)
+    assert 1 < report.services[1].own_seconds < 3
+
+
+def test_a_worker_that_nobody_hears_is_ready_after_seconds_and_that_is_said() -> None:
+    def nobody() -> list[str]:
+        raise DevctlError("no port of the broker is published")
+
+    runtime = FakeRuntime(of_workers(PLAIN))
+
+    report = start(runtime, ["worker"], ask=nobody, clock=runtime.clock)
+
+    assert "runs for 6s, without a sign that it is ready" == report.services[1].detail
+    again = start(runtime, ["worker"], clock=runtime.clock)
+    assert (True, 0) == (again.services[1].was_running, again.seconds)
+
+
+def test_a_worker_without_a_connection_to_its_broker_is_not_ready() -> None:
+    class Refused(FakeRuntime):
+        said = 0.0
+
+        def status(self) -> list[Replica]:
+            if self.clock.now() >= self.said and any(r.service == "worker" for r in super().status()):
+                self.say("worker", REFUSED)
+                self.said = self.clock.now() + 2
+            return super().status()
+
+    runtime = Refused(of_workers(PLAIN))
+
+    report = start(runtime, ["worker"], timeout=20, clock=runtime.clock)
+
+    assert report.failure is not None
+    assert "timed out" == report.failure.phase
+    assert "not ready after 20s: Cannot connect to redis://redis:6379/0: Error 111" in report.failure.detail
+
+
+def test_a_worker_that_dies_silently_is_a_failure_with_the_end_of_its_own_log_file() -> None:
+    runtime = FakeRuntime(
+        of_workers(dataclasses.replace(PLAIN, restart="no"), logfiles={"worker": "/var/log/%n.log"}),
+        {"worker": Behaviour(exits_after=0.5, exit_code=0)},
+    )
+    runtime.files["worker-1", "/var/log/celery.log"] = ("starting", "KeyError: 'DATABASE_URL'")
+
+    report = start(runtime, ["worker"], clock=runtime.clock)
+
+    problem = failure(report)
+    assert problem is not None
+    assert problem.problem.startswith("worker crashed after 0.")
+    assert problem.problem.endswith("exit 0, though it was to go on")
+    said = ["worker wrote nothing into its log", "it logs to /var/log/celery.log, and that ends so:"]
+    assert [*said, "│ starting", "│ KeyError: 'DATABASE_URL'"] == list(problem.details)[:4]
+
+
+def test_a_job_that_nobody_waits_for_is_done_with_exit_0() -> None:
+    migrate = service("migrate", healthcheck=None, restart="no")
+    runtime = FakeRuntime(stack(REDIS, migrate), {"migrate": Behaviour(exits_after=0.5, exit_code=0)})
+
+    report = start(runtime, [], clock=runtime.clock)
+
+    assert ["ready", "finished"] == [one.phase for one in report.services]
+
+
+@pytest.mark.parametrize("role", ["it publishes a port", "it has a role that lasts"])
+def test_a_service_that_is_no_job_fails_with_exit_0(role: str) -> None:
+    web = service("web", healthcheck=None, restart="no")
+    if role == "it publishes a port":
+        fake = stack(REDIS, dataclasses.replace(web, ports=(Port(80, 8000),)))
+    else:
+        fake = dataclasses.replace(stack(REDIS, web), lasting=("web",))
+    runtime = FakeRuntime(fake, {"web": Behaviour(exits_after=0.5, exit_code=0)})
+
+    report = start(runtime, [], clock=runtime.clock)
+
+    assert ["ready", "crashed"] == [one.phase for one in report.services]
+
+
+def test_no_replicas_in_the_file_start_none_and_that_is_said_at_once() -> None:
+    runtime = FakeRuntime(stack(REDIS, dataclasses.replace(WORKER, replicas=0)))
+
+    report = start(runtime, ["worker"], clock=runtime.clock)
+
+    assert ("ready", ()) == (report.services[1].phase, report.services[1].replicas)
+    assert "none: the Compose file says 0; devctl scale worker=1" == report.services[1].detail
+    assert report.seconds < 1
+
+
+def test_a_container_with_a_name_of_its_own_cannot_be_scaled() -> None:
+    named = stack(REDIS, dataclasses.replace(WORKER, container_name="the-worker"))
+    runtime = FakeRuntime(named)
+
+    with pytest.raises(UsageError, match="worker cannot have 2 replicas: container_name") as refused:
+        start(runtime, ["worker"], scale={"worker": 2}, clock=runtime.clock)
+
+    assert "devctl up worker --isolated --scale worker=2" in refused.value.hint
+    dataclasses.replace(named, isolated=True).check_scale("worker", 2)

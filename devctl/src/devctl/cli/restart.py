@@ -38,7 +38,7 @@ def restart(
     Exit codes: 0 all ready, 1 could not, 2 usage, 3 not ready in time,
     4 crashed, 130 Ctrl-C
     """
-    from devctl.cli.watched import addresses, watched
+    from devctl.cli.watched import addresses, answering, watched
     from devctl.errors import DevctlError
     from devctl.stack.start import restart as restart_and_wait
     from devctl.ui import services as ui
@@ -59,7 +59,7 @@ def restart(
     report = watched(
         workbench,
         names,
-        lambda emit: restart_and_wait(workbench.runtime, names, timeout=timeout, emit=emit),
+        lambda emit: restart_and_wait(workbench.runtime, names, timeout=timeout, ask=answering(workbench), emit=emit),
         as_json=as_json,
     )
     where = addresses(workbench, report)

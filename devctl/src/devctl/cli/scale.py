@@ -36,7 +36,7 @@ def scale(
     Exit codes: 0 all ready, 1 could not, 2 usage, 3 not ready in time,
     4 crashed, 130 Ctrl-C
     """
-    from devctl.cli.watched import addresses, watched
+    from devctl.cli.watched import addresses, answering, watched
     from devctl.stack.start import start
     from devctl.ui import services as ui
     from devctl.ui.console import write_json
@@ -47,7 +47,9 @@ def scale(
     report = watched(
         workbench,
         workbench.stack.closure(wanted),
-        lambda emit: start(workbench.runtime, list(wanted), timeout=timeout, scale=wanted, emit=emit),
+        lambda emit: start(
+            workbench.runtime, list(wanted), timeout=timeout, scale=wanted, ask=answering(workbench), emit=emit
+        ),
         as_json=as_json,
     )
     where = addresses(workbench, report)

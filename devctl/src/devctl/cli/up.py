@@ -71,7 +71,7 @@ def up(
     4 crashed, 130 Ctrl-C
     """
     from devctl.cli.watch import begin, go_on
-    from devctl.cli.watched import addresses, watched
+    from devctl.cli.watched import addresses, answering, watched
     from devctl.errors import DevctlError
     from devctl.stack import unused
     from devctl.stack.start import start
@@ -100,7 +100,9 @@ def up(
     report = watched(
         workbench,
         workbench.stack.closure(names),
-        lambda emit: start(workbench.runtime, names, timeout=timeout, build=build, scale=wanted, emit=emit),
+        lambda emit: start(
+            workbench.runtime, names, timeout=timeout, build=build, scale=wanted, ask=answering(workbench), emit=emit
+        ),
         as_json=as_json,
     )
     where = addresses(workbench, report)

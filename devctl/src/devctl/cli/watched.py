@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from devctl.errors import Interrupted
 from devctl.stack.http import addresses_of, with_docs
 from devctl.stack.report import Emit, StartReport, failure, ignore
+from devctl.stack.start import Ask
 from devctl.workbench import Workbench
 
 
@@ -33,6 +34,11 @@ def watched(
             show_start(report, {}, sys.stderr)
         raise problem
     return report
+
+
+def answering(workbench: Workbench) -> Ask:
+    """How workers are asked whether they are there; the broker's library is loaded for that alone."""
+    return lambda: [consumer.node for consumer in workbench.broker.consumers(timeout=0.5)]
 
 
 def addresses(workbench: Workbench, report: StartReport) -> Mapping[str, list[str]]:

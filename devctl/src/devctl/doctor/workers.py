@@ -16,9 +16,8 @@ def services(facts: Facts) -> Iterator[Check]:
     replicas = facts.all_replicas
     fine = True
     for one in replicas:
-        definition = facts.stack.services.get(one.service)
-        done = one.state == "exited" and one.exit_code == 0  # a job, such as a migration, is meant to end
-        if done and definition is not None and definition.restart in ("no", "on-failure"):
+        done = one.state == "exited" and one.exit_code == 0
+        if done and one.service in facts.stack.services and facts.stack.may_end(one.service):
             continue
         if why := _ill(one):
             fine = False

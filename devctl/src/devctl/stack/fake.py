@@ -56,6 +56,8 @@ class FakeRuntime:
         self._running: dict[str, list[_Process]] = {}
         self.changed: set[str] = set()
         """Services whose code is another one since they started; a start takes them out."""
+        self.files: dict[tuple[str, str], tuple[str, ...]] = {}
+        """Replica and path -> the lines of a file."""
         self._built: set[str] = set()
         self._lines: list[LogLine] = []
         self._next_port = 49_152
@@ -164,6 +166,10 @@ class FakeRuntime:
             yield lines()
         finally:
             left = True
+
+    def tail(self, replica: str, path: str, lines: int) -> tuple[str, ...]:
+        """What the test put into `files`."""
+        return self.files.get((replica, path), ())[-lines:]
 
     def address(self, service: str, target: int) -> tuple[str, int]:
         """The published port; where the file says 0, one of the fake's own."""

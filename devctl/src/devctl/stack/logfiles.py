@@ -180,6 +180,16 @@ def _start_of_tail(descriptor: int, lines: int) -> tuple[int, int]:
     return (start + block.index(b"\n") + 1, seen - 1) if b"\n" in block else (start, seen)
 
 
+def tail(file: Path, lines: int) -> tuple[str, ...]:
+    """The last lines of a file; none where it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(_start_of_tail(opened.fileno(), lines)[0])
+            return tuple(opened.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ()
+
+
 def time_of(text: str) -> float | None:
     """Return when a line says it was written."""
     head = text[:_LOOK_FOR_TIME]

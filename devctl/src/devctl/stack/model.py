@@ -119,12 +119,31 @@ class Stack:
     """The Python module whose CONTRACTS are the task contracts; "" without."""
     demo: Mapping[str, Any] = field(default_factory=dict)
     """The request that `devctl demo` sends: service, port, request, body."""
+    lasting: tuple[str, ...] = ()
+    """Services that go on until they are stopped, by what was found of them: whatever they exit with is a failure."""
+    logfiles: Mapping[str, str] = field(default_factory=dict)
+    """Service -> the file in its container that its worker writes its log to, and not to the container's."""
+    isolated: bool = False
+    """Beside the checkout's own: its ports are any free ones, its containers have no names of the file's."""
 
     @property
     def broker_port(self) -> int:
         """The port that the broker listens on where it runs."""
         ports = self.services[self.broker].ports
         return ports[0].target if ports else 6379
+
+    def may_end(self, name: str) -> bool:
+        """Whether it is a job, such as a migration: exit 0 is well done. Of any other service, it is a failure."""
+        service = self.services[name]
+        if self.must_end(name):
+            return True
+        again = service.restart.partition(":")[0] not in ("no", "on-failure")
+        serves = bool(service.ports or service.healthcheck) or name in (self.broker, *self.workers, *self.lasting)
+        return not (again or serves)
+
+    def must_end(self, name: str) -> bool:
+        """Whether another service waits until it is done."""
+        return any(one.depends_on.get(name) == "service_completed_successfully" for one in self.services.values())
 
     def setting(self, variable: str) -> str:
         """Return what the services are told, the workers first; "" where none of them is."""
@@ -163,12 +182,24 @@ class Stack:
         return counts
 
     def check_scale(self, name: str, replicas: int) -> None:
-        """Refuse more than one replica of a service that publishes a fixed port."""
-        fixed = [port.published for port in self.services[name].ports if port.published]
-        if replicas > 1 and fixed:
+        """Refuse more than one replica of a service that is there once: it publishes a fixed port, or has a name."""
+        service = self.services[name]
+        fixed = [port.published for port in service.ports if port.published]
+        if replicas <= 1 or self.isolated:
+            return
+        if fixed:
+            others = ", ".join(worker for worker in self.workers if worker != name)
             raise UsageError(
                 f"{name} cannot have {replicas} replicas: it publishes the fixed port {fixed[0]}",
-                hint=f"scale a service without a fixed port: {', '.join(self.workers) or 'a worker'}",
+                hint=f"{f'scale one without a fixed port: {others}, or' if others else 'scale'} in a stack of its own, "
+                f"on free ports: devctl up {name} --isolated --scale {name}={replicas}",
+            )
+        if service.container_name:
+            raise UsageError(
+                f"{name} cannot have {replicas} replicas: container_name gives its container a name, "
+                "and a name is there once",
+                hint=f"remove `container_name: {service.container_name}` from the Compose file, or in a stack of its "
+                f"own: devctl up {name} --isolated --scale {name}={replicas}",
             )
 
     def closure(self, names: Iterable[str]) -> list[str]:

@@ -136,5 +136,8 @@ class Runtime(Protocol):
     ) -> AbstractContextManager[Iterator[LogLine]]:
         """The lines of these services, by time; leaving the context ends a follow and leaves no process behind."""
 
+    def tail(self, replica: str, path: str, lines: int) -> tuple[str, ...]:
+        """The last lines of a file as this replica sees it, also after its end; empty where there is none."""
+
     def address(self, service: str, target: int) -> tuple[str, int]:
         """Host and port, on this machine, of a published port; DevctlError where it is not published or not up."""

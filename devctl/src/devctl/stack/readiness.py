@@ -13,6 +13,8 @@ Phase = Literal["waiting", "starting", "ready", "finished", "crashed", "timed ou
 
 SETTLE_SECONDS = 1.0
 """How long a service without a health check must run before it counts as ready: a crash at start is quicker."""
+QUIET_SECONDS = 6.0
+"""How long a worker without a health check may say nothing before it counts as ready: Celery takes seconds to load."""
 
 
 @dataclass(frozen=True)
@@ -31,33 +33,74 @@ class Expected:
 
     service: Service
     replicas: int | None = None
-    """None: as many as there are, at least one."""
-    one_shot: bool = False
-    """Another service waits for it to complete: exit 0 is what is wanted."""
+    """None: as many as there are, else as many as the file says."""
+    may_end: bool = False
+    """It is a job: exit 0 is well done."""
+    must_end: bool = False
+    """Another service waits for that."""
+    worker: bool = False
+    """A Celery worker: what it says and answers tells more than that it runs."""
 
 
-def judge(expected: Expected, replicas: Sequence[Replica], baseline: Mapping[str, int], now: float) -> Verdict:
+@dataclass(frozen=True)
+class Heard:
+    """What is known of a worker's replica beside what the runtime says of it."""
+
+    ready: str = ""
+    """What shows that it is ready: that it said so, that it answers; "" as long as nothing does."""
+    talks: bool = False
+    """It writes what it does, so it will say when it is ready."""
+    trouble: str = ""
+    """Its last line, where that says that it cannot go on yet: no connection to its broker."""
+
+
+_NOTHING_HEARD = Heard()
+
+
+def judge(
+    expected: Expected,
+    replicas: Sequence[Replica],
+    baseline: Mapping[str, int],
+    now: float,
+    heard: Mapping[str, Heard] | None = None,
+) -> Verdict:
     """Judge one service. `baseline`: replica name -> restarts that happened before this start and do not count."""
+    heard = heard or {}
     for replica in replicas:
         if crash := _crash(expected, replica, baseline.get(replica.name, 0)):
             return Verdict("crashed", crash)
-    if expected.one_shot and replicas and all(r.state == "exited" for r in replicas):
+    if expected.may_end and replicas and all(r.state == "exited" for r in replicas):
         return Verdict("finished", "exit 0")
-    ready = [r for r in replicas if _ready(expected.service, r, now)]
-    wanted = max(1, len(replicas)) if expected.replicas is None else expected.replicas
-    if len(ready) == len(replicas) == wanted and not expected.one_shot:
-        return Verdict("ready", f"{wanted} replicas" if wanted != 1 else "")
+    wanted = len(replicas) or expected.service.replicas if expected.replicas is None else expected.replicas
+    ready = [r for r in replicas if _ready(expected, r, now, heard.get(r.name, _NOTHING_HEARD))]
+    if len(ready) == len(replicas) == wanted and not expected.must_end:
+        count = f"{wanted} replicas" if wanted > 1 else "" if wanted else _none(expected)
+        return Verdict("ready", "  ".join(part for part in (count, _how(expected, ready, heard)) if part))
     waiting = next((r for r in replicas if r not in ready), None)
-    said = _last_line(waiting.health_output) if waiting else ""
+    said = heard.get(waiting.name, _NOTHING_HEARD).trouble or _last_line(waiting.health_output) if waiting else ""
     return Verdict("starting", f"{len(ready)} of {wanted} replicas ready" if wanted > 1 else "", said)
+
+
+def _none(expected: Expected) -> str:
+    name = expected.service.name
+    return f"none: the Compose file says 0; devctl scale {name}=1" if expected.replicas is None else "none"
+
+
+def _how(expected: Expected, ready: Sequence[Replica], heard: Mapping[str, Heard]) -> str:
+    """What shows that a worker is ready, where no health check does."""
+    if not expected.worker:
+        return ""
+    shown = [heard.get(r.name, _NOTHING_HEARD).ready for r in ready if _unchecked(expected.service, r)]
+    return next(iter(shown), "") if all(shown) else f"runs for {QUIET_SECONDS:.0f}s, without a sign that it is ready"
 
 
 def _crash(expected: Expected, replica: Replica, restarts_before: int) -> str:
     """How a replica crashed; empty where it did not."""
     code = "exited" if replica.exit_code is None else f"exit {replica.exit_code}"
+    code = "exit 0, though it was to go on" if replica.exit_code == 0 and not expected.may_end else code
     starts = replica.restarts - restarts_before + 1
     if replica.state == "exited":
-        if expected.one_shot and replica.exit_code == 0:
+        if expected.may_end and replica.exit_code == 0:
             return ""
         return f"{code}, {starts} starts" if starts > 1 else code
     if replica.state == "restarting" or starts > 1:
@@ -65,12 +108,19 @@ def _crash(expected: Expected, replica: Replica, restarts_before: int) -> str:
     return ""
 
 
-def _ready(service: Service, replica: Replica, now: float) -> bool:
+def _ready(expected: Expected, replica: Replica, now: float, heard: Heard) -> bool:
     if replica.state != "running":
         return False
-    if replica.health != "none" or service.healthcheck is not None:
+    if not _unchecked(expected.service, replica):
         return replica.health == "healthy"
-    return replica.started_at is None or now - replica.started_at >= SETTLE_SECONDS
+    runs = now - replica.started_at if replica.started_at is not None else QUIET_SECONDS
+    if expected.worker:
+        return bool(heard.ready) or (runs >= QUIET_SECONDS and not heard.trouble and not heard.talks)
+    return runs >= SETTLE_SECONDS
+
+
+def _unchecked(service: Service, replica: Replica) -> bool:
+    return replica.health == "none" and service.healthcheck is None
 
 
 def _last_line(text: str) -> str:

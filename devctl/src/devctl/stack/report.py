@@ -65,6 +65,10 @@ class ServiceStart:
     health_output: str = ""
     log: tuple[str, ...] = ()
     """The last lines of its log, where the start failed."""
+    logfile: str = ""
+    """The file that it writes its log to and not to its output, as it is called where it runs."""
+    written: tuple[str, ...] = ()
+    """The last lines of that."""
     not_installed: str = ""
     """A package of the checkout that its crash says is not there."""
 
@@ -131,5 +135,8 @@ def _others(report: StartReport, failed: ServiceStart) -> list[str]:
 def _said(failed: ServiceStart) -> tuple[str, ...]:
     """Its last log lines and what its health check said."""
     log = [f"│ {line}" for line in failed.log] or [f"{failed.service} wrote nothing into its log"]
+    if failed.logfile:
+        end = [f"│ {line}" for line in failed.written]
+        log += [f"it logs to {failed.logfile}, and that ends so:", *end] if end else [f"it logs to {failed.logfile}"]
     check = failed.health_output.strip().splitlines()
     return (*log, *([f"its health check says: {check[0]}", *(f"  {line}" for line in check[1:6])] if check else []))

@@ -244,6 +244,12 @@ class ComposeRuntime:
                 logs = [containers.log_lines_of_one(told("docker", "logs", *options, c.id), c.replica) for c in present]
                 yield heapq.merge(*logs, key=lambda line: line.time or 0.0)
 
+    def tail(self, replica: str, path: str, lines: int) -> tuple[str, ...]:
+        """Copy it out of the container, volumes included."""
+        found = [c for c in self._project.containers() if c.replica.name == replica]
+        text = self._client.file(found[0].id, path).decode(errors="replace") if found else ""
+        return tuple(text.splitlines()[-lines:])
+
     def address(self, service: str, target: int) -> tuple[str, int]:
         """The published port of the first replica."""
         for replica in self.status():

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devctl.errors import DevctlError
@@ -197,6 +198,11 @@ class LocalRuntime:
             return {p.name: (p.service, self._place.log(p.name)) for p in programs if p.service in wanted}
 
         return logfiles.read(source, follow=follow, since=since, tail=tail)
+
+    def tail(self, replica: str, path: str, lines: int) -> tuple[str, ...]:
+        """Read it from where the process writes it."""
+        p = program.saved(self._place).get(replica)
+        return logfiles.tail(Path(p.folder) / path, lines) if p else ()
 
     def address(self, service: str, target: int) -> tuple[str, int]:
         """Return where the first replica that runs listens."""

@@ -1,0 +1,43 @@
+"""What a Celery worker says of itself in its log, and which file that is where it is not its output."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from devctl.stack.readiness import Heard
+
+_READY = re.compile(r"\S@[\w.-]+ ready\.")
+_TALKS = re.compile(r": INFO/MainProcess\]")
+_TROUBLE = re.compile(r"(?P<problem>Cannot connect to .*?)\s*Trying again in (?P<seconds>[\d.]+) seconds")
+_SLACK_SECONDS = 2.0  # a try takes a moment, too
+_SIGN = re.compile(r"%(.)")
+
+
+@dataclass
+class Listener:
+    """Listens to one life of one replica."""
+
+    heard: Heard = field(default_factory=Heard)
+    _troubles: int = 0
+    _until: float = 0.0
+
+    def listen(self, lines: Iterable[str], now: float) -> None:
+        """Take in all that it has said in this life."""
+        ready, talks, troubles = False, False, []
+        for line in lines:
+            ready, talks = ready or bool(_READY.search(line)), talks or bool(_TALKS.search(line))
+            if found := _TROUBLE.search(line):
+                troubles.append(found)
+        if len(troubles) != self._troubles:  # when it connects after all, a worker that only warns says nothing
+            self._troubles, self._until = len(troubles), now + float(troubles[-1]["seconds"]) + _SLACK_SECONDS
+        trouble = troubles[-1]["problem"].rstrip(". ") if troubles and now < self._until and not ready else ""
+        self.heard = Heard("said that it is ready" if ready else "", talks, trouble)
+
+
+def logfile(pattern: str, node: str) -> str:
+    """Return the file that `--logfile` means in a worker of this name: `%n.log` is `celery.log` in celery@host."""
+    name, _, host = node.partition("@")
+    meanings = {"n": name, "h": host, "p": node, "d": host.partition(".")[2], "i": "0", "I": "", "%": "%"}
+    return _SIGN.sub(lambda found: meanings.get(found[1], found[0]), pattern)
