@@ -45,13 +45,52 @@ def test_warnings_are_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     finds(monkeypatch, OK, WARNING, SKIPPED)
     assert 0 == main(["doctor"])
     assert [
-        "✔ engine  Docker 26.1, Compose 2.26",
         "! redis   eviction policy allkeys-lru: queued tasks can vanish",
         "          → set maxmemory-policy noeviction",
         "– broker  not started",
         "          → devctl up",
+        "✔ in order: engine",
         "1 ok · 1 warning · 1 not checked",
     ] == capsys.readouterr().out.splitlines()
+
+
+def test_the_worst_comes_first_in_its_subject_and_all_shows_what_is_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def celery(_: Facts) -> Iterator[Check]:
+        yield Check("prefetch", "warning", "several", "= 1", "app.py:3")
+        yield Check("acks-early", "problem", "lost", "= True", "app.py:3")
+
+    def machine(_: Facts) -> Iterator[Check]:
+        yield OK
+
+    finds(monkeypatch)
+    monkeypatch.setattr(registered, "CHECKS", (celery, machine))
+    monkeypatch.setattr(registered, "SUBJECTS", {"Celery": (celery,), "Machine": (machine,)})
+    assert 1 == main(["doctor", "--all"])
+    assert [
+        "Celery",
+        "✘ acks-early  lost",
+        "              app.py:3",
+        "              → = True",
+        "! prefetch    several",
+        "              app.py:3",
+        "              → = 1",
+        "Machine",
+        "✔ engine  Docker 26.1, Compose 2.26",
+        "1 ok · 1 warning · 1 problem",
+    ] == capsys.readouterr().out.splitlines()
+
+
+def test_of_one_kind_three_are_shown_and_the_way_out_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finds(monkeypatch, *(Check("long-wait", "problem", f"task {n} waits", "less", f"a.py:{n}") for n in range(5)))
+    assert 1 == main(["doctor"])
+    out = capsys.readouterr().out
+    assert (3, 1, 1) == (out.count("waits"), out.count("→ less"), out.count("and 2 more of these: devctl doctor --all"))
+    assert 1 == main(["doctor", "--all"])
+    assert 5 == capsys.readouterr().out.count("waits")
 
 
 def test_a_problem_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,12 +125,12 @@ def test_a_terminal_of_80_columns_is_never_overflown(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "stdout", terminal)
     console.out.cache_clear()
     long = Check("compose file", "warning", "words " * 40, "fix " * 40)
-    doctor.show([long, PROBLEM])
+    doctor.show([replace(PROBLEM, status="warning"), long])
     console.out.cache_clear()
     lines = terminal.getvalue().splitlines()
     assert max(len(line) for line in lines) <= 80
-    assert "! compose file  words" == lines[0][:21]
-    assert " " * 16 + "words" == lines[1][:21]
+    assert "! compose file  words" == lines[2][:21]
+    assert " " * 16 + "words" == lines[3][:21]
     assert "\x1b[3" not in terminal.getvalue()
 
 
@@ -103,7 +142,7 @@ def test_without_utf8_the_signs_are_words(monkeypatch: pytest.MonkeyPatch) -> No
     sys.stdout.flush()
     console.out.cache_clear()
     lines = raw.getvalue().decode("ascii").splitlines()
-    assert ["ok", "!", "->", "FAIL", "->", "-", "->", "1"] == [line.split()[0] for line in lines]
+    assert ["FAIL", "->", "!", "->", "-", "->", "ok", "1"] == [line.split()[0] for line in lines]
     assert "1 ok - 1 warning - 1 problem - 1 not checked" == lines[-1]
 
 

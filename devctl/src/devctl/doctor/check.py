@@ -24,6 +24,10 @@ class Check:
     status: Status
     message: str
     fix: str = ""
+    place: str = ""
+    """The file and line that it is about, where there is one."""
+    subject: str = ""
+    """What it belongs to: one of SUBJECTS in checks.py."""
 
 
 class Subject(Protocol):

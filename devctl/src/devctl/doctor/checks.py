@@ -1,6 +1,8 @@
-"""All checks, in the order of their findings: the machine, the checkout, the Compose file, then what runs."""
+"""All checks, by what they are about."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from devctl.doctor.broker import broker, broker_memory, capacity, eviction, persistence
 from devctl.doctor.composition import compose_file, data, exposure, health_checks, restarts, shutdown
@@ -17,35 +19,48 @@ from devctl.doctor.shell import completion
 from devctl.doctor.state import state
 from devctl.doctor.workers import contracts, services
 
-CHECKS: tuple[Examination, ...] = (
-    engine,
-    runtime,
-    python,
-    locks,
-    redis_binary,
-    disk,
-    memory,
-    compose_file,
-    compose_agrees,
-    ports,
-    environment,
-    service_settings,
-    broker_address,
-    exposure,
-    health_checks,
-    restarts,
-    shutdown,
-    data,
-    delivery,
-    visibility,
-    state,
-    services,
-    broker,
-    persistence,
-    eviction,
-    broker_memory,
-    capacity,
-    contracts,
-    dead_letters,
-    completion,
-)
+SUBJECTS: Mapping[str, tuple[Examination, ...]] = {
+    "Celery": (
+        delivery,
+        visibility,
+        service_settings,
+        contracts,
+        dead_letters,
+    ),
+    "Broker": (
+        broker_address,
+        broker,
+        persistence,
+        eviction,
+        broker_memory,
+        capacity,
+        data,
+    ),
+    "Compose file": (
+        compose_file,
+        compose_agrees,
+        ports,
+        environment,
+        exposure,
+        health_checks,
+        restarts,
+        shutdown,
+    ),
+    "What runs": (
+        state,
+        services,
+    ),
+    "Machine": (
+        engine,
+        runtime,
+        python,
+        locks,
+        redis_binary,
+        disk,
+        memory,
+        completion,
+    ),
+}
+"""Subject -> its checks, what people came for first."""
+
+CHECKS: tuple[Examination, ...] = tuple(check for checks in SUBJECTS.values() for check in checks)

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from devctl.doctor.check import Check
-from devctl.doctor.delivery import settings_of
+from devctl.doctor.delivery import longest_run, settings_of
 from devctl.doctor.facts import Facts
-from devctl.doctor.rules import longest_run
 from devctl.stack.model import Service
 
 _COMPOSE_DEFAULT_GRACE = 10.0

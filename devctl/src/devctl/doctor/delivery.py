@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from devctl.doctor.celery.evidence import Evidence, Settings
+from devctl.doctor.celery.rules import judge
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
-from devctl.doctor.rules import RULES, claims, transport
 
 _CELERY = "CELERY_"
 
@@ -23,10 +24,11 @@ def delivery(facts: Facts) -> Iterator[Check]:
         return
     found = False
     for settings in _different(by_service.values()):
-        for rule in RULES:
-            if rule.wrong(settings):
+        read = Settings(live=settings, home=_place(facts))
+        for verdict in judge(Evidence(read, broker="redis")):
+            for one in verdict.findings:
                 found = True
-                yield Check("delivery", rule.status, rule.message, f"{rule.fix} ({_place(facts)})")
+                yield Check(verdict.rule.id, verdict.rule.status, one.message, one.fix or verdict.rule.fix, one.place)
     if not found:
         yield Check("delivery", "ok", f"{_way(by_service)}, JSON only")
 
@@ -85,6 +87,22 @@ def _timeout(facts: Facts, by_service: Mapping[str, Mapping[str, Any]]) -> Itera
             "ok",
             f"{shortest:.0f} s: a killed worker's tasks are back then; retries {wait:.0f} s",
         )
+
+
+def transport(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings of the transport; empty where there are none."""
+    options = settings.get("broker_transport_options")
+    return options if isinstance(options, Mapping) else {}
+
+
+def longest_run(settings: Mapping[str, Any]) -> float:
+    """Seconds a task may run, by Celery's time limits; 0 where there is none."""
+    return float(settings.get("task_time_limit") or settings.get("task_soft_time_limit") or 0)
+
+
+def claims(settings: Mapping[str, Any]) -> bool:
+    """Whether workers renew what they have claimed, as celeriac's do."""
+    return Settings(live=settings).claims
 
 
 class _NotOurs(Exception):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Examination, Facts
@@ -13,8 +14,14 @@ from devctl.errors import DevctlError
 AT_MOST_SECONDS = 10.0  # the slowest honest answer is the engine's, 5 s
 
 
-def examine(facts: Facts, checks: Sequence[Examination], *, seconds: float = AT_MOST_SECONDS) -> list[Check]:
-    """Run the checks side by side; their findings come in the order of the checks."""
+def examine(
+    facts: Facts,
+    checks: Sequence[Examination],
+    *,
+    subjects: Mapping[str, Sequence[Examination]] | None = None,
+    seconds: float = AT_MOST_SECONDS,
+) -> list[Check]:
+    """Run the checks side by side; their findings come in the order of the checks, each with its subject."""
     found: list[list[Check]] = [[] for _ in checks]
     threads = [
         threading.Thread(target=_one, args=(check, facts, into), daemon=True, name=check.__name__)
@@ -29,17 +36,24 @@ def examine(facts: Facts, checks: Sequence[Examination], *, seconds: float = AT_
             into = into.copy()  # noqa: PLW2901 – its thread may still write
             into.append(Check(_noun(thread.name), "warning", f"no answer within {seconds:.0f} s", "try again"))
             found[threads.index(thread)] = into
-    return _said_once([check for findings in found for check in findings])
+    subject_of = {check: subject for subject, ones in (subjects or {}).items() for check in ones}
+    return _said_once(
+        [
+            replace(finding, subject=subject_of.get(check, ""))
+            for check, findings in zip(checks, found, strict=True)
+            for finding in findings
+        ]
+    )
 
 
 def _said_once(checks: Sequence[Check]) -> list[Check]:
     """Without repetitions: a file that does not read stops every check that needs it."""
-    said: set[tuple[str, str]] = set()
+    said: set[tuple[str, str, str]] = set()
     kept = []
     for check in checks:
-        if check.status == "problem" and (check.message, check.fix) in said:
+        if check.status == "problem" and (check.message, check.fix, check.place) in said:
             continue
-        said.add((check.message, check.fix))
+        said.add((check.message, check.fix, check.place))
         kept.append(check)
     return kept
 

@@ -1,43 +1,46 @@
-"""How findings look: a sign, what it is about, how it is; on the next line what to do about it."""
+"""How findings look: by subject, the worst first; what is well in one line.
+
+A sign, what it is about, how it is; then where that stands, and what to do about it.
+"""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from devctl.doctor.check import Check
 from devctl.ui.console import out, sign, write_json
 
-_SIGNS = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "problem": ("✘", "red"), "skipped": ("–", "dim")}
+_SIGNS = {"problem": ("✘", "red"), "warning": ("!", "yellow"), "skipped": ("–", "dim"), "ok": ("✔", "green")}
 _COUNTED = {"ok": "ok", "warning": "warning", "problem": "problem", "skipped": "not checked"}
+_ORDER = tuple(_SIGNS)
+_SHOWN = 3
+"""Findings of one kind, and places of one finding."""
 
 
-def show(checks: Sequence[Check]) -> None:
+def show(checks: Sequence[Check], *, everything: bool = False) -> None:
     """Write the findings, those that need something last of all counted."""
     from rich.text import Text
 
     console = out()
-    signs = {status: sign(symbol) for status, (symbol, _) in _SIGNS.items()}
-    gutter = max(len(text) for text in signs.values()) + 1
-    names = max((len(check.name) for check in checks), default=0) + 2
-    margin = gutter + names
-    for check in checks:
-        colour = _SIGNS[check.status][1]
-        first, *more = _wrapped(check.message, margin)
-        line = Text(signs[check.status].ljust(gutter), style=colour)
-        line.append(check.name.ljust(names), style="default" if check.status != "skipped" else "dim")
-        line.append(first, style="default" if check.status != "skipped" else "dim")
-        console.print(line)
-        for text in more:
-            console.print(Text(" " * margin + text))
-        if check.fix:
-            arrow = sign("→")
-            first, *more = _wrapped(check.fix, margin + len(arrow) + 1)
-            console.print(Text(f"{' ' * margin}{arrow} {first}"))
-            for text in more:
-                console.print(Text(" " * (margin + len(arrow) + 1) + text))
+    for subject, found in _subjects(checks):
+        shown = [one for one in found if everything or one.status != "ok"]
+        if not shown:
+            continue
+        if subject:
+            console.print(Text(subject, style="bold"))
+        width = max(len(one.name) for one in shown) + 2
+        for alike in _alike(shown):
+            kept = alike if everything else alike[:_SHOWN]
+            for one in kept:
+                _finding(one, width, last=one is kept[-1])
+            if len(kept) < len(alike):
+                _line("", "", width, f"and {len(alike) - len(kept)} more of these: devctl doctor --all")
+    fine = list(dict.fromkeys(one.name for one in checks if one.status == "ok"))
+    if fine and not everything:
+        _line(sign(_SIGNS["ok"][0]), "", 0, f"in order: {', '.join(fine)}", colour="green")
     console.print(Text(summary(checks)))
 
 
@@ -48,7 +51,14 @@ def show_json(checks: Sequence[Check]) -> None:
             "schema": "devctl.doctor/1",
             "healthy": not any(check.status == "problem" for check in checks),
             "checks": [
-                {"name": check.name, "status": check.status, "message": check.message, "fix": check.fix}
+                {
+                    "name": check.name,
+                    "status": check.status,
+                    "message": check.message,
+                    "fix": check.fix,
+                    "place": check.place,
+                    "subject": check.subject,
+                }
                 for check in checks
             ],
         }
@@ -64,6 +74,48 @@ def summary(checks: Sequence[Check]) -> str:
         for status, count in counts.items()
         if count
     )
+
+
+def _subjects(checks: Sequence[Check]) -> list[tuple[str, list[Check]]]:
+    """The findings of each subject, the worst first."""
+    names = list(dict.fromkeys(one.subject for one in checks))
+    return [
+        (name, sorted((one for one in checks if one.subject == name), key=lambda one: _ORDER.index(one.status)))
+        for name in names
+    ]
+
+
+def _alike(checks: Iterable[Check]) -> list[list[Check]]:
+    """Findings of one kind together: the same name, the same way out."""
+    found: dict[tuple[str, str, str], list[Check]] = {}
+    for one in checks:
+        found.setdefault((one.name, one.status, one.fix), []).append(one)
+    return list(found.values())
+
+
+def _finding(check: Check, width: int, *, last: bool) -> None:
+    symbol, colour = _SIGNS[check.status]
+    _line(sign(symbol), check.name, width, check.message, colour=colour, dim=check.status == "skipped")
+    if check.place:
+        _line("", "", width, check.place, dim=True)
+    if check.fix and last:
+        _line("", "", width, check.fix, lead=f"{sign('→')} ")
+
+
+def _line(
+    symbol: str, name: str, width: int, text: str, *, lead: str = "", colour: str = "", dim: bool = False
+) -> None:
+    """One line with its margin, folded where the terminal ends."""
+    from rich.text import Text
+
+    gutter = max(len(sign(one)) for one, _ in _SIGNS.values()) + 1
+    margin = gutter + width
+    first, *more = _wrapped(text, margin + len(lead))
+    line = Text(symbol.ljust(gutter), style=colour)
+    line.append(f"{name.ljust(width)}{lead}{first}", style="dim" if dim else "default")
+    out().print(line)
+    for rest in more:
+        out().print(Text(" " * (margin + len(lead)) + rest, style="dim" if dim else ""))
 
 
 def _wrapped(text: str, margin: int) -> list[str]:

@@ -1,0 +1,76 @@
+"""What the code of tasks, and that which calls them, does wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from devctl.doctor.celery.evidence import Evidence
+from devctl.doctor.celery.rule import Finding, Rule
+
+
+def join_in_task(evidence: Evidence) -> Iterator[Finding]:
+    """A task that waits for another holds the place that the other needs."""
+    for mark in evidence.of("join in a task"):
+        yield Finding(
+            f"{mark.text} waits for another task: Celery refuses it, and where it is allowed, workers wait for"
+            " each other",
+            mark.place,
+        )
+
+
+def async_task(evidence: Evidence) -> Iterator[Finding]:
+    """Celery's pools call a function; they await nothing."""
+    if any(pin.name.startswith(("celery-aio", "celery-pool-asyncio", "aio-celery")) for pin in evidence.pins):
+        return
+    for mark in evidence.of("async"):
+        yield Finding(f"{mark.text} is async: Celery calls it and awaits nothing, so nothing of it runs", mark.place)
+
+
+def unbound_self(evidence: Evidence) -> Iterator[Finding]:
+    """Only a bound task is given itself."""
+    for mark in evidence.of("unbound"):
+        yield Finding(f"{mark.text} takes self and is not bound: the first argument of a call becomes self", mark.place)
+
+
+def bind_nothing(evidence: Evidence) -> Iterator[Finding]:
+    """A bound task is given itself."""
+    for mark in evidence.of("no parameter"):
+        yield Finding(f"{mark.text} is bound and takes no parameter: every call fails", mark.place)
+
+
+def model_argument(evidence: Evidence) -> Iterator[Finding]:
+    """An object is not its row."""
+    for mark in evidence.of("model"):
+        pickled = evidence.settings.get("task_serializer") == "pickle"
+        does = "the worker gets a copy that is old by then" if pickled else "JSON cannot hold it: the call fails"
+        yield Finding(f"{mark.text} is an object of the ORM: {does}", mark.place)
+
+
+def before_commit(evidence: Evidence) -> Iterator[Finding]:
+    """The worker may be quicker than the transaction."""
+    for mark in evidence.of("before commit"):
+        yield Finding(
+            f"{mark.text} is sent inside a transaction: the worker may run before the commit, or after a rollback",
+            mark.place,
+        )
+
+
+def request_timeout(evidence: Evidence) -> Iterator[Finding]:
+    """A server that does not answer holds the worker."""
+    marks = list(evidence.of("no timeout"))
+    if marks and not evidence.limit():
+        for mark in marks:
+            yield Finding(
+                f"{mark.text} without timeout, in a task without a time limit: it may wait for ever", mark.place
+            )
+
+
+RULES = (
+    Rule("join-in-task", "problem", join_in_task, "a chain or a chord; or call the function itself"),
+    Rule("async-task", "problem", async_task, "a plain function; asyncio.run(…) inside it"),
+    Rule("unbound-self", "problem", unbound_self, "bind=True"),
+    Rule("bind-nothing", "problem", bind_nothing, "def …(self), or without bind=True"),
+    Rule("model-argument", "problem", model_argument, "pass its id, and read it in the task"),
+    Rule("before-commit", "warning", before_commit, "transaction.on_commit(lambda: …delay(…))"),
+    Rule("request-timeout", "warning", request_timeout, "timeout=10"),
+)

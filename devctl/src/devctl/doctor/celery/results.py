@@ -1,0 +1,92 @@
+"""Results that nobody can read, or that are kept for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from devctl.doctor.celery.evidence import Evidence
+from devctl.doctor.celery.rule import Finding, Rule
+
+_TABLES = ("db+", "django-db", "database")
+_KEPT = ("redis", "rediss", "sentinel", *_TABLES)
+
+
+def results_off(evidence: Evidence) -> Iterator[Finding]:
+    """Who waits for a result needs a place where it is."""
+    if evidence.results != "disabled://":
+        return
+    for mark in evidence.of("join", "join in a task", "by id"):
+        yield Finding("there is no result backend: this call fails, or waits for ever", mark.place)
+        return
+
+
+def chord_backend(evidence: Evidence) -> Iterator[Finding]:
+    """A chord counts its results."""
+    lacks = {"disabled://": "no result backend", "rpc": "the rpc result backend"}
+    scheme = evidence.results if evidence.results == "disabled://" else (evidence.results or "").partition(":")[0]
+    if scheme in lacks:
+        for mark in evidence.of("chord"):
+            yield Finding(f"a chord needs results that are stored, and there is {lacks[scheme]}: it fails", mark.place)
+            return
+
+
+def chord_ignored(evidence: Evidence) -> Iterator[Finding]:
+    """A chord waits for results that nobody stores."""
+    marks = list(evidence.of("chord"))
+    scheme = (evidence.results or "").partition(":")[0]
+    if not marks or evidence.results is None or scheme in ("redis", "rediss", "sentinel", "disabled", "rpc"):
+        return
+    if evidence.settings.get("task_ignore_result"):
+        yield Finding("results are ignored: a chord waits for ever for those of its header", marks[0].place)
+
+
+def results_elsewhere(evidence: Evidence) -> Iterator[Finding]:
+    """The rpc backend sends each result once, to who sent the task."""
+    if not (evidence.results or "").startswith("rpc"):
+        return
+    for mark in evidence.of("by id"):
+        yield Finding(
+            "with rpc:// only the process that sent a task can read its result, once: asked by id, it stays PENDING",
+            mark.place,
+        )
+        return
+
+
+def results_endless(evidence: Evidence) -> Iterator[Finding]:
+    """What is never removed fills the store."""
+    if not (evidence.results or "").startswith(_KEPT) or evidence.settings.get("task_ignore_result"):
+        return
+    if evidence.settings.get("result_expires") in (None, 0, False):
+        yield Finding("result_expires is off: every result is kept for ever", evidence.settings.place("result_expires"))
+
+
+def results_cleanup(evidence: Evidence) -> Iterator[Finding]:
+    """In a database, a task of beat removes results; without a beat, nobody does."""
+    if not (evidence.results or "").startswith(_TABLES) or evidence.beats or not evidence.services_known:
+        return
+    if not evidence.settings.get("task_ignore_result"):
+        yield Finding(
+            "results are stored in a table, and without a beat nobody removes old ones: it only grows",
+            evidence.settings.place("result_backend"),
+        )
+
+
+def started_state(evidence: Evidence) -> Iterator[Finding]:
+    """STARTED is a state that must be asked for."""
+    marks = list(evidence.of("started"))
+    if not marks or evidence.settings.get("task_track_started"):
+        return
+    if any(task.options.get("track_started") for task in evidence.tasks):
+        return
+    yield Finding("no task is ever in the state STARTED: task_track_started is off", marks[0].place)
+
+
+RULES = (
+    Rule("results-off", "problem", results_off, "result_backend = …"),
+    Rule("chord-backend", "problem", chord_backend, "result_backend: Redis, or a database"),
+    Rule("chord-ignored", "problem", chord_ignored, "ignore_result=False for the tasks of a chord's header"),
+    Rule("results-elsewhere", "problem", results_elsewhere, "result_backend: Redis, or a database"),
+    Rule("results-endless", "warning", results_endless, "result_expires = 86400"),
+    Rule("results-cleanup", "warning", results_cleanup, "a service with celery -A … beat, or task_ignore_result"),
+    Rule("started-state", "warning", started_state, "task_track_started = True"),
+)
