@@ -80,9 +80,9 @@ class Workbench:
     @cached_property
     def broker(self) -> Broker:
         """The broker of the running stack, at its address on this machine."""
-        from devctl.broker.celery import CeleryBroker
+        from devctl.broker.ours import CeleriacBroker
 
-        return CeleryBroker.of(self.stack, self.runtime.address)
+        return CeleriacBroker.of(self.stack, self.runtime.address)
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -25,7 +25,7 @@ from celeriac.app.settings import CelerySettings
 from celeriac.dead_letter.letters import Letter
 from celeriac.message.frame import frame
 from devctl.broker import server
-from devctl.broker.celery import CeleryBroker
+from devctl.broker.ours import CeleriacBroker
 from devctl.broker.port import Message
 from devctl.errors import DevctlError
 from shop.schemas import OrderPayload
@@ -79,7 +79,7 @@ def test_a_message_is_the_one_that_stock_celery_would_push(
     headers = {"published_at": time.time(), "x_correlation_id": "c-1"}
     message = Message("tasks.any", "shelf", str(uuid.uuid4()), args, {"unit": "s"}, headers, ignore_result)
 
-    CeleryBroker(redis_url).publish([message])
+    CeleriacBroker(redis_url).publish([message])
     ours = _comparable(_pop(redis_url, "shelf"))
     stock_shape, stock = _comparable(_stock_message(redis_url, message))
 
@@ -94,7 +94,7 @@ def test_a_message_is_the_one_that_stock_celery_would_push(
 def test_any_argument_is_shown_to_monitors_as_stock_celery_shows_it(redis_server, value: object) -> None:  # type: ignore[no-untyped-def]
     message = Message("tasks.any", "shown", str(uuid.uuid4()), (value,), headers={"published_at": 1.0})
 
-    CeleryBroker(redis_server.url).publish([message])
+    CeleriacBroker(redis_server.url).publish([message])
     ours = _pop(redis_server.url, "shown")
 
     assert _stock_message(redis_server.url, message)["headers"]["argsrepr"] == ours["headers"]["argsrepr"]
@@ -106,7 +106,7 @@ def test_a_queue_is_bound_as_stock_celery_binds_it(redis_url: str, redis_server)
             return {key: set(client.smembers(key)) for key in client.keys("_kombu.*")}
 
     message = Message("tasks.any", "bound", str(uuid.uuid4()))
-    CeleryBroker(redis_url).publish([message])
+    CeleriacBroker(redis_url).publish([message])
     ours = bindings()
     redis_server.flush()
     _stock_message(redis_url, message)
@@ -117,7 +117,7 @@ def test_a_queue_is_bound_as_stock_celery_binds_it(redis_url: str, redis_server)
 def test_messages_keep_their_order_across_chunks_and_queues(redis_url: str) -> None:
     messages = [Message("t", "first" if n < 1_200 else "second", f"id-{n}", (n,)) for n in range(2_500)]
 
-    CeleryBroker(redis_url).publish(messages)
+    CeleriacBroker(redis_url).publish(messages)
 
     with redis.Redis.from_url(redis_url) as client:
         frames = [*reversed(client.lrange("first", 0, -1)), *reversed(client.lrange("second", 0, -1))]
@@ -129,7 +129,7 @@ def test_priorities_of_stock_publishers_are_counted(redis_url: str) -> None:
     for priority in (0, 3, 6, 9, 9):
         app.send_task("tasks.any", queue="ranked", priority=priority)
 
-    (found,) = [one for one in CeleryBroker(redis_url).queues(["ranked"]) if one.name == "ranked"]
+    (found,) = [one for one in CeleriacBroker(redis_url).queues(["ranked"]) if one.name == "ranked"]
 
     assert 5 == found.waiting
 
@@ -144,7 +144,7 @@ def test_a_claim_through_a_named_exchange_counts_for_its_queue(redis_url: str) -
         channel = connection.channel()
         taken = [channel.basic_get("parcels"), channel.basic_get("letters")]
 
-        found = {one.name: (one.waiting, one.claimed) for one in CeleryBroker(redis_url).queues(["parcels"])}
+        found = {one.name: (one.waiting, one.claimed) for one in CeleriacBroker(redis_url).queues(["parcels"])}
 
         for message in taken:
             message.ack()
@@ -157,7 +157,7 @@ def test_many_claims_are_counted_in_steps(redis_url: str) -> None:
         for start in range(0, 5_000, 1_000):
             client.hset("unacked", mapping={f"tag-{start + n}": entry for n in range(1_000)})
 
-    assert [5_000] == [one.claimed for one in CeleryBroker(redis_url).queues(["busy"])]
+    assert [5_000] == [one.claimed for one in CeleriacBroker(redis_url).queues(["busy"])]
 
 
 def test_many_delayed_messages_are_counted_in_steps(redis_url: str) -> None:
@@ -166,7 +166,7 @@ def test_many_delayed_messages_are_counted_in_steps(redis_url: str) -> None:
             client.zadd("celery-due", {f"later\x06\x16{n % 2 * 3}\n{n}\n{n}": n for n in range(start, start + 1_000)})
         client.zadd("celery-due", {"nobody could have written this": 1})
 
-    assert [("later", 5_000)] == [(one.name, one.delayed) for one in CeleryBroker(redis_url).queues([])]
+    assert [("later", 5_000)] == [(one.name, one.delayed) for one in CeleriacBroker(redis_url).queues([])]
 
 
 def test_many_lost_claims_go_back_in_steps_and_those_with_a_lease_stay(redis_url: str) -> None:
@@ -177,7 +177,7 @@ def test_many_lost_claims_go_back_in_steps_and_those_with_a_lease_stay(redis_url
             client.zadd("celery-leases", {f"tag-{n}": (now - 11) * 1_000_000})
         client.hset("unacked", "held", '[{},"","busy"]')
         client.zadd("celery-leases", {"held": (now - 5) * 1_000_000})
-    broker = CeleryBroker(redis_url)
+    broker = CeleriacBroker(redis_url)
 
     assert 1_201 == broker.give_back()
     assert [(1_201, 1)] == [(one.waiting, one.claimed) for one in broker.queues(["busy"])]
@@ -188,7 +188,7 @@ def test_a_queue_with_as_many_dead_letters_as_it_may_have_is_stopped(redis_url: 
         for _ in range(3):
             client.xadd("celery-dead-busy", {"raw": "{}", "about": "{}"})
 
-    found = [CeleryBroker(redis_url, dead_bound=bound).queues(["busy"])[0] for bound in (4, 3, 2)]
+    found = [CeleriacBroker(redis_url, dead_bound=bound).queues(["busy"])[0] for bound in (4, 3, 2)]
 
     assert [(3, False), (3, True), (3, True)] == [(one.dead, one.stopped) for one in found]
 
@@ -196,13 +196,13 @@ def test_a_queue_with_as_many_dead_letters_as_it_may_have_is_stopped(redis_url: 
 def test_without_workers_nobody_waits_for_their_answers(redis_url: str) -> None:
     started = time.monotonic()
 
-    assert [] == CeleryBroker(redis_url).consumers(timeout=30)
+    assert [] == CeleriacBroker(redis_url).consumers(timeout=30)
 
     assert time.monotonic() - started < 2
 
 
 def test_a_question_leaves_nothing_behind(redis_url: str) -> None:
-    CeleryBroker(redis_url).consumers()
+    CeleriacBroker(redis_url).consumers()
 
     with redis.Redis.from_url(redis_url) as client:
         assert [] == client.keys("*")
@@ -210,7 +210,7 @@ def test_a_question_leaves_nothing_behind(redis_url: str) -> None:
 
 RAW = frame("tasks.any", "q", [1], task_id="1")
 LETTER = Letter("q/1-0", "q", "permanent", 0.0, len(RAW), raw=RAW)
-CALLS: dict[str, Callable[[CeleryBroker], object]] = {
+CALLS: dict[str, Callable[[CeleriacBroker], object]] = {
     "info": lambda broker: broker.info(),
     "publish": lambda broker: broker.publish([Message("t", "q", "1"), Message("t", "q", "2")]),
     "publish_once": lambda broker: broker.publish_once([Message("t", "q", "1"), Message("t", "q", "2")]),
@@ -231,8 +231,8 @@ CALLS: dict[str, Callable[[CeleryBroker], object]] = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_no_call_waits_for_a_redis_that_is_gone(redis_to_break, call: Callable[[CeleryBroker], object]) -> None:  # type: ignore[no-untyped-def]
-    broker = CeleryBroker(redis_to_break.url, service="redis")
+def test_no_call_waits_for_a_redis_that_is_gone(redis_to_break, call: Callable[[CeleriacBroker], object]) -> None:  # type: ignore[no-untyped-def]
+    broker = CeleriacBroker(redis_to_break.url, service="redis")
     redis_to_break.stop()
     started = time.monotonic()
 
@@ -247,12 +247,12 @@ def test_no_call_waits_for_a_redis_that_is_gone(redis_to_break, call: Callable[[
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 def test_no_call_waits_for_a_redis_that_is_paused(
     redis_to_break,  # type: ignore[no-untyped-def]
-    call: Callable[[CeleryBroker], object],
+    call: Callable[[CeleriacBroker], object],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert server.TIMEOUT_SECONDS <= 2
     monkeypatch.setattr(server, "TIMEOUT_SECONDS", 0.3)
-    broker = CeleryBroker(redis_to_break.url)
+    broker = CeleriacBroker(redis_to_break.url)
     broker.publish([Message("t", "q", "0")])  # so that there is an open connection, too
     redis_to_break.pause()
     started = time.monotonic()
@@ -265,7 +265,7 @@ def test_no_call_waits_for_a_redis_that_is_paused(
 
 
 def test_a_publish_that_fails_midway_says_how_much_was_accepted(redis_to_break) -> None:  # type: ignore[no-untyped-def]
-    broker = CeleryBroker(redis_to_break.url)
+    broker = CeleriacBroker(redis_to_break.url)
 
     class Breaking(list[Message]):
         def __iter__(self):  # type: ignore[no-untyped-def]
@@ -288,7 +288,7 @@ def test_once_published_it_is_the_message_that_a_contract_publishes(redis_url: s
     payload = OrderPayload.model_validate(
         {"source_service": "x", "customer_id": "c", "items": [{"product_id": "p", "quantity": 1}], "total_amount": "1"}
     )
-    task_id, broker = str(payload.task_id), CeleryBroker(redis_url)
+    task_id, broker = str(payload.task_id), CeleriacBroker(redis_url)
     message = Message("tasks.process_order", "orders", task_id, (payload.model_dump(mode="json"),))
 
     assert frozenset() == broker.publish_once([message]).repeated
@@ -303,7 +303,7 @@ def test_once_published_it_is_the_message_that_a_contract_publishes(redis_url: s
 
 
 def test_a_full_queue_is_named_with_what_was_accepted(redis_url: str) -> None:
-    broker = CeleryBroker(redis_url, queue_bound=700)
+    broker = CeleriacBroker(redis_url, queue_bound=700)
 
     with pytest.raises(DevctlError) as caught:
         broker.publish_once([Message("t", "q", str(n)) for n in range(1_200)])
@@ -314,7 +314,7 @@ def test_a_full_queue_is_named_with_what_was_accepted(redis_url: str) -> None:
 
 
 def test_a_publish_once_that_falls_silent_midway_says_how_much_is_certain(redis_to_break) -> None:  # type: ignore[no-untyped-def]
-    broker = CeleryBroker(redis_to_break.url)
+    broker = CeleriacBroker(redis_to_break.url)
     broker.publish_once([Message("t", "q", "first")])
 
     class Breaking(list[Message]):
@@ -335,7 +335,7 @@ def test_a_full_redis_refuses_and_nothing_is_in_doubt(redis_to_break) -> None:  
     with redis.Redis(port=redis_to_break.port) as client:
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 1)
-    broker = CeleryBroker(redis_to_break.url)
+    broker = CeleriacBroker(redis_to_break.url)
 
     with pytest.raises(DevctlError) as caught:
         broker.publish([Message("t", "q", "1")])
@@ -353,7 +353,7 @@ def test_a_wrong_password_is_named_and_never_shown(redis_to_break) -> None:  # t
         client.config_set("requirepass", "right")
     problems = []
     for secret in ("", ":s3cret@"):
-        broker = CeleryBroker(f"redis://{secret}127.0.0.1:{redis_to_break.port}/0")
+        broker = CeleriacBroker(f"redis://{secret}127.0.0.1:{redis_to_break.port}/0")
         with pytest.raises(DevctlError) as caught:
             broker.info()
         problems.append(caught.value)
@@ -367,7 +367,7 @@ def test_a_wrong_password_is_named_and_never_shown(redis_to_break) -> None:  # t
 )
 def test_what_is_no_redis_is_named_without_its_password(url: str) -> None:
     with pytest.raises(DevctlError) as caught:
-        CeleryBroker(url).info()
+        CeleriacBroker(url).info()
 
     assert "s3cret" not in f"{caught.value.problem}{caught.value.hint}"
     assert "not the address of a Redis" in caught.value.problem
@@ -394,8 +394,8 @@ def test_a_message_whose_answer_is_lost_is_not_sent_again(redis_url: str, redis_
         proxy.target = redis_server.port  # type: ignore[attr-defined]
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         with pytest.raises(DevctlError, match="does not answer") as caught:
-            CeleryBroker(f"redis://127.0.0.1:{proxy.server_address[1]}/0").publish([Message("t", "q", "once")])
+            CeleriacBroker(f"redis://127.0.0.1:{proxy.server_address[1]}/0").publish([Message("t", "q", "once")])
         proxy.shutdown()
 
     assert ("0 of 1 messages were accepted", "1 more may have been: no answer came") == caught.value.details
-    assert [1] == [one.waiting for one in CeleryBroker(redis_url).queues(["q"]) if one.name == "q"]
+    assert [1] == [one.waiting for one in CeleriacBroker(redis_url).queues(["q"]) if one.name == "q"]

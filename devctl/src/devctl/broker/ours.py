@@ -43,7 +43,7 @@ TWICE = Patience(attempts=2)  # an answer that got lost is asked for once more
 ORDER_SECONDS = 5.0  # a worker obeys between two tasks: a solo one that runs a task hears us when it ends
 
 
-class CeleryBroker:
+class CeleriacBroker:
     """One Redis database, and the Celery workers behind it."""
 
     def __init__(
@@ -66,7 +66,7 @@ class CeleryBroker:
         self._declared: set[str] = set()
 
     @classmethod
-    def of(cls, stack: Services, locate: Locate) -> CeleryBroker:
+    def of(cls, stack: Services, locate: Locate) -> CeleriacBroker:
         """The broker that the services of this stack use, at its address on this machine."""
         found = addresses(stack, locate)
         return cls(
