@@ -80,9 +80,17 @@ class Workbench:
     @cached_property
     def broker(self) -> Broker:
         """The broker of the running stack, at its address on this machine."""
+        from devctl.broker.address import addresses, dead_bound, queue_bound
         from devctl.broker.ours import CeleriacBroker
 
-        return CeleriacBroker.of(self.stack, self.runtime.address)
+        found = addresses(self.stack, self.runtime.address)
+        return CeleriacBroker(
+            found.broker,
+            results_url=found.results,
+            service=self.stack.broker,
+            dead_bound=dead_bound(self.stack),
+            queue_bound=queue_bound(self.stack),
+        )
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -22,8 +22,8 @@ from kombu import Connection
 
 from celeriac.dead_letter.letters import Letter
 from celeriac.message.frame import frame
-from devctl.broker.ours import CeleriacBroker
 from devctl.broker.memory import MemoryBroker
+from devctl.broker.ours import CeleriacBroker
 from devctl.broker.port import Broker, Message, QueueDepth, TaskEvent, TaskResult
 from devctl.errors import DevctlError
 
@@ -478,7 +478,7 @@ def test_all_workers_leave_a_queue_when_none_is_named(broker: Broker, queue: str
 
 
 def test_a_worker_that_does_not_obey_is_named(broker: Broker, queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devctl.broker.ours.ORDER_SECONDS", 0.5)
+    monkeypatch.setattr("devctl.broker.workers.ORDER_SECONDS", 0.5)
 
     with pytest.raises(DevctlError) as caught:
         broker.consume(queue, [NODES[0], "probe@gone"])

@@ -17,18 +17,18 @@ from typing import Any, cast
 import redis
 
 from devctl.broker.frames import envelope
+from devctl.broker.layout import BINDINGS, MAILBOX, Layout
 
-# Celery's names for its own mailbox; a worker listens to the fanout, and answers into a list bound to the exchange.
-MAILBOX = "celery.pidbox"
+# Celery's name for the answers: a worker answers into a list that is bound to this exchange.
 REPLIES = "reply.celery.pidbox"
 
 
 class Control:
     """Speaks to the workers of one Redis database."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
-        self._topic = f"/{client.connection_pool.connection_kwargs.get('db') or 0}.{MAILBOX}"
+    def __init__(self, client: redis.Redis, layout: Layout = Layout()) -> None:  # noqa: B008  # frozen
+        self._client, self._layout = client, layout
+        self._topic = layout.topic(client.connection_pool.connection_kwargs.get("db") or 0)
 
     def ask(
         self,
@@ -65,13 +65,14 @@ class Control:
         """A place for the answers, gone afterwards."""
         address = str(uuid.uuid4())
         inbox = f"{address}.{REPLIES}"
-        table, member = f"_kombu.binding.{REPLIES}", f"{address}\x06\x16\x06\x16{inbox}"
+        layout = self._layout
+        table, member = layout.key(f"{BINDINGS}{REPLIES}"), layout.separator.join([address, "", inbox])
         self._client.sadd(table, member)
         try:
-            yield address, inbox
+            yield address, layout.key(inbox)
         finally:
             self._client.srem(table, member)
-            self._client.delete(inbox)
+            self._client.delete(layout.key(inbox))
 
     def _receive(self, inbox: str, seconds: float) -> tuple[str, str, Any] | None:
         # Short enough for the socket's own time-out; 0 would mean "for ever".

@@ -9,12 +9,10 @@ from collections.abc import Iterable, Iterator
 import redis
 
 from celeriac.broker import keys
-from celeriac.broker.lists import lists
-from celeriac.dead_letter import letters as dead_letters
 from devctl.broker import claims, delayed
+from devctl.broker.layout import BINDINGS, Layout
 from devctl.broker.port import QueueDepth
 
-BINDINGS = "_kombu.binding."
 # Both kinds of keys in one pass over all there are: `_kombu.bi…` and `celery-dea…`. A broker that keeps results has
 # millions, and looking at them is what `devctl queues` spends its time on.
 _BINDINGS_AND_DEAD_LETTERS = "[_c][ke][ol][me][br][uy][-.][bd][ie][na]*"
@@ -23,34 +21,46 @@ INTERNAL = ("celery.pidbox", "reply.celery.pidbox", "celeryev")
 
 
 def depths(
-    client: redis.Redis, names: Iterable[str], *, dead_bound: int = dead_letters.BOUND, now: float | None = None
+    client: redis.Redis,
+    names: Iterable[str],
+    layout: Layout,
+    *,
+    dead_bound: int | None = None,
+    now: float | None = None,
 ) -> list[QueueDepth]:
-    """These queues, in this order, then all others that were ever declared here, or of which anything is left."""
-    found = [key.decode(errors="replace") for key in client.scan_iter(match=_BINDINGS_AND_DEAD_LETTERS, count=5_000)]
-    bound = dict(_bound(client, [key for key in found if key.startswith(BINDINGS)]))
+    """These queues, in this order, then all others that were ever declared here, or of which anything is left.
+
+    Without a `dead_bound` these are stock workers alone, which keep neither dead letters nor due times here.
+    """
+    bindings = layout.key(BINDINGS)
+    pattern = layout.pattern(f"{BINDINGS}*" if dead_bound is None else _BINDINGS_AND_DEAD_LETTERS)
+    found = [key.decode(errors="replace") for key in client.scan_iter(match=pattern, count=5_000)]
+    bound = dict(_bound(client, [key for key in found if key.startswith(bindings)], layout))
     buried = _with_dead_letters(client, [key for key in found if key.startswith(keys.DEAD)])
-    later = delayed.count(client)
+    claimed, later = claims.count(client, bound, layout)
+    if dead_bound is not None:
+        later.update(delayed.count(client))
     others = sorted({*bound.values(), *later, *buried})
     queues = list(dict.fromkeys([*names, *others]))
     pipe = client.pipeline(transaction=False)
     for queue in queues:
-        pipe.xlen(keys.dead(queue))
-        for key in lists(queue):
+        for key in layout.lists(queue):
             pipe.llen(key)
             pipe.lindex(key, -1)  # messages are pushed left and taken right
+        if dead_bound is not None:
+            pipe.xlen(keys.dead(queue))
     answers = iter(pipe.execute())
-    claimed = claims.count(client, bound)
     moment = time.time() if now is None else now
     depths = []
     for queue in queues:
-        dead, waiting, ages = next(answers), 0, []
-        for _ in lists(queue):
+        waiting, ages = 0, []
+        for _ in layout.lists(queue):
             waiting += next(answers)
             ages.append(_age(next(answers), moment))
         oldest = max((age for age in ages if age is not None), default=None)
-        depths.append(
-            QueueDepth(queue, waiting, claimed[queue], oldest, later[queue], dead, stopped=dead >= dead_bound)
-        )
+        dead = 0 if dead_bound is None else next(answers)
+        stopped = dead_bound is not None and dead >= dead_bound
+        depths.append(QueueDepth(queue, waiting, claimed[queue], oldest, later[queue], dead, stopped=stopped))
     return depths
 
 
@@ -63,16 +73,17 @@ def _with_dead_letters(client: redis.Redis, streams: list[str]) -> list[str]:
     return [one.removeprefix(keys.DEAD) for one, n in zip(streams, lengths, strict=True) if isinstance(n, int) and n]
 
 
-def _bound(client: redis.Redis, tables: list[str]) -> Iterator[tuple[tuple[str, str], str]]:
+def _bound(client: redis.Redis, tables: list[str], layout: Layout) -> Iterator[tuple[tuple[str, str], str]]:
     """Exchange and routing key -> queue, of every declared queue but Celery's own."""
-    tables = [table for table in tables if not table.removeprefix(BINDINGS).endswith(INTERNAL)]
+    bindings = layout.key(BINDINGS)
+    tables = [table for table in tables if not table.removeprefix(bindings).endswith(INTERNAL)]
     pipe = client.pipeline(transaction=False)
     for table in tables:
         pipe.smembers(table)
     for table, members in zip(tables, pipe.execute(), strict=True):
         for member in members:
-            routing_key, _, queue = member.decode(errors="replace").split("\x06\x16")
-            yield (table.removeprefix(BINDINGS), routing_key), queue
+            routing_key, _, queue = member.decode(errors="replace").split(layout.separator)
+            yield (table.removeprefix(bindings), routing_key), queue
 
 
 def _age(frame: bytes | None, now: float) -> float | None:

@@ -22,14 +22,15 @@ from devctl.broker.port import Message
 REPLY_TO = str(uuid.uuid4())  # stock Celery has one, too; nobody answers there
 
 
-def chunks(messages: Sequence[Message]) -> Iterator[tuple[str, list[bytes]]]:
+def chunks(messages: Sequence[Message], stamp: bool, reply_to: str = REPLY_TO) -> Iterator[tuple[str, list[bytes]]]:
     """Queue and frames, in order."""
     for queue, run in groupby(messages, key=lambda message: message.queue):
-        yield from ((queue, chunk) for chunk in _sized(map(frame, run)))
+        yield from ((queue, chunk) for chunk in _sized(frame(one, stamp, reply_to) for one in run))
 
 
-def frame(message: Message) -> bytes:
-    """One task message, ready for LPUSH: the bytes that stock Celery's `send_task` would push."""
+def frame(message: Message, stamp: bool = True, reply_to: str = REPLY_TO) -> bytes:
+    """One task message, ready for LPUSH: the bytes that stock Celery's `send_task` would push, and with a `stamp` the
+    time, by which celeriac knows how long it waited."""
     args, kwargs = list(message.args), dict(message.kwargs)
     return task_frame(
         message.task,
@@ -37,11 +38,11 @@ def frame(message: Message) -> bytes:
         args,
         kwargs=kwargs,
         task_id=message.task_id,
-        headers={"published_at": time.time(), **message.headers},
+        headers={"published_at": time.time(), **message.headers} if stamp else message.headers,
         ignore_result=message.ignore_result,
         argsrepr=_shown(args or ()),
         kwargsrepr=_shown(kwargs),
-        reply_to=REPLY_TO,
+        reply_to=reply_to,
     )
 
 

@@ -50,6 +50,8 @@ class MemoryWorker:
     """False: it works but is too busy to answer questions."""
     tells: bool = False
     """It sends task events."""
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    """What its app's settings are."""
 
 
 @dataclass
@@ -69,6 +71,9 @@ class MemoryBroker:
     """Keeps what a Redis would keep; see the module for how its workers run."""
 
     url: str = "memory://"
+    celeriac: bool = True
+    blind: str = ""
+    why_no_results: str = ""
     clock: Callable[[], float] = time.time
     eager: bool = True
     away: str = ""
@@ -222,6 +227,14 @@ class MemoryBroker:
             if worker.answers
         ]
         return sorted(found, key=lambda consumer: consumer.node)[:expected]
+
+    def conf(self, *, timeout: float = 1.0) -> Mapping[str, Mapping[str, Any]]:
+        self._reach()
+        return {one.node: one.conf for one in self.workers if one.answers}
+
+    def stats(self, *, timeout: float = 1.0) -> Mapping[str, Mapping[str, Any]]:
+        self._reach()
+        return {one.node: {"pool": {"max-concurrency": 1}} for one in self.workers if one.answers}
 
     def consume(self, queue: str, nodes: Sequence[str]) -> None:
         for worker in self._obeying(nodes):

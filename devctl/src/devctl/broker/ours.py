@@ -1,21 +1,15 @@
-"""The broker adapter: a Redis that stock Celery producers, workers and result readers share with us."""
+"""The adapter for workers with celeriac: a Redis that stock Celery producers, workers and result readers share with
+them."""
 
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, cast
-
-import redis
-from celery import Celery
-from kombu.exceptions import OperationalError
+from typing import cast
 
 from celeriac.broker import keys
-from celeriac.broker.lists import lists
 from celeriac.broker.options import Options
 from celeriac.dead_letter import letters as dead_letters
 from celeriac.dead_letter import replay as replaying
@@ -23,28 +17,23 @@ from celeriac.errors import Conflict, PublishError, QueueFull
 from celeriac.publish.attempts import Patience
 from celeriac.publish.publisher import Publisher
 from celeriac.published import Published
-from devctl.broker import claims, delayed, depth, frames, leases, results, server, task_events
-from devctl.broker.address import Locate, Services, addresses, dead_bound, queue_bound
-from devctl.broker.control import Control
-from devctl.broker.port import (
-    Acceptance,
-    Consumer,
-    Execution,
-    Message,
-    Note,
-    QueueDepth,
-    ServerInfo,
-    TaskEvents,
-    TaskResult,
-)
+from devctl.broker import delayed, depth, frames, leases, server
+from devctl.broker.layout import Layout
+from devctl.broker.plain import App
+from devctl.broker.port import Acceptance, Execution, Message, Note, QueueDepth
+from devctl.broker.results import batches, stored_ids
+from devctl.broker.stock import StockBroker, shortfall
 from devctl.errors import DevctlError
 
 TWICE = Patience(attempts=2)  # an answer that got lost is asked for once more
-ORDER_SECONDS = 5.0  # a worker obeys between two tasks: a solo one that runs a task hears us when it ends
 
 
-class CeleriacBroker:
-    """One Redis database, and the Celery workers behind it."""
+class CeleriacBroker(StockBroker):
+    """One Redis database, and the Celery workers behind it, some of them with celeriac."""
+
+    celeriac = True
+    stamp = True
+    _connect = staticmethod(server.connect)
 
     def __init__(
         self,
@@ -57,74 +46,14 @@ class CeleriacBroker:
     ) -> None:
         """Opens no connection. `service` is the broker's name in the stack, for hints; at `dead_bound` dead letters its
         workers stop claiming from a queue, at `queue_bound` messages nothing more is published once to it."""
-        self.url = url
-        self._results_url = results_url or url
-        self._hint = f"start it: devctl up {service}" if service else "is Redis running there?"
+        super().__init__(url, App(results_url or url, service=service))
         self._dead_bound = dead_bound
-        self._client = server.connect(url)
+        self._client = self._connect(url)
         self._publisher = Publisher(self._client, queue_bound, TWICE)
-        self._declared: set[str] = set()
-
-    @classmethod
-    def of(cls, stack: Services, locate: Locate) -> CeleriacBroker:
-        """The broker that the services of this stack use, at its address on this machine."""
-        found = addresses(stack, locate)
-        return cls(
-            found.broker,
-            results_url=found.results,
-            service=stack.broker,
-            dead_bound=dead_bound(stack),
-            queue_bound=queue_bound(stack),
-        )
 
     @cached_property
-    def _app(self) -> Celery:
-        app = Celery("devctl", broker=self.url, set_as_current=False)
-        wait = server.TIMEOUT_SECONDS
-        app.conf.update(
-            task_serializer="json",
-            broker_transport_options={"socket_timeout": wait, "socket_connect_timeout": wait, "max_retries": 0},
-        )
-        return app
-
-    @cached_property
-    def _results(self) -> redis.Redis:
-        return self._client if self._results_url == self.url else server.connect(self._results_url)
-
-    @cached_property
-    def _control(self) -> Control:
-        return Control(self._client)
-
-    def _answering(self, url: str = "") -> AbstractContextManager[None]:
-        return server.answering(url or self.url, self._hint)
-
-    def info(self) -> ServerInfo:
-        """Ask the server what it is; DevctlError where it does not answer."""
-        with self._answering():
-            return server.describe(self._client)
-
-    def publish(self, messages: Sequence[Message]) -> float:
-        """Publish all, in order, in chunks; DevctlError says how many were accepted where it fails midway."""
-        with self._answering():
-            self._declare({message.queue for message in messages})
-        return self._send(messages)
-
-    def _send(self, messages: Sequence[Message]) -> float:
-        accepted, started = 0, 0.0
-        for queue, chunk in frames.chunks(messages):
-            started = started or time.perf_counter()
-            try:
-                with self._answering():
-                    self._client.lpush(queue, *chunk)
-            except DevctlError as problem:
-                # A refusal is certain. After silence, the server may still have taken the chunk.
-                certain = isinstance(problem.__cause__, redis.ResponseError)
-                doubt = 0 if certain else len(chunk)
-                raise DevctlError(
-                    problem.problem, hint=problem.hint, details=list(_shortfall(accepted, doubt, len(messages)))
-                ) from problem
-            accepted += len(chunk)
-        return time.perf_counter() - started if started else 0.0
+    def _layout(self) -> Layout:
+        return Layout()
 
     def publish_once(self, messages: Sequence[Message]) -> Acceptance:
         """Publish what was not published before; DevctlError names a queue that is full, and other work under an id."""
@@ -140,7 +69,7 @@ class CeleriacBroker:
 
     def _unpublished(self, error: PublishError | Conflict, total: int) -> DevctlError:
         became = error.published or Published()
-        details = list(_shortfall(len(became.accepted) + len(became.duplicates), len(became.unknown), total))
+        details = list(shortfall(len(became.accepted) + len(became.duplicates), len(became.unknown), total))
         if isinstance(error, QueueFull):
             hint = "devctl queues shows who consumes it; CELERY_QUEUE_BOUND is how many may wait"
             return DevctlError(f"not published: {error}", hint=hint, details=details)
@@ -153,104 +82,16 @@ class CeleriacBroker:
         except DevctlError as problem:
             return DevctlError(problem.problem, hint=problem.hint, details=details)
 
-    def _declare(self, queues: set[str]) -> None:
-        """Bind queues as kombu does, in its own bookkeeping, so that stock workers and monitors know them."""
-        unknown = sorted(queues - self._declared)
-        present = [self._client.exists(f"{depth.BINDINGS}{queue}") for queue in unknown]
-        missing = [queue for queue, there in zip(unknown, present, strict=True) if not there]
-        if missing:
-            try:
-                with self._app.connection_for_write() as connection:
-                    for queue in missing:
-                        self._app.amqp.queues[queue].bind(connection.default_channel).declare()
-            except OperationalError as exc:
-                raise redis.ConnectionError(str(exc)) from exc
-        self._declared |= queues
-
     def queues(self, names: Sequence[str]) -> list[QueueDepth]:
         """Depths of these queues and of any other queue the broker knows."""
         with self._answering():
-            return depth.depths(self._client, names, dead_bound=self._dead_bound)
-
-    def consumers(self, *, expected: int | None = None, timeout: float = 1.0) -> list[Consumer]:
-        """Workers that answer within `timeout`; returns as soon as `expected`, or all that listen, have."""
-        with self._answering():
-            answers = self._control.ask(["active_queues", "registered"], expected=expected, timeout=timeout)
-        return [
-            Consumer(
-                node,
-                queues=tuple(_names(said)),
-                tasks=tuple(name.partition(" [")[0] for name in said.get("registered") or ()),
-            )
-            for node, said in sorted(answers.items())
-        ]
-
-    def consume(self, queue: str, nodes: Sequence[str]) -> None:
-        """Tell these workers to consume one more queue."""
-        self._order(queue, "add_consumer", {"queue": queue, "exchange": queue, "routing_key": queue}, nodes)
-
-    def stop_consuming(self, queue: str, nodes: Sequence[str] | None = None) -> None:
-        """Tell these workers, or all, to leave a queue."""
-        self._order(queue, "cancel_consumer", {"queue": queue}, nodes)
-
-    def _order(self, queue: str, method: str, arguments: dict[str, Any], nodes: Sequence[str] | None) -> None:
-        if nodes is not None and not nodes:
-            return
-        deadline = time.monotonic() + ORDER_SECONDS
-        with self._answering():
-            heard = self._control.ask([method], arguments=arguments, nodes=nodes, timeout=ORDER_SECONDS / 2)
-            # Celery says "ok" first and obeys later, so we look until it has.
-            late = set(nodes if nodes is not None else heard)
-            while late and time.monotonic() < deadline:
-                left = deadline - time.monotonic()
-                said = self._control.ask(["active_queues"], nodes=sorted(late), timeout=left)
-                late -= {node for node, one in said.items() if (queue in _names(one)) == (method == "add_consumer")}
-                time.sleep(0.01 if late else 0)
-        if late:
-            raise DevctlError(
-                f"{len(late)} of {len(nodes or heard)} workers did not obey {method} within {ORDER_SECONDS:g} s",
-                hint="devctl queues shows who consumes what",
-                details=[f"{node}: {heard.get(node, {}).get(method, 'no answer')}" for node in sorted(late)],
-            )
-
-    def events(self) -> AbstractContextManager[TaskEvents]:
-        """What workers tell of their tasks, from the begin of the block to its end."""
-        return task_events.listening(self._app.connection_for_read())
-
-    def send_events(self, nodes: Sequence[str]) -> list[str]:
-        """Tell these workers to send task events; returns those that did not before."""
-        with self._answering():
-            said = self._control.ask(["enable_events"], nodes=nodes, timeout=ORDER_SECONDS)
-        if silent := sorted({*nodes} - {*said}):
-            raise DevctlError(f"{silent[0]} does not answer", hint="devctl queues shows who does")
-        return [node for node in nodes if "already" not in str(said[node].get("enable_events"))]
-
-    def withhold_events(self, nodes: Sequence[str]) -> None:
-        """Tell these workers to send no task events; one that is gone sends none."""
-        with self._answering():
-            self._control.ask(["disable_events"], nodes=nodes, timeout=ORDER_SECONDS / 5)
-
-    def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
-        """What is known of these tasks now, in the same order; does not wait."""
-        found: list[TaskResult] = []
-        with self._answering(self._results_url):
-            for ids in _batches(task_ids, 1_000):
-                stored = cast("list[bytes | None]", self._results.mget([results.key(one) for one in ids]))
-                found += map(results.read, ids, stored)
-        return found
+            return depth.depths(self._client, names, self._layout, dead_bound=self._dead_bound)
 
     def task_ids(self, start: str) -> list[str]:
         """The ids of tasks with a result or a note that begin so."""
-        found: set[str] = set()
-        for client, url, head in (
-            (self._client, self.url, keys.ONCE),
-            (self._results, self._results_url, results.key("")),
-        ):
-            with self._answering(url):
-                pattern = head + re.sub(r"([*?\[\]\\])", r"\\\1", start) + "*"
-                named = client.scan_iter(match=pattern, count=5_000, _type="string")
-                found |= {name.decode(errors="replace").removeprefix(head) for name in named}
-        return sorted(found)
+        with self._answering():
+            noted = list(stored_ids(self._client, keys.ONCE, start))
+        return sorted({*noted, *super().task_ids(start)})
 
     def note(self, task_id: str) -> Note:
         """What publish once has written of this task."""
@@ -315,34 +156,12 @@ class CeleriacBroker:
     def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
         """Remove a bench run's queues, ledger, results and records, and nothing else."""
         with self._answering():
-            names = [_ledger(run)]
-            for queue in queues:
-                names += [*lists(queue), keys.dead(queue)]
-                names += [f"{depth.BINDINGS}{queue}", f"_kombu.binding_permanent.{queue}"]
-            self._client.unlink(*names)
-            claims.drop(self._client, queues)
+            self._client.unlink(_ledger(run), *map(keys.dead, queues))
             delayed.drop(self._client, queues)
-            self._declared -= set(queues)
-            for ids in _batches(task_ids, 1_000):
+            for ids in batches(task_ids, 1_000):
                 self._client.unlink(*map(keys.once, ids))
-        with self._answering(self._results_url):
-            for ids in _batches(task_ids, 1_000):
-                self._results.unlink(*(results.key(one) for one in ids))
-
-
-def _names(said: Mapping[str, Any]) -> list[str]:
-    return [queue["name"] for queue in said.get("active_queues") or ()]
+        super().forget(run, queues, task_ids)
 
 
 def _ledger(run: str) -> str:
     return f"devctl:bench:{run}:ledger"
-
-
-def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _shortfall(accepted: int, doubt: int, total: int) -> Iterable[str]:
-    yield f"{accepted:,} of {total:,} messages were accepted"
-    if doubt:
-        yield f"{doubt:,} more may have been: no answer came"

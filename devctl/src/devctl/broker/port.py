@@ -50,13 +50,18 @@ class QueueDepth:
 
     name: str
     waiting: int
-    claimed: int
+    claimed: int | None
+    """None: this broker does not tell it (RabbitMQ without its management API)."""
     oldest_seconds: float | None = None
     """Age of the oldest waiting message, where its publisher stamped one (`published_at`)."""
     delayed: int = 0
     dead: int = 0
     stopped: bool = False
     """Its dead letters are at their bound: workers no longer claim from it."""
+    consumers: int | None = None
+    """How many consumers the broker itself counts; None: it does not count them (Redis)."""
+    dead_letters_to: str = ""
+    """Where the broker puts what a worker rejects: exchange, and the queue behind it (RabbitMQ)."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ class TaskResult:
     error_message: str = ""
     finished: float | None = field(default=None, compare=False)
     """Unix seconds by the worker's clock; None where it is not over, or where nobody wrote that down."""
+    unreadable: str = ""
+    """Why its result or its error is not here although its state is."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +93,10 @@ class ServerInfo:
     """The broker's server."""
 
     product: str
-    """redis or valkey."""
+    """redis, valkey or rabbitmq."""
     version: str
     persistence: str
-    """"AOF everysec", "AOF always", "RDB only", "none"."""
+    """"AOF everysec", "AOF always", "RDB only", "none"; "" where each queue has its own."""
     eviction_policy: str
     maxmemory_bytes: int
     used_memory_bytes: int
@@ -129,6 +136,16 @@ class Broker(Protocol):
     """All calls may raise DevctlError with a hint, soon: no call hangs when the server is away."""
 
     url: str
+    celeriac: bool
+    """Whether its workers may have celeriac: due times, leases, dead letters, publish once are known here."""
+
+    @property
+    def blind(self) -> str:
+        """What of its queues cannot be seen from here, and why; "" where all can."""
+
+    @property
+    def why_no_results(self) -> str:
+        """Why no result can be read, whatever becomes of a task; "" where they can be."""
 
     def info(self) -> ServerInfo:
         """Ask the server what it is; DevctlError where it does not answer."""
@@ -140,14 +157,20 @@ class Broker(Protocol):
         """
 
     def publish_once(self, messages: Sequence[Message]) -> Acceptance:
-        """The same, but for what was published before. DevctlError also for a queue that is full, and for other work
-        under the id of one of them."""
+        """The same, but where celeriac is, not what was published before. DevctlError also for a queue that is full,
+        and for other work under the id of one of them."""
 
     def queues(self, names: Sequence[str]) -> list[QueueDepth]:
         """Depths of these queues and of any other queue the broker knows."""
 
     def consumers(self, *, expected: int | None = None, timeout: float = 1.0) -> list[Consumer]:
         """Workers that answer within `timeout`; returns as soon as `expected` have."""
+
+    def conf(self, *, timeout: float = 1.0) -> Mapping[str, Mapping[str, Any]]:
+        """Node -> its app's settings, as Celery tells them: those that were set, without passwords."""
+
+    def stats(self, *, timeout: float = 1.0) -> Mapping[str, Mapping[str, Any]]:
+        """Node -> what it says of its pool, its prefetching, and what it has run."""
 
     def consume(self, queue: str, nodes: Sequence[str]) -> None:
         """Tell these workers to consume one more queue."""

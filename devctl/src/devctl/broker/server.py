@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from ipaddress import ip_address
+from os import R_OK, access
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from celeriac.broker.url import parse, redis_py_url
+from celeriac.broker.url import FILES, parse, redis_py_url
 from devctl.broker.port import ServerInfo
 from devctl.errors import DevctlError
 
@@ -48,6 +50,79 @@ def connect(url: str) -> redis.Redis:
             f"the address of the broker does not work: {exc}",
             hint="look at what follows the ? in CELERY_BROKER_URL and CELERY_RESULT_BACKEND",
         ) from exc
+
+
+def connect_as_kombu(url: str) -> redis.Redis:
+    """The same for an URL that kombu takes."""
+    return connect(plain(url))
+
+
+SCHEMES = ("redis", "rediss", "sentinel", "unix", "socket")
+"""What kombu and Celery call a Redis."""
+
+
+def plain(url: str) -> str:
+    """An URL that kombu takes, as `connect` takes it: without what only a pool needs, with TLS as far as it can be
+    checked from here: certificates may lie in a container, and a host be this machine."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in SCHEMES:
+        return url
+    if scheme == "sentinel":
+        return _master(url)
+    if scheme in ("unix", "socket"):
+        parts = urlsplit(f"redis+socket://{rest}")
+        given = dict(parse_qsl(parts.query))
+        database = given.get("virtual_host") or given.get("db") or "0"
+        return urlunsplit(parts._replace(query=f"virtual_host={database}"))
+    parts = urlsplit(url)
+    netloc = parts.netloc if parts.hostname else f"{parts.netloc}localhost"
+    given = dict(parse_qsl(parts.query))
+    path = parts.path if parts.path.strip("/") else f"/{given.get('virtual_host') or given.get('db') or 0}"
+    query = {}
+    if scheme == "rediss":
+        query = {name: given[name] for name in FILES if access(given.get(name, ""), R_OK)}
+        near = _is_near(parts.hostname or "localhost")
+        query["ssl_cert_reqs"] = "none" if near else given.get("ssl_cert_reqs", "required")
+        if query["ssl_cert_reqs"] in ("none", "CERT_NONE"):
+            query["ssl_check_hostname"] = "false"
+    return urlunsplit((scheme, netloc, path, urlencode(query), ""))
+
+
+def _is_near(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def _master(url: str) -> str:
+    """The Redis behind these sentinels: they know one, or its name would have to be told."""
+    hint = "a container must run, and Sentinel have chosen a master: devctl ps"
+    problem = DevctlError(f"no sentinel answers at {place(url)}", hint=hint)
+    for one in url.split(";"):
+        parts = urlsplit(one)
+        try:
+            with redis.Redis(
+                host=parts.hostname or "localhost",
+                port=parts.port or 26379,
+                socket_timeout=TIMEOUT_SECONDS,
+                socket_connect_timeout=TIMEOUT_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+            ) as client:
+                masters = dict(client.sentinel_masters())
+        except (redis.RedisError, ValueError) as exc:
+            problem = DevctlError(f"the sentinel at {place(one)} does not answer: {_reason(exc)}", hint=hint)
+            continue
+        if len(masters) == 1:
+            (master,) = masters.values()
+            login = parts.netloc.rpartition("@")[0]
+            where = f"{login}@{master['ip']}:{master['port']}" if login else f"{master['ip']}:{master['port']}"
+            return urlunsplit(("redis", where, parts.path or "/0", "", ""))
+        problem = DevctlError(
+            f"the sentinel at {place(one)} knows {len(masters)} masters: which one is the broker?",
+            hint="name it: CELERY_BROKER_URL=redis://HOST:PORT/DATABASE devctl queues",
+        )
+    raise problem
 
 
 def place(url: str) -> str:

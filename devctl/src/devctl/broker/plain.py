@@ -1,0 +1,197 @@
+"""What stock Celery keeps and does, whatever its broker: no dead letters, no leases, no notes of what was published."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from kombu import Connection
+
+from devctl.broker import server, task_events
+from devctl.broker.masking import HIDDEN
+from devctl.broker.port import Acceptance, Consumer, Execution, Message, Note, TaskEvents, TaskResult
+from devctl.broker.results import NoResults, Results, open_results
+from devctl.broker.workers import Workers
+
+if TYPE_CHECKING:
+    from celeriac.dead_letter.letters import Letter
+
+ASK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class App:
+    """What is known of the app whose broker it is."""
+
+    results: str = ""
+    """Its `result_backend`, at its address on this machine; "" where no file says it."""
+    transport: Mapping[str, Any] = field(default_factory=dict)
+    """`broker_transport_options`."""
+    results_transport: Mapping[str, Any] = field(default_factory=dict)
+    """`result_backend_transport_options`."""
+    service: str = ""
+    """The broker's name in the stack, for hints; "" for one outside."""
+    from_here: Callable[[str], str] = lambda url: url
+    """An URL that a worker tells -> the same on this machine."""
+
+    @property
+    def hint(self) -> str:
+        """What to do where the broker does not answer."""
+        return f"start it: devctl up {self.service}" if self.service else "is it running there?"
+
+
+class PlainBroker(ABC):
+    """Half of the port; the other half is what each broker does in its own way."""
+
+    celeriac = False
+    blind = ""
+    _connect = staticmethod(server.connect_as_kombu)
+
+    def __init__(self, url: str, app: App) -> None:
+        self.url = url
+        self._about = app
+
+    @abstractmethod
+    def _answering(self) -> AbstractContextManager[None]:
+        """Turns what a client raises into a problem with a name."""
+
+    @property
+    @abstractmethod
+    def _workers(self) -> Workers:
+        """The workers behind it."""
+
+    @abstractmethod
+    def _connection(self) -> Connection:
+        """A new connection of kombu's."""
+
+    @abstractmethod
+    def publish(self, messages: Sequence[Message]) -> float:
+        """Publish all, in order."""
+
+    def _opened(self, url: str) -> Results:
+        """The results of a backend at this address."""
+        prefix = self._about.results_transport.get("global_keyprefix")
+        return open_results(url, self._about.hint, prefix if isinstance(prefix, str) else "", self._connect)
+
+    @cached_property
+    def _results(self) -> Results:
+        url = self._about.results or self._told_results()
+        if not url:
+            return NoResults("no file says where results go, and no worker answers that could be asked")
+        return self._opened(url)
+
+    def _told_results(self) -> str:
+        """What a living worker says of its result backend."""
+        for settings in self.conf(timeout=ASK_SECONDS).values():
+            told = str(settings.get("result_backend") or "disabled://")
+            if HIDDEN in told:  # Celery masks it, too; most often it is that of the broker
+                own = urlsplit(self.url).netloc.rpartition("@")[0]
+                told = told.replace(urlsplit(told).netloc.rpartition("@")[0], own)
+            return self._about.from_here(told)
+        return ""
+
+    @property
+    def why_no_results(self) -> str:
+        """Why no result can be read."""
+        return self._results.why_none
+
+    def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
+        """What is known of these tasks now."""
+        return self._results.read(task_ids)
+
+    def task_ids(self, start: str) -> list[str]:
+        """The ids of tasks with a result that begin so."""
+        return self._results.ids(start)
+
+    def publish_once(self, messages: Sequence[Message]) -> Acceptance:
+        """Nobody remembers an id here: publish."""
+        return Acceptance(self.publish(messages))
+
+    def consumers(self, *, expected: int | None = None, timeout: float = ASK_SECONDS) -> list[Consumer]:
+        """Workers that answer within `timeout`; returns as soon as `expected`, or all that listen, have."""
+        with self._answering():
+            return self._workers.consumers(expected, timeout)
+
+    def conf(self, *, timeout: float = ASK_SECONDS) -> Mapping[str, Mapping[str, Any]]:
+        """Node -> its app's settings, without passwords."""
+        with self._answering():
+            return self._workers.say("conf", timeout)
+
+    def stats(self, *, timeout: float = ASK_SECONDS) -> Mapping[str, Mapping[str, Any]]:
+        """Node -> what it says of its pool."""
+        with self._answering():
+            return self._workers.say("stats", timeout)
+
+    def consume(self, queue: str, nodes: Sequence[str]) -> None:
+        """Tell these workers to consume one more queue; returns when they do."""
+        self._order(queue, "add_consumer", {"queue": queue, "exchange": queue, "routing_key": queue}, nodes)
+
+    def stop_consuming(self, queue: str, nodes: Sequence[str] | None = None) -> None:
+        """Tell these workers, or all, to leave a queue; returns when they have."""
+        self._order(queue, "cancel_consumer", {"queue": queue}, nodes)
+
+    def events(self) -> AbstractContextManager[TaskEvents]:
+        """What workers tell of their tasks, from the begin of the block to its end."""
+        return task_events.listening(self._connection())
+
+    def send_events(self, nodes: Sequence[str]) -> list[str]:
+        """Tell these workers to send task events; returns those that did not before."""
+        with self._answering():
+            return self._workers.send_events(nodes)
+
+    def withhold_events(self, nodes: Sequence[str]) -> None:
+        """Tell these workers to send no task events; one that is gone sends none."""
+        with self._answering():
+            self._workers.withhold_events(nodes)
+
+    def _order(self, queue: str, method: str, arguments: dict[str, Any], nodes: Sequence[str] | None) -> None:
+        with self._answering():
+            self._workers.order(queue, method, arguments, nodes)
+
+    def note(self, task_id: str) -> Note:
+        """Stock Celery writes none."""
+        return ""
+
+    def letters(
+        self,
+        *,
+        queue: str = "",
+        older_than: float | None = None,
+        newer_than: float | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[Letter]:
+        """Stock Celery keeps none."""
+        yield from ()
+
+    def letter(self, letter_id: str) -> Letter | None:
+        """Stock Celery keeps none."""
+        return None
+
+    def replay(self, letter: Letter) -> bool:
+        """There is nothing to replay."""
+        return False
+
+    def drop(self, letter_ids: Sequence[str]) -> int:
+        """There is nothing to drop."""
+        return 0
+
+    def expired(self) -> int:
+        """Claims of stock workers have no lease."""
+        return 0
+
+    def give_back(self) -> int:
+        """The broker gives back what a dead stock worker had claimed."""
+        return 0
+
+    def executed(self, run: str) -> int:
+        """Their workers keep no ledger of ours."""
+        return 0
+
+    def ledger(self, run: str) -> list[Execution]:
+        """Their workers keep no ledger of ours."""
+        return []

@@ -1,0 +1,146 @@
+"""The adapter for stock Celery on Redis: no key and no header of ours gets into somebody's broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+
+import redis
+from celery import Celery
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from devctl.broker import claims, depth, frames, server
+from devctl.broker.control import Control
+from devctl.broker.layout import BINDINGS, Layout, told_prefix
+from devctl.broker.plain import App, PlainBroker
+from devctl.broker.port import Message, QueueDepth, ServerInfo
+from devctl.broker.workers import Workers
+from devctl.errors import DevctlError
+
+_LAYOUT = ("global_keyprefix", "sep", "priority_steps", "fanout_prefix")
+"""The transport options that name keys."""
+
+
+class StockBroker(PlainBroker):
+    """One Redis database, and the stock Celery workers behind it."""
+
+    stamp = False
+    """Whether messages carry the time at which they were published."""
+
+    def __init__(self, url: str, app: App = App()) -> None:  # noqa: B008  # frozen
+        super().__init__(url, app)
+        self._declared: set[str] = set()
+
+    @cached_property
+    def _client(self) -> redis.Redis:
+        return self._connect(self.url)
+
+    @cached_property
+    def _layout(self) -> Layout:
+        options = dict(self._about.transport)
+        if "global_keyprefix" not in options:
+            options["global_keyprefix"] = told_prefix(self._client)
+        if not self._about.transport:  # no file says them
+            answers = Workers(Control(self._client, Layout.of(options))).say("conf", timeout=0.5)
+            told = next((one.get("broker_transport_options") for one in answers.values()), None) or {}
+            options |= {name: told[name] for name in _LAYOUT[1:] if name in told}
+        return Layout.of(options)
+
+    @cached_property
+    def _workers(self) -> Workers:
+        return Workers(Control(self._client, self._layout))
+
+    @cached_property
+    def _app(self) -> Celery:
+        app = Celery("devctl", broker=server.plain(self.url), set_as_current=False)
+        wait = server.TIMEOUT_SECONDS
+        layout = self._layout
+        app.conf.update(
+            task_serializer="json",
+            broker_transport_options={
+                "socket_timeout": wait,
+                "socket_connect_timeout": wait,
+                "max_retries": 0,
+                "global_keyprefix": layout.prefix,
+                "sep": layout.separator,
+                "priority_steps": list(layout.steps),
+            },
+        )
+        return app
+
+    def _connection(self) -> Connection:
+        return self._app.connection_for_read()
+
+    def _answering(self) -> AbstractContextManager[None]:
+        return server.answering(self.url, self._about.hint)
+
+    def info(self) -> ServerInfo:
+        """Ask the server what it is; DevctlError where it does not answer."""
+        with self._answering():
+            return server.describe(self._client)
+
+    def publish(self, messages: Sequence[Message]) -> float:
+        """Publish all, in order, in chunks; DevctlError says how many were accepted where it fails midway."""
+        with self._answering():
+            self._declare({message.queue for message in messages})
+            layout = self._layout
+        return self._send(messages, layout)
+
+    def _send(self, messages: Sequence[Message], layout: Layout) -> float:
+        accepted, started = 0, 0.0
+        for queue, chunk in frames.chunks(messages, self.stamp):
+            started = started or time.perf_counter()
+            try:
+                with self._answering():
+                    self._client.lpush(layout.key(queue), *chunk)
+            except DevctlError as problem:
+                # A refusal is certain. After silence, the server may still have taken the chunk.
+                certain = isinstance(problem.__cause__, redis.ResponseError)
+                doubt = 0 if certain else len(chunk)
+                raise DevctlError(
+                    problem.problem, hint=problem.hint, details=list(shortfall(accepted, doubt, len(messages)))
+                ) from problem
+            accepted += len(chunk)
+        return time.perf_counter() - started if started else 0.0
+
+    def _declare(self, queues: set[str]) -> None:
+        """Bind queues as kombu does, in its own bookkeeping, so that stock workers and monitors know them."""
+        unknown = sorted(queues - self._declared)
+        present = [self._client.exists(self._layout.key(f"{BINDINGS}{queue}")) for queue in unknown]
+        missing = [queue for queue, there in zip(unknown, present, strict=True) if not there]
+        if missing:
+            try:
+                with self._app.connection_for_write() as connection:
+                    for queue in missing:
+                        self._app.amqp.queues[queue].bind(connection.default_channel).declare()
+            except OperationalError as exc:
+                raise redis.ConnectionError(str(exc)) from exc
+        self._declared |= queues
+
+    def queues(self, names: Sequence[str]) -> list[QueueDepth]:
+        """Depths of these queues and of any other queue the broker knows."""
+        with self._answering():
+            return depth.depths(self._client, names, self._layout)
+
+    def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
+        """Remove a bench run's queues, with what is claimed of them, and what its tasks left."""
+        with self._answering():
+            names = []
+            for queue in queues:
+                names += [*self._layout.lists(queue)]
+                names += [self._layout.key(f"{one}{queue}") for one in (BINDINGS, "_kombu.binding_permanent.")]
+            if names:
+                self._client.unlink(*names)
+            claims.drop(self._client, queues, self._layout)
+            self._declared -= set(queues)
+        self._results.drop(task_ids)
+
+
+def shortfall(accepted: int, doubt: int, total: int) -> Iterable[str]:
+    """How much of a publish that failed is certain."""
+    yield f"{accepted:,} of {total:,} messages were accepted"
+    if doubt:
+        yield f"{doubt:,} more may have been: no answer came"
