@@ -518,7 +518,7 @@ def test_workers_tell_of_their_tasks_while_somebody_wants_it(broker: Broker) -> 
 def test_a_worker_that_is_silent_is_named_before_its_events_are_waited_for(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devctl.broker.celery.ORDER_SECONDS", 0.5)
+    monkeypatch.setattr("devctl.broker.workers.ORDER_SECONDS", 0.5)
 
     with pytest.raises(DevctlError):
         broker.send_events(["probe@gone"])

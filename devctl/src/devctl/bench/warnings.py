@@ -48,7 +48,7 @@ def of_environment(environment: Environment, depths: Sequence[QueueDepth]) -> It
         )
     waiting = [depth for depth in depths if depth.waiting or depth.claimed]
     if waiting:
-        names = ", ".join(f"{depth.name} {depth.waiting + depth.claimed:,}" for depth in waiting[:3])
+        names = ", ".join(f"{depth.name} {depth.waiting + (depth.claimed or 0):,}" for depth in waiting[:3])
         yield Caution(
             "other-work",
             f"the same workers have other work: {names}",

@@ -86,16 +86,15 @@ class StockBroker(PlainBroker):
         """Publish all, in order, in chunks; DevctlError says how many were accepted where it fails midway."""
         with self._answering():
             self._declare({message.queue for message in messages})
-            layout = self._layout
-        return self._send(messages, layout)
+        return self._send(messages)
 
-    def _send(self, messages: Sequence[Message], layout: Layout) -> float:
+    def _send(self, messages: Sequence[Message]) -> float:
         accepted, started = 0, 0.0
         for queue, chunk in frames.chunks(messages, self.stamp):
             started = started or time.perf_counter()
             try:
                 with self._answering():
-                    self._client.lpush(layout.key(queue), *chunk)
+                    self._client.lpush(self._layout.key(queue), *chunk)
             except DevctlError as problem:
                 # A refusal is certain. After silence, the server may still have taken the chunk.
                 certain = isinstance(problem.__cause__, redis.ResponseError)

@@ -49,7 +49,7 @@ def show(queues: Sequence[QueueState], stream: IO[str] | None = None) -> None:
 
 
 def _holds(depth: QueueDepth) -> int:
-    return depth.waiting + depth.claimed + depth.delayed + depth.dead
+    return depth.waiting + (depth.claimed or 0) + depth.delayed + depth.dead
 
 
 def _below(queues: Sequence[QueueState], stream: IO[str]) -> None:
@@ -91,7 +91,9 @@ def _cells(queue: QueueState, stream: IO[str]) -> tuple[str, ...]:
     depth = queue.depth
     oldest = depth.oldest_seconds
     age = "-" if oldest is None else f"{oldest / 3600:,.1f}h" if oldest >= 6000 else duration(oldest)
-    counts = [f"{count:,}" for count in (depth.waiting, depth.claimed, depth.delayed, depth.dead)]
+    counts = [
+        "?" if count is None else f"{count:,}" for count in (depth.waiting, depth.claimed, depth.delayed, depth.dead)
+    ]
     return (depth.name, *counts, consumers or "-", age)
 
 
