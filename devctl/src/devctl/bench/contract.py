@@ -7,10 +7,12 @@ from itertools import islice
 from typing import Any
 
 from devctl.bench.plan import Task
-from devctl.bench.workload import Workload, own
+from devctl.bench.workload import Arguments, Workload, given, own
 from devctl.contracts.catalog import Catalog, TaskContract
+from devctl.contracts.document import array, mapping
 from devctl.contracts.payload import checked
 from devctl.contracts.sample import samples
+from devctl.errors import UsageError
 from devctl.measurement.adapters import Adapters
 
 VARIETY = 50
@@ -18,9 +20,16 @@ VARIETY = 50
 SEED = 1  # every run and every bench draws the same payloads
 
 
-def workload(task: Task, adapters: Adapters) -> Workload:
-    """What the messages are; UsageError where the task is not known."""
-    return of(adapters.catalog, task.contract) if task.kind == "contract" else own(task)
+def workload(task: Task, adapters: Adapters, args: str | None = None, kwargs: str | None = None) -> Workload:
+    """What the messages are; UsageError where the task is not known, or where it does not take this."""
+    called = args is not None or kwargs is not None
+    if task.kind != "contract":
+        if called:
+            raise UsageError(f"{task.label} takes no arguments", hint="--args and --kwargs go with --task NAME")
+        return own(task)
+    if not called and adapters.stack.contracts:
+        return of(adapters.catalog, task.contract)
+    return given(task.contract, array("--args", args), mapping("--kwargs", kwargs))
 
 
 def of(catalog: Catalog, name: str) -> Workload:
@@ -28,13 +37,13 @@ def of(catalog: Catalog, name: str) -> Workload:
     contract = catalog.get(name)
     templates = list(_templates(contract))
 
-    def payload(number: int, task_id: str) -> Mapping[str, Any] | None:
-        return _named(templates[number % len(templates)], task_id) if templates else None
+    def arguments(number: int, task_id: str) -> Arguments:
+        return ((_named(templates[number % len(templates)], task_id),) if templates else (), {})
 
     return Workload(
         label=contract.short,
         task=contract.name,
-        payload=payload,
+        arguments=arguments,
         keeps_results=not contract.ignore_result,
         keeps_records=contract.record_seconds is not None,
         publishes_to=tuple(dict.fromkeys(one.queue for one in catalog)),

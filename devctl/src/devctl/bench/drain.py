@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from devctl.bench.counting.port import Counting
 from devctl.bench.fleet import Fleet
 from devctl.bench.meter import Meter, load
 from devctl.bench.observation import Observation, observe
@@ -36,13 +37,14 @@ class Drain:
     meter: Meter
     clock: Clock
     workload: Workload
+    counting: Counting
     timeout: float
     patience: float
     """How long nothing may complete before one looks why."""
 
     def measure(
         self, run: str, nodes: Sequence[str], tasks: int, round_: int, tell: Callable[[int, float], None]
-    ) -> tuple[Observation, list[Execution]]:
+    ) -> tuple[Observation, Sequence[Execution]]:
         """Drain one backlog; `tell(done, rate)` now and then. What the run put into the broker is gone afterwards.
 
         The executions are for whoever keeps them; all that is said of them is in the observation.
@@ -58,16 +60,17 @@ class Drain:
         workers, broker = self.fleet.replicas()
         leave = self.guard.add(Leave(queue))
         before = self.meter.read(workers, broker)
+        self.counting.begin(run, ids)
         self.broker.consume(queue, nodes)
         self._watch(run, tasks, workers, tell)
         used = load(before, self.meter.read(workers, broker))
 
         self.guard.undo(leave)
-        # What is claimed now may still run, a second time even: only then is the ledger final.
+        # What is claimed now may still run, a second time even: only then is the count final.
         wait_until_unclaimed(self.broker, queue, self.clock)
-        executions = self.broker.ledger(run)
+        count = self.counting.count()
         self.guard.undo(forget)
-        return observe(run, round_, nodes, ids, publish_seconds, executions, used), executions
+        return observe(run, round_, nodes, ids, publish_seconds, count, used), count.executions
 
     def _watch(self, run: str, tasks: int, workers: list[Replica], tell: Callable[[int, float], None]) -> None:
         """Return when every task has run, or when none is left to run."""
@@ -76,28 +79,24 @@ class Drain:
         while True:
             self.clock.sleep(POLL_SECONDS)
             now = self.clock.now()
-            count = self.broker.executed(run)
+            count = self.counting.done()
             if count > done:
                 done, moved = count, now
             if now - told >= TELL_SECONDS:
                 told = now
                 tell(done, done / (now - begun))
-            if done >= tasks and self._all_ran(run, tasks):
+            if done >= tasks and self.counting.all_done():
                 return
             if now - moved >= self.patience and now - looked >= STALL_SECONDS:
                 looked = now
                 self.fleet.check(workers)
-                if self._nothing_left(run):
+                if self._nothing_left(run) and not self.counting.running():
                     return
             if now - begun >= self.timeout:
                 raise WaitTimeout(
                     f"{done:,} of {tasks:,} tasks were done after {self.timeout:g}s",
                     hint=f"fewer --tasks, a longer --timeout, or see: devctl logs {self.fleet.service}",
                 )
-
-    def _all_ran(self, run: str, tasks: int) -> bool:
-        """A list as long as the backlog may hold one task twice and miss another."""
-        return len({one.task_id for one in self.broker.ledger(run)}) >= tasks
 
     def _nothing_left(self, run: str) -> bool:
         queue = runs.queue(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from devctl.bench.counting.port import Way
 from devctl.stack.report import Event as StartEvent
 
 
@@ -33,6 +34,14 @@ class Prepared:
     """All workers answer."""
 
     seconds: float
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How the tasks will be counted, and why so."""
+
+    way: Way
+    why: str
 
 
 @dataclass(frozen=True)
@@ -102,4 +111,16 @@ def ignore(event: Event) -> None:
     """Nobody listens."""
 
 
-Event = StartEvent | Planned | Preparing | Prepared | WarmingUp | Sized | Publishing | Draining | RunDone | PuttingBack
+Event = (
+    StartEvent
+    | Planned
+    | Preparing
+    | Prepared
+    | Counting
+    | WarmingUp
+    | Sized
+    | Publishing
+    | Draining
+    | RunDone
+    | PuttingBack
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from devctl.bench import events
@@ -85,8 +85,9 @@ class Fleet:
         end = self.clock.now() + ANSWER_SECONDS
         while True:
             consumers = self.broker().consumers()
-            mine = [one for one in consumers if one.node.partition("@")[0] == self.service]
-            able = [one.node for one in mine if {workload.task, runs.TASK} <= {*one.tasks}]
+            mine = self._mine(consumers)
+            needed = {workload.task} if workload.real else {workload.task, runs.TASK}
+            able = [one.node for one in mine if needed <= {*one.tasks}]
             if len(able) >= most:
                 return sorted(able)[:most]
             if len(mine) >= most:
@@ -99,14 +100,35 @@ class Fleet:
             self.clock.sleep(0.2)
 
     def _unable(self, workload: Workload, consumers: list[Consumer]) -> DevctlError:
-        mine = [one for one in consumers if one.node.partition("@")[0] == self.service]
-        if not all(runs.TASK in one.tasks for one in mine):
-            return mount.missing(self.runtime.stack.services[self.service], self.stack)
+        mine = self._mine(consumers)
+        if not workload.real and not all(runs.TASK in one.tasks for one in mine):
+            return self._unmeasured(mine)
         owners = sorted({one.node.partition("@")[0] for one in consumers if workload.task in one.tasks})
         return DevctlError(
             f"{self.service} does not run {workload.task}",
             hint=f"it is run by {owners[0]}: --service {owners[0]}" if owners else "devctl tasks shows who owns what",
         )
+
+    def _unmeasured(self, mine: list[Consumer]) -> DevctlError:
+        if self.runtime.stack.contracts:
+            return mount.missing(self.runtime.stack.services[self.service], self.stack)
+        theirs = sorted({task for one in mine for task in one.tasks if not task.startswith("celery.")})
+        shown = ", ".join(theirs[:5]) + (", …" if len(theirs) > 5 else "")
+        return DevctlError(
+            f"{self.service} has no task of the bench: noop, cpu and wait belong to celeriac's workbench",
+            hint="measure a task of its own: devctl bench --task NAME --args '[…]'"
+            + (f"\nit has {shown}" if shown else ""),
+        )
+
+    def _mine(self, consumers: Sequence[Consumer]) -> list[Consumer]:
+        """Those that are replicas of the service: a node has its name, or the host name of one of them."""
+        hosts = {one.hostname for one in self.replicas()[0] if one.hostname}
+
+        def is_mine(node: str) -> bool:
+            name, _, host = node.partition("@")
+            return name == self.service or host in hosts
+
+        return [one for one in consumers if is_mine(one.node)]
 
     def replicas(self) -> tuple[list[Replica], list[Replica]]:
         """The workers and the broker, as the runtime sees them now."""

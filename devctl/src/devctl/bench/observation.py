@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from devctl.bench.counting.port import Count
 from devctl.broker.port import Execution
 
 LEAST_SECONDS = 0.02
@@ -40,11 +41,15 @@ class Audit:
     """Published ids that ran more than once."""
     unknown: int = 0
     """Ids that ran and were never published by this run."""
+    failed: int = 0
+    """Of those that ran, ids that ended in failure, where that is known."""
+    unproved: int = 0
+    """Published ids of which nothing says what became of them: neither done nor lost."""
 
     @property
     def clean(self) -> bool:
-        """Whether every published task ran exactly once, and nothing else did."""
-        return not (self.lost or self.duplicated or self.unknown)
+        """Whether every published task is known to have run exactly once, and nothing else did."""
+        return not (self.lost or self.duplicated or self.unknown or self.unproved)
 
     def __add__(self, other: Audit) -> Audit:
         return Audit(
@@ -53,20 +58,24 @@ class Audit:
             self.lost + other.lost,
             self.duplicated + other.duplicated,
             self.unknown + other.unknown,
+            self.failed + other.failed,
+            self.unproved + other.unproved,
         )
 
 
-def audit(published: Iterable[str], executions: Iterable[Execution]) -> Audit:
+def audit(published: Iterable[str], count: Count) -> Audit:
     """Compare what was published with what ran, id by id."""
     wanted = set(published)
-    ran = Counter(execution.task_id for execution in executions)
-    executed = wanted & ran.keys()
+    ran = Counter(execution.task_id for execution in count.executions)
+    executed = wanted & (ran.keys() | count.unseen)
     return Audit(
         published=len(wanted),
         executed=len(executed),
-        lost=len(wanted) - len(executed),
-        duplicated=sum(ran[task_id] > 1 for task_id in executed),
+        lost=len(wanted) - len(executed) - len(count.unknown),
+        duplicated=sum(ran[task_id] > 1 or task_id in count.started_again for task_id in wanted),
         unknown=len(ran.keys() - wanted),
+        failed=len(count.failed),
+        unproved=len(count.unknown),
     )
 
 
@@ -146,6 +155,8 @@ class Observation:
     nodes: tuple[str, ...]
     """The workers that were told to take part."""
     load: Load | None = None
+    unseen: int = 0
+    """Ids that are done by their result alone: their end was not heard."""
 
     @property
     def workers(self) -> int:
@@ -159,10 +170,11 @@ def observe(
     nodes: Sequence[str],
     published: Collection[str],
     publish_seconds: float,
-    executions: Sequence[Execution],
+    count: Count,
     load: Load | None,
 ) -> Observation:
     """Make it of the ids that were published and of what ran."""
+    executions = count.executions
     begun = min((one.started for one in executions), default=0.0)
     ended = max((one.finished for one in executions), default=0.0)
     return Observation(
@@ -172,8 +184,9 @@ def observe(
         publish_seconds=publish_seconds,
         seconds=ended - begun,
         window=steady(executions),
-        audit=audit(published, executions),
+        audit=audit(published, count),
         shares=shares(executions),
         nodes=tuple(nodes),
         load=load,
+        unseen=len(count.unseen),
     )

@@ -125,3 +125,8 @@ def first_guess(task: Task, workers: int) -> int:
     if task.kind == "noop":
         return 1_000 * workers
     return workers * max(2, math.ceil(250 / task.milliseconds))
+
+
+def in_moments(seconds: float, slots: int) -> int:
+    """The same for a task that was seen to take so long: a quarter of a second of work, and one for each slot."""
+    return slots * max(1, math.ceil(0.25 / max(seconds, 0.01)))

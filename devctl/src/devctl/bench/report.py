@@ -10,16 +10,30 @@ from statistics import fmean
 from typing import Any, Literal
 
 from devctl.bench import statistics
+from devctl.bench.counting.port import Way
 from devctl.bench.environment import Environment, Room
 from devctl.bench.observation import Audit, Load, Observation
 from devctl.bench.plan import Plan, Task
 from devctl.bench.statistics import Estimate
-from devctl.bench.warnings import Caution, of_point, of_repeats, of_scaling
+from devctl.bench.warnings import Caution, of_counting, of_point, of_repeats, of_scaling
 
 SCHEMA = "devctl.bench/1"
 BUSY = 0.9  # of what there is: the counters and the run do not begin at the same instant
 
 Limit = Literal["machine", "workers", "broker", "round-trips", "waiting"]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How the tasks were counted, and why so."""
+
+    way: Way
+    why: str
+
+    @property
+    def proves_once(self) -> bool:
+        """Whether a task that ran twice is surely seen. An event can get lost, and a second result covers the first."""
+        return self.way == "ledger"
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ class Report:
     plan: Plan
     environment: Environment
     points: tuple[Point, ...]
+    counted: Counted
     cautions: tuple[Caution, ...]
     saved: str
     """The folder of the raw runs."""
@@ -77,6 +92,7 @@ def summarise(
     environment: Environment,
     observations: Sequence[Observation],
     *,
+    counted: Counted,
     cautions: Sequence[Caution] = (),
     saved: str = "",
 ) -> Report:
@@ -87,8 +103,9 @@ def summarise(
         runs = tuple(sorted((one for one in observations if one.workers == workers), key=lambda one: one.round))
         points.append(_point(workers, runs, points[0] if points else None, environment, plan.task))
         found += of_scaling(workers, points[-1].efficiency)
-        found += of_point(workers, points[-1].throughput, runs, environment)
-    return Report(name, plan, environment, tuple(points), tuple(found), saved)
+        found += of_point(workers, points[-1].throughput, runs, environment, counted.way)
+    found += of_counting(counted.way, [run for point in points for run in point.runs])
+    return Report(name, plan, environment, tuple(points), counted, tuple(found), saved)
 
 
 def _point(
@@ -153,6 +170,12 @@ def document(report: Report) -> dict[str, Any]:
             "resamples": statistics.RESAMPLES,
             "seed": statistics.SEED,
             "coverage_at_best": statistics.coverage(report.plan.repeats),
+        },
+        "counted": {
+            "by": report.counted.way,
+            "why": report.counted.why,
+            "proves_once": report.counted.proves_once,
+            "unseen": sum(run.unseen for point in report.points for run in point.runs),
         },
         "points": [_point_document(point) for point in report.points],
         "audit": asdict(report.audit),

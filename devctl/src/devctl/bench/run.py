@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 
 from devctl.bench import environment as conditions
 from devctl.bench import events, raw, warnings
+from devctl.bench.counting.choice import Chosen, chosen
 from devctl.bench.drain import STALL_SECONDS, Drain
 from devctl.bench.environment import Environment
 from devctl.bench.fleet import Fleet, as_many_as_run
 from devctl.bench.meter import CpuMeter, Meter
 from devctl.bench.observation import Observation
 from devctl.bench.pace import Pace
-from devctl.bench.plan import MOST_TASKS, Plan, first_guess, size
-from devctl.bench.report import Report, document, summarise
+from devctl.bench.plan import MOST_TASKS, Plan, first_guess, in_moments, size
+from devctl.bench.report import Counted, Report, document, summarise
 from devctl.bench.workload import Workload
 from devctl.broker.port import Broker
 from devctl.clock import Clock, SystemClock
@@ -65,6 +66,7 @@ def run(plan: Plan, workload: Workload, ports: Ports, emit: Callable[[events.Eve
 
     The caller's guard puts back what was changed.
     """
+    refuse_other_brokers(ports.runtime)
     service = service_to_scale(plan, ports.runtime)
     if not plan.workers:
         plan = replace(plan, workers=(as_many_as_run(ports.runtime, service),))
@@ -74,16 +76,30 @@ def run(plan: Plan, workload: Workload, ports: Ports, emit: Callable[[events.Eve
     environment = bench.conditions()
     cautions = list(warnings.of_environment(environment, ports.broker().queues(())))
 
-    tasks = {workers: bench.warm_up(nodes[:workers]) for workers in plan.workers}
-    observations = bench.rounds(nodes, tasks)
-    emit(events.PuttingBack())
+    with chosen(ports.broker(), workload, nodes, ports.guard, ports.clock, f"{bench.name}-first") as how:
+        bench.how = how
+        emit(events.Counting(how.way, how.why))
+        tasks = {workers: bench.warm_up(nodes[:workers]) for workers in plan.workers}
+        observations = bench.rounds(nodes, tasks)
+        emit(events.PuttingBack())
 
-    report = summarise(bench.name, plan, environment, observations, cautions=cautions, saved=str(ports.store.folder))
+    report = summarise(
+        bench.name,
+        plan,
+        environment,
+        observations,
+        counted=Counted(how.way, how.why),
+        cautions=cautions,
+        saved=str(ports.store.folder),
+    )
     ports.store.report(document(report))
     return report
 
 
 class _Bench:
+    how: Chosen
+    """How its runs are counted; known when the workers answer."""
+
     def __init__(
         self, plan: Plan, workload: Workload, ports: Ports, emit: Callable[[events.Event], None], service: str
     ) -> None:
@@ -119,7 +135,12 @@ class _Bench:
         plan, workers, now = self.plan, len(nodes), self.ports.clock.now
         if plan.tasks is not None and not plan.warmup:
             return plan.tasks
-        tasks, attempt, begun = min(first_guess(plan.task, workers), plan.tasks or MOST_TASKS), 0, now()
+        guess = (
+            first_guess(plan.task, workers)
+            if self.how.each is None
+            else in_moments(self.how.each, self._slots(workers))
+        )
+        tasks, attempt, begun = min(guess, plan.tasks or MOST_TASKS), 0, now()
         while True:
             attempt += 1
             self.emit(events.WarmingUp(workers, tasks, self.pace.left(now() - begun)))
@@ -167,8 +188,21 @@ class _Bench:
             ports.meter,
             ports.clock,
             self.workload,
+            self.how.counting,
             self.plan.timeout_seconds,
-            patience=STALL_SECONDS + 3 * self.plan.task.milliseconds / 1_000,
+            patience=STALL_SECONDS + 3 * (self.how.each or self.plan.task.milliseconds / 1_000),
+        )
+
+    def _slots(self, workers: int) -> int:
+        return workers * self.workers.slots
+
+
+def refuse_other_brokers(runtime: Runtime) -> None:
+    """A broker that is no service of this stack may be everybody's: thousands of tasks are not for it."""
+    if not runtime.stack.broker:
+        raise DevctlError(
+            "no service of the Compose file is known as the broker, and a bench fills no other",
+            hint="devctl doctor shows what was found; x-devctl: {broker: NAME} in the Compose file says which it is",
         )
 
 

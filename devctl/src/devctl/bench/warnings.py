@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from devctl.bench.counting.port import Way
 from devctl.bench.environment import Environment
 from devctl.bench.observation import Observation
 from devctl.bench.statistics import Estimate, coverage, outliers, steadily, trend
@@ -73,7 +74,7 @@ def of_scaling(workers: int, efficiency: float | None) -> Iterator[Caution]:
 
 
 def of_point(
-    workers: int, throughput: Estimate | None, runs: Sequence[Observation], environment: Environment
+    workers: int, throughput: Estimate | None, runs: Sequence[Observation], environment: Environment, way: Way
 ) -> Iterator[Caution]:
     """Look at the runs of one number of workers, in the order in which they were measured."""
     cpus, slots = environment.machine.usable, workers * environment.workers.slots
@@ -105,13 +106,39 @@ def of_point(
             NOISE,
             workers,
         )
-    if not throughput:
+    if not throughput or way == "results":  # which do not say whose they are
         return
     idle = [node for one in runs for node in one.nodes if node not in one.shares]
     if idle:
         yield Caution("idle-worker", f"{idle[0]} took no task", "devctl logs shows why", workers)
     elif any(_uneven(one) for one in runs):
         yield Caution("uneven", "some workers took less than half their share of the tasks", LONGER, workers)
+
+
+def of_counting(way: Way, runs: Sequence[Observation]) -> Iterator[Caution]:
+    """Look at what is known of the tasks."""
+    if unproved := sum(run.audit.unproved for run in runs):
+        yield Caution(
+            "unproved",
+            f"nothing says what became of {unproved:,} tasks: no event was heard, and they leave no result",
+            "over Redis, an event that nobody reads at that moment is gone; a result backend keeps what was done",
+        )
+    if unseen := sum(run.unseen for run in runs):
+        yield Caution(
+            "unseen",
+            f"{unseen:,} events were not heard; these tasks are done, their results say so",
+            "the rate is of the tasks that were heard",
+        )
+    if failed := sum(run.audit.failed for run in runs):
+        yield Caution(
+            "failed", f"{failed:,} tasks ended in failure", "devctl logs --level error shows why; --args gives others"
+        )
+    if way == "results" and any(run.workers > 1 for run in runs):
+        yield Caution(
+            "no-workers",
+            "results do not say which worker: begin and end of a run, when not all are at work, count too",
+            "raise --seconds",
+        )
 
 
 def _of_lengths(workers: int, runs: Sequence[Observation]) -> Iterator[Caution]:

@@ -1,14 +1,17 @@
-"""What the messages of a run are: the bench's own task, or a contract with sample payloads."""
+"""What the messages of a run are: the bench's own task, a contract with sample payloads, or a task with arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from devctl.bench.plan import Task
 from devctl.broker import runs
 from devctl.broker.port import Message
+
+Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
+"""args and kwargs."""
 
 
 @dataclass(frozen=True)
@@ -18,24 +21,27 @@ class Workload:
     label: str
     task: str
     """Its name in Celery."""
-    payload: Callable[[int, str], Mapping[str, Any] | None]
-    """(number of the message, its task id) -> the JSON object; None: a task without a payload."""
+    arguments: Callable[[int, str], Arguments]
+    """(number of the message, its task id) -> what the task is called with."""
     keeps_results: bool = False
     """A contract's results are stored, as they would be in earnest; the bench's own task has none."""
     keeps_records: bool = False
     """And it is written down which tasks are done, so that none is done twice."""
     publishes_to: tuple[str, ...] = ()
     """Queues that its children may go to, in earnest."""
+    real: bool = False
+    """It really runs, follow-up tasks included: nothing of the worker knows of a bench."""
 
     def messages(self, run: str, task_ids: Iterable[str]) -> Iterator[Message]:
         """The backlog of a run."""
         for number, task_id in enumerate(task_ids):
-            payload = self.payload(number, task_id)
+            args, kwargs = self.arguments(number, task_id)
             yield Message(
                 task=self.task,
                 queue=runs.queue(run),
                 task_id=task_id,
-                args=() if payload is None else (payload,),
+                args=args,
+                kwargs=kwargs,
                 headers={runs.HEADER: run},
                 ignore_result=not self.keeps_results,
             )
@@ -56,4 +62,10 @@ def own(task: Task) -> Workload:
     # Checked once by the contract; the copies differ in their id alone.
     sample = BenchPayload(kind=BenchKind(task.kind), milliseconds=task.milliseconds, source_service="devctl")
     document = sample.model_dump(mode="json")
-    return Workload(task.label, bench.name, lambda _, task_id: {**document, "task_id": task_id})
+    return Workload(task.label, bench.name, lambda _, task_id: (({**document, "task_id": task_id},), {}))
+
+
+def given(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Workload:
+    """A task that does for real what it does, each time with the same arguments."""
+    call: Arguments = (tuple(args), dict(kwargs))
+    return Workload(name, name, lambda *_: call, keeps_results=True, real=True)

@@ -5,7 +5,8 @@
     broker.publish([Message("tasks.echo", "orders", task_id="1", args=({"n": 1},))])
     broker.results(["1"])[0].result == {"n": 1}
 
-Workers run what waits whenever somebody looks (`results`, `executed`, `ledger`); with `eager=False`, when `work` says.
+Workers run what waits whenever somebody looks (`results`, `executed`, `ledger`, `events`); with `eager=False`, when
+`work` says.
 """
 
 from __future__ import annotations
@@ -58,10 +59,12 @@ class MemoryWorker:
 class MemoryEvents:
     """What was told and not taken yet."""
 
+    look: Callable[[], None]
     problem: str = ""
     came: list[TaskEvent] = field(default_factory=list)
 
     def taken(self) -> list[TaskEvent]:
+        self.look()
         came, self.came = self.came, []
         return came
 
@@ -254,7 +257,7 @@ class MemoryBroker:
     @contextmanager
     def events(self) -> Iterator[TaskEvents]:
         self._reach()
-        listener = MemoryEvents()
+        listener = MemoryEvents(self._look)
         self._listeners.append(listener)
         yield listener
         self._listeners.remove(listener)

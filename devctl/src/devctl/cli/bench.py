@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devctl import errors
 from devctl.cli import completion, options
-from devctl.errors import Interrupted
+from devctl.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from devctl.bench.plan import Plan
+    from devctl.bench.workload import Workload
 
 
 def _complete_task(incomplete: str) -> list[str]:
     own = [kind for kind in ("noop", "cpu:", "wait:") if kind.startswith(incomplete)]
     return [*own, *completion.tasks(incomplete)]
+
+
+def _confirm(plan: Plan, work: Workload) -> None:
+    """What runs for real, somebody wants: a terminal is asked, a script says it."""
+    count = f"{plan.tasks * plan.repeats:,} times and more" if plan.tasks else "hundreds or thousands of times"
+    what = f"{work.label} runs for real, {count}, with all its side effects"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(what, hint="--yes says that it may; --tasks 100 makes a run shorter")
+    if not typer.confirm(f"{what}. Go on?", err=True):
+        raise Interrupted("nothing was published")
 
 
 def bench(
@@ -27,10 +42,17 @@ def bench(
         str,
         typer.Option(
             metavar="noop|cpu:MS|wait:MS|NAME",
-            help="What the tasks do: noop, cpu:MS, wait:MS, or a contract.",
+            help="What the tasks do: noop, cpu:MS, wait:MS, or a task of yours.",
             autocompletion=_complete_task,
         ),
     ] = "noop",
+    args: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Its positional arguments: '[1, 2]'.", show_default=False)
+    ] = None,
+    kwargs: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Its keyword arguments.", show_default=False)
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Run a task of yours for real without asking.")] = False,
     tasks: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Tasks in each run.", show_default="what --seconds take")
     ] = None,
@@ -56,11 +78,15 @@ def bench(
     A backlog is published to a queue of the bench's own and then drained. Broker and workers are started if they do not
     run. Afterwards everything is as it was. What the figures mean: docs/bench.md
 
+    A task of workers that know nothing of devctl runs for real, with all that it does; a script says --yes to that. It
+    is counted by Celery's task events, on for the run, or by results.
+
     \b
     Examples:
       devctl bench --workers 4
       devctl bench --workers 1,2,4 --task wait:10
       devctl bench --task process_order --repeats 10 --json
+      devctl bench --task images.resize --args '["a.jpg", 80]' --tasks 200
 
     \b
     Exit codes: 0 done, 1 tasks lost or doubled, 2 usage, 3 timed out,
@@ -88,8 +114,10 @@ def bench(
         service=service,
     )
     workbench = options.open_to_start(runtime, stack)
-    work = workload(plan.task, workbench)
+    work = workload(plan.task, workbench, args, kwargs)
     options.announce(workbench, as_json=as_json)
+    if work.real and not yes:
+        _confirm(plan, work)
     try:
         with nullcontext(ignore) if as_json else ui.Progress() as emit, guarded(workbench) as guard:
             report = run(plan, work, Ports.of(workbench, guard), emit)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from devctl.errors import UsageError
 
@@ -35,6 +35,28 @@ def strict(text: str) -> Any:
         )
     except RecursionError:
         raise _Refused("it is nested too deeply") from None
+
+
+def array(option: str, text: str | None) -> list[Any]:
+    """What an option like --args says; empty where it is not given."""
+    return cast("list[Any]", _given(option, text, list, "an array: '[1, 2]'"))
+
+
+def mapping(option: str, text: str | None) -> dict[str, Any]:
+    """What an option like --kwargs says."""
+    return cast("dict[str, Any]", _given(option, text, dict, "an object: '{\"n\": 1}'"))
+
+
+def _given(option: str, text: str | None, kind: type[Any], example: str) -> Any:
+    if text is None:
+        return kind()
+    try:
+        value = strict(text)
+    except ValueError as exc:
+        raise UsageError(f"{option} is not JSON: {exc}", hint=f"it takes {example}") from exc
+    if not isinstance(value, kind):
+        raise UsageError(f"{option} is not {example.partition(':')[0]}: {text}", hint=f"it takes {example}")
+    return value
 
 
 def read(name: str) -> list[Document]:

@@ -7,12 +7,11 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from devctl.broker.port import Message
 from devctl.contracts.assign import assign
 from devctl.contracts.catalog import Catalog, TaskContract
-from devctl.contracts.document import Document, strict
+from devctl.contracts.document import Document, array, mapping
 from devctl.contracts.payload import FieldProblem, Wrong, message, traced
 from devctl.contracts.sample import samples
 from devctl.errors import UsageError
@@ -115,20 +114,7 @@ def _without_contract(catalog: Catalog, request: Request) -> list[Message]:
             f"which queue? no contract says where {request.name} goes",
             hint="add --queue NAME; devctl queues lists them",
         )
-    args = _json("--args", request.args, list, "an array: '[1, 2]'")
-    kwargs = _json("--kwargs", request.kwargs, dict, "an object: '{\"n\": 1}'")
+    args, kwargs = array("--args", request.args), mapping("--kwargs", request.kwargs)
     name = contract.name if contract else request.name
     ids = [str(uuid.uuid4()) for _ in range(request.count)]
     return [Message(name, queue, one, tuple(args), kwargs, headers=traced(one)) for one in ids]
-
-
-def _json(option: str, text: str | None, kind: type[Any], example: str) -> Any:
-    if text is None:
-        return kind()
-    try:
-        value = strict(text)
-    except ValueError as exc:
-        raise UsageError(f"{option} is not JSON: {exc}", hint=f"it takes {example}") from exc
-    if not isinstance(value, kind):
-        raise UsageError(f"{option} is not {example.partition(':')[0]}: {text}", hint=f"it takes {example}")
-    return value

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import floor, log10
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from devctl.bench import events
+from devctl.bench.counting.port import Way
 from devctl.bench.report import Point, Report
 from devctl.bench.statistics import LEVEL, coverage
 from devctl.bench.warnings import Caution
@@ -24,6 +25,7 @@ from devctl.ui.units import duration
 
 WIDTH = 80
 TOO_SHORT = "too short"
+_WAYS: Mapping[Way, str] = {"ledger": "the workers' ledger", "events": "task events", "results": "results"}
 _BAR = 15
 
 
@@ -59,6 +61,8 @@ class Progress:
                     self._start(event)
             case events.Prepared():
                 self._end_start()
+            case events.Counting(way, why) if way != "ledger":
+                self._say(f"counted  by {_WAYS[way]}: {why}")
             case events.WarmingUp(workers, tasks, left):
                 self._draw(f"warming up, {_workers(workers)}, {tasks:,} tasks  {_left(left)}")
             case events.Publishing(number, of, workers, tasks, left):
@@ -76,7 +80,7 @@ class Progress:
                     self._say(f"{line}  {_left(left)}" if number < of else line)
             case events.PuttingBack():
                 self._draw("putting everything back")
-            case events.Sized():
+            case events.Sized() | events.Counting():
                 pass
 
     def _end_start(self) -> None:
@@ -135,6 +139,7 @@ def lines(report: Report, paint: Paint) -> Iterator[str]:
     yield ""
     yield from _cautions(report.cautions, paint)
     yield _audit(report, paint)
+    yield from _counted(report, paint)
     if limit := _limit(report.points[-1], report):
         yield limit
     yield f"saved      {paint(_near(report.saved), 'dim')}"
@@ -211,15 +216,32 @@ def _about(same: Sequence[Caution]) -> str:
 def _audit(report: Report, paint: Paint) -> str:
     audit = report.audit
     if audit.clean:
+        once = " once each" if report.counted.proves_once else ""
+        doubled = {"ledger": " · doubled 0", "events": " · seen twice 0", "results": ""}[report.counted.way]
         return (
-            f"{paint('✔', 'green')} audit    {audit.published:,} published = {audit.executed:,} done once each"
-            " · lost 0 · doubled 0"
+            f"{paint('✔', 'green')} audit    {audit.published:,} published = {audit.executed:,} done{once}"
+            f" · lost 0{doubled}"
         )
+    unproved = f" · unknown {audit.unproved:,}" if audit.unproved else ""
     stray = f" · never published {audit.unknown:,}" if audit.unknown else ""
     return (
         f"{paint('✘', 'red')} audit    {audit.published:,} published, {audit.executed:,} done"
-        f" · lost {audit.lost:,} · doubled {audit.duplicated:,}{stray}"
+        f" · lost {audit.lost:,} · doubled {audit.duplicated:,}{unproved}{stray}"
     )
+
+
+def _counted(report: Report, paint: Paint) -> Iterator[str]:
+    """What the way of counting cannot tell; nothing where it tells all."""
+    match report.counted.way:
+        case "events":
+            yield "counted    by task events, on for the run; docs/bench.md says what they cost"
+            yield f"           {paint('proved: none is lost. Not proved: none ran twice, for an event', 'dim')}"
+            yield f"           {paint('can get lost, and a worker can die before it sends one', 'dim')}"
+        case "results":
+            yield "counted    by results"
+            yield f"           {paint('proved: none is lost. Not proved: none ran twice, that is one result', 'dim')}"
+        case "ledger":
+            pass
 
 
 def _limit(point: Point, report: Report) -> str:

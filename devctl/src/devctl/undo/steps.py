@@ -25,6 +25,13 @@ class Leave:
 
 
 @dataclass(frozen=True)
+class Quiet:
+    """Workers send no more task events."""
+
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Forget:
     """A bench run's queues, ledger, results and records leave the broker."""
 
@@ -57,10 +64,8 @@ class EndRun:
     service: str
 
 
-Step = Leave | Forget | Scale | Stop | EndRun
-_KINDS: Mapping[str, type[Leave | Forget | Scale | Stop | EndRun]] = {
-    kind.__name__.lower(): kind for kind in (Leave, Forget, Scale, Stop, EndRun)
-}
+Step = Leave | Quiet | Forget | Scale | Stop | EndRun
+_KINDS: Mapping[str, type[Step]] = {kind.__name__.lower(): kind for kind in (Leave, Quiet, Forget, Scale, Stop, EndRun)}
 
 
 def to_json(step: Step) -> dict[str, Any]:
@@ -89,6 +94,8 @@ class Undo:
         match step:
             case Leave():
                 self.broker().stop_consuming(step.queue)
+            case Quiet():
+                self.broker().withhold_events(step.nodes)
             case Forget():
                 self._forget(step)
             case Scale():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from devctl.bench.counting.port import Count
 from devctl.bench.observation import Audit, audit, shares, steady
 from devctl.broker.port import Execution
 
@@ -11,28 +12,41 @@ def run(*entries: tuple[str, float, str]) -> list[Execution]:
 
 
 def test_the_audit_of_a_good_run_is_clean() -> None:
-    found = audit(["a", "b"], run(("b", 1, "w"), ("a", 2, "w")))
+    found = audit(["a", "b"], Count(run(("b", 1, "w"), ("a", 2, "w"))))
 
     assert Audit(published=2, executed=2, lost=0, duplicated=0) == found
     assert found.clean
 
 
 def test_one_lost_and_one_doubled_do_not_make_up_for_each_other() -> None:
-    found = audit(["a", "b", "c"], run(("a", 1, "w"), ("a", 2, "v"), ("b", 3, "w")))
+    found = audit(["a", "b", "c"], Count(run(("a", 1, "w"), ("a", 2, "v"), ("b", 3, "w"))))
 
     assert Audit(published=3, executed=2, lost=1, duplicated=1) == found
     assert not found.clean
 
 
 def test_what_nobody_published_is_not_counted_as_done_but_told() -> None:
-    found = audit(["a"], run(("a", 1, "w"), ("x", 2, "w")))
+    found = audit(["a"], Count(run(("a", 1, "w"), ("x", 2, "w"))))
 
     assert Audit(published=1, executed=1, lost=0, duplicated=0, unknown=1) == found
     assert not found.clean
 
 
+def test_what_a_result_alone_says_is_done_and_what_nothing_says_is_neither_done_nor_lost() -> None:
+    count = Count(run(("a", 1, "w")), frozenset("a"), unseen=frozenset("b"), unknown=frozenset("c"))
+
+    found = audit(["a", "b", "c"], count)
+
+    assert Audit(published=3, executed=2, lost=0, duplicated=0, failed=1, unproved=1) == found
+    assert not found.clean
+
+
+def test_a_task_that_was_seen_to_start_twice_is_doubled_though_it_ended_once() -> None:
+    assert 1 == audit(["a", "b"], Count(run(("a", 1, "w"), ("b", 2, "w")), started_again=frozenset("a"))).duplicated
+
+
 def test_audits_add_up() -> None:
-    assert Audit(3, 2, 1, 1, 1) == Audit(1, 1, 0, 1, 0) + Audit(2, 1, 1, 0, 1)
+    assert Audit(3, 2, 1, 1, 1, 1, 1) == Audit(1, 1, 0, 1, 0, 1, 0) + Audit(2, 1, 1, 0, 1, 0, 1)
 
 
 def test_one_worker_is_measured_from_its_first_to_its_last_completion() -> None:

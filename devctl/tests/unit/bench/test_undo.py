@@ -17,7 +17,7 @@ from devctl.clock import FakeClock
 from devctl.errors import DevctlError, WaitTimeout
 from devctl.stack.fake import FakeRuntime
 from devctl.undo.guard import Guard, _unfinished
-from devctl.undo.steps import EndRun, Forget, Leave, Scale, Step, Stop, Undo, from_json, to_json
+from devctl.undo.steps import EndRun, Forget, Leave, Quiet, Scale, Step, Stop, Undo, from_json, to_json
 
 STEPS: list[Step] = [
     Leave("bench.r"),
@@ -28,7 +28,7 @@ STEPS: list[Step] = [
 ]
 
 
-@pytest.mark.parametrize("step", [*STEPS, EndRun("worker")])
+@pytest.mark.parametrize("step", [*STEPS, EndRun("worker"), Quiet(("w@1", "w@2"))])
 def test_a_step_survives_json(step: Step) -> None:
     assert step == from_json(json.loads(json.dumps(to_json(step))))
 
