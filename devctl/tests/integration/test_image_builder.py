@@ -52,7 +52,18 @@ def test_devctl_reads_what_the_builder_makes(tmp_path: Path, target: str) -> Non
     (tmp_path / "Dockerfile").write_text(STAGES, encoding="utf-8")
     arguments = {"GIVEN": "from the build"}
     tag = f"devctl-test-dockerfile-{target}"
-    command = ["docker", "build", "-q", "-t", tag, "--target", target, "--build-arg", "GIVEN=from the build", tmp_path]
+    command = [
+        "docker",
+        "build",
+        "-q",
+        "-t",
+        tag,
+        "--target",
+        target,
+        "--build-arg",
+        "GIVEN=from the build",
+        str(tmp_path),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     try:
         seen = subprocess.run(["docker", "image", "inspect", tag], check=True, capture_output=True, text=True).stdout

@@ -166,7 +166,8 @@ class _Reader:
 
     def _words(self, text: str) -> list[str]:
         """Split at blanks outside quotes; quotes and escapes stay."""
-        words, word, quote, skip = [], "", "", False
+        words: list[str] = []
+        word, quote, skip = "", "", False
         for character in text:
             if skip:
                 word, skip = word + character, False
