@@ -44,6 +44,9 @@ class CeleryCommand:
     workdir: str = ""
     beat: bool = False
     """`-B`: a beat in the worker."""
+    broker: str = ""
+    """`-b`: over what the app's settings say."""
+    result_backend: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class FoundService:
     source: str
     launch: Launch
     celery: CeleryCommand | None = None
+    more: tuple[CeleryCommand, ...] = ()
+    """Further workers, beats and monitors in the same container."""
     celeriac: bool = False
     """Whether its code installs celeriac, or serves with it."""
 
