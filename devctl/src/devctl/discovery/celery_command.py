@@ -13,9 +13,23 @@ _SUBCOMMANDS = {
     *("multi", "purge", "report", "result", "shell", "status", "upgrade", "worker"),
 }
 _TAKES = {
-    **{"-A": "app", "-b": "broker", "-Q": "queues", "-X": "exclude-queues", "-P": "pool", "-c": "concurrency"},
-    **{"-n": "hostname", "-f": "logfile", "-l": "loglevel", "-O": "optimization", "-s": "schedule", "-S": "statedb"},
-    **{"-I": "include", "-t": "timeout", "-d": "destination", "-F": "frequency", "-r": "maxrate"},
+    "-A": "app",
+    "-b": "broker",
+    "-Q": "queues",
+    "-X": "exclude-queues",
+    "-P": "pool",
+    "-c": "concurrency",
+    "-n": "hostname",
+    "-f": "logfile",
+    "-l": "loglevel",
+    "-O": "optimization",
+    "-s": "schedule",
+    "-S": "statedb",
+    "-I": "include",
+    "-t": "timeout",
+    "-d": "destination",
+    "-F": "frequency",
+    "-r": "maxrate",
 }
 """Short options with a value, and their long names."""
 _FLAGS = {

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-_OPERATORS = ("&&", "||", ";;&", ";;", ";&", "|&", "&>>", "&>", ";", "|", "&", "(", ")")
-_REDIRECTION = re.compile(r"\d*(?:<<<|<<-?|>>|<>|>&|<&|>\||>|<)")
+_OPERATORS = ("&&", "||", ";;&", ";;", ";&", "|&", ";", "|", "&", "(", ")")
+_REDIRECTION = re.compile(r"&>>?|\d*(?:<<<|<<-?|>>|<>|>&|<&|>\||>|<)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _ARRAY = re.compile(r"[A-Za-z_]\w*\+?=\(")
 _DEEPEST = 60
@@ -117,28 +117,19 @@ def _tokens(text: str) -> Iterator[Token]:
         if character == "\n":
             yield Token("\n", line, operator=True)
             at, line = at + 1, line + 1
-            for name, tabs in awaited:
-                at, line = _after_document(text, at, line, name, tabs)
-            awaited.clear()
+            at, line = _after_documents(text, at, line, awaited)
         elif text.startswith("\\\n", at):
             at, line = at + 2, line + 1
         elif character.isspace():
             at += 1
         elif character == "#":
             at = _index(text, "\n", at)
-        elif found := _REDIRECTION.match(text, at):
-            at = found.end()
+        elif found := _REDIRECTION.match(text, at):  # what is read or written is no word of the command
+            begin = _skip_blanks(text, found.end())
+            at = _word_end(text, begin)
             if found[0].endswith(("<<", "<<-")):
-                end = _word_end(text, _skip_blanks(text, at))
-                name = re.sub(r"[\\'\"]", "", text[at:end].strip())
-                awaited.append((name, found[0].endswith("-")))
-                at = end
-            else:  # what is read or written is no word of the command
-                at = _word_end(text, _skip_blanks(text, at))
+                awaited.append((re.sub(r"[\\'\"]", "", text[begin:at]), found[0].endswith("-")))
         elif operator := next((one for one in _OPERATORS if text.startswith(one, at)), ""):
-            if operator.startswith("&>"):
-                at = _word_end(text, _skip_blanks(text, at + len(operator)))
-                continue
             yield Token(operator, line, operator=True)
             at += len(operator)
         else:
@@ -150,13 +141,14 @@ def _tokens(text: str) -> Iterator[Token]:
             at = end
 
 
-def _after_document(text: str, at: int, line: int, name: str, tabs: bool) -> tuple[int, int]:
-    while at < len(text):
+def _after_documents(text: str, at: int, line: int, awaited: list[tuple[str, bool]]) -> tuple[int, int]:
+    while awaited and at < len(text):
+        name, tabs = awaited[0]
         end = _index(text, "\n", at)
         given = text[at:end].lstrip("\t") if tabs else text[at:end]
         at, line = end + 1, line + 1
         if given == name:
-            break
+            awaited.pop(0)
     return min(at, len(text)), line
 
 
@@ -269,8 +261,12 @@ class _Parser:
                 raise Unreadable(f"line {token.line}: {token.text}")
             return Group(self._inside(")"))
         word: dict[str, Callable[[], Node]] = {
-            **{"if": self._if, "while": self._while, "until": self._while},
-            **{"for": self._for, "case": self._case, "{": lambda: Group(self._inside("}"))},
+            "if": self._if,
+            "while": self._while,
+            "until": self._while,
+            "for": self._for,
+            "case": self._case,
+            "{": lambda: Group(self._inside("}")),
         }
         if token.text in word:
             return word[token.text]()
