@@ -32,9 +32,7 @@ def logs(
     ] = None,
     id_: Annotated[
         str | None,
-        typer.Option(
-            "--id", metavar="ID", help="Only entries of this task, order or correlation id, from all services."
-        ),
+        typer.Option("--id", metavar="ID", help="Only entries of this task or correlation id, from all services."),
     ] = None,
     tail: Annotated[
         int | None, typer.Option("--tail", "-n", metavar="N", min=0, help="Only the last N entries.")
@@ -45,15 +43,16 @@ def logs(
 ) -> None:
     """Show what all services log, by time.
 
-    What devctl itself published or replayed stands among it, as devctl. JSON lines are made readable.
+    What devctl itself published or replayed stands among it, as devctl. JSON and logfmt are made readable; of other
+    lines, level and task id are known where Celery's, Python's, Redis's and other usual formats have them.
 
     A terminal shows ids shortened, and --id takes them so; a pipe and --json have them whole.
 
     \b
     Examples:
       devctl logs --follow
-      devctl logs worker service2 --since 5m --level warning
-      devctl logs --id 0190b3c2            one order, through every service
+      devctl logs worker web --since 5m --level warning
+      devctl logs --id 0190b3c2            one task, through every service
       devctl logs --json | jq .event
     """
     from devctl.logs import own as own_log

@@ -10,9 +10,11 @@ _OTHER_NAMES = {
     "trace": "debug",
     "verbose": "debug",
     "notice": "info",
+    "success": "info",
     "warn": "warning",
     "err": "error",
     "exception": "error",
+    "crit": "critical",
     "fatal": "critical",
     "panic": "critical",
 }

@@ -85,12 +85,13 @@ class Order:
     def _continues(tail: _Tail, entry: Entry, line: LogLine) -> bool:
         if starts_a_record(entry):
             return False
+        at_once = line.time is None or tail.seen is None or line.time - tail.seen < _SAME_BREATH
         if is_traceback(entry):  # of a logged error, or the next link of one; a crash stands for itself
-            logged = not tail.last.entry.structured and bool(tail.last.entry.level)
+            last = tail.last.entry
+            logged = last.level in ("error", "critical") and at_once if last.structured else bool(last.level)
             return tail.linked if tail.in_traceback else logged
         if belongs_to_traceback(entry.lines[0]):
             return tail.in_traceback or not tail.last.entry.structured
-        at_once = line.time is None or tail.seen is None or line.time - tail.seen < _SAME_BREATH
         return tail.in_traceback and at_once
 
     def _extend(self, tail: _Tail, entry: Entry, line: LogLine, arrived: float) -> Entry:

@@ -1,4 +1,4 @@
-"""One line to one entry: JSON lines of services, the heads of Redis, Celery and Python logs, and anything else."""
+"""One line to one entry: JSON and logfmt, the heads of Celery, Python, Redis and other logs, and anything else."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from devctl.logs.entry import Entry, level_named
 from devctl.stack.port import LogLine
 
-_TIME_KEYS = ("timestamp", "time", "@timestamp", "ts")
-_LEVEL_KEYS = ("level", "levelname", "severity")
-_EVENT_KEYS = ("event", "message", "msg")
+_TIME_KEYS = ("timestamp", "time", "@timestamp", "ts", "asctime", "datetime", "date")
+_LEVEL_KEYS = ("level", "levelname", "severity", "log.level", "level_name", "loglevel", "lvl")
+_EVENT_KEYS = ("event", "message", "msg", "text", "body", "log")
 
 # Escape sequences (CSI, OSC, two-character ones), then every control character but the tab, and the characters
 # that turn the direction of text round: a log must not be able to move the cursor, set a title or disguise itself.
@@ -22,8 +22,13 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 _REDIS = re.compile(r"\d+:[XCSM] (\d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2}\.\d{3}) ([.\-*#]) ")
 _REDIS_LEVELS = {".": "debug", "-": "debug", "*": "info", "#": "warning"}
-_ISO = re.compile(r"\[?(\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:[.,]\d+)?(?:Z|[+-]\d{2}:?\d{2})?)")
-_WORD = re.compile(r"\b(DEBUG|INFO|NOTICE|WARNING|WARN|ERROR|CRITICAL|FATAL)\b")
+_ISO = re.compile(r"\[?(\d{4}([-/])\d{2}\2\d{2}[T ]\d{2}:\d{2}:\d{2}(?:[.,]\d+)?(?: ?(?:Z|[+-]\d{2}:?\d{2}))?)")
+_WORD = re.compile(r"\b(TRACE|DEBUG|INFO|SUCCESS|NOTICE|WARNING|WARN|ERROR|CRITICAL|FATAL)\b")
+_BRACKETED = re.compile(r"\[ ?(trace|debug|info|notice|warning|warn|error|critical|fatal|crit)\b *\]")
+_TORNADO = re.compile(r"\[([DIWEC]) (\d{6} \d{2}:\d{2}:\d{2})[ \]]")
+_TORNADO_LEVELS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "C": "critical"}
+_LOGFMT = re.compile(r'([\w.@-]+)=("(?:[^"\\]|\\.)*"|[^\s"=]*)(?:\s+|$)')
+_RAISED = "raised unexpected: "  # Celery's line about a task that failed, whatever its format says before it
 _WORD_WITHIN = 60  # a level stands near the start; further on it is prose
 _TRACEBACK = "Traceback (most recent call last):"
 _LINKS = ("During handling of the above exception", "The above exception was the direct cause")
@@ -40,7 +45,7 @@ def clean(text: str) -> str:
 def parse(line: LogLine) -> Entry:
     """Read one line; what is not recognised keeps its text and the time the runtime gave it."""
     text = clean(line.text.rstrip("\r\n"))
-    document = _document(text)
+    document = _document(text) or _logfmt(text)
     if document is not None:
         return _structured(line, text, document)
     time, level = _head(text)
@@ -87,9 +92,42 @@ def _document(text: str) -> dict[str, object] | None:
         document = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if isinstance(document, dict) and any(isinstance(document.get(key), str) for key in _EVENT_KEYS):
+    return _flat(document) if isinstance(document, dict) else None
+
+
+def _flat(document: dict[str, object]) -> dict[str, object] | None:
+    """The document, with time, level and message where they are looked for; None where it is no log entry."""
+    record, log = document.get("record"), document.get("log")
+    if isinstance(record, dict) and isinstance(record.get("message"), str):  # loguru's
+        level, time, extra = (record.get(key) for key in ("level", "time", "extra"))
+        return {
+            "message": record["message"],
+            "level": level.get("name") if isinstance(level, dict) else level,
+            "time": time.get("timestamp") if isinstance(time, dict) else time,
+            **({"exception": record["exception"]} if record.get("exception") else {}),
+            **(extra if isinstance(extra, dict) else {}),
+        }
+    if isinstance(log, dict) and isinstance(log.get("level"), str):  # ECS
+        document = {**document, "level": log["level"]}
+    level = document.get("level")
+    if isinstance(level, int) and {"pid", "hostname"} <= document.keys():  # pino's and bunyan's, ten above Python's
+        document = {**document, "level": level - 10}
+    if any(isinstance(document.get(key), str) for key in _EVENT_KEYS):
         return document
-    return None
+    timed = any(seconds(document[key]) is not None for key in _TIME_KEYS if key in document)
+    return document if timed and any(level_named(document.get(key)) for key in _LEVEL_KEYS) else None
+
+
+def _logfmt(text: str) -> dict[str, object] | None:
+    """`time=… level=info msg="…" task_id=…`: a whole line of pairs."""
+    at, pairs = 0, {}
+    while found := _LOGFMT.match(text, at):
+        value = found[2]
+        pairs[found[1]] = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+        at = found.end()
+    if at != len(text) or len(pairs) < 2 or not pairs.keys() & {*_LEVEL_KEYS, *_EVENT_KEYS}:  # prose with an = in it
+        return None
+    return _flat(dict(pairs))
 
 
 def _structured(line: LogLine, text: str, document: Mapping[str, object]) -> Entry:
@@ -125,13 +163,27 @@ def _head(text: str) -> tuple[float | None, str]:
         return moment.astimezone().timestamp(), _REDIS_LEVELS[redis[2]]
     if text.startswith(_TRACEBACK):
         return None, "error"
+    if tornado := _TORNADO.match(text):
+        moment = datetime.strptime(tornado[2], "%y%m%d %H:%M:%S")  # noqa: DTZ007 – local time, as Redis's
+        return moment.astimezone().timestamp(), _TORNADO_LEVELS[tornado[1]]
     time = None
     if iso := _ISO.match(text):
         try:
-            time = datetime.fromisoformat(iso[1].replace(",", ".")).astimezone().timestamp()
+            written = iso[1].replace(",", ".").replace("/", "-").replace(" +", "+").replace(" Z", "Z")
+            time = datetime.fromisoformat(written).astimezone().timestamp()
         except ValueError:
             time = None
     if belongs_to_traceback(text):
         return time, ""
+    return time, _level(text, headed=iso is not None)
+
+
+def _level(text: str, *, headed: bool) -> str:
+    """The level near the start of a line; `headed`: the line begins with a time."""
     word = _WORD.search(text, 0, _WORD_WITHIN)
-    return time, level_named(word[1]) if word and (iso or word.start() == 0) else ""
+    if word and (headed or word.start() == 0):
+        return level_named(word[1])
+    bracketed = _BRACKETED.search(text, 0, _WORD_WITHIN)
+    if bracketed and (headed or bracketed.start() == 0):
+        return level_named(bracketed[1])
+    return "error" if _RAISED in text else ""

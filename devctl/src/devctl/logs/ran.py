@@ -1,14 +1,16 @@
-"""How long one task waited and ran, and where: from the log lines that its worker wrote."""
+"""How long one task waited and ran, and where: from the lines of our logs, or of Celery's own."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from devctl.stack.port import Runtime
 
+_STOCK = re.compile(r"Task [^\s\[]+\[[^\]\s]+\] (succeeded in ([\d.]+)s|raised unexpected)")
 _TRIES, _PAUSE = 3, 0.05  # the result may be here a moment before the line is
 
 
@@ -28,14 +30,19 @@ def find(
     since: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Ran | None:
-    """The last run of a task that has ended; None where the services do not log theirs as ours do."""
+    """The last run of a task that has ended; None where the services do not log it."""
     for attempt in range(_TRIES):
         if attempt:
             sleep(_PAUSE)
         waited, ended, replica = None, None, ""
         with runtime.logs(services, since=since) as lines:
             for line in lines:
-                if task_id not in line.text or (record := _record(line.text)).get("task_id") != task_id:
+                if task_id not in line.text:
+                    continue
+                if stock := _STOCK.search(line.text):
+                    ended, replica = (float(stock[2]) if stock[2] else None), line.replica
+                    continue
+                if (record := _record(line.text)).get("task_id") != task_id:
                     continue
                 if record.get("event") == "task.started":
                     waited = _seconds(record.get("queue_seconds"))

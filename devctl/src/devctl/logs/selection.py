@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -62,15 +63,42 @@ class Selection:
 
     def _belongs(self, entry: Entry) -> bool:
         if not entry.structured:
-            return any(self._wanted.id in line.casefold() for line in entry.lines)
-        return self._names_it(entry) or any(str(entry.fields.get(key)) in self._threads for key in _THREADS)
+            return any(self._written(line) for line in entry.lines)
+        if self._names_it(entry) or self._written(entry.event) or any(map(self._written, entry.lines[1:])):
+            return True
+        return any(str(entry.fields.get(key)) in self._threads for key in _THREADS)
 
     def _names_it(self, entry: Entry) -> bool:
         wanted = self._wanted.id
-        values = (value.casefold() for value in entry.fields.values() if isinstance(value, str))
+        values = (value.casefold() for value in _texts(entry.fields))
         if len(wanted) < _SHORTEST_PREFIX:
             return wanted in values
         return any(value.startswith(wanted) for value in values)
+
+    def _written(self, text: str) -> bool:
+        """Whether a text has the id as a word, or a word that begins so."""
+        wanted, text = self._wanted.id, text.casefold()
+        at = text.find(wanted)
+        while at >= 0:
+            end = at + len(wanted)
+            begins = at == 0 or not text[at - 1].isalnum()
+            ends = end == len(text) or not text[end].isalnum()
+            if begins and (ends or len(wanted) >= _SHORTEST_PREFIX):
+                return True
+            at = text.find(wanted, at + 1)
+        return False
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def searched(entry: Entry) -> list[str]:

@@ -207,4 +207,5 @@ def _blocks(entry: Entry) -> list[str]:
     """The rest of a message of several lines, and the tracebacks inside a structured line, line by line."""
     texts = [entry.event.partition("\n")[2]]
     texts += [value for key in _BLOCKS if isinstance(value := entry.fields.get(key), str)]
+    texts += entry.lines[1:]
     return [clean(line) for text in texts for line in text.rstrip().splitlines()]
