@@ -420,3 +420,119 @@ def test_ctrl_c_in_the_middle_leaves_what_down_removes(open_: Open, root: Path) 
     document = json.loads(down.stdout)
     assert ("compose", ["redis", "worker"]) == (document["runtime"], document["services"])
     assert [] == ids(runtime.stack.name)
+
+
+IN_THE_WAY = """\
+name: {name}
+x-devctl: {{broker: redis, workers: [worker]}}
+services:
+  redis:
+    image: ${{REDIS_IMAGE:-redis:8-alpine}}
+    container_name: {name}-the-redis
+    hostname: the-host
+    ports: ["${{BIND:-127.0.0.1}}:{port}:6379"]
+    volumes: ["./redis-data:/data", "kept:/kept", "outside:/outside"]
+    networks: {{back: {{ipv4_address: 10.213.77.200}}, edge: {{}}}}
+  worker:
+    image: ${{REDIS_IMAGE:-redis:8-alpine}}
+    container_name: {name}-the-worker
+    init: true
+    command: [sh, -c, "redis-cli -h {name}-the-redis incr starts; echo w@x ready.; exec sleep 600"]
+    depends_on: [redis]
+    networks: [back]
+  helper:
+    image: ${{REDIS_IMAGE:-redis:8-alpine}}
+    profiles: [tools]
+    command: [sleep, "600"]
+    networks: [back]
+    volumes: ["of-helper:/data"]
+volumes:
+  kept: {{name: {name}-kept}}
+  outside: {{external: true, name: {name}-outside}}
+  of-helper: {{}}
+networks:
+  back: {{ipam: {{config: [{{subnet: 10.213.77.0/24}}]}}}}
+  edge: {{external: true, name: {name}-edge}}
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkout that leaves no room for a second stack: names, ports, addresses and data are fixed."""
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    name = f"devctl-shop-{os.getpid()}"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "docker-compose.yml").write_text(IN_THE_WAY.format(name=name, port=port))
+    docker("volume", "create", f"{name}-outside")
+    docker("network", "create", f"{name}-edge")
+    yield tmp_path
+    remove(name)
+    remove(f"{name}-blue")
+    docker("network", "rm", f"{name}-edge")
+    docker("volume", "rm", f"{name}-outside")
+
+
+def existing(name: str) -> set[str]:
+    """All that the engine has whose name begins so."""
+    listed = [
+        docker("ps", "--all", "--format", "{{.Names}}"),
+        docker("volume", "ls", "--format", "{{.Name}}"),
+        docker("network", "ls", "--format", "{{.Name}}"),
+    ]
+    return {one for names in listed for one in names.split() if one.startswith(name)}
+
+
+def test_an_isolated_stack_runs_beside_one_that_has_fixed_names_ports_addresses_and_data(shop: Path) -> None:
+    first = ComposeRuntime.open(loaded(shop))
+    name = first.stack.name
+    before = existing(name)
+    assert start(first, []).failure is None
+    with_first = existing(name)
+    identity.isolate(loaded(shop, "blue"))
+    second = ComposeRuntime.open(loaded(shop, "blue"))
+
+    report = start(second, [], scale={"worker": 2})
+
+    assert report.failure is None, failure(report)
+    assert f"{name}-blue" in docker("compose", "ls")
+    (redis,) = [one for one in second.status() if one.service == "redis"]
+    assert ("the-host", True) == (redis.hostname, redis.ports[0].startswith("127.0.0.1:"))
+    assert redis.ports != first.status()[0].ports
+    container = f"{name}-blue-redis-1"
+    assert "2" == docker("exec", container, "redis-cli", "get", "starts").strip(), "each worker found its own Redis"
+    assert "1" == docker("exec", f"{name}-the-redis", "redis-cli", "get", "starts").strip()
+    assert f"{name}-blue_outside" in docker("inspect", container)
+    assert not [mount for mount in json.loads(docker("inspect", container))[0]["Mounts"] if mount["Type"] == "bind"]
+    secret = identity.state_dir(loaded(shop, "blue")) / "isolated.json"
+    assert "600" == oct(secret.stat().st_mode)[-3:]
+
+    second.stop(volumes=True)
+
+    assert with_first == existing(name)
+    first.stop(volumes=True)
+    assert before == existing(name), "what is external stays"
+
+
+def test_a_service_of_the_hosts_network_is_not_isolated(shop: Path) -> None:
+    file = shop / "docker-compose.yml"
+    text = file.read_text().replace("    depends_on: [redis]\n    networks: [back]", "    network_mode: host", 1)
+    file.write_text(text)
+    identity.isolate(loaded(shop, "blue"))
+
+    with pytest.raises(DevctlError, match="worker cannot run in an isolated stack: network_mode: host"):
+        start(ComposeRuntime.open(loaded(shop, "blue")), ["worker"])
+
+    assert not ids(f"{ComposeRuntime.open(loaded(shop, 'blue')).stack.name}")
+
+
+def test_the_end_of_a_file_in_a_container_is_read_also_after_its_end(open_: Open) -> None:
+    runtime = open_(
+        WORKER_RUNS="mkdir -p /var/w; for n in 1 2 3; do echo line $n >> /var/w/own.log; done", RESTART="no"
+    )
+    start(runtime, ["worker"])
+
+    assert ("line 2", "line 3") == runtime.tail("worker-1", "/var/w/own.log", 2)
+    assert () == runtime.tail("worker-1", "/var/w", 2)
+    assert () == runtime.tail("worker-1", "/nowhere", 2)

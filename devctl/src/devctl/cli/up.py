@@ -73,12 +73,12 @@ def up(
     from devctl.cli.watch import begin, go_on
     from devctl.cli.watched import addresses, answering, watched
     from devctl.errors import DevctlError
-    from devctl.stack import unused
+    from devctl.stack import isolation, unused
     from devctl.stack.start import start
     from devctl.ui import services as ui
     from devctl.ui.console import write_json
 
-    workbench = options.open_to_start(runtime, stack)
+    workbench = own = options.open_to_start(runtime, stack)
     if isolated:
         workbench = _isolated(workbench, as_json=as_json)
     names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
@@ -86,6 +86,10 @@ def up(
     in_terminals = workbench.runtime.in_terminal()
     in_terminal = [name for name in in_terminals if name in names]
     options.announce(workbench, as_json=as_json)
+    if isolated and not as_json:
+        first = dataclasses.replace(own.settings, stack="")
+        moved = isolation.moved(Workbench(first).stack, workbench.stack.closure(names))
+        ui.show_moved(moved, own.settings.root)
     if not as_json:
         ui.show_unset(workbench.unset)
         ui.show_unused(unused.find(workbench.settings))
@@ -119,12 +123,12 @@ def up(
 
 def _isolated(workbench: Workbench, *, as_json: bool) -> Workbench:
     """Make the stack known, all its ports free ones, and say its name."""
-    from devctl.stack import file, identity
+    from devctl.stack import identity
 
     settings = workbench.settings
     new = dataclasses.replace(settings, stack=settings.stack or identity.new_name(settings))
     if new.stack not in identity.known(settings):
-        identity.create(new, dict.fromkeys(file.port_variables(settings), "0"))
+        identity.isolate(new)
     if not as_json:
         sys.stderr.write(f"stack    {new.stack} (of its own: give --stack {new.stack} to other commands)\n")
     return Workbench(new)

@@ -12,7 +12,7 @@ from devctl import dotenv
 from devctl.errors import DevctlError
 from devctl.interpolation import InterpolationError, interpolate, variables
 from devctl.settings import Settings
-from devctl.stack import identity, normal
+from devctl.stack import identity, isolation, normal
 from devctl.stack.document import Document, Path, parse
 from devctl.stack.model import Service, Stack
 
@@ -49,6 +49,8 @@ def load(settings: Settings) -> tuple[Stack, list[Unset]]:
             for name, raw in _active(data, environment).items()
         }
         stack = _stack(identity.project_name(settings), services, data)
+        if identity.isolated(settings):
+            stack = isolation.stack(stack)
     except normal.Wrong as wrong:
         problem = f"{document.where(wrong.path)}: {_dotted(wrong.path)}{wrong}"
         given = _given(document, wrong.path, settings, environment)

@@ -64,6 +64,17 @@ def create(settings: Settings, variables: Mapping[str, str]) -> None:
         (folder / "env.json").write_text(json.dumps(dict(variables)), encoding="utf-8")
 
 
+def isolate(settings: Settings) -> None:
+    """Make a stack beside the checkout's own known: one whose ports, names and data are moved (`isolation`)."""
+    create(settings, {})
+    (state_dir(settings) / "isolated").touch()
+
+
+def isolated(settings: Settings) -> bool:
+    """Whether the stack was made so; those of demo and chaos have files or variables of their own instead."""
+    return bool(settings.stack) and (state_dir(settings) / "isolated").is_file()
+
+
 def new_name(settings: Settings) -> str:
     """Return a short random name that no stack here has: `k3f9`."""
     import secrets  # 10 ms, for this alone

@@ -16,7 +16,10 @@ Stamp = tuple[int, int, int]
 """Size in bytes, time of the last change in nanoseconds, mode."""
 Stamps = dict[Path, Stamp]
 
-_NEVER_SENT = {".git", ".venv", "__pycache__", "node_modules", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+_NEVER_SENT = {
+    *(".devctl", ".git", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv", "__pycache__", "node_modules"),
+}
+_WRITTEN = re.compile(r".*\.(?:aof|db|log|pid|pyc|rdb|sqlite3?)(?:-\w+)?|celerybeat-schedule.*")  # by what runs there
 _EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]|4913")  # locks, copies and probes of Emacs and Vim
 _IGNORE_FILE = ".dockerignore"
 
@@ -103,7 +106,7 @@ def files(folder: Path, ignored: Sequence[str] = (), ignore_file: Path | None = 
         yield from (
             _path(here, name)
             for name in sorted(names)
-            if not _EDITORS.fullmatch(name) and not rules.excludes(prefix + name)
+            if not _EDITORS.fullmatch(name) and not _WRITTEN.fullmatch(name) and not rules.excludes(prefix + name)
         )
 
 

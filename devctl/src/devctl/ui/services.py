@@ -15,7 +15,10 @@ from devctl.ui.progress import SIGNS
 from devctl.ui.units import age, duration, size
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from devctl.stack.file import Unset
+    from devctl.stack.isolation import Moved
     from devctl.stack.unused import Unused
 
 _WAIT_WORTH_TELLING_SECONDS = 0.05
@@ -91,6 +94,16 @@ def show_table(services: Sequence[ServiceState], stream: IO[str] | None = None) 
             cells.append(paint(padded, colour) if colour else padded)
         stream.write("  ".join(cells).rstrip() + "\n")
     stream.flush()
+
+
+def show_moved(moved: Moved, root: Path, stream: IO[str] | None = None) -> None:
+    """What is another one in an isolated stack than in the checkout's own."""
+    stream = stream or sys.stderr
+    if moved.ports:
+        stream.write(f"· on free ports, in place of {', '.join(map(str, moved.ports))}\n")
+    if moved.data:
+        data = ", ".join(one.replace(f"{root}/", "./", 1) for one in moved.data)
+        stream.write(f"· with data of its own, new and empty: {data}\n")
 
 
 def show_unset(variables: Sequence[Unset], stream: IO[str] | None = None) -> None:

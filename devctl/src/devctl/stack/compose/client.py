@@ -7,15 +7,16 @@ A question takes 30 ms; `ps` and completion ask some, so they do without it.
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devctl.stack.compose import problems
 
@@ -39,7 +40,9 @@ class Client:
     """An engine, and one Compose project on it."""
 
     def __init__(self, file: Path, root: Path, project: str, variables: Mapping[str, str]) -> None:
-        self._files: list[str | Path] = [file]  # as python-on-whales types it
+        self._own = self._base = [file]
+        """The files of the checkout, and those that Compose reads instead."""
+        self._added: list[Path] = []
         self._root, self._project, self._variables = root, project, variables
         # Variables of an isolated stack go before those of the shell, which an --env-file would not.
         self.environment = {**os.environ, **variables}
@@ -47,28 +50,41 @@ class Client:
     @property
     def compose(self) -> tuple[str, ...]:
         """`docker compose` for this project."""
-        files = [word for file in self._files for word in ("--file", str(file))]
+        return self._compose([*self._base, *self._added])
+
+    def _compose(self, files: Iterable[Path]) -> tuple[str, ...]:
+        named = [word for file in files for word in ("--file", str(file))]
         own = ("--project-name", self._project, "--project-directory", str(self._root))
-        return ("docker", "compose", *files, *own)
+        return ("docker", "compose", *named, *own)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what Compose makes of the checkout's files, services of all profiles included; Failed."""
+        call = (*self._compose(self._own), "--profile", "*", "config", "--format", "json")
+        return dict(json.loads(self.call(*call)))
+
+    def use(self, file: Path) -> None:
+        """Have Compose read this file in place of the checkout's from now on."""
+        self._base = [file]
 
     def add(self, override: Path) -> None:
         """Have Compose read this file, too, from now on."""
-        if override not in self._files:
-            self._files.append(override)
+        if override not in self._added:
+            self._added.append(override)
 
     @contextmanager
-    def changing(self, *, terminal: bool = False) -> Iterator[DockerClient]:
+    def changing(self, *, terminal: bool = False, everything: bool = False) -> Iterator[DockerClient]:
         """python-on-whales for this project; Failed with what an engine or Compose says.
 
-        It hides what a call prints, so a question of Compose's is answered by an empty input; not where the call gets
-        the terminal.
+        With everything, Compose knows the services of all profiles. It hides what a call prints, so a question of
+        Compose's is answered by an empty input; not where the call gets the terminal.
         """
         from python_on_whales import DockerClient, DockerException
 
         call = ["/usr/bin/env", *(f"{name}={value}" for name, value in self._variables.items()), "docker"]
         whales = DockerClient(
             client_call=call if terminal else ["/bin/sh", "-c", 'exec "$0" "$@" </dev/null', *call],
-            compose_files=list(self._files),
+            compose_files=[*self._base, *self._added],
+            compose_profiles=["*"] if everything else [],
             compose_project_name=self._project,
             compose_project_directory=self._root,
         )

@@ -18,6 +18,7 @@ from pathlib import Path
 from devctl.stack import sources
 from devctl.stack.compose import problems
 from devctl.stack.compose.client import Client, Failed, following
+from devctl.stack.isolation import is_data
 from devctl.stack.model import Build, Service, Stack
 from devctl.stack.port import BuildProgress
 
@@ -26,22 +27,30 @@ _BUILD_STEP = re.compile(r"^#(?P<number>\d+) (?:\[(?P<service>[^\s\]]+) )?")
 Emit = Callable[[BuildProgress], None]
 
 
-def fingerprint(build: Build) -> str:
-    """Digest of all that a build reads: its settings, and name, size and time of each file in its contexts."""
+def fingerprint(build: Build, data: Sequence[Path] = ()) -> str:
+    """Digest of all that a build reads: its settings, and name, size and time of each file in its contexts.
+
+    What lies in `data`, containers write while they run: it is no change of code.
+    """
     settings = (build.dockerfile, sorted(build.args.items()), build.target, sorted(build.additional_contexts))
-    return hashlib.sha256(f"{settings}{sources.digest(_inputs(build))}".encode()).hexdigest()
+    return hashlib.sha256(f"{settings}{sources.digest(_inputs(build, data))}".encode()).hexdigest()
 
 
-def _inputs(build: Build) -> dict[Path, sources.Stamp]:
+def _inputs(build: Build, data: Sequence[Path] = ()) -> sources.Stamps:
     beside = [build.context / build.dockerfile, sources.ignore_file(build)]  # they may lie outside
-    return sources.stamps_of_build(build) | sources.stamps_of(beside)
+    found = sources.stamps_of_build(build) | sources.stamps_of(beside)
+    return _without(found, data) if data else found
+
+
+def _without(found: sources.Stamps, folders: Iterable[Path]) -> sources.Stamps:
+    inside = tuple(f"{folder}{os.sep}" for folder in folders)
+    return {path: stamp for path, stamp in found.items() if not str(path).startswith(inside)}
 
 
 def _unmounted(service: Service) -> str:
     """Digest of the files that its image is built from, without what `devctl watch` mounts over them."""
-    over = tuple(f"{one.path}{os.sep}" for one in service.watch if one.target)
     inputs = _inputs(service.build) if service.build else {}
-    return sources.digest({path: stamp for path, stamp in inputs.items() if not str(path).startswith(over)})
+    return sources.digest(_without(inputs, [one.path for one in service.watch if one.target]))
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ class Images:
         self._stack, self._client, self._known, self._context = stack, client, known, context
         self._unmounted: dict[str, str] = {}
         """Service with mounts -> what its image was built from beside them; "" as long as nobody looked."""
+        self._data = [Path(m.source) for one in stack.services.values() for m in one.mounts if is_data(one, m)]
         self._pulled: set[str] = set()
         """Services without a build whose image is here."""
 
@@ -116,7 +126,9 @@ class Images:
                 self._pull(name, emit)
         builds = {name: build for name in services if (build := self._stack.services[name].build)}
         if builds:
-            prints = {name: fingerprint(build) for name, build in builds.items()}  # before: a change meanwhile is new
+            prints = {
+                name: fingerprint(build, self._data) for name, build in builds.items()
+            }  # before: a change meanwhile is new
             rest = {name: _unmounted(self._stack.services[name]) for name in builds if name in self._unmounted}
             before = self._ids()
             self._build(list(builds), emit)
@@ -139,7 +151,9 @@ class Images:
     def _shared(self, service: str, ids: Mapping[str, str]) -> bool:
         """Take the image that another stack of this checkout has built from the same files, instead of a build."""
         build, image = self._stack.services[service].build, self._name(service)
-        if build is None or not (id_ := self._known.built_from(print_ := fingerprint(build), set(ids.values()))):
+        if build is None or not (
+            id_ := self._known.built_from(print_ := fingerprint(build, self._data), set(ids.values()))
+        ):
             return False
         self._client.docker("image", "tag", id_, image)
         self._known.remember({image: (id_, print_)})
@@ -159,7 +173,7 @@ class Images:
         if build is None:
             return True
         rest = _unmounted(self._stack.services[service]) if service in self._unmounted else ""
-        current = self._known.current(image, id_, fingerprint(build))
+        current = self._known.current(image, id_, fingerprint(build, self._data))
         if rest and current:
             self._unmounted[service] = rest
         return current

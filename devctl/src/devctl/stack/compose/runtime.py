@@ -16,6 +16,7 @@ from devctl.stack.compose import containers, problems, usage
 from devctl.stack.compose.client import Client, Failed, following
 from devctl.stack.compose.images import Fingerprints, Images, name_of
 from devctl.stack.compose.mounts import Ran, mounts, override
+from devctl.stack.compose.own_file import OwnFile
 from devctl.stack.compose.project import Project
 from devctl.stack.engine import Away, Daemon
 from devctl.stack.file import read
@@ -41,6 +42,7 @@ class ComposeRuntime:
         """Those that run from mounted folders."""
         self._ran = Ran(identity.state_dir(settings) / "live.json")
         self._images = Images(stack, self._client, Fingerprints(settings.state / "builds.json"), self._context)
+        self._own_file = OwnFile(settings, self._client) if stack.isolated else None
 
     @classmethod
     def open(cls, settings: Settings) -> ComposeRuntime:
@@ -49,6 +51,7 @@ class ComposeRuntime:
 
     def build(self, services: Sequence[str], emit: Callable[[BuildProgress], None]) -> None:
         """`docker compose build`, or `docker pull` for those without a build."""
+        self._renew()
         self._images.make(services, emit)
         self._project.make_anew()
 
@@ -73,6 +76,7 @@ class ComposeRuntime:
 
     def prepare(self, services: Sequence[str], scale: Mapping[str, int]) -> None:
         """Make the containers of all of them in one call."""
+        self._renew(services)
         before = self._project.containers()
         with self._refusals(services):
             self._project.make(services, scale)
@@ -80,6 +84,7 @@ class ComposeRuntime:
 
     def start(self, *services: str, replicas: int | None = None) -> None:
         """Start the containers of these services; make them, where that was not prepared."""
+        self._renew(services)
         live = [self._live[name] for name in services if name in self._live]
         codes = self._ran.codes(live)
         outdated = [service.name for service in live if not self._ran.current(service)]
@@ -119,7 +124,8 @@ class ComposeRuntime:
     def stop(self, services: Sequence[str] | None = None, *, volumes: bool = False) -> None:
         """`docker compose rm --stop`, or `down` for all of it; the images of an isolated stack have no other use."""
         present = self._project.containers()
-        with self._explained("docker compose down"), self._client.changing() as whales:
+        self._take()
+        with self._explained("docker compose down"), self._client.changing(everything=True) as whales:
             if services is None:
                 images = "local" if self._settings.stack else None
                 whales.compose.down(remove_orphans=True, volumes=volumes, remove_images=images, quiet=True)
@@ -141,6 +147,7 @@ class ComposeRuntime:
         self, service: str, debug_port: int | None = None, tell: Callable[[Sequence[str]], None] = lambda ports: None
     ) -> int:
         """`docker compose run`, with the names and the ports of a replica."""
+        self._renew([service])
         command: list[str] = []
         ports = [
             (
@@ -178,6 +185,7 @@ class ComposeRuntime:
 
     def check_debugpy(self, service: str) -> None:
         """Ask the Python of its image."""
+        self._renew([service])
         python = self._python(service)
         self._project.containers()
         try:
@@ -237,6 +245,7 @@ class ComposeRuntime:
                 return running.enter_context(following(command, environment=self._client.environment))
 
             if follow:
+                self._take()
                 names = {c.name: c.replica.name for c in present}
                 lines = told(*self._client.compose, "logs", "--follow", "--no-color", *options, *services)
                 yield containers.log_lines(lines, names)
@@ -263,6 +272,18 @@ class ComposeRuntime:
         raise DevctlError(
             f"{service} does not run, or publishes no port {target}", hint=f"devctl up {service}{self._context.option}"
         )
+
+    def _renew(self, services: Sequence[str] = ()) -> None:
+        """Where the stack is isolated, write its own file from what the checkout's says now."""
+        if self._own_file:
+            with self._explained("docker compose config"):
+                self._own_file.renew(services)
+
+    def _take(self) -> None:
+        """Where the stack is isolated, take the file that it was made with."""
+        if self._own_file:
+            with self._explained("docker compose config"):
+                self._own_file.take()
 
     @contextmanager
     def _refusals(self, services: Sequence[str]) -> Iterator[None]:
