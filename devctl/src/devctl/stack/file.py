@@ -88,7 +88,7 @@ def port_variables_of(settings: Settings, service: str) -> dict[int, str]:
     environment = identity.interpolation(settings)
     found: dict[int, str] = {}
     for given in raw.get("ports") or ():
-        # The published port is the last variable before the container's: 127.0.0.1:${SERVICE1_PORT:-8001}:8001
+        # The published port is the last variable before the container's: 127.0.0.1:${WEB_PORT:-8000}:8000
         published = given.get("published") if isinstance(given, Mapping) else str(given).rpartition(":")[0]
         names = list(_variables(published))
         with suppress(normal.Wrong, InterpolationError):
