@@ -49,7 +49,6 @@ class PlainBroker(ABC):
     """Half of the port; the other half is what each broker does in its own way."""
 
     celeriac = False
-    blind = ""
     _connect = staticmethod(server.connect_as_kombu)
 
     def __init__(self, url: str, app: App) -> None:
@@ -93,6 +92,11 @@ class PlainBroker(ABC):
                 own = urlsplit(self.url).netloc.rpartition("@")[0]
                 told = told.replace(urlsplit(told).netloc.rpartition("@")[0], own)
             return self._about.from_here(told)
+        return ""
+
+    @property
+    def blind(self) -> str:
+        """All queues can be seen."""
         return ""
 
     @property
