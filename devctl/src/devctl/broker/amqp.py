@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -15,11 +16,10 @@ from kombu import Connection, Producer
 from devctl.broker import amqp_connection as wire
 from devctl.broker.amqp_mailbox import AmqpMailbox
 from devctl.broker.management import Management
-from devctl.broker.plain import App, PlainBroker
+from devctl.broker.plain import App, PlainBroker, shortfall
 from devctl.broker.port import Message, QueueDepth, ServerInfo, TaskResult
 from devctl.broker.replies import Replies
 from devctl.broker.results import Results
-from devctl.broker.stock import shortfall
 from devctl.broker.workers import Workers
 from devctl.errors import DevctlError
 
@@ -121,6 +121,7 @@ class AmqpBroker(PlainBroker):
         return time.perf_counter() - started
 
     def _send(self, message: Message, producer: Producer, reply_to: str | None) -> None:
+        json.dumps([message.args, dict(message.kwargs), dict(message.headers)])  # what is not JSON cannot travel
         self._app.send_task(
             message.task,
             args=list(message.args),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -199,3 +199,10 @@ class PlainBroker(ABC):
     def ledger(self, run: str) -> list[Execution]:
         """Their workers keep no ledger of ours."""
         return []
+
+
+def shortfall(accepted: int, doubt: int, total: int) -> Iterable[str]:
+    """How much of a publish that failed is certain."""
+    yield f"{accepted:,} of {total:,} messages were accepted"
+    if doubt:
+        yield f"{doubt:,} more may have been: no answer came"
