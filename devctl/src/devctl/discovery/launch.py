@@ -52,6 +52,8 @@ class Process:
     environment: Mapping[str, str]
     celery: CeleryCommand | None = None
     celeriac: bool = False
+    web: bool = False
+    """A program of Python whose file answers HTTP."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,7 @@ class _Way:
             at = f"{self._called(found, here)}:{run.line}"
             self.processes.append(replace(here, words=run.words, source=at, celery=command, celeriac=run.celeriac))
         if not runs:
-            self.processes.append(here)
+            self.processes.append(replace(here, web=python_program.answers_http(found.text)))
 
     def _python(self, here: Process) -> tuple[Source | None, Sequence[str]] | None:
         """The file of `python x.py`, `python -m a.b` and `manage.py COMMAND`."""

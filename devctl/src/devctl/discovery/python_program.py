@@ -11,6 +11,10 @@ from dataclasses import dataclass
 _STARTS = {"worker_main", "start", "execute_from_commandline"}
 _CALLERS = {"call", "check_call", "check_output", "execv", "execvp", "execvpe", "Popen", "run", "run_process", "system"}
 _OPTIONS = {"queues": "-Q", "concurrency": "-c", "pool": "-P", "hostname": "-n", "logfile": "-f"}
+_HTTP = re.compile(
+    r"uvicorn\.(?:run|Server)|\bFlask\(|\bFastAPI\(|\bStarlette\(|web\.run_app|serve_forever|celeriac\.http"
+    r"|\b(?:app|socketio|server)\.run\(|\bHTTPServer\(|tornado\.|gunicorn|hypercorn|waitress|sanic"
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,11 @@ def started(text: str, arguments: tuple[str, ...] = ()) -> list[Started]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     return sorted(_of(tree, arguments), key=lambda one: one.line)
+
+
+def answers_http(text: str) -> bool:
+    """Whether this program looks like a server of HTTP."""
+    return bool(_HTTP.search(text))
 
 
 def _of(tree: ast.Module, arguments: tuple[str, ...]) -> Iterator[Started]:
