@@ -11,6 +11,7 @@ from devctl.settings import Settings
 if TYPE_CHECKING:
     from devctl.broker.port import Broker
     from devctl.contracts.catalog import Catalog
+    from devctl.discovery.model import Found
     from devctl.stack.file import Unset
     from devctl.stack.model import Stack
     from devctl.stack.port import Runtime
@@ -22,10 +23,28 @@ class Workbench:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    @property
+    @cached_property
     def stack(self) -> Stack:
-        """The stack as the Compose file describes it, read without an engine."""
-        return self._loaded[0]
+        """The stack as the Compose file describes it, and what was found of it where `x-devctl` does not say it."""
+        stack = self._loaded[0]
+        if stack.broker and stack.workers:
+            return stack
+        from devctl.discovery.completion import completed
+
+        return completed(stack, self.found)
+
+    @cached_property
+    def found(self) -> Found:
+        """What each service is for, which is the broker, and what says so; nothing is run for it."""
+        from devctl.discovery.engine_images import inspect
+        from devctl.discovery.roles import find
+
+        return find(
+            self._loaded[0],
+            self.settings.compose_file.name,
+            self.settings.root,
+            inspect=inspect(self.settings.environment),
+        )
 
     @property
     def unset(self) -> list[Unset]:

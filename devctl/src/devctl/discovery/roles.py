@@ -50,10 +50,16 @@ def find(
     candidates = [name for name, (what, _) in kind.items() if what in _CAN_BE_BROKER]
     search = _Search(stack, ways, services, candidates, file, settings)
     broker, broker_url = search.broker()
+    if stack.broker:
+        broker = Answer(stack.broker, f"{file}: x-devctl")
     result_url = search.results(broker_url)
     holds = addresses.service(result_url.value or "", stack.services)
-    for name in candidates:
+    for name in dict.fromkeys([*candidates, *([stack.broker] if stack.broker else [])]):
         services[name] = _store(services[name], broker, name == holds, result_url)
+    for name in stack.workers:
+        if "worker" not in services[name].roles:
+            roles = tuple(role for role in services[name].roles if role != "unknown")
+            services[name] = replace(services[name], roles=("worker", *roles), source=f"{file}: x-devctl")
     return Found(services, broker, broker_url, result_url)
 
 

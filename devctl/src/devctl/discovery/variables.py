@@ -140,6 +140,8 @@ class _Fields:
         self.inside = False
         """In double quotes."""
         self._split, self._quoted = split, False
+        self._nothing = False
+        """These quotes hold the arguments of a script that has none: "$@" is no word then."""
         self._words: list[str] = []
         self._current = ""
 
@@ -149,7 +151,8 @@ class _Fields:
     def piece(self, found: re.Match[str]) -> None:
         """A quote, what is in single ones, or an escaped character."""
         if found["double"]:
-            self.inside, self._quoted = not self.inside, True
+            self._quoted = self._quoted or (self.inside and not self._nothing)
+            self.inside, self._nothing = not self.inside, False
         elif found["single"] is not None:
             self._current, self._quoted = self._current + found["single"], True
         elif found["tick"]:
@@ -163,7 +166,7 @@ class _Fields:
         """A variable: outside quotes it falls into words, a list of values always does."""
         if isinstance(value, tuple):
             pieces = [*value]
-            self._quoted = self._quoted and bool(pieces)  # "$@" of nothing is no word
+            self._nothing = not pieces
         else:
             pieces = [value] if self.inside or not self._split else value.split()
         for index, piece in enumerate(pieces):

@@ -114,6 +114,10 @@ class Daemon:
         """The counters of CPU and memory now; empty where the container is gone."""
         return self._get(f"/containers/{container}/stats?stream=false&one-shot=true") or {}
 
+    def image(self, name: str) -> dict[str, Any]:
+        """What `docker image inspect` says of how an image of this machine is run; empty where it is not here."""
+        return (self._get(f"/images/{quote(name, safe='/')}/json") or {}).get("Config") or {}
+
     def answers(self) -> bool:
         """Whether an engine is there."""
         try:

@@ -1,0 +1,39 @@
+"""The stack with what was found of it, where the Compose file's `x-devctl` does not say it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import replace
+
+from devctl.discovery.model import Found, FoundService, Role
+from devctl.stack.model import Stack
+
+_LASTS: tuple[Role, ...] = ("beat", "broker", "database", "monitor", "results", "web", "worker")
+"""Roles of services that go on until they are stopped."""
+
+
+def completed(stack: Stack, found: Found) -> Stack:
+    """Return the stack with its broker, its workers and what goes on until it is stopped."""
+    return replace(
+        stack,
+        broker=stack.broker or found.broker.value or "",
+        workers=stack.workers or tuple(_workers(found)),
+        lasting=tuple(found.having(*_LASTS)),
+        logfiles=dict(_logfiles(found)),
+    )
+
+
+def _workers(found: Found) -> list[str]:
+    """Those that are nothing else first: the first one is measured where none is named."""
+    return sorted(found.having("worker"), key=lambda name: len(found.services[name].roles))
+
+
+def _logfiles(found: Found) -> Iterator[tuple[str, str]]:
+    for name, service in found.services.items():
+        if service.celery is not None and service.celery.logfile:
+            yield name, posixpath.join(_folder(service), service.celery.logfile)
+
+
+def _folder(service: FoundService) -> str:
+    return posixpath.join(service.launch.folder, service.celery.workdir if service.celery else "")

@@ -1,0 +1,326 @@
+"""What each service is for: the three fixtures, and small repositories written here."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from devctl import settings
+from devctl.discovery.completion import completed
+from devctl.discovery.launch import ImageConfig
+from devctl.discovery.model import Found
+from devctl.discovery.roles import find
+from devctl.stack import file
+
+Repository = Callable[..., Found]
+
+
+def found_in(root: Path, images: Mapping[str, ImageConfig] | None = None) -> Found:
+    loaded = settings.load(start=root, environ={})
+    return find(file.read(loaded), loaded.compose_file.name, loaded.root, inspect=(images or {}).get)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """Writes files (name -> text), and returns what is found there."""
+
+    def write(files: Mapping[str, str], images: Mapping[str, ImageConfig] | None = None) -> Found:
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return found_in(tmp_path, images)
+
+    return write
+
+
+def roles(found: Found) -> dict[str, str]:
+    return {name: " ".join(one.roles) for name, one in found.services.items()}
+
+
+def test_a_usual_fastapi_repository(repositories: Path) -> None:
+    found = found_in(repositories / "fastapi")
+    assert roles(found) == {"web": "web", "worker": "worker", "redis": "broker results", "dashboard": "monitor"}
+    assert (found.broker.value, found.broker.source) == ("redis", "worker: CELERY_BROKER_URL")
+    assert found.broker_url.value == found.result_url.value == "redis://redis:6379/0"
+    worker = found.services["worker"]
+    assert worker.source == "docker-compose.yml: command of worker"
+    assert worker.launch.folder == "/usr/src/app"
+    assert worker.celery is not None
+    assert (worker.celery.app, worker.celery.logfile) == ("worker.celery", "logs/celery.log")
+
+
+def test_scripts_of_an_image_are_followed_to_celery(repositories: Path) -> None:
+    found = found_in(repositories / "django")
+    assert roles(found) == {"django": "web", "redis": "broker", "celeryworker": "worker", "celerybeat": "beat"}
+    assert found.services["celeryworker"].source == "compose/django/celery/start-worker:5"
+    assert found.services["celeryworker"].launch.argv == ("celery", "-A", "shop", "worker", "-l", "INFO", "-c", "2")
+    assert found.services["celeryworker"].launch.folder == "/app"
+    assert found.broker_url.value == "redis://:not-a-secret@redis:6379/0"  # the entrypoint exports it
+
+
+def test_an_entrypoint_celery_and_two_stores_are_told_apart(repositories: Path) -> None:
+    found = found_in(repositories / "rabbitmq")
+    assert roles(found) == {
+        "broker": "broker",
+        "results": "results",
+        "api": "web",
+        "images": "worker",
+        "mail": "worker",
+    }
+    queues = {name: one.celery.queues for name, one in found.services.items() if one.celery}
+    assert queues == {"images": ("images",), "mail": ("mail", "mail.slow")}
+    assert (found.broker_url.value, found.result_url.value) == (
+        "amqp://guest:guest@broker:5672//",
+        "redis://results:6379/1",
+    )
+
+
+def test_the_stack_gets_what_x_devctl_does_not_say(repositories: Path) -> None:
+    loaded = settings.load(start=repositories / "fastapi", environ={})
+    stack = completed(file.read(loaded), found_in(repositories / "fastapi"))
+    assert (stack.broker, stack.workers) == ("redis", ("worker",))
+    assert stack.lasting == ("web", "worker", "redis", "dashboard")
+    assert stack.logfiles == {"worker": "/usr/src/app/logs/celery.log"}
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("celery -A p worker", "worker"),
+        ("celery -A p worker -B", "worker beat"),
+        ('["sh", "-c", "cd /app && exec celery -A p worker"]', "worker"),
+        ("bash -lc 'sleep 5; celery worker -A p'", "worker"),
+        ("poetry run celery -A p worker", "worker"),
+        ("uv run --no-sync --with x celery -A p worker", "worker"),
+        ("uv run -m celery -A p worker", "worker"),
+        ("pipenv run python -m celery -A p worker", "worker"),
+        ("watchmedo auto-restart -d . -p '*.py' -R -- celery -A p worker", "worker"),
+        ("watchmedo auto-restart --directory=./ --pattern=*.py --recursive celery -A p worker", "worker"),
+        ("watchfiles --filter python 'celery -A p worker' app", "worker"),
+        ("env A=1 gosu app tini -g -- dumb-init celery -A p beat", "beat"),
+        ("wait-for-it.sh redis:6379 -t 30 -- celery -A p worker", "worker"),
+        ("dockerize -wait tcp://redis:6379 -timeout 30s celery -A p worker", "worker"),
+        ("newrelic-admin run-program celery -A p worker", "worker"),
+        ("python -m debugpy --listen 0.0.0.0:5678 -m celery -A p worker", "worker"),
+        ("su-exec app nice -n 5 celery -A p worker", "worker"),
+        ("su app -c 'celery -A p worker'", "worker"),
+        ("sh -c 'celery -A p worker & uvicorn main:app'", "web worker"),
+        ("sh -c 'until celery -A p inspect ping; do sleep 1; done; celery -A p flower'", "monitor"),
+        ("celery -A p inspect ping", "unknown"),
+        ("uvicorn main:app", "web"),
+        ("python manage.py runserver 0.0.0.0:8000", "web"),
+        ("sh -c 'python manage.py migrate && gunicorn p.wsgi'", "web"),
+        ("python manage.py migrate", "job"),
+        ("alembic upgrade head", "job"),
+        ("python run.py", "unknown"),
+    ],
+)
+def test_a_command_says_what_a_service_is(repository: Repository, command: str, expected: str) -> None:
+    found = repository({"compose.yaml": f"services:\n  it:\n    image: acme/app\n    command: {command}\n"})
+    assert roles(found) == {"it": expected}
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("docker.io/library/postgres:16-alpine", "database"),
+        ("mher/flower:2.0@sha256:00", "monitor"),
+        ("nginx", "other"),
+        ("localhost:5000/acme/redis-commander:latest", "other"),
+        ("redis:7", "broker"),
+        ("bitnami/rabbitmq", "broker"),
+        ("valkey/valkey:8", "broker"),
+        ("acme/app:1", "unknown"),
+    ],
+)
+def test_an_image_that_everybody_knows_says_it(repository: Repository, image: str, expected: str) -> None:
+    found = repository({"compose.yaml": f"services:\n  it: {{image: '{image}'}}\n"})
+    assert roles(found) == {"it": expected}
+
+
+def test_what_only_the_image_says_is_asked_of_the_engine(repository: Repository) -> None:
+    files = {"compose.yaml": "services:\n  it: {image: acme/app}\n"}
+    config = ImageConfig(("docker-run",), ("celery", "-A", "p", "worker"), {"CELERY_BROKER_URL": "redis://b"}, "/srv")
+    assert roles(repository(files, {"acme/app": config})) == {"it": "unknown"}  # docker-run is not known here
+    config = ImageConfig((), ("celery", "-A", "p", "worker"), {"CELERY_BROKER_URL": "redis://b"}, "/srv")
+    found = repository(files, {"acme/app": config})
+    assert roles(found) == {"it": "worker"}
+    assert found.services["it"].source == "image acme/app"
+    assert found.broker.source == "it: CELERY_BROKER_URL names b, which is no service of compose.yaml"
+    assert found.broker_url.value == "redis://b"
+
+
+def test_a_dockerfile_says_what_the_compose_file_leaves_out(repository: Repository) -> None:
+    found = repository(
+        {
+            "compose.yaml": """\
+                services:
+                  one: {build: {context: ., target: worker}, image: acme/worker}
+                  two: {image: acme/worker, command: [beat]}
+                  three: {build: {context: ., target: web}}
+                  four: {build: ., entrypoint: []}
+                """,
+            "Dockerfile": """\
+                FROM python:3.12 AS base
+                WORKDIR /srv/app
+                COPY scripts/ /usr/local/bin/
+                ENTRYPOINT ["entry"]
+                FROM base AS worker
+                CMD ["worker"]
+                FROM base AS web
+                CMD uvicorn main:app
+                """,
+            "scripts/entry": """\
+                #!/bin/sh
+                case "$1" in
+                  worker) exec celery -A p worker ;;
+                  beat) exec celery -A p beat ;;
+                esac
+                exec "$@"
+                """,
+        }
+    )
+    assert roles(found) == {"one": "worker", "two": "beat", "three": "web", "four": "unknown"}
+    assert found.services["one"].source == "scripts/entry:3"
+    assert found.services["three"].source == "Dockerfile:8 CMD"
+    assert found.services["one"].launch.folder == "/srv/app"
+
+
+def test_programs_of_python_supervisor_and_make_are_followed(repository: Repository) -> None:
+    found = repository(
+        {
+            "compose.yaml": """\
+                services:
+                  main: {build: ., command: python -m jobs.worker}
+                  list: {build: ., command: [supervisord, -c, etc/super.conf]}
+                  make: {build: ., command: make consume}
+                  manage: {build: ., command: python manage.py autoreload}
+                  api: {build: ., command: python api.py}
+                """,
+            "Dockerfile": "FROM python:3.12\nWORKDIR /app\nCOPY . .\n",
+            "jobs/worker.py": "from jobs import app\napp.worker_main(['worker', '-Q', 'a'])\n",
+            "etc/super.conf": "[program:web]\ncommand=gunicorn x\n[program:w]\ncommand=celery -A p worker\n",
+            "Makefile": "Q := b\nconsume:\n\tcelery -A p worker -Q $(Q)\nother:\n\tcelery beat\n",
+            "p/management/commands/autoreload.py": "import os\nos.system('celery -A p worker')\n",
+            "api.py": "import uvicorn\nuvicorn.run('x')\n",
+        }
+    )
+    assert roles(found) == {"main": "worker", "list": "web worker", "make": "worker", "manage": "worker", "api": "web"}
+    sources = {name: one.source for name, one in found.services.items()}
+    assert sources["main"] == "jobs/worker.py:2"
+    assert sources["list"] == "etc/super.conf:3"
+    assert sources["manage"] == "p/management/commands/autoreload.py:2"
+
+
+def test_what_may_run_is_said_so(repository: Repository) -> None:
+    found = repository(
+        {
+            "compose.yaml": "services:\n  it: {build: .}\n",
+            "Dockerfile": "FROM python:3.12\nCOPY start.sh /start.sh\nCMD /start.sh\n",
+            "start.sh": "#!/bin/sh\nif [ -f /run/debug ]; then\n  exec sleep 9\nfi\nexec celery -A p worker\n",
+        }
+    )
+    assert roles(found) == {"it": "worker"}
+    assert found.services["it"].source == "start.sh:5, under a condition"
+
+
+WORKER = "image: acme/app, command: celery -A p worker"
+
+
+@pytest.mark.parametrize(
+    ("services", "broker", "source"),
+    [
+        ("r: {image: redis}", "r", "compose.yaml: the only service that can be one"),
+        ("r: {image: redis}\n  q: {image: rabbitmq}", None, "r and q can be it, and nothing says which"),
+        ("d: {image: postgres}", None, "no service of compose.yaml can be one"),
+        (
+            "r: {image: redis, container_name: the-redis}\n  w: {E: {CELERY_BROKER_URL: 'redis://the-redis'}, W}",
+            "r",
+            "w: CELERY_BROKER_URL",
+        ),
+        (
+            "r: {image: redis, hostname: rh}\n  c: {image: redis}\n  w: {E: {REDIS_URL: 'redis://rh:6379/1'}, W}",
+            "r",
+            "w: REDIS_URL, by its name",
+        ),
+        (
+            "r: {image: redis}\n  q: {image: rabbitmq}\n  w: {E: {RABBITMQ_HOST: q, CACHE_REDIS_URL: 'redis://r'}, W}",
+            "q",
+            "w: RABBITMQ_HOST, by its name",
+        ),
+        (
+            "r: {image: redis}\n  q: {image: rabbitmq}\n  w: {image: a, command: celery -b amqp://q -A p worker}",
+            "q",
+            "compose.yaml: command of w (-b)",
+        ),
+        (
+            "r: {image: redis}\n  w: {E: {REDIS_URL: 'redis://localhost'}, W}",
+            "r",
+            "compose.yaml: the only service that can be one",
+        ),
+        (
+            "r: {image: redis}\n  w: {E: {CELERY_BROKER_URL: 'sqs://'}, W}",
+            None,
+            "w: CELERY_BROKER_URL names sqs, which is no service of compose.yaml",
+        ),
+        (
+            "r: {image: redis}\n  q: {image: redis}"
+            "\n  w: {E: {CELERY_BROKER_URL: 'redis://r'}, W}\n  v: {E: {CELERY_BROKER_URL: 'redis://q'}, W}",
+            None,
+            "the workers have several: v: CELERY_BROKER_URL names q; w: CELERY_BROKER_URL names r",
+        ),
+    ],
+)
+def test_the_broker_is_who_the_workers_name_else_the_only_one_that_can_be(
+    repository: Repository, services: str, broker: str | None, source: str
+) -> None:
+    text = services.replace("E:", "environment:").replace("W}", f"{WORKER}}}")
+    found = repository({"compose.yaml": f"services:\n  {text}\n"})
+    assert (found.broker.value, found.broker.source) == (broker, source)
+    assert {name for name, one in found.services.items() if "broker" in one.roles} == ({broker} if broker else set())
+
+
+def test_a_store_that_is_not_the_broker_is_another_thing(repository: Repository) -> None:
+    found = repository(
+        {
+            "compose.yaml": f"""\
+                services:
+                  queue: {{image: redis}}
+                  cache: {{image: redis}}
+                  w: {{{WORKER}, environment: {{CELERY_BROKER_URL: redis://queue/0}}}}
+                """
+        }
+    )
+    assert roles(found) == {"queue": "broker", "cache": "other", "w": "worker"}
+
+
+def test_celeriac_is_seen_in_the_module_of_the_app(repository: Repository) -> None:
+    files = {
+        "compose.yaml": "services:\n"
+        "  it: {build: ., command: celery -A p.app worker}\n"
+        "  our: {build: ., command: python -m s}\n",
+        "Dockerfile": "FROM python:3.12\nWORKDIR /app\nCOPY . .\n",
+        "p/app.py": "import celery\n",
+        "s.py": "from celeriac import serve\nserve('s', owns=[])\n",
+    }
+    found = repository(files)
+    assert {name: one.celeriac for name, one in found.services.items()} == {"it": False, "our": True}
+    assert roles(found) == {"it": "worker", "our": "worker"}
+    assert repository({"p/app.py": "from celeriac import install\n"}).services["it"].celeriac
+
+
+def test_x_devctl_is_believed(repository: Repository) -> None:
+    found = repository(
+        {
+            "compose.yaml": """\
+                x-devctl: {broker: b, workers: [w]}
+                services: {a: {image: redis}, b: {image: redis}, w: {image: acme/w}}
+                """
+        }
+    )
+    assert roles(found) == {"a": "other", "b": "broker", "w": "worker"}
+    assert found.broker.source == found.services["w"].source == "compose.yaml: x-devctl"
