@@ -33,7 +33,7 @@ def of_compose(root: Path, environ: dict[str, str]) -> Stack:
     if problem := compose_problem():
         pytest.skip(problem)
     done = subprocess.run(
-        ["docker", "compose", "config", "--format", "json"],
+        ["docker", "compose", "--profile", "*", "config", "--format", "json"],
         cwd=root,
         env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environ},
         capture_output=True,
@@ -41,16 +41,20 @@ def of_compose(root: Path, environ: dict[str, str]) -> Stack:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return file.from_config(json.loads(done.stdout))
+    return file.from_config(
+        json.loads(done.stdout), [name for name in environ.get("COMPOSE_PROFILES", "").split(",") if name]
+    )
 
 
 def ours(root: Path, environ: dict[str, str]) -> Stack:
     home = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
-    return file.read(settings.load(start=root, environ={**home, **environ}, runtime="auto", stack=""))
+    return file.read_here(settings.load(start=root, environ={**home, **environ}, runtime="auto", stack=""))
 
 
 def lines(value: object, path: str = "") -> list[str]:
     """One line a value, in an order of their own: a difference can be read."""
+    if path.endswith(".unmodelled"):  # Compose writes some values otherwise: 1g is 1073741824
+        return [f"{path} = {list(value)}"]
     if not isinstance(value, dict):
         return [f"{path} = {value!r}"]
     return sorted(line for key, item in value.items() for line in lines(item, f"{path}.{key}"))

@@ -71,6 +71,8 @@ def _put_back(who: dict[str, Any], steps: dict[int, Step]) -> None:
         runtime=who["runtime"],
         stack=who["stack"],
         environment=who["environment"],
+        overrides=tuple(map(Path, who["overrides"])),
+        env_files=tuple(map(Path, who["env_files"])),
     )
     bench = Workbench(settings)
     undo = Undo(lambda: bench.runtime, lambda: bench.broker, SystemClock(), settle_seconds=SETTLE_SECONDS)

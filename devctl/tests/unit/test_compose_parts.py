@@ -198,7 +198,7 @@ class OneContainer(Daemon):
 
 
 def project(root: Path, folder: Path) -> Project:
-    client = Client(root / "compose.yaml", root, "shop", {})
+    client = Client([root / "compose.yaml"], root, "shop", {})
     return Project(Stack("shop", {}, "", (), {}, ""), root, client, OneContainer(folder))
 
 

@@ -130,19 +130,6 @@ def test_a_client_without_a_daemon_says_what_docker_says(root: Path) -> None:
     assert ("warning", True) == (check.status, "Cannot connect to it" in check.fix)
 
 
-def test_what_compose_itself_does_not_take_is_a_problem(root: Path) -> None:
-    docker = root / "docker"
-    docker.write_text('#!/bin/sh\necho "$@" >&2; echo "invalid size: \'lots\'" >&2; exit ${CODE:-1}\n')
-    docker.chmod(0o755)
-    there = Engine(client=True, server="26.1", compose="2.26")
-    path = f"{root}:/usr/bin:/bin"
-    (check,) = examined(engine.compose_agrees, Patient(root, environ={"PATH": path}), engine=there)
-    assert "problem" == check.status
-    assert "Docker Compose refuses docker-compose.yml: invalid size: 'lots'" == check.message
-    assert [] == examined(engine.compose_agrees, Patient(root, environ={"PATH": path, "CODE": "0"}), engine=there)
-    assert [] == examined(engine.compose_agrees, Patient(root), engine=Engine(client=False))
-
-
 def test_an_engine_without_compose_is_a_warning(root: Path) -> None:
     assert ["warning"] == statuses(engine.engine, Patient(root), engine=Engine(client=True, server="26.1.5"))
 

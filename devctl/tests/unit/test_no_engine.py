@@ -100,7 +100,7 @@ def test_a_question_that_nobody_would_see_finds_no_answer_and_the_variables_of_t
     script = """
 from pathlib import Path
 from devctl.stack.compose.client import Client
-with Client(Path("docker-compose.yml"), Path(), "shop", {"COLOUR": "dark blue"}).changing() as whales:
+with Client([Path("docker-compose.yml")], Path(), "shop", {"COLOUR": "dark blue"}).changing() as whales:
     whales.compose.up(["redis"], start=False, quiet=True)
 """
     asked = subprocess.run([sys.executable, "-c", script], input=b"y\n", capture_output=True, check=False)

@@ -41,7 +41,7 @@ _STOCK_READY_SECONDS = 30.0
 def own(checkout: Workbench) -> Workbench:
     """Of the chaos stack of this checkout. Its runtime is settled now: what an earlier run left may go in between."""
     mine = replace(checkout.settings, stack=NAME)
-    mine = replace(mine, compose_file=identity.state_dir(mine) / "compose.yml")
+    mine = replace(mine, compose_file=identity.state_dir(mine) / "compose.yml", overrides=())
     choice = Workbench(mine).runtime_choice
     settled = Workbench(replace(mine, runtime=choice[0]))
     settled.runtime_choice = choice

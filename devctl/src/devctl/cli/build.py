@@ -48,7 +48,7 @@ def build(
     asked = workbench.stack.resolve(services or ())
     options.announce(workbench, as_json=as_json)
     images = workbench.runtime.name != "local"
-    names = [name for name in known if images and known[name].build and (not asked or name in asked)]
+    names = [name for name in known if images and known[name].build and name in (asked or workbench.stack.enabled)]
     if as_json:
         built, seconds = build_images(workbench.runtime, names, ignore)
     else:

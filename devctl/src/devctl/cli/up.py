@@ -61,7 +61,7 @@ def up(
     \b
     Examples:
       devctl up                            everything
-      devctl up web                        web and what it needs, nothing else
+      devctl up service1                   service1 and its broker, nothing else
       devctl up worker --scale worker=4
       devctl up --watch                    and make each change of the code live
       devctl up --isolated                 beside what runs already
@@ -81,7 +81,7 @@ def up(
     workbench = own = options.open_to_start(runtime, stack)
     if isolated:
         workbench = _isolated(workbench, as_json=as_json)
-    names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
+    names = workbench.stack.chosen(services or ())
     wanted = workbench.stack.scale(scale or ())
     in_terminals = workbench.runtime.in_terminal()
     in_terminal = [name for name in in_terminals if name in names]

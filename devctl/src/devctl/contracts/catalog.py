@@ -52,7 +52,7 @@ class TaskContract:
 
     @property
     def short(self) -> str:
-        """`resize` of `images.resize`."""
+        """`process_order` of `tasks.process_order`."""
         return self.name.rpartition(".")[2]
 
     @cached_property

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from devctl.errors import DevctlError
 from devctl.measurement import mount
 from devctl.settings import Settings
-from devctl.stack import file, identity, ports
-from devctl.stack.model import Stack
+from devctl.stack import file, identity, movable, ports
 
 NAME = "demo"
-
-
-def require_example(stack: Stack) -> None:
-    """DevctlError where there is nothing to play: a demo is the example's own."""
-    if stack.contracts or stack.demo:
-        return
-    raise DevctlError(
-        "devctl demo plays devctl's own example, and this repository is another",
-        hint="here:         devctl up, then devctl send-task NAME --wait, devctl bench --task NAME\n"
-        "the example:  devctl new project DIR, and devctl demo in it",
-    )
 
 
 def left_over(settings: Settings) -> list[Settings]:
@@ -37,7 +24,7 @@ def prepare(mine: Settings) -> None:
     usual = _ports(dataclasses.replace(mine, stack=""))
     mounted = {mount.VARIABLE: mount.value(mine.environment)}  # the demo ends with a bench
     overrides = dict(mounted)
-    for variable in file.port_variables(mine):
+    for variable in dict.fromkeys(movable.variables(mine).values()):
         # Which ports a variable stands for shows when it alone is changed.
         identity.create(mine, mounted | {variable: "0"})
         stands_for = [usual[place] for place, published in _ports(mine).items() if published == 0 and usual[place]]

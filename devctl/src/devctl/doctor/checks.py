@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from devctl.doctor.broker import broker, broker_memory, capacity, eviction, persistence
 from devctl.doctor.composition import compose_file, data, exposure, health_checks, restarts, shutdown
 from devctl.doctor.delivery import delivery, visibility
-from devctl.doctor.engine import compose_agrees, engine, runtime
+from devctl.doctor.engine import engine, runtime
 from devctl.doctor.environment import broker_address, environment
 from devctl.doctor.facts import Examination
 from devctl.doctor.letters import dead_letters
@@ -38,7 +38,6 @@ SUBJECTS: Mapping[str, tuple[Examination, ...]] = {
     ),
     "Compose file": (
         compose_file,
-        compose_agrees,
         ports,
         environment,
         exposure,

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-from devctl import dotenv
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.errors import DevctlError
@@ -60,22 +59,6 @@ def docker_says(facts: Facts, *words: str) -> str:
     """Stdout of a docker command; empty where it fails or takes too long."""
     done = _docker(facts, *words)
     return done.stdout.strip() if done is not None and done.returncode == 0 else ""
-
-
-def compose_agrees(facts: Facts) -> Iterator[Check]:
-    """Docker Compose takes the file, too: it reads parts of it in which devctl has no business."""
-    if not facts.stack.services or not facts.engine.compose:
-        return
-    wrong: list[DevctlError] = []
-    dotenv.read(facts.settings.root / ".env", facts.settings.environment, wrong.append)
-    if wrong:  # said by another check; Compose's words show the value, a password perhaps
-        return
-    file = ["--file", str(facts.settings.compose_file), "--project-directory", str(facts.settings.root)]
-    done = _docker(facts, "compose", *file, "config", "--quiet")
-    if done is not None and done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
-        message = f"Docker Compose refuses {facts.settings.compose_file.name}: {said[-1].strip()}"
-        yield Check("compose file", "problem", message, "docker compose config --quiet")
 
 
 def _docker(facts: Facts, *words: str) -> subprocess.CompletedProcess[str] | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
-from devctl.stack import file
+from devctl.stack import movable
 from devctl.stack import ports as machine
 from devctl.stack.model import Port
 
@@ -33,7 +33,7 @@ def ports(facts: Facts) -> Iterator[Check]:
 
 def _held(facts: Facts, service: str, port: Port) -> Check:
     who = machine.holder(port.published)
-    variable = file.port_variables_of(facts.settings, service).get(port.target, "")
+    variable = movable.variables_of(facts.settings, service).get(port.target, "")
     other = machine.another(port.published, port.host_ip)
     fix = f"{variable}={other} devctl up {service}" if variable else f"devctl up {service} --isolated"
     if who.container or who.pid is None:

@@ -153,17 +153,14 @@ known_first_party = ["{package}"]
 {renamed}'''
 
 
-WATCHED = ("celeriac", "bytecode")
-"""Anchors of `develop: watch:` in the Compose file, beside that of the contracts' folder."""
+WATCHED = ("common", "celeriac", "bytecode")
+"""The anchors of `develop: watch:` in the Compose file."""
 
 
 def service_block(
-    name: str, package: str, folder: str, image: str, port: tuple[str, int] | None, *, consumes: bool, watched: str
+    name: str, package: str, folder: str, image: str, port: tuple[str, int] | None, *, consumes: bool, watched: bool
 ) -> str:
-    """Of the Compose file. A consumer of one replica answers over HTTP, if it does; others have a health file.
-
-    `watched`: the anchor of the contracts' folder; "" without one.
-    """
+    """Of the Compose file. A consumer of one replica answers over HTTP, if it does; others have a health file."""
     args = f"{{<<: *args, SERVICE: {package}" + (f', HTTP_PORT: "{port[1]}"}}' if port else "}")
     lines = [
         f"  {name}:",
@@ -179,7 +176,7 @@ def service_block(
             "    develop:",
             "      watch:",
             f"        - {{path: ./{folder}/src, action: rebuild, target: /app, ignore: *bytecode}}",
-            f"        - *{watched}",
+            "        - *common",
             "        - *celeriac",
             f"        - {{path: ./{folder}/requirements.lock, action: rebuild}}",
         ]
@@ -218,7 +215,7 @@ class Models:
     progress: str
     keys: str
     id: str
-    """The payload's field that is the id of the task: task_id, or picture_id."""
+    """The payload's field that is the id of the task: task_id, or order_id."""
 
 
 def request_model(name: str, fields: list[str]) -> str:

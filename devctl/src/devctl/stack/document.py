@@ -14,6 +14,9 @@ from devctl.errors import DevctlError
 Path = tuple[str | int, ...]
 """Where a value stands: ("services", "redis", "ports", 0)."""
 
+_RESET, _OVERRIDE = "!reset", "!override"
+_NOTHING = object()
+
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where the wheel has it: 10 times quicker
 
 
@@ -40,6 +43,8 @@ class Document:
     file: FilePath
     data: dict[str, Any]
     lines: dict[Path, int] = field(repr=False)
+    cleared: tuple[Path, ...] = ()
+    """What `!reset` and `!override` take away from the files before it."""
 
     def where(self, path: Path) -> str:
         """`docker-compose.yml:12`: the line of this value, or of the nearest one around it."""
@@ -53,7 +58,8 @@ def parse(file: FilePath) -> Document:
     try:
         root = yaml.compose(file.read_text(encoding="utf-8"), Loader=_Loader)
         lines: dict[Path, int] = {}
-        data = _value(root, (), lines) if root is not None else None
+        cleared: list[Path] = []
+        data = _value(root, (), lines, cleared) if root is not None else None
     except yaml.MarkedYAMLError as wrong:
         mark = wrong.problem_mark or wrong.context_mark
         line = mark.line + 1 if mark else 1
@@ -62,18 +68,23 @@ def parse(file: FilePath) -> Document:
     except (yaml.YAMLError, UnicodeDecodeError) as wrong:
         raise DevctlError(f"{file.name}: not YAML: {wrong}", hint=f"look at {file}") from wrong
     except OSError as wrong:
-        raise DevctlError(f"{file} cannot be read: {wrong.strerror}") from wrong
+        raise DevctlError(f"{file} cannot be read: {wrong.strerror}", hint=f"ls -l {file}") from wrong
     if not isinstance(data, dict):
         raise DevctlError(f"{file.name}:1: empty, or not a mapping", hint="a Compose file starts with `services:`")
-    return Document(file, data, lines)
+    return Document(file, data, lines, tuple(cleared))
 
 
-def _value(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
+def _value(node: yaml.Node, path: Path, lines: dict[Path, int], cleared: list[Path]) -> Any:
     lines[path] = node.start_mark.line + 1
+    if node.tag in (_RESET, _OVERRIDE):
+        cleared.append(path)
+    if node.tag == _RESET:
+        return _NOTHING
     if isinstance(node, yaml.MappingNode):
-        return {key: _value(child, (*path, key), lines) for key, child in _pairs(node).items()}
+        children = {key: _value(child, (*path, key), lines, cleared) for key, child in _pairs(node).items()}
+        return {key: child for key, child in children.items() if child is not _NOTHING}
     if isinstance(node, yaml.SequenceNode):
-        return [_value(child, (*path, index), lines) for index, child in enumerate(node.value)]
+        return [_value(child, (*path, index), lines, cleared) for index, child in enumerate(node.value)]
     return _scalar(str(node.value), node.tag.rpartition(":")[2])
 
 

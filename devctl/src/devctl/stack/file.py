@@ -1,113 +1,135 @@
-"""The Compose file, read without an engine: the same Stack that `docker compose config` would give."""
+"""The Compose files as a stack: what Compose's plugin makes of them, and without it what devctl reads itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
 from devctl import dotenv
 from devctl.errors import DevctlError
-from devctl.interpolation import InterpolationError, interpolate, variables
+from devctl.interpolation import InterpolationError, variables
 from devctl.settings import Settings
-from devctl.stack import identity, isolation, normal
-from devctl.stack.document import Document, Path, parse
+from devctl.stack import identity, isolation, normal, plugin, refusal
+from devctl.stack.composition import Composition, Unset, Written
+from devctl.stack.document import Path
 from devctl.stack.model import Service, Stack
 
+__all__ = ["Unset", "from_config", "load", "read", "read_here"]
+
 EXTENSION = "x-devctl"
-_REFUSED = ("extends", "include")
 _SERVICE = 2  # steps to a whole service, which is wrong for what is missing in it
 _HOW = "x-devctl: {broker: redis, workers: [worker]}, or leave it out"
 
 
-@dataclass(frozen=True)
-class Unset:
-    """A variable that the file uses and nobody set: it is empty there."""
-
-    name: str
-    where: str
-    """`docker-compose.yml:12`."""
-
-
 def read(settings: Settings) -> Stack:
-    """Return the stack of the Compose file; DevctlError names file and line of what is wrong."""
+    """Return the stack of the Compose files; DevctlError names file and line of what is wrong."""
     return load(settings)[0]
 
 
 def load(settings: Settings) -> tuple[Stack, list[Unset]]:
     """Return the stack, and the variables that nobody set."""
-    document = parse(settings.compose_file)
-    environment = identity.interpolation(settings)
-    unset: list[Unset] = []
+    composition = Composition()
+    stack = _load(settings, composition)
+    unset = list(dict.fromkeys(composition.unset))
+    return (isolation.stack(stack) if identity.isolated(settings) else stack), unset
+
+
+def _load(settings: Settings, composition: Composition) -> Stack:
+    ours: Stack | DevctlError
     try:
-        _refuse(document.data)
-        data = _interpolated(document, environment, (), unset.append)
+        ours = _ours(settings, composition)
+    except DevctlError as problem:
+        ours = problem
+    known = None if isinstance(ours, DevctlError) else composition.files
+    try:
+        config = plugin.config(settings, known)
+    except plugin.Refused as refused:
+        if isinstance(ours, Stack) and _forgiven(settings):
+            return ours
+        raise refusal.explain(settings, str(refused), ours) from refused
+    if config is not None:
+        with _placed(settings, composition):
+            stack = from_config(config, _profiles(identity.interpolation(settings)))
+            return _in_order(stack, composition)
+    if isinstance(ours, DevctlError):
+        raise ours
+    return ours
+
+
+def read_here(settings: Settings) -> Stack:
+    """Return the stack as devctl reads it without Compose."""
+    return _ours(settings, Composition())
+
+
+def from_config(config: Mapping[str, Any], profiles: Sequence[str] = ()) -> Stack:
+    """Return the stack that `docker compose config --format json` describes."""
+    data = _unescaped(config)
+    services = {
+        name: normal.service(name, raw, {k: v for k, v in (raw.get("environment") or {}).items() if v is not None})
+        for name, raw in (data.get("services") or {}).items()
+    }
+    return _stack(data["name"], services, data, profiles)
+
+
+def _forgiven(settings: Settings) -> bool:
+    """Whether a line of .env is wrong that `settings` was made without: Compose's words would show its value."""
+    wrong: list[DevctlError] = []
+    for file in settings.env_files:
+        dotenv.read(file, settings.environment, wrong.append)
+    return bool(wrong)
+
+
+def _in_order(stack: Stack, composition: Composition) -> Stack:
+    """The services as they stand in the files; Compose sorts them by name."""
+    written = [name for document in composition.documents for name in document.data.get("services") or ()]
+    names = dict.fromkeys([*(name for name in written if name in stack.services), *stack.services])
+    return replace(stack, services={name: stack.services[name] for name in names})
+
+
+def _ours(settings: Settings, composition: Composition) -> Stack:
+    environment = identity.interpolation(settings)
+    with _placed(settings, composition):
+        composition.read(identity.files(settings), settings.root, environment)
+        _check(composition.data)
         services = {
-            name: normal.service(name, raw, _environment(name, raw, environment, settings.root), settings.root)
-            for name, raw in _active(data, environment).items()
+            name: normal.service(name, raw, _environment(name, raw, environment, composition.files))
+            for name, raw in (composition.data.get("services") or {}).items()
         }
-        stack = _stack(identity.project_name(settings), services, data)
-        if identity.isolated(settings):
-            stack = isolation.stack(stack)
+        return _stack(identity.project_name(settings), services, composition.data, _profiles(environment))
+
+
+@contextmanager
+def _placed(settings: Settings, composition: Composition) -> Iterator[None]:
+    """Give what is wrong its file and line, or the variable that it comes from."""
+    try:
+        yield
     except normal.Wrong as wrong:
-        problem = f"{document.where(wrong.path)}: {_dotted(wrong.path)}{wrong}"
-        given = _given(document, wrong.path, settings, environment)
+        problem = f"{composition.where(wrong.path)}: {_dotted(wrong.path)}{wrong}"
+        given = _given(composition, wrong.path, settings)
         if given and not isinstance(wrong.__cause__, InterpolationError):
             names = ", ".join(given)
             places = ", ".join(dict.fromkeys(given.values()))
             raise DevctlError(f"{names} in {places} is wrong: {problem}", hint=f"correct it in {places}") from wrong
-        raise DevctlError(problem, hint=f"change it in {settings.compose_file}") from wrong
-    return stack, unset
+        file = composition.where(wrong.path).partition(":")[0] or settings.compose_file.name
+        raise DevctlError(problem, hint=wrong.hint or f"change it in {file}") from wrong
 
 
-def from_config(config: Mapping[str, Any]) -> Stack:
-    """Return the stack that `docker compose config --format json` describes."""
-    data = _unescaped(config)
-    services = {
-        name: normal.service(
-            name, raw, {k: v for k, v in (raw.get("environment") or {}).items() if v is not None}, FilePath("/")
-        )
-        for name, raw in data["services"].items()
-    }
-    return _stack(data["name"], services, data)
-
-
-def port_variables(settings: Settings) -> list[str]:
-    """Return the variables that stand in the `ports:` of the file: an isolated stack sets them to 0, any free port."""
-    services = parse(settings.compose_file).data.get("services") or {}
-    return list(
-        dict.fromkeys(name for service in services.values() for name in _variables((service or {}).get("ports")))
-    )
-
-
-def port_variables_of(settings: Settings, service: str) -> dict[int, str]:
-    """Return container port -> the variable that its published port is read from, for one service."""
-    raw = (parse(settings.compose_file).data.get("services") or {}).get(service) or {}
-    environment = identity.interpolation(settings)
-    found: dict[int, str] = {}
-    for given in raw.get("ports") or ():
-        # The published port is the last variable before the container's: 127.0.0.1:${WEB_PORT:-8000}:8000
-        published = given.get("published") if isinstance(given, Mapping) else str(given).rpartition(":")[0]
-        names = list(_variables(published))
-        with suppress(normal.Wrong, InterpolationError):
-            filled = {**given, "published": "0"} if isinstance(given, Mapping) else interpolate(str(given), environment)
-            for port in normal.ports(filled, ()):
-                if names:
-                    found[port.target] = names[-1]
-    return found
-
-
-def _given(document: Document, path: Path, settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+def _given(composition: Composition, path: Path, settings: Settings) -> dict[str, str]:
     """Return the variables that somebody set, of those that this value of the file is made of, and where."""
-    value: Any = document.data if len(path) > _SERVICE else {}
+    value: Any = composition.data if len(path) > _SERVICE else {}
     for step in path:
         try:
             value = value[step]
         except (KeyError, IndexError, TypeError):  # an error about what is not there
             return {}
-    own, written = identity.overrides(settings), dotenv.read(settings.root / ".env", settings.environment)
+    environment, own = identity.interpolation(settings), identity.overrides(settings)
+    written: dict[str, str] = {}
+    for file in settings.env_files:
+        written |= dotenv.read(file, settings.environment)
 
     def place(name: str) -> str:
         if name in own:
@@ -123,68 +145,44 @@ def _variables(value: Any) -> Iterator[str]:
     if isinstance(value, list):
         for item in value:
             yield from _variables(item)
-    elif isinstance(value, str):
-        yield from variables(value)
+    elif isinstance(value, Written):
+        yield from variables(value.raw)
 
 
-def _refuse(data: Mapping[str, Any]) -> None:
-    """Stop at what this parser does not do: half of such a file would be wrong without a word."""
-    services = data.get("services")
-    if not isinstance(services, Mapping) or not services:
-        raise normal.Wrong(("services",), "no services here")
-    places = [((), data), *((("services", name), raw) for name, raw in services.items())]
-    for path, raw in places:
+def _check(data: Mapping[str, Any]) -> None:
+    services = data.get("services") or {}
+    if not isinstance(services, Mapping):
+        raise normal.Wrong(("services",), "not a map of services")
+    for name, raw in services.items():
         if not isinstance(raw, Mapping):
-            raise normal.Wrong(path, "a service is a map with an image or a build")
-        for word in _REFUSED:
-            if word in raw:
-                raise normal.Wrong((*path, word), "is not supported by devctl; write the services out, or use anchors")
+            raise normal.Wrong(("services", name), "a service is a map with an image or a build")
 
 
-def _interpolated(document: Document, env: Mapping[str, str], path: Path, unset: Callable[[Unset], None]) -> Any:
-    def walk(value: Any, path: Path) -> Any:
-        if isinstance(value, dict):
-            return {key: walk(item, (*path, key)) for key, item in value.items()}
-        if isinstance(value, list):
-            return [walk(item, (*path, index)) for index, item in enumerate(value)]
-        if isinstance(value, str) and "$" in value:
-            try:
-                return interpolate(value, env, lambda name: unset(Unset(name, document.where(path))))
-            except InterpolationError as wrong:
-                raise normal.Wrong(path, str(wrong)) from wrong
-        return value
-
-    return walk(document.data, path)
-
-
-def _active(data: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
-    """Return the services without those whose profiles nobody asked for."""
-    asked = {name.strip() for name in env.get("COMPOSE_PROFILES", "").split(",")}
-    return {
-        name: raw
-        for name, raw in data["services"].items()
-        if not raw.get("profiles") or asked & {*raw["profiles"], "*"}
-    }
-
-
-def _environment(name: str, raw: Mapping[str, Any], env: Mapping[str, str], root: FilePath) -> dict[str, str]:
-    values: dict[str, Any] = {}
-    at: Path = ("services", name)
-    given = raw.get("env_file") or []
-    for index, entry in enumerate(given if isinstance(given, list) else [given]):
-        file = entry if isinstance(entry, Mapping) else {"path": entry}
-        path = root / str(file.get("path"))
+def _environment(name: str, raw: Mapping[str, Any], env: Mapping[str, str], files: list[FilePath]) -> dict[str, str]:
+    """The whole environment of a service; `files` hears of each file that counts."""
+    values: dict[str, str] = {}
+    for index, entry in enumerate(raw.get("env_file") or ()):
+        path = FilePath(str(entry.get("path")))
+        files.append(path)
         if path.is_file():
-            values |= dotenv.read(path, env)
-        elif file.get("required", True):
-            raise normal.Wrong((*at, "env_file", index), f"{path} is not there")
-    values |= normal.pairs(raw.get("environment"), (*at, "environment"))
-    passed = {key: env.get(key) if value is None else normal.text(value) for key, value in values.items()}
-    return {key: value for key, value in passed.items() if value is not None}
+            # A variable of an earlier file, or of the project, wins over one that is set in the file itself.
+            scope = ChainMap(values, dict(env))
+            values |= dotenv.read_raw(path, scope) if entry.get("format") == "raw" else dotenv.read(path, scope)
+        elif normal.truth(entry.get("required", True)):
+            at: Path = ("services", name, "env_file", index)
+            raise normal.Wrong(at, f"{path} is not there", hint=refusal.make(path))
+    values |= {key: normal.text(value) for key, value in normal.pairs(raw.get("environment"), ()).items()}
+    return values
 
 
-def _stack(name: str, services: dict[str, Service], data: Mapping[str, Any]) -> Stack:
-    _check_dependencies(services)
+def _profiles(environment: Mapping[str, str]) -> tuple[str, ...]:
+    asked = (name.strip() for name in environment.get("COMPOSE_PROFILES", "").split(","))
+    return tuple(name for name in asked if name)
+
+
+def _stack(name: str, services: dict[str, Service], data: Mapping[str, Any], profiles: Sequence[str]) -> Stack:
+    if not services:
+        raise normal.Wrong(("services",), "no services here")
     at: Path = (EXTENSION,)
     extension = data.get(EXTENSION) or {}
     if not isinstance(extension, Mapping):
@@ -206,7 +204,7 @@ def _stack(name: str, services: dict[str, Service], data: Mapping[str, Any]) -> 
     for path, wanted in ((path, wanted) for path, group in named.items() for wanted in group):
         if wanted not in services:
             raise normal.Wrong((*at, *path), f"no service {wanted!r}; services: {', '.join(services)}")
-    return Stack(
+    stack = Stack(
         name=name,
         services=services,
         broker=broker,
@@ -214,7 +212,27 @@ def _stack(name: str, services: dict[str, Service], data: Mapping[str, Any]) -> 
         aliases={str(alias): str(target) for alias, target in aliases.items()},
         contracts=str(extension.get("contracts") or ""),
         demo=demo,
+        profiles=tuple(profiles),
     )
+    return _without_idle_dependencies(stack)
+
+
+def _without_idle_dependencies(stack: Stack) -> Stack:
+    """Leave out what a service can do without and what does not start by itself; check that the others are there."""
+    enabled = {*stack.enabled}
+    kept = {
+        name: replace(
+            service,
+            depends_on={
+                needed: condition
+                for needed, condition in service.depends_on.items()
+                if needed not in service.optional or needed in enabled
+            },
+        )
+        for name, service in stack.services.items()
+    }
+    _check_dependencies(kept)
+    return replace(stack, services=kept)
 
 
 def _check_dependencies(services: Mapping[str, Service]) -> None:

@@ -116,13 +116,25 @@ def forget_runtime(settings: Settings, runtime: str) -> None:
         (state_dir(settings) / "runtime").unlink(missing_ok=True)
 
 
+def files(settings: Settings) -> tuple[Path, ...]:
+    """Return all Compose files of the stack, in the order in which they are merged."""
+    return settings.compose_files
+
+
+def env_files(settings: Settings) -> tuple[Path, ...]:
+    """Return the files of variables that Compose has to be told of: not a .env that it finds by itself."""
+    return () if settings.env_files in ((), (settings.root / ".env",)) else settings.env_files
+
+
 def _own_name(settings: Settings) -> str:
     if name := settings.environment.get("COMPOSE_PROJECT_NAME"):
         return name
-    given = document.parse(settings.compose_file).data.get("name")
-    try:
-        name = interpolate(str(given), settings.environment) if given else ""
-    except InterpolationError as wrong:
-        raise DevctlError(f"{settings.compose_file.name}: name: {wrong}") from wrong
+    name = ""
+    for file in settings.compose_files:
+        given = document.parse(file).data.get("name")
+        try:
+            name = (interpolate(str(given), settings.environment) if given else "") or name
+        except InterpolationError as wrong:
+            raise DevctlError(f"{file.name}: name: {wrong}") from wrong
     name = name or re.sub(r"[^-_a-z0-9]", "", settings.root.name.lower()).lstrip("_-")
     return name or "stack"  # a folder such as /工作 leaves nothing

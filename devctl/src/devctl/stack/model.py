@@ -94,13 +94,22 @@ class Service:
     ports: tuple[Port, ...] = ()
     depends_on: Mapping[str, str] = field(default_factory=dict)
     """Service -> condition (service_started, service_healthy, service_completed_successfully)."""
+    optional: frozenset[str] = frozenset()
+    """Those of them that it can do without (`required: false`)."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Name that it calls another service by -> that service."""
+    aliases: tuple[str, ...] = ()
+    """Names that others may call it by, besides its own."""
+    profiles: tuple[str, ...] = ()
+    """Empty: it starts with all others; else when it is named, or one of its profiles is asked for."""
     healthcheck: HealthCheck | None = None
     replicas: int = 1
     restart: str = "no"
     stop_grace_seconds: float = 10.0
     watch: tuple[Watch, ...] = ()
-    unmodelled: tuple[str, ...] = ()
-    """Keys of the service that stand in the file and that nothing above holds: a runtime of ours must say so."""
+    unmodelled: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the service that stand in the file and that nothing above holds, with their values, keys of keys with a
+    dot (`deploy.resources`): a runtime of ours must say so."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,15 @@ class Stack:
     """Service -> the file in its container that its worker writes its log to, and not to the container's."""
     isolated: bool = False
     """Beside the checkout's own: its ports are any free ones, its containers have no names of the file's."""
+    profiles: tuple[str, ...] = ()
+    """Those that were asked for (COMPOSE_PROFILES)."""
+
+    @property
+    def enabled(self) -> list[str]:
+        """The services that start where none is named: those without a profile, or with one that was asked for."""
+        asked = {*self.profiles}
+        every = "*" in asked
+        return [name for name, one in self.services.items() if not one.profiles or every or asked & {*one.profiles}]
 
     @property
     def broker_port(self) -> int:
@@ -164,6 +182,17 @@ class Stack:
                 )
             found[service] = None
         return list(found)
+
+    def chosen(self, names: Iterable[str]) -> list[str]:
+        """Return the services that are meant: these, and where none is named all that start by themselves."""
+        if found := self.resolve(names) or self.enabled:
+            return found
+        profiles = dict.fromkeys(profile for one in self.services.values() for profile in one.profiles)
+        raise UsageError(
+            "every service has a profile in the Compose file: none starts without being named",
+            hint=f"devctl up SERVICE, one of: {', '.join(self.services)}\n"
+            f"or all of a profile: COMPOSE_PROFILES={next(iter(profiles), '*')} devctl up",
+        )
 
     def scale(self, texts: Iterable[str]) -> dict[str, int]:
         """Return service -> replicas of `worker=4` and the like; UsageError for what is no such thing."""

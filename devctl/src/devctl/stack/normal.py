@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -17,27 +17,38 @@ from devctl.stack.model import Build, HealthCheck, Mount, Port, Service, Watch
 _HIGHEST_PORT = 65_535
 _MODELLED = {
     *("build", "command", "container_name", "depends_on", "deploy", "develop", "entrypoint", "env_file"),
-    *("environment", "healthcheck", "hostname", "image", "links", "ports", "profiles", "restart", "scale"),
+    *("environment", "healthcheck", "hostname", "image", "links", "networks", "ports", "profiles", "restart", "scale"),
     *("stop_grace_period", "user", "volumes", "working_dir"),
 }
+_MODELLED_OF_BUILD = {"additional_contexts", "args", "context", "dockerfile", "target"}
+_MODELLED_OF_DEPLOY = {"replicas", "restart_policy"}
+_WORDS = ("container_name", "hostname", "image", "restart", "user", "working_dir")
+_POLICIES = {"none": "no", "any": "always", "": "always"}
 
 
 class Wrong(Exception):  # it never leaves this folder: file.py adds the line and raises DevctlError
     """A value that the model cannot hold, and where it stands."""
 
-    def __init__(self, path: Path, problem: str) -> None:
+    def __init__(self, path: Path, problem: str, *, hint: str = "") -> None:
         super().__init__(problem)
         self.path = path
+        self.hint = hint
 
 
-def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str], root: FilePath) -> Service:
-    """Return one service; `environment` is its whole environment, env_file included."""
+def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str]) -> Service:
+    """Return one service, its paths being absolute; `environment` is its whole environment, env_file included."""
     at: Path = ("services", name)
+    for key in _WORDS:
+        if isinstance(raw.get(key), list | dict):
+            raise Wrong(
+                (*at, key), f"a word is needed here, and not a {'list' if isinstance(raw[key], list) else 'map'}"
+            )
     deploy = raw.get("deploy") or {}
-    return Service(
+    networks = raw.get("networks") or {}
+    found = Service(
         name=name,
         image=str(raw.get("image") or ""),
-        build=_build(raw["build"], root, (*at, "build")) if raw.get("build") is not None else None,
+        build=_build(raw["build"], (*at, "build")) if raw.get("build") is not None else None,
         command=(*_words(raw.get("entrypoint")), *_words(raw.get("command"))),
         entrypoint=None if raw.get("entrypoint") is None else _words(raw["entrypoint"]),
         arguments=None if raw.get("command") is None else _words(raw["command"]),
@@ -45,19 +56,34 @@ def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str], r
         user=str(raw.get("user") or ""),
         hostname=str(raw.get("hostname") or ""),
         container_name=str(raw.get("container_name") or ""),
-        mounts=tuple(_mount(one, root) for one in raw.get("volumes") or ()),
+        mounts=tuple(_mount(one) for one in raw.get("volumes") or ()),
         environment=dict(environment),
         ports=tuple(
-            port for index, given in enumerate(raw.get("ports") or ()) for port in ports(given, (*at, "ports", index))
+            dict.fromkeys(
+                port
+                for index, given in enumerate(raw.get("ports") or ())
+                for port in ports(given, (*at, "ports", index))
+            )
         ),
         depends_on=_depends_on(raw),
+        optional=_optional(raw.get("depends_on")),
+        links=_links(raw.get("links")),
+        aliases=tuple(
+            str(alias)
+            for network in (networks.values() if isinstance(networks, Mapping) else ())
+            for alias in (network or {}).get("aliases") or ()
+        ),
+        profiles=tuple(map(str, raw.get("profiles") or ())),
         healthcheck=_healthcheck(raw.get("healthcheck"), (*at, "healthcheck")),
         replicas=_integer(raw.get("scale", deploy.get("replicas", 1)), (*at, "deploy", "replicas")),
-        restart=str(raw.get("restart") or "no"),
-        stop_grace_seconds=seconds(raw.get("stop_grace_period", "10s"), (*at, "stop_grace_period")),
-        watch=_watch(raw.get("develop"), root, (*at, "develop")),
-        unmodelled=tuple(sorted(key for key, value in raw.items() if key not in _MODELLED and not _idle(key, value))),
+        restart=_restart(raw, deploy),
+        stop_grace_seconds=seconds(raw.get("stop_grace_period") or "10s", (*at, "stop_grace_period")),
+        watch=_watch(raw.get("develop"), (*at, "develop")),
+        unmodelled=dict(sorted(_unmodelled(raw))),
     )
+    if found.replicas > 1 and found.container_name:
+        raise Wrong((*at, "container_name"), f"a name is there once, and {found.replicas} replicas are asked for")
+    return found
 
 
 def pairs(raw: Any, path: Path) -> dict[str, Any]:
@@ -84,6 +110,11 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def truth(raw: Any) -> bool:
+    """Return whether a value is true, also one that came from a variable."""
+    return str(raw).lower() in ("true", "1", "yes", "y", "on", "t")
+
+
 def names(raw: Any) -> list[str]:
     """Return a list from a list or a single word."""
     return [str(item) for item in raw] if isinstance(raw, list) else [str(raw)] if raw else []
@@ -98,34 +129,58 @@ def seconds(raw: Any, path: Path) -> float:
     return sum(float(number) * units[unit] for number, unit in parts)
 
 
-def _idle(key: str, value: Any) -> bool:
-    """Whether a key says what is so anyway: Compose writes the default network to every service."""
-    return value is None or (key == "networks" and value in (["default"], {"default": None}))
+def _unmodelled(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What stands in the file and has no place in the model, keys of keys with a dot: `deploy.resources`."""
+    for key, value in raw.items():
+        if not _plain(value) if key == "networks" else _says(key, value) and key not in _MODELLED:
+            yield key, value
+    for parent, modelled in (("build", _MODELLED_OF_BUILD), ("deploy", _MODELLED_OF_DEPLOY)):
+        of = raw.get(parent)
+        for key, value in (of if isinstance(of, Mapping) else {}).items():
+            if _says(key, value) and key not in modelled:
+                yield f"{parent}.{key}", value
+
+
+def _says(key: str, value: Any) -> bool:
+    return not key.startswith("x-") and value not in (None, [], {})
+
+
+def _plain(networks: Any) -> bool:
+    """Whether it is on the network that a service is on anyway, and only known by more names there."""
+    if isinstance(networks, Mapping):
+        return networks.keys() <= {"default"} and all((one or {}).keys() <= {"aliases"} for one in networks.values())
+    return networks in (None, [], ["default"])
+
+
+def _restart(raw: Mapping[str, Any], deploy: Mapping[str, Any]) -> str:
+    if raw.get("restart"):
+        return str(raw["restart"])
+    policy = deploy.get("restart_policy")
+    if not isinstance(policy, Mapping):
+        return "no"
+    condition = str(policy.get("condition") or "")
+    most = f":{policy['max_attempts']}" if condition == "on-failure" and policy.get("max_attempts") else ""
+    return _POLICIES.get(condition, condition) + most
 
 
 def _words(raw: Any) -> tuple[str, ...]:
     return tuple(shlex.split(raw)) if isinstance(raw, str) else tuple(map(str, raw or ()))
 
 
-def _build(raw: Any, root: FilePath, path: Path) -> Build:
+def _build(raw: Any, path: Path) -> Build:
     given = {"context": raw} if isinstance(raw, str) else raw
-
-    def folder(context: str) -> FilePath:
-        remote = re.match(r"[a-z+-]+:|git@", context)  # stays as it is; only an engine can build it
-        return FilePath(context) if remote else (root / context).resolve()
-
     contexts = pairs(given.get("additional_contexts"), (*path, "additional_contexts"))
     args = pairs(given.get("args"), (*path, "args"))
     return Build(
-        context=folder(str(given.get("context") or ".")),
+        context=FilePath(str(given.get("context") or ".")),
         dockerfile=str(given.get("dockerfile") or "Dockerfile"),
-        additional_contexts={name: folder(str(context)) for name, context in contexts.items()},
+        additional_contexts={name: FilePath(str(context)) for name, context in contexts.items()},
         args={name: text(value) for name, value in args.items() if value is not None},
         target=str(given.get("target") or ""),
     )
 
 
-def _mount(raw: Any, root: FilePath) -> Mount:
+def _mount(raw: Any) -> Mount:
     if isinstance(raw, Mapping):
         kind, source = str(raw.get("type") or "volume"), str(raw.get("source") or "")
         return Mount(kind, source, str(raw.get("target") or ""), bool(raw.get("read_only")))
@@ -133,8 +188,7 @@ def _mount(raw: Any, root: FilePath) -> Mount:
     if not others:
         return Mount("volume", "", first)
     bind = first.startswith((".", "/", "~"))
-    source = str((root / FilePath(first).expanduser()).resolve()) if bind else first
-    return Mount("bind" if bind else "volume", source, others[0], "ro" in ",".join(others[1:]).split(","))
+    return Mount("bind" if bind else "volume", first, others[0], "ro" in ",".join(others[1:]).split(","))
 
 
 def _depends_on(raw: Mapping[str, Any]) -> dict[str, str]:
@@ -142,9 +196,26 @@ def _depends_on(raw: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(given, list):
         given = {str(name): {} for name in given}
     found = {str(name): str((how or {}).get("condition") or "service_started") for name, how in given.items()}
-    for link in raw.get("links") or ():  # Compose turns links into dependencies
-        found.setdefault(str(link).partition(":")[0], "service_started")
+    shared = (str(raw.get(key) or "").partition("service:") for key in ("network_mode", "ipc", "pid", "uts", "cgroup"))
+    others = [of for before, word, of in shared if word and not before]
+    others += _links(raw.get("links")).values()  # Compose turns links into dependencies, and what is shared, too
+    others += [
+        str(one).partition(":")[0] for one in raw.get("volumes_from") or () if not str(one).startswith("container:")
+    ]
+    for other in others:
+        found.setdefault(other, "service_started")
     return found
+
+
+def _optional(depends_on: Any) -> frozenset[str]:
+    given = depends_on.items() if isinstance(depends_on, Mapping) else ()
+    return frozenset(str(name) for name, how in given if not truth((how or {}).get("required", True)))
+
+
+def _links(raw: Any) -> dict[str, str]:
+    """Alias -> service."""
+    split = [str(link).partition(":") for link in raw or ()]
+    return {alias or service: service for service, _, alias in split}
 
 
 def _healthcheck(raw: Any, at: Path) -> HealthCheck | None:
@@ -158,14 +229,14 @@ def _healthcheck(raw: Any, at: Path) -> HealthCheck | None:
     return HealthCheck(test=test, retries=_integer(raw.get("retries", 3), (*at, "retries")), **times)
 
 
-def _watch(raw: Any, root: FilePath, at: Path) -> tuple[Watch, ...]:
+def _watch(raw: Any, at: Path) -> tuple[Watch, ...]:
     given = (raw or {}).get("watch") or ()
     for index, one in enumerate(given):
         if not isinstance(one, Mapping) or not one.get("path") or not one.get("action"):
             raise Wrong((*at, "watch", index), "an entry has a path and an action")
     return tuple(
         Watch(
-            path=(root / str(one["path"])).resolve(),
+            path=FilePath(str(one["path"])),
             action=str(one["action"]),
             target=str(one.get("target") or ""),
             ignore=tuple(names(one.get("ignore"))),

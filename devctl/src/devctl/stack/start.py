@@ -49,7 +49,7 @@ def start(
     A service that crashes or is late is in the report (`report.failure` makes the error of it), not raised.
     """
     stack, scale, clock = runtime.stack, scale or {}, clock or SystemClock()
-    names = stack.closure(services or list(stack.services))
+    names = stack.closure(stack.chosen(services))
     _check_scale(stack, names, scale)
     built, build_seconds = _build(runtime, names, build, emit, clock)
     run = _Start(runtime, names, scale, emit, clock, ask)

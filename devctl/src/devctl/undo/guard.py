@@ -139,6 +139,8 @@ def _spawn(settings: Settings, runtime: str, holds: Sequence[int]) -> subprocess
     who = {
         "root": str(settings.root),
         "compose_file": str(settings.compose_file),
+        "overrides": [str(file) for file in settings.overrides],
+        "env_files": [str(file) for file in settings.env_files],
         "runtime": runtime,
         "stack": settings.stack,
         "environment": dict(settings.environment),  # over the pipe: arguments and files can be read by others

@@ -149,10 +149,10 @@ def test_the_request_of_another_service_is_taken(parts: Parts, fakes: Any, capsy
 @pytest.mark.parametrize(
     ("block", "problem"),
     [
-        (DEMO.replace("SERVICE", "gone"), "no service 'gone' in the Compose file"),
+        (DEMO.replace("SERVICE", "gone"), "x-devctl.demo.service: no service 'gone'"),
         (DEMO.replace("SERVICE", "worker"), "worker publishes no port 8001"),
-        ("contracts: shop, demo: text", "x-devctl: demo: is not usable"),
-        ("contracts: shop, demo: [1]", "x-devctl: demo: is not usable"),
+        ("contracts: shop, demo: text", "x-devctl.demo: not a map"),
+        ("contracts: shop, demo: [1]", "x-devctl.demo: not a map"),
         ("contracts: no.such", "the contracts in no.such cannot be imported"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from devctl import settings
 from devctl.errors import DevctlError
-from devctl.stack import file
+from devctl.stack import file, movable
 from devctl.stack.model import Stack
 
 HEAD = "x-devctl: {broker: redis, workers: [redis], contracts: tasks}\n"
@@ -35,11 +35,24 @@ BROKEN = {
     "a list": ("- services\n", "docker-compose.yml:1: empty, or not a mapping"),
     "no services": (HEAD, "docker-compose.yml:1: services: no services"),
     "a service that is a word": (f"{GOOD}  two: image\n", "docker-compose.yml:4: services.two: a service is a map"),
-    "extends": (
-        f"{GOOD}  two:\n    image: x\n    extends: {{service: redis}}\n",
-        "docker-compose.yml:6: services.two.extends: is not supported",
+    "an extended service that is not there": (
+        f"{GOOD}  two:\n    image: x\n    extends: {{service: three}}\n",
+        "docker-compose.yml:6: services.two.extends: no service 'three' in docker-compose.yml",
     ),
-    "include": (f"include: [other.yml]\n{GOOD}", "docker-compose.yml:1: include: is not supported"),
+    "services that extend each other": (
+        f"{GOOD}  two: {{extends: three}}\n  three: {{extends: two}}\n",
+        "services.two.extends: the services extend each other",
+    ),
+    "an included file that is not there": (f"include: [other.yml]\n{GOOD}", "docker-compose.yml:1: include.0: "),
+    "a file that includes itself": (
+        f"include: [docker-compose.yml]\n{GOOD}",
+        "docker-compose.yml:1: include.0: the files include each other",
+    ),
+    "a list that is a word": (f"{GOOD}  two: {{image: x, working_dir: [a]}}\n", "services.two.working_dir: a word is"),
+    "two containers of one name": (
+        f"{GOOD}  two: {{image: x, container_name: a, scale: 2}}\n",
+        "services.two.container_name: a name is there once",
+    ),
     "a cycle": (
         (
             f"{GOOD}  a: {{image: x, depends_on: [b]}}\n  b: {{image: x, depends_on: [c]}}\n"
@@ -163,8 +176,8 @@ def test_the_variables_of_ports_are_found_in_every_form(tmp_path: Path) -> None:
         "      - {target: 9000, published: '${NINE}'}\n      - '7000:7000'\n"
     )
     settled_ = settled(tmp_path, text)
-    assert ["TWO_PORT", "NINE"] == file.port_variables(settled_)
-    assert {8000: "TWO_PORT", 9000: "NINE"} == file.port_variables_of(settled_, "two")
+    assert ["TWO_PORT", "NINE"] == [*movable.variables(settled_).values()]
+    assert {8000: "TWO_PORT", 9000: "NINE"} == movable.variables_of(settled_, "two")
 
 
 def test_what_the_command_line_says_of_an_unreadable_file_is_no_traceback(tmp_path: Path) -> None:

@@ -39,10 +39,18 @@ class Failed(Exception):  # never leaves this folder: it becomes a DevctlError t
 class Client:
     """An engine, and one Compose project on it."""
 
-    def __init__(self, file: Path, root: Path, project: str, variables: Mapping[str, str]) -> None:
-        self._own = self._base = [file]
+    def __init__(
+        self,
+        files: Sequence[Path],
+        root: Path,
+        project: str,
+        variables: Mapping[str, str],
+        env_files: Sequence[Path] = (),
+    ) -> None:
+        self._own = self._base = [*files]
         """The files of the checkout, and those that Compose reads instead."""
         self._added: list[Path] = []
+        self._env_files = [*env_files]
         self._root, self._project, self._variables = root, project, variables
         # Variables of an isolated stack go before those of the shell, which an --env-file would not.
         self.environment = {**os.environ, **variables}
@@ -54,6 +62,7 @@ class Client:
 
     def _compose(self, files: Iterable[Path]) -> tuple[str, ...]:
         named = [word for file in files for word in ("--file", str(file))]
+        named += [word for file in self._env_files for word in ("--env-file", str(file))]
         own = ("--project-name", self._project, "--project-directory", str(self._root))
         return ("docker", "compose", *named, *own)
 
@@ -83,6 +92,7 @@ class Client:
         call = ["/usr/bin/env", *(f"{name}={value}" for name, value in self._variables.items()), "docker"]
         whales = DockerClient(
             client_call=call if terminal else ["/bin/sh", "-c", 'exec "$0" "$@" </dev/null', *call],
+            compose_env_files=list(self._env_files),
             compose_files=[*self._base, *self._added],
             compose_profiles=["*"] if everything else [],
             compose_project_name=self._project,

@@ -35,7 +35,13 @@ class ComposeRuntime:
     def __init__(self, settings: Settings, stack: Stack) -> None:
         self.stack = stack
         self._settings = settings
-        self._client = Client(settings.compose_file, settings.root, stack.name, identity.overrides(settings))
+        self._client = Client(
+            identity.files(settings),
+            settings.root,
+            stack.name,
+            identity.overrides(settings),
+            identity.env_files(settings),
+        )
         self._daemon = Daemon.find()
         self._project = Project(stack, settings.root, self._client, self._daemon)
         self._live: dict[str, Service] = {}
@@ -51,7 +57,6 @@ class ComposeRuntime:
 
     def build(self, services: Sequence[str], emit: Callable[[BuildProgress], None]) -> None:
         """`docker compose build`, or `docker pull` for those without a build."""
-        self._settings.make_state()
         self._renew()
         self._images.make(services, emit)
         self._project.make_anew()
@@ -314,7 +319,7 @@ class ComposeRuntime:
     def _variable(self, value: str) -> str:
         """Return the variable of the Compose file that has this value now, or ""."""
         environment = identity.interpolation(self._settings)
-        text = self._settings.compose_file.read_text(encoding="utf-8")
+        text = "\n".join(file.read_text(encoding="utf-8") for file in identity.files(self._settings))
         for name, default in re.findall(r"\$\{(\w+):?-([^{}]*)\}", text):
             if (environment.get(name) or default) == value:
                 return str(name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import file, foreground, identity, logfiles, rotation
+from devctl.stack import file, foreground, identity, logfiles, movable, rotation
 from devctl.stack.local import program, redis, supervisor
 from devctl.stack.local.journal import Journal, Life
 from devctl.stack.local.place import Place, read_json, write_json
@@ -64,7 +64,6 @@ class LocalRuntime:
 
     def start(self, *services: str, replicas: int | None = None) -> None:
         """Start, change or leave alone, so that each runs as the Compose file says; all or, on an error, none."""
-        self._settings.make_state()
         with self._place.alone():
             if not self._supervised():
                 self._end_leftovers()
@@ -114,7 +113,6 @@ class LocalRuntime:
 
     def stop(self, services: Sequence[str] | None = None, *, volumes: bool = False) -> None:
         """Stop who depends before what is depended on; the supervisor goes with the last one."""
-        self._settings.make_state()
         with self._place.alone():
             saved = program.saved(self._place)
             gone = {name for name, p in saved.items() if services is None or p.service in services}
@@ -148,7 +146,7 @@ class LocalRuntime:
         with self._place.alone():
             self._place.make()
             book = self._place.ports(self.stack)
-            book.make_sure(definition, 1, file.port_variables_of(self._settings, service))
+            book.make_sure(definition, 1, movable.variables_of(self._settings, service))
             wanted = Programs(self._settings, self.stack, self._place, book).make(definition, 1)
             self._place.temporary(wanted.name).mkdir(parents=True, exist_ok=True)
         environment = {**wanted.environment, **foreground.of_the_terminal(self._settings.environment)}
@@ -241,7 +239,7 @@ class LocalRuntime:
         for number in numbers:
             name = f"{service}-{number}"
             if name not in running or not running[name].alive:
-                book.make_sure(definition, number, file.port_variables_of(self._settings, service))
+                book.make_sure(definition, number, movable.variables_of(self._settings, service))
         return [Programs(self._settings, self.stack, self._place, book).make(definition, n) for n in numbers]
 
     def _supervised(self) -> bool:

@@ -1,0 +1,50 @@
+"""What Compose refuses, in devctl's words: the problem, what it means, the next command."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+
+from devctl.errors import DevctlError
+from devctl.settings import Settings
+
+_ENV_FILE = re.compile(r"env file (?P<file>.+?) not found")
+_VARIABLE = re.compile(r"required variable (?P<name>\w+) is missing a value(?:: (?P<why>.+))?")
+_LEVEL = re.compile(r'time="[^"]*" level=\w+ msg="(?P<text>.*)"$')
+_TEMPLATE = re.compile(r"example|sample|template|dist|default|skel", re.IGNORECASE)
+_CHECK = "what Compose thinks of the files: docker compose config --quiet"
+
+
+def explain(settings: Settings, said: str, ours: object) -> DevctlError:
+    """Return the error for what Compose said; `ours` is the error of devctl's own reading, which has the line."""
+    if isinstance(ours, DevctlError):
+        return ours
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not _LEVEL.match(line.strip())]
+    reason = lines[-1] if lines else "no reason given"
+    if found := _ENV_FILE.search(said):
+        file = Path(found["file"])
+        return DevctlError(f"{file} is not there, and a service reads its variables from it", hint=make(file))
+    if found := _VARIABLE.search(said):
+        why = f": {found['why']}" if found["why"] else ""
+        return DevctlError(f"{found['name']} is not set{why}", hint=f"{found['name']}=… in .env, or in the environment")
+    names = ", ".join(file.name for file in settings.compose_files)
+    return DevctlError(
+        f"Docker Compose refuses {names}: {reason}",
+        hint=f"nothing can be started from it, neither by devctl nor by docker compose\n{_CHECK}",
+    )
+
+
+def make(file: Path) -> str:
+    """Return the command that makes a missing env_file: a copy of its template, where the repository has one."""
+    from os.path import relpath
+
+    here = min(str(file), relpath(file), key=len)
+    try:
+        templates = [one for one in file.parent.iterdir() if _TEMPLATE.search(one.name) and "env" in one.name.lower()]
+    except OSError:  # nor is its folder
+        return f"mkdir -p {Path(here).parent}; then write NAME=value lines into {here}"
+    near = max(templates, key=lambda one: difflib.SequenceMatcher(None, one.name, file.name).ratio(), default=None)
+    if near is None:
+        return f"write NAME=value lines into {here}; if its services need none: touch {here}"
+    return f"cp {min(str(near), relpath(near), key=len)} {here}"
