@@ -9,8 +9,9 @@ from typing import Any
 
 from celery import Celery, Task
 
-app = Celery("probe", broker=os.environ.get("PROBE_URL"), backend=os.environ.get("PROBE_URL"), set_as_current=False)
+app = Celery("probe", broker=os.environ.get("PROBE_URL"), backend=os.environ.get("PROBE_RESULTS"), set_as_current=False)
 app.conf.update(
+    broker_transport_options=json.loads(os.environ.get("PROBE_OPTIONS", "{}")),
     task_acks_late=True,
     worker_prefetch_multiplier=1,
     accept_content=["json"],

@@ -1,4 +1,4 @@
-"""What every broker adapter does: the real one with real Celery workers, and the fake that devctl ships."""
+"""What every broker adapter does: the real ones with real Celery workers, and the fake that devctl ships."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,9 +23,12 @@ from kombu import Connection
 
 from celeriac.dead_letter.letters import Letter
 from celeriac.message.frame import frame
+from devctl.broker.amqp import AmqpBroker
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.ours import CeleriacBroker
+from devctl.broker.plain import App
 from devctl.broker.port import Broker, Message, QueueDepth, TaskEvent, TaskResult
+from devctl.broker.stock import StockBroker
 from devctl.errors import DevctlError
 
 PROBE = Path(__file__).with_name("probe.py")
@@ -76,32 +80,64 @@ def memory() -> Place:
 
 
 @pytest.fixture(scope="module")
-def real(redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:  # type: ignore[no-untyped-def]
+def ours(redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:  # type: ignore[no-untyped-def]
     redis_server.flush()
     url = redis_server.url
-    with ExitStack() as stack:
-        for node in NODES:
-            stack.enter_context(_worker(url, node, tmp_path_factory.mktemp("worker")))
+    with _workers(tmp_path_factory, url, url), redis.Redis.from_url(url) as client:
         broker = CeleriacBroker(url)
         _until(lambda: len(broker.consumers()) == len(NODES))
+        yield Place(
+            broker,
+            lambda queue: _claiming(queue, url),
+            lambda message: _abandon(client, message),
+            lambda message: _delay(client, message),
+            lambda letter: _bury(client, letter),
+        )
 
-        @contextmanager
-        def claiming(queue: str) -> Iterator[None]:
-            with Connection(url) as connection:
-                channel = connection.channel()
-                message = channel.basic_get(queue)
-                assert message is not None
-                yield
-                message.ack()
 
-        with redis.Redis.from_url(url) as client:
-            yield Place(
-                broker,
-                claiming,
-                lambda message: _abandon(client, message),
-                lambda message: _delay(client, message),
-                lambda letter: _bury(client, letter),
-            )
+@pytest.fixture(scope="module")
+def stock(redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:  # type: ignore[no-untyped-def]
+    """Nobody tells it how this Redis is laid out: keys, workers and their settings do."""
+    url, results = (redis_server.url.replace("/0", f"/{database}") for database in (4, 5))
+    options = {"global_keyprefix": "shop:", "sep": ":", "priority_steps": [0, 1, 2, 3], "visibility_timeout": 60}
+    with _workers(tmp_path_factory, url, results, options):
+        _until(lambda: len(StockBroker(url).consumers()) == len(NODES))
+        broker = StockBroker(url)
+        yield Place(broker, lambda queue: _claiming(queue, url, options), *[_unknown_to_stock] * 3)
+
+
+@pytest.fixture(scope="module")
+def amqp(rabbitmq, redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:  # type: ignore[no-untyped-def]
+    url, results = rabbitmq.url, redis_server.url.replace("/0", "/6")
+    with _workers(tmp_path_factory, url, results):
+        broker = AmqpBroker(url, management=rabbitmq.management, makes=lambda queue: True)
+        _until(lambda: len(broker.consumers()) == len(NODES))
+        yield Place(broker, lambda queue: _claiming(queue, url), *[_unknown_to_stock] * 3)
+
+
+def _unknown_to_stock(*_: object) -> Any:
+    raise NotImplementedError("stock Celery keeps no such thing")
+
+
+@contextmanager
+def _claiming(queue: str, url: str, options: dict[str, Any] | None = None) -> Iterator[None]:
+    with Connection(url, transport_options=options or {}) as connection:
+        channel: Any = connection.channel()
+        message = channel.basic_get(queue)
+        assert message is not None
+        yield
+        channel.basic_ack(message.delivery_tag)
+
+
+@contextmanager
+def _workers(
+    folders: pytest.TempPathFactory, url: str, results: str, options: dict[str, Any] | None = None
+) -> Iterator[None]:
+    told = {"PROBE_URL": url, "PROBE_RESULTS": results, "PROBE_OPTIONS": json.dumps(options or {})}
+    with ExitStack() as stack:
+        for node in NODES:
+            stack.enter_context(_worker(told, node, folders.mktemp("worker")))
+        yield
 
 
 # What our transport writes, as its scripts document it.
@@ -130,13 +166,13 @@ def _raw(message: Message) -> bytes:
 
 
 @contextmanager
-def _worker(url: str, node: str, folder: Path) -> Iterator[None]:
-    command = [sys.executable, "-m", "celery", "-A", "probe", "worker", "-P", "solo", "-Q", SHARED, "-n", node]
+def _worker(told: dict[str, str], node: str, folder: Path, queue: str = SHARED) -> Iterator[None]:
+    command = [sys.executable, "-m", "celery", "-A", "probe", "worker", "-P", "solo", "-Q", queue, "-n", node]
     with (folder / "worker.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--loglevel=WARNING", "--without-gossip", "--without-mingle"],
             cwd=PROBE.parent,
-            env={**os.environ, "PROBE_URL": url},
+            env={**os.environ, **told},
             stdout=log,
             stderr=log,
         )
@@ -147,7 +183,14 @@ def _worker(url: str, node: str, folder: Path) -> Iterator[None]:
         process.wait(timeout=20)
 
 
-@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.integration)])
+_OURS = pytest.param("ours", marks=pytest.mark.integration)
+_STOCK = pytest.param("stock", marks=pytest.mark.integration)
+_AMQP = pytest.param("amqp", marks=pytest.mark.containers)
+on_redis = pytest.mark.parametrize("place", ["memory", _OURS, _STOCK], indirect=True)
+with_celeriac = pytest.mark.parametrize("place", ["memory", _OURS], indirect=True)
+
+
+@pytest.fixture(params=["memory", _OURS, _STOCK, _AMQP])
 def place(request: pytest.FixtureRequest) -> Place:
     found: Place = request.getfixturevalue(request.param)
     return found
@@ -187,7 +230,7 @@ def _found(broker: Broker, queue: str) -> QueueDepth:
     return found
 
 
-def _depth(broker: Broker, queue: str) -> tuple[int, int]:
+def _depth(broker: Broker, queue: str) -> tuple[int, int | None]:
     found = _found(broker, queue)
     return found.waiting, found.claimed
 
@@ -240,6 +283,7 @@ def test_a_result_that_nobody_wants_is_not_kept(broker: Broker) -> None:
     assert "pending" == broker.results([ignored.task_id])[0].state
 
 
+@with_celeriac
 def test_what_is_published_once_is_there_once_however_often(broker: Broker, queue: str) -> None:
     messages = [_echo(queue, n) for n in range(1_234)]
 
@@ -249,6 +293,7 @@ def test_what_is_published_once_is_there_once_however_often(broker: Broker, queu
     assert (1_234, 0) == _depth(broker, queue)
 
 
+@with_celeriac
 def test_what_ran_already_does_not_run_again(broker: Broker) -> None:
     message = _echo(SHARED, {"n": 1})
     broker.publish_once([message])
@@ -258,6 +303,7 @@ def test_what_ran_already_does_not_run_again(broker: Broker) -> None:
     assert (0, 0) == _depth(broker, SHARED)
 
 
+@with_celeriac
 def test_other_work_under_an_id_is_refused(broker: Broker, queue: str) -> None:
     message = _echo(queue, 1)
     broker.publish_once([message])
@@ -295,11 +341,12 @@ def test_a_claimed_message_is_counted_as_claimed(place: Place, queue: str) -> No
     place.broker.publish([_echo(queue), _echo(queue)])
 
     with place.claiming(queue):
-        assert (1, 1) == _depth(place.broker, queue)
+        _until(lambda: (1, 1) == _depth(place.broker, queue))
 
-    assert (1, 0) == _depth(place.broker, queue)
+    _until(lambda: (1, 0) == _depth(place.broker, queue))
 
 
+@on_redis
 def test_the_oldest_message_tells_how_long_it_has_waited(broker: Broker, queue: str) -> None:
     now = time.time()
     broker.publish([_echo(queue, headers={"published_at": now - 90}), _echo(queue, headers={"published_at": now - 5})])
@@ -309,6 +356,7 @@ def test_the_oldest_message_tells_how_long_it_has_waited(broker: Broker, queue: 
     assert found.oldest_seconds == pytest.approx(90, abs=2)
 
 
+@with_celeriac
 def test_what_is_delayed_and_what_is_dead_is_counted_for_its_queue(place: Place, queue: str) -> None:
     place.delayed(_echo(queue))
     place.delayed(_echo(queue))
@@ -321,12 +369,14 @@ def test_what_is_delayed_and_what_is_dead_is_counted_for_its_queue(place: Place,
     assert {queue, f"{queue}.other"} <= {one.name for one in place.broker.queues([])}
 
 
+@with_celeriac
 def test_a_queue_of_the_past_is_not_shown_for_letters_that_are_gone(place: Place, queue: str) -> None:
     place.broker.drop([place.buried(_letter(_echo(queue)))])
 
     assert queue not in [one.name for one in place.broker.queues([])]
 
 
+@with_celeriac
 def test_claims_of_a_dead_worker_go_back_to_their_queue_once(place: Place, queue: str) -> None:
     for n in range(3):
         place.abandoned(_echo(queue, n))
@@ -344,9 +394,10 @@ def test_a_claim_whose_lease_is_not_over_stays(place: Place, queue: str) -> None
 
     with place.claiming(queue):
         assert 0 == place.broker.give_back() == place.broker.expired()
-        assert (0, 1) == _depth(place.broker, queue)
+        _until(lambda: (0, 1) == _depth(place.broker, queue))
 
 
+@with_celeriac
 def test_a_letter_tells_what_it_is_and_only_by_itself_brings_its_message(place: Place, queue: str) -> None:
     letter = _letter(_echo(queue, "ä"), "retries-exhausted", starts=2, retries=3)
     letter_id = place.buried(letter)
@@ -360,6 +411,7 @@ def test_a_letter_tells_what_it_is_and_only_by_itself_brings_its_message(place: 
     assert found.time == pytest.approx(time.time(), abs=5)
 
 
+@with_celeriac
 def test_letters_come_by_time_from_every_queue_or_from_one(place: Place, queue: str) -> None:
     other = f"{queue}.other"
     ids = []
@@ -377,12 +429,14 @@ def test_letters_come_by_time_from_every_queue_or_from_one(place: Place, queue: 
     assert [] == found(older_than=60)
 
 
+@with_celeriac
 def test_a_letter_that_is_not_there_is_none(broker: Broker, queue: str) -> None:
     assert broker.letter(f"{queue}/1-0") is None
     with pytest.raises(ValueError, match="not the id"):
         broker.letter("1-0")
 
 
+@with_celeriac
 def test_a_replayed_letter_runs_as_the_task_it_was(place: Place, queue: str) -> None:
     message = _echo(SHARED, {"n": 7})
     letter = place.broker.letter(place.buried(_letter(message)))
@@ -394,6 +448,7 @@ def test_a_replayed_letter_runs_as_the_task_it_was(place: Place, queue: str) -> 
     assert [TaskResult(message.task_id, "succeeded", {"n": 7})] == place.broker.results([message.task_id])
 
 
+@with_celeriac
 def test_a_letter_is_replayed_once(place: Place, queue: str) -> None:
     letter = place.broker.letter(place.buried(_letter(_echo(queue))))
     assert letter is not None
@@ -406,6 +461,7 @@ def test_a_letter_is_replayed_once(place: Place, queue: str) -> None:
 @pytest.mark.parametrize(
     "more", [{"reason": "undecodable"}, {"raw": b"\xff", "size": 1}, {"raw": b"{}", "size": 2}], ids=str
 )
+@with_celeriac
 def test_what_is_no_message_stays_a_letter(place: Place, queue: str, more: dict[str, Any]) -> None:
     letter = place.broker.letter(place.buried(_letter(_echo(queue), **more)))
     assert letter is not None
@@ -417,6 +473,7 @@ def test_what_is_no_message_stays_a_letter(place: Place, queue: str, more: dict[
     assert (0, 0) == _depth(place.broker, queue)
 
 
+@with_celeriac
 def test_dropped_letters_are_gone_and_counted_once(place: Place, queue: str) -> None:
     first, second = (place.buried(_letter(_echo(queue))) for _ in range(2))
 
@@ -425,6 +482,7 @@ def test_dropped_letters_are_gone_and_counted_once(place: Place, queue: str) -> 
     assert [second] == [one.id for one in place.broker.letters(queue=queue)]
 
 
+@with_celeriac
 def test_a_forgotten_queue_leaves_nothing_that_is_delayed_or_dead(place: Place, queue: str) -> None:
     place.delayed(_echo(queue))
     place.abandoned(_echo(queue))
@@ -533,6 +591,7 @@ def test_what_is_not_json_is_refused_before_anything_is_sent(broker: Broker, que
     assert (0, 0) == _depth(broker, queue)
 
 
+@with_celeriac
 def test_a_run_is_written_down_and_forgotten_and_nothing_else_is(broker: Broker, queue: str) -> None:
     run, other = uuid.uuid4().hex, f"{queue}.other"
     ran = [_echo(SHARED, n, headers={"bench_run": run}) for n in range(3)]
@@ -557,6 +616,7 @@ def test_a_run_is_written_down_and_forgotten_and_nothing_else_is(broker: Broker,
     assert "succeeded" == broker.results([stays.task_id])[0].state
 
 
+@with_celeriac
 def test_the_ids_of_a_forgotten_run_can_be_published_once_again(broker: Broker, queue: str) -> None:
     message, other = _echo(queue), _echo(f"{queue}.other")
     broker.publish_once([message, other])
@@ -587,7 +647,8 @@ def test_a_forgotten_queue_can_be_used_again(broker: Broker, queue: str) -> None
     assert queue in [one.name for one in broker.queues([])]
 
 
-def test_the_server_says_what_it_is(broker: Broker) -> None:
+@on_redis
+def test_a_redis_says_what_it_is_and_what_it_keeps(broker: Broker) -> None:
     info = broker.info()
 
     assert info.product in {"redis", "valkey", "memory"}
@@ -596,6 +657,106 @@ def test_the_server_says_what_it_is(broker: Broker) -> None:
     assert info.persistence in {"none", "RDB only", "AOF everysec", "AOF always"}
 
 
+def test_workers_tell_their_settings_without_passwords(place: Place) -> None:
+    if isinstance(place.broker, MemoryBroker):
+        place.broker.workers[0].conf = {"task_acks_late": True, "broker_url": "memory://x:********@h"}
+
+    told = place.broker.conf()
+
+    assert told[NODES[0]]["task_acks_late"] is True
+    assert ":********@" in told[NODES[0]]["broker_url"]
+    assert NODES[0] in place.broker.stats()
+
+
+@pytest.mark.containers
+def test_a_rabbitmq_says_what_it_is(amqp: Place) -> None:
+    assert "rabbitmq" == amqp.broker.info().product
+    assert amqp.broker.info().version
+
+
+@pytest.mark.containers
+def test_a_queue_of_rabbitmq_that_nobody_made_is_left_to_its_worker(amqp: Place, queue: str) -> None:
+    careful = AmqpBroker(amqp.broker.url)
+
+    with pytest.raises(DevctlError, match=f"there is no queue '{queue}'"):
+        careful.publish([_echo(queue)])
+
+    assert queue not in [one.name for one in amqp.broker.queues([])]
+
+
+@pytest.mark.containers
+def test_without_the_management_api_claims_and_other_queues_are_unknown_and_that_is_said(
+    amqp: Place, queue: str
+) -> None:
+    amqp.broker.publish([_echo(queue), _echo(f"{queue}.other")])
+    without = AmqpBroker(amqp.broker.url)
+
+    assert [QueueDepth(queue, 1, None, consumers=0)] == without.queues([queue])
+    assert "nobody tells what is claimed" in without.blind
+    assert "" == amqp.broker.blind
+
+
+@pytest.mark.containers
+def test_where_rabbitmq_puts_what_is_rejected_is_told(amqp: Place, queue: str) -> None:
+    with Connection(amqp.broker.url) as connection:
+        arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "shelf.dead"}
+        connection.channel().queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
+
+    assert "shelf.dead" == _found(amqp.broker, queue).dead_letters_to
+
+
+@pytest.mark.containers
+def test_a_result_of_rpc_comes_to_whoever_published_the_task(amqp: Place, rabbitmq: Any) -> None:
+    told = {"PROBE_URL": rabbitmq.url, "PROBE_RESULTS": "rpc://"}
+    with tempfile.TemporaryDirectory() as folder, _worker(told, "probe@rpc", Path(folder), "probe.rpc"):
+        _until(lambda: any(one.node == "probe@rpc" for one in amqp.broker.consumers()))
+        broker = AmqpBroker(rabbitmq.url, App(results="rpc://"))
+        message = _echo("probe.rpc", {"n": 1})
+
+        broker.publish([message])
+
+        _until(lambda: broker.results([message.task_id])[0].state == "succeeded")
+        assert {"n": 1} == broker.results([message.task_id])[0].result
+
+
+@pytest.mark.integration
+def test_what_a_stock_worker_holds_until_it_is_due_is_delayed(stock: Place, queue: str) -> None:
+    later = Message("probe.echo", queue, str(uuid.uuid4()))
+    raw = json.loads(_raw(later))
+    with redis.Redis.from_url(stock.broker.url) as client:
+        for eta in ("2999-01-01T00:00:00+00:00", "2001-01-01T00:00:00+00:00"):
+            raw["headers"]["eta"] = eta
+            client.hset("shop:unacked", str(uuid.uuid4()), json.dumps([raw, "", queue]))
+
+    found = _found(stock.broker, queue)
+
+    assert (0, 1, 1) == (found.waiting, found.claimed, found.delayed)
+
+
+@pytest.mark.integration
+def test_a_message_of_any_priority_waits_in_its_queue(stock: Place, queue: str) -> None:
+    with redis.Redis.from_url(stock.broker.url) as client:
+        for name in (queue, f"{queue}:2", f"{queue}:3"):
+            client.lpush(f"shop:{name}", _raw(_echo(queue)))
+
+    assert 3 == _found(stock.broker, queue).waiting
+
+
+@pytest.mark.integration
+def test_nothing_of_ours_is_left_in_the_redis_of_a_stock_app(stock: Place, queue: str) -> None:
+    stock.broker.publish_once([_echo(queue)])
+    stock.broker.queues([])
+    stock.broker.consumers()
+
+    with redis.Redis.from_url(stock.broker.url) as client:
+        (raw,) = client.lrange(f"shop:{queue}", 0, -1)  # type: ignore[misc]  # its stubs allow a coroutine
+        names = {key.decode() for key in client.keys("*")}  # type: ignore[union-attr]  # the same
+    assert not [one for one in names if not one.startswith("shop:")]
+    assert not [one for one in names if one.startswith(("shop:celery-", "shop:devctl"))]
+    assert "published_at" not in json.loads(raw)["headers"]
+
+
+@with_celeriac
 def test_a_task_is_found_by_the_beginning_of_its_id_from_its_note_or_its_result(place: Place, queue: str) -> None:
     noted, stored = _echo(queue, 1), replace(_echo(SHARED, 2), queue=SHARED)
     place.broker.publish_once([noted])

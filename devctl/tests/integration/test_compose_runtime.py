@@ -20,6 +20,7 @@ from devctl.settings import Settings
 from devctl.stack import identity
 from devctl.stack.compose import ComposeRuntime
 from devctl.stack.engine import Daemon
+from devctl.stack.port import BuildProgress
 from devctl.stack.report import ServiceStart, StartReport, failure
 from devctl.stack.start import restart, start
 
@@ -536,3 +537,28 @@ def test_the_end_of_a_file_in_a_container_is_read_also_after_its_end(open_: Open
     assert ("line 2", "line 3") == runtime.tail("worker-1", "/var/w/own.log", 2)
     assert () == runtime.tail("worker-1", "/var/w", 2)
     assert () == runtime.tail("worker-1", "/nowhere", 2)
+
+
+def test_services_with_the_same_build_are_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    name = f"devctl-once-{os.getpid()}"
+    base = "${PYTHON_IMAGE:-python:3.11-slim}"
+    builds = {
+        name_: f"{{context: ., args: {{PYTHON_IMAGE: '{base}', X: {x}}}}}"
+        for name_, x in zip("abc", "112", strict=True)
+    }
+    services = "".join(f"  {one}: {{build: {build}, command: [sleep, '600']}}\n" for one, build in builds.items())
+    (tmp_path / "docker-compose.yml").write_text(f"name: {name}\nx-devctl: {{}}\nservices:\n{services}")
+    (tmp_path / "Dockerfile").write_text("ARG PYTHON_IMAGE\nFROM ${PYTHON_IMAGE}\nARG X\nRUN echo $X > /x\n")
+    runtime = ComposeRuntime.open(loaded(tmp_path))
+    said: list[BuildProgress] = []
+    try:
+        runtime.build(["a", "b", "c"], said.append)
+
+        a, b, c = (docker("image", "inspect", "--format", "{{.Id}}", f"{name}-{one}") for one in "abc")
+        assert (True, False) == (a == b, a == c)
+        assert [BuildProgress("b", "the build of a")] == [one for one in said if one.service == "b"]
+        assert [] == runtime.missing_images(["a", "b", "c"])
+        assert [".gitignore", "builds.json"] == sorted(file.name for file in (tmp_path / ".devctl").iterdir())
+    finally:
+        docker("image", "rm", "--force", *(f"{name}-{one}" for one in "abc"))

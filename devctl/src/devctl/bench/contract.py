@@ -57,6 +57,6 @@ def _templates(contract: TaskContract) -> list[Mapping[str, Any]]:
 
 
 def _named(template: Mapping[str, Any], task_id: str) -> Mapping[str, Any]:
-    """The payload under another id, in every field that repeats the id under another name (an order's `order_id`)."""
+    """The payload under another id, in every field that repeats the id under another name."""
     old = template.get("task_id")
     return {name: task_id if old is not None and value == old else value for name, value in template.items()}

@@ -23,7 +23,7 @@ class Task:
 
     @property
     def label(self) -> str:
-        """As it was given: noop, cpu:5, wait:10, process_order."""
+        """As it was given: noop, cpu:5, wait:10, resize."""
         return self.contract or (f"{self.kind}:{self.milliseconds:g}" if self.milliseconds else self.kind)
 
 

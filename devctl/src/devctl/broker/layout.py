@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -59,18 +60,27 @@ class Layout:
         return re.sub(r"([*?\[\]\\])", r"\\\1", self.prefix) + pattern
 
 
-def told_prefix(client: redis.Redis) -> str:
-    """The prefix that the workers of this database give their keys, by the keys that are there; "" where none is."""
-    if client.exists(f"{BINDINGS}{MAILBOX}", f"{BINDINGS}celery"):
-        return ""
-    counts: dict[str, int] = {}
-    cursor, seen = 0, 0
-    while seen < _MOST_KEYS:
+def seen(client: redis.Redis) -> dict[str, str]:
+    """The options of those who use this database, by the keys that are there; empty where nobody ever did.
+
+    A question that is bound with another separator than the workers' own ends the worker that answers it.
+    """
+    prefix = "" if client.exists(f"{BINDINGS}{MAILBOX}") else _most_frequent_prefix(client)
+    found = {"global_keyprefix": prefix} if prefix is not None else {}
+    members = cast("set[bytes]", client.smembers(f"{prefix or ''}{BINDINGS}{MAILBOX}"))
+    for member in members:  # an empty routing key, an empty pattern, the inbox of a worker
+        if twice := re.match(r"(\W+?)\1(?=\w)", member.decode(errors="replace")):
+            found["sep"] = twice[1]
+    return found
+
+
+def _most_frequent_prefix(client: redis.Redis) -> str | None:
+    counts: Counter[str] = Counter()
+    cursor, looked_at = 0, 0
+    while looked_at < _MOST_KEYS:
         cursor, page = client.scan(cursor, match=f"*{BINDINGS}*", count=5_000)
-        seen += 5_000
-        for key in cast("list[bytes]", page):
-            prefix = key.decode(errors="replace").partition(BINDINGS)[0]
-            counts[prefix] = counts.get(prefix, 0) + 1
+        looked_at += 5_000
+        counts.update(key.decode(errors="replace").partition(BINDINGS)[0] for key in cast("list[bytes]", page))
         if cursor == 0:
             break
-    return max(counts, key=lambda prefix: counts[prefix], default="")
+    return counts.most_common(1)[0][0] if counts else None

@@ -1,8 +1,8 @@
 """A broker in memory with workers in memory, for tests: of devctl, and of whoever builds on it.
 
     broker = MemoryBroker()
-    broker.add_worker("worker@1", queues=["orders"], bodies={"tasks.echo": lambda payload: payload})
-    broker.publish([Message("tasks.echo", "orders", task_id="1", args=({"n": 1},))])
+    broker.add_worker("worker@1", queues=["images"], bodies={"tasks.echo": lambda payload: payload})
+    broker.publish([Message("tasks.echo", "images", task_id="1", args=({"n": 1},))])
     broker.results(["1"])[0].result == {"n": 1}
 
 Workers run what waits whenever somebody looks (`results`, `executed`, `ledger`, `events`); with `eager=False`, when

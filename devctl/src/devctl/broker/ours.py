@@ -19,10 +19,10 @@ from celeriac.publish.publisher import Publisher
 from celeriac.published import Published
 from devctl.broker import delayed, depth, frames, leases, server
 from devctl.broker.layout import Layout
-from devctl.broker.plain import App
+from devctl.broker.plain import App, shortfall
 from devctl.broker.port import Acceptance, Execution, Message, Note, QueueDepth
 from devctl.broker.results import batches, stored_ids
-from devctl.broker.stock import StockBroker, shortfall
+from devctl.broker.stock import StockBroker
 from devctl.errors import DevctlError
 
 TWICE = Patience(attempts=2)  # an answer that got lost is asked for once more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,7 +49,6 @@ class PlainBroker(ABC):
     """Half of the port; the other half is what each broker does in its own way."""
 
     celeriac = False
-    blind = ""
     _connect = staticmethod(server.connect_as_kombu)
 
     def __init__(self, url: str, app: App) -> None:
@@ -93,6 +92,11 @@ class PlainBroker(ABC):
                 own = urlsplit(self.url).netloc.rpartition("@")[0]
                 told = told.replace(urlsplit(told).netloc.rpartition("@")[0], own)
             return self._about.from_here(told)
+        return ""
+
+    @property
+    def blind(self) -> str:
+        """All queues can be seen."""
         return ""
 
     @property
@@ -195,3 +199,10 @@ class PlainBroker(ABC):
     def ledger(self, run: str) -> list[Execution]:
         """Their workers keep no ledger of ours."""
         return []
+
+
+def shortfall(accepted: int, doubt: int, total: int) -> Iterable[str]:
+    """How much of a publish that failed is certain."""
+    yield f"{accepted:,} of {total:,} messages were accepted"
+    if doubt:
+        yield f"{doubt:,} more may have been: no answer came"

@@ -81,14 +81,15 @@ def plain(url: str) -> str:
     query = {}
     if scheme == "rediss":
         query = {name: given[name] for name in FILES if access(given.get(name, ""), R_OK)}
-        near = _is_near(parts.hostname or "localhost")
+        near = is_near(parts.hostname or "localhost")
         query["ssl_cert_reqs"] = "none" if near else given.get("ssl_cert_reqs", "required")
         if query["ssl_cert_reqs"] in ("none", "CERT_NONE"):
             query["ssl_check_hostname"] = "false"
     return urlunsplit((scheme, netloc, path, urlencode(query), ""))
 
 
-def _is_near(host: str) -> bool:
+def is_near(host: str) -> bool:
+    """This machine or one beside it, whose certificate nobody outside has signed."""
     try:
         return host == "localhost" or ip_address(host).is_private
     except ValueError:
@@ -111,7 +112,7 @@ def _master(url: str) -> str:
             ) as client:
                 masters = dict(client.sentinel_masters())
         except (redis.RedisError, ValueError) as exc:
-            problem = DevctlError(f"the sentinel at {place(one)} does not answer: {_reason(exc)}", hint=hint)
+            problem = DevctlError(f"the sentinel at {place(one)} does not answer: {why(exc)}", hint=hint)
             continue
         if len(masters) == 1:
             (master,) = masters.values()
@@ -152,12 +153,12 @@ def answering(url: str, hint: str) -> Iterator[None]:
         if isinstance(exc, redis.BusyLoadingError):
             problem = DevctlError(f"the broker at {place(url)} is still loading its data", hint="try again in a moment")
         else:
-            problem = DevctlError(f"the broker at {place(url)} does not answer: {_reason(exc)}", hint=hint)
+            problem = DevctlError(f"the broker at {place(url)} does not answer: {why(exc)}", hint=hint)
         raise problem from exc
     except redis.ResponseError as exc:
         raise DevctlError(f"the broker at {place(url)} refuses: {exc}", hint=_meaning(str(exc))) from exc
     except redis.RedisError as exc:
-        raise DevctlError(f"the broker at {place(url)}: {_reason(exc)}", hint="devctl doctor") from exc
+        raise DevctlError(f"the broker at {place(url)}: {why(exc)}", hint="devctl doctor") from exc
 
 
 def describe(client: redis.Redis) -> ServerInfo:
@@ -187,7 +188,7 @@ def _persistence(info: dict[str, object], appendfsync: str, save: str) -> str:
     return "RDB only" if save else "none"
 
 
-def _reason(exc: Exception) -> str:
+def why(exc: Exception) -> str:
     """The last of "Error 111 connecting to 127.0.0.1:1. Connection refused."."""
     return str(exc).rstrip(".").rsplit(". ", 1)[-1] or type(exc).__name__
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 
@@ -14,14 +14,11 @@ from kombu.exceptions import OperationalError
 
 from devctl.broker import claims, depth, frames, server
 from devctl.broker.control import Control
-from devctl.broker.layout import BINDINGS, Layout, told_prefix
-from devctl.broker.plain import App, PlainBroker
+from devctl.broker.layout import BINDINGS, Layout, seen
+from devctl.broker.plain import App, PlainBroker, shortfall
 from devctl.broker.port import Message, QueueDepth, ServerInfo
 from devctl.broker.workers import Workers
 from devctl.errors import DevctlError
-
-_LAYOUT = ("global_keyprefix", "sep", "priority_steps", "fanout_prefix")
-"""The transport options that name keys."""
 
 
 class StockBroker(PlainBroker):
@@ -40,13 +37,11 @@ class StockBroker(PlainBroker):
 
     @cached_property
     def _layout(self) -> Layout:
-        options = dict(self._about.transport)
-        if "global_keyprefix" not in options:
-            options["global_keyprefix"] = told_prefix(self._client)
+        options = {**self._about.transport, **seen(self._client)}
         if not self._about.transport:  # no file says them
             answers = Workers(Control(self._client, Layout.of(options))).say("conf", timeout=0.5)
             told = next((one.get("broker_transport_options") for one in answers.values()), None) or {}
-            options |= {name: told[name] for name in _LAYOUT[1:] if name in told}
+            options |= {name: told[name] for name in ("priority_steps", "fanout_prefix") if name in told}
         return Layout.of(options)
 
     @cached_property
@@ -136,10 +131,3 @@ class StockBroker(PlainBroker):
             claims.drop(self._client, queues, self._layout)
             self._declared -= set(queues)
         self._results.drop(task_ids)
-
-
-def shortfall(accepted: int, doubt: int, total: int) -> Iterable[str]:
-    """How much of a publish that failed is certain."""
-    yield f"{accepted:,} of {total:,} messages were accepted"
-    if doubt:
-        yield f"{doubt:,} more may have been: no answer came"

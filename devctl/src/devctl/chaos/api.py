@@ -1,4 +1,4 @@
-"""The HTTP API as a client of it sees it: the request that `x-devctl: demo:` names (an order, say) under an
+"""The HTTP API as a client of it sees it: the request that `x-devctl: demo:` names (one that starts work) under an
 Idempotency-Key, and the probes."""
 
 from __future__ import annotations

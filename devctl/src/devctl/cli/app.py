@@ -93,7 +93,7 @@ app = typer.Typer(
     \b
     Examples:
       devctl demo                    the main job in one go
-      devctl up service1             one service and what it needs
+      devctl up web                  one service and what it needs
       devctl send-task --wait        a sample task, and its result
       devctl bench --workers 1,2,4   how many workers it takes
     """,

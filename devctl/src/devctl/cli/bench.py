@@ -85,7 +85,7 @@ def bench(
     Examples:
       devctl bench --workers 4
       devctl bench --workers 1,2,4 --task wait:10
-      devctl bench --task process_order --repeats 10 --json
+      devctl bench --task resize --repeats 10 --json
       devctl bench --task images.resize --args '["a.jpg", 80]' --tasks 200
 
     \b

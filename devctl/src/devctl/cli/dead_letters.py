@@ -26,7 +26,7 @@ dead_letters = typer.Typer(
       devctl dead-letters                       the same as `list`
       devctl dead-letters list --reason poison
       devctl dead-letters show 0190b3c2
-      devctl dead-letters replay --task process_order --newer-than 2h --dry-run
+      devctl dead-letters replay --task resize --newer-than 2h --dry-run
       devctl dead-letters drop --older-than 30d
     """,
     invoke_without_command=True,
@@ -53,7 +53,7 @@ TaskOption = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="tasks.process_order, or process_order.",
+        help="images.resize, or resize.",
         show_default=False,
         autocompletion=completion.tasks,
     ),
@@ -93,7 +93,7 @@ def list_(
     \b
     Examples:
       devctl dead-letters list
-      devctl dead-letters list --task process_order --newer-than 2h
+      devctl dead-letters list --task resize --newer-than 2h
       devctl dead-letters list --json | jq -r '.letters[].error' | sort | uniq -c
 
     \b
@@ -129,7 +129,7 @@ def show(
 
     \b
     Examples:
-      devctl dead-letters show orders/1764165837123-0
+      devctl dead-letters show images/1764165837123-0
       devctl dead-letters show 0190b3c2 --raw > message.json
 
     \b
@@ -191,9 +191,9 @@ def replay(
 
     \b
     Examples:
-      devctl dead-letters replay orders/1764165837123-0
+      devctl dead-letters replay images/1764165837123-0
       devctl dead-letters replay --reason retries-exhausted --dry-run
-      devctl dead-letters replay --queue orders --rate 50/s --max 1000
+      devctl dead-letters replay --queue images --rate 50/s --max 1000
       devctl dead-letters replay --all
 
     \b
@@ -258,7 +258,7 @@ def drop(
 
     \b
     Examples:
-      devctl dead-letters drop orders/1764165837123-0
+      devctl dead-letters drop images/1764165837123-0
       devctl dead-letters drop --reason undecodable --older-than 30d
       devctl dead-letters drop --all --yes
 

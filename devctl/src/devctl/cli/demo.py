@@ -16,7 +16,10 @@ def demo(
     runtime: options.RuntimeOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Show the main job: start all, follow one order, bench, stop.
+    """Show the main job: start all, follow one task, bench, stop.
+
+    It plays the example that `devctl new project DIR` makes, and what is laid out like it; elsewhere it says what to
+    use instead.
 
     It sends the request that the Compose file names (x-devctl: demo:); without one, a sample of the first contract.
     The demo has a stack of its own (--stack demo), on free ports where the usual ones are taken.
@@ -37,6 +40,7 @@ def demo(
     from devctl.ui.console import write_json
     from devctl.ui.demo import Story, document
 
+    stage.require_example(options.open_workbench(runtime, "").stack)
     workbench = options.open_workbench(runtime, stage.NAME)
     options.announce(workbench, as_json=as_json)
     story = None if as_json else Story()

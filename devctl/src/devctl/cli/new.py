@@ -71,8 +71,8 @@ def task(
     \b
     Examples:
       devctl new task send_mail --queue mails
-      devctl new task refund --queue orders --in worker
-      devctl new task refund --queue orders --in worker --dry-run
+      devctl new task refund --queue payments --in worker
+      devctl new task refund --queue payments --in worker --dry-run
 
     \b
     Exit codes: 0 done, or all there already; 1 this repository is laid out in

@@ -42,12 +42,15 @@ def ps(
     options.announce(workbench, as_json=as_json)
     option = workbench.settings.option
 
+    def may_end(name: str) -> bool:
+        return name in order and workbench.stack.may_end(name)
+
     def look(stream: IO[str]) -> None:
         replicas = workbench.runtime.status()
         replicas.sort(key=lambda r: order.index(r.service) if r.service in order else len(order))
         usage = workbench.runtime.usage() if replicas else {}
         stale = workbench.runtime.stale() if replicas else []
-        found = overview(replicas, usage, SystemClock().now())
+        found = overview(replicas, usage, SystemClock().now(), may_end)
         talk = stream if watch else sys.stderr
         if as_json:
             write_json(ui.ps_document(found, workbench.runtime.name, workbench.settings.stack, stale))

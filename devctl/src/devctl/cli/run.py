@@ -42,7 +42,7 @@ def run(
     \b
     Examples:
       devctl run worker                    then, elsewhere: devctl send-task
-      devctl run service1 --debugpy 5678
+      devctl run web --debugpy 5678
 
     \b
     Exit codes: what its command ends with; 130 Ctrl-C, its usual end;

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 def send_task(
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="[NAME]", help="tasks.process_order, or process_order.", autocompletion=completion.tasks
-        ),
+        typer.Argument(metavar="[NAME]", help="images.resize, or resize.", autocompletion=completion.tasks),
     ] = "",
     assignments: Annotated[
         list[str] | None,
@@ -62,9 +60,9 @@ def send_task(
 
     \b
     Examples:
-      devctl send-task process_order --wait
-      devctl send-task process_order --set items.0.quantity=3 --set priority=HIGH
-      devctl send-task send_notification --json-file notifications.jsonl
+      devctl send-task resize --wait
+      devctl send-task resize --set width=200 --set tags.0=red
+      devctl send-task resize --json-file pictures.jsonl
       devctl send-task tasks.other --args '[1, 2]' --queue other
 
     \b

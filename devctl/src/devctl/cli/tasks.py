@@ -24,8 +24,8 @@ def tasks(
     \b
     Examples:
       devctl tasks
-      devctl tasks process_order
-      devctl tasks process_order --json | jq '.tasks[0].example'
+      devctl tasks resize
+      devctl tasks resize --json | jq '.tasks[0].example'
 
     \b
     Exit codes: 0 shown, 1 the contracts cannot be read, 2 no such task

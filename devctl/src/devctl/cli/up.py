@@ -61,7 +61,7 @@ def up(
     \b
     Examples:
       devctl up                            everything
-      devctl up service1                   service1 and its broker, nothing else
+      devctl up web                        web and what it needs, nothing else
       devctl up worker --scale worker=4
       devctl up --watch                    and make each change of the code live
       devctl up --isolated                 beside what runs already

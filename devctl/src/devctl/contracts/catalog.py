@@ -52,7 +52,7 @@ class TaskContract:
 
     @property
     def short(self) -> str:
-        """`process_order` of `tasks.process_order`."""
+        """`resize` of `images.resize`."""
         return self.name.rpartition(".")[2]
 
     @cached_property

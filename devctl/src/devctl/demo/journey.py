@@ -27,7 +27,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Note:
-    """Another event that carries the correlation id, such as `notification.delivered`."""
+    """Another event that carries the correlation id, such as `mail.delivered`."""
 
     service: str
     event: str

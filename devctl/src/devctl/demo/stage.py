@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 
+from devctl.errors import DevctlError
 from devctl.measurement import mount
 from devctl.settings import Settings
 from devctl.stack import file, identity, movable, ports
+from devctl.stack.model import Stack
 
 NAME = "demo"
+
+
+def require_example(stack: Stack) -> None:
+    """DevctlError where there is nothing to play: a demo is the example's own."""
+    if stack.contracts or stack.demo:
+        return
+    raise DevctlError(
+        "devctl demo plays devctl's own example, and this repository is another",
+        hint="here:         devctl up, then devctl send-task NAME --wait, devctl bench --task NAME\n"
+        "the example:  devctl new project DIR, and devctl demo in it",
+    )
 
 
 def left_over(settings: Settings) -> list[Settings]:

@@ -73,7 +73,7 @@ def memory(facts: Facts) -> Iterator[Check]:
     message = f"{_size(now.available)} of {_size(now.total)} available"
     if now.available < _MEMORY_WANTED and not facts.started:
         yield Check(
-            "memory", "warning", f"{message}: perhaps too little for the whole stack", "devctl up service1 starts less"
+            "memory", "warning", f"{message}: perhaps too little for the whole stack", "devctl up SERVICE starts less"
         )
     else:
         yield Check("memory", "ok", message)

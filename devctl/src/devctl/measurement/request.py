@@ -64,5 +64,5 @@ class Request:
         except (KeyError, ValueError, TypeError) as wrong:
             raise DevctlError(
                 f"x-devctl: demo: is not usable: {wrong}",
-                hint='it wants {service: service1, port: 8001, request: "POST /api/orders", body: {…}}',
+                hint='it wants {service: web, port: 8000, request: "POST /api/images", body: {…}}',
             ) from wrong

@@ -37,6 +37,12 @@ def has_anchors(text: str, names: Iterable[str]) -> bool:
     return all(re.search(rf"&{name}\b", text) for name in names)
 
 
+def anchor_of(text: str, folder: str) -> str:
+    """The anchor of what is watched of a folder; "" without one."""
+    found = re.search(rf"&([\w-]+) +\{{path: \./{re.escape(folder)}/src\b", text)
+    return found[1] if found else ""
+
+
 def with_variable(text: str, service: str, name: str, value: str, file: str) -> str:
     """Return the file with one more variable in the environment of a service."""
     node = _entry(_entry(_root(text), "services"), service)

@@ -23,7 +23,6 @@ PARTS = (
     "celeriac/README.md",
     "celeriac/pyproject.toml",
     "celeriac/src",
-    "common",
     "conftest.py",
     "dev.lock",
     "devctl/LICENSE",
@@ -46,8 +45,8 @@ PARTS = (
     "tools/setup",
     "tools/terminal_picture.py",
 )
-LEFT_OUT = ("example-service-1/tests/test_sentinel.py",)
-"""It stands on what only the tests of celeriac have: a Sentinel."""
+LEFT_OUT = ("test_sentinel.py",)
+"""Files of tests: it stands on what only the tests of celeriac have: a Sentinel."""
 PACKAGES = ("celeriac", "devctl")
 """Those that an installed devctl has beside itself: their code is not packed once more."""
 _NOT_OURS = (
@@ -70,11 +69,11 @@ def files(root: Path) -> Iterator[Path]:
         for found in sorted(path.rglob("*")) if path.is_dir() else [path]:
             inside = found.relative_to(root)
             foreign = any(name in _NOT_OURS or name.endswith(".egg-info") for name in inside.parts)
-            if found.is_file() and not foreign and inside.as_posix() not in LEFT_OUT:
+            if found.is_file() and not foreign and inside.name not in LEFT_OUT:
                 yield inside
 
 
 def _services(root: Path) -> list[str]:
-    """Folders with a package of their own: those of the Compose file, whatever they are called here."""
+    """Folders with a package of their own: the contracts and the services, whatever they are called here."""
     folders = {path.parent.name for path in root.glob("*/pyproject.toml")}
     return sorted(folders - {part.partition("/")[0] for part in PARTS})

@@ -98,11 +98,11 @@ def _readme(name: str, ours: str) -> str:
     sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", ours, re.DOTALL | re.MULTILINE))
     kept = "".join(f"## {title}\n{sections[title]}" for title in _SECTIONS if title in sections)
     return f"""# {name}
-Celery services on Redis: typed task contracts (`common`), a worker, an example API and an example consumer, one Compose
+Celery services on Redis: typed task contracts, a worker, an example API and an example consumer, one Compose
 file. `devctl` is the workbench, `celeriac` the engine; both are folders here. How they work is in [docs](docs/).
 
 ```
-make demo    # one order through real services, a short benchmark, what to try next
+make demo    # one task through real services, a short benchmark, what to try next
 make test    # all tests; those that need containers run where an engine answers
 ```
 Both set up what they need in `.venv`. For the commands below: `make setup`, then `. .venv/bin/activate`.

@@ -17,10 +17,12 @@ from devctl.stack.model import Stack
 
 _LIKE = "devctl new works in a repository that is laid out like the one of devctl new project DIR"
 
+_PLAIN = "a plain Celery task is a function under @app.task: devctl tasks shows it as soon as it is written"
+
 
 @dataclass(frozen=True)
 class Contracts:
-    """The package with the contracts: `common/src/common_tasks`."""
+    """The package with the contracts: `FOLDER/src/PACKAGE`."""
 
     package: str
     folder: Path
@@ -122,6 +124,10 @@ class Repository:
 
     def _contracts(self) -> Contracts:
         package = self.stack.contracts.partition(".")[0]
+        if not package:
+            raise DevctlError(
+                "there are no contracts of celeriac here, and devctl new writes nothing else", hint=f"{_LIKE}\n{_PLAIN}"
+            )
         found = list(self.root.glob(f"*/src/{package}/__init__.py")) if package else []
         if len(found) != 1:
             raise DevctlError(

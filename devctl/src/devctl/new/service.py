@@ -87,7 +87,8 @@ def _compose(repository: Repository, home: Home, consumes: TaskName | None, port
     path = repository.compose_file
     text = repository.changes.read(path)
     folder, image = home.folder.name, composition.image_like(text, home.name)
-    watched = composition.has_anchors(text, templates.WATCHED)
+    anchor = composition.anchor_of(text, repository.contracts.folder.name)
+    watched = anchor if composition.has_anchors(text, templates.WATCHED) else ""
     block = templates.service_block(
         home.name, home.package, folder, image, port, consumes=consumes is not None, watched=watched
     )

@@ -1,4 +1,4 @@
-"""The JSON schema of a new contract, which `common/schemas` keeps: made by celeriac, from the code as it will be."""
+"""The JSON schema of a new contract, kept in the folder `schemas`: made by celeriac, from the code as it will be."""
 
 from __future__ import annotations
 

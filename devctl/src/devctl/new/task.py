@@ -124,9 +124,7 @@ def _contract(repository: Repository, tasks: str, task: TaskName, queue: str) ->
         text = python.inserted_before(tasks, "CONTRACTS", templates.contract(task, queue))
         text = python.with_item(text, "CONTRACTS", task.short)
     except python.NotFound as wrong:
-        raise DevctlError(
-            f"{path}: {wrong}", hint="it needs a line such as: CONTRACTS = (process_order, health_check)"
-        ) from wrong
+        raise DevctlError(f"{path}: {wrong}", hint="it needs a line such as: CONTRACTS = (resize, tidy_up)") from wrong
     text = repository.imports.add(text, "celeriac", ["Contract", "RetryPolicy"])
     return repository.imports.add(text, f"{repository.contracts.package}.schemas", [task.payload, task.result])
 

@@ -153,14 +153,17 @@ known_first_party = ["{package}"]
 {renamed}'''
 
 
-WATCHED = ("common", "celeriac", "bytecode")
-"""The anchors of `develop: watch:` in the Compose file."""
+WATCHED = ("celeriac", "bytecode")
+"""Anchors of `develop: watch:` in the Compose file, beside that of the contracts' folder."""
 
 
 def service_block(
-    name: str, package: str, folder: str, image: str, port: tuple[str, int] | None, *, consumes: bool, watched: bool
+    name: str, package: str, folder: str, image: str, port: tuple[str, int] | None, *, consumes: bool, watched: str
 ) -> str:
-    """Of the Compose file. A consumer of one replica answers over HTTP, if it does; others have a health file."""
+    """Of the Compose file. A consumer of one replica answers over HTTP, if it does; others have a health file.
+
+    `watched`: the anchor of the contracts' folder; "" without one.
+    """
     args = f"{{<<: *args, SERVICE: {package}" + (f', HTTP_PORT: "{port[1]}"}}' if port else "}")
     lines = [
         f"  {name}:",
@@ -176,7 +179,7 @@ def service_block(
             "    develop:",
             "      watch:",
             f"        - {{path: ./{folder}/src, action: rebuild, target: /app, ignore: *bytecode}}",
-            "        - *common",
+            f"        - *{watched}",
             "        - *celeriac",
             f"        - {{path: ./{folder}/requirements.lock, action: rebuild}}",
         ]
@@ -215,7 +218,7 @@ class Models:
     progress: str
     keys: str
     id: str
-    """The payload's field that is the id of the task: task_id, or order_id."""
+    """The payload's field that is the id of the task: task_id, or picture_id."""
 
 
 def request_model(name: str, fields: list[str]) -> str:

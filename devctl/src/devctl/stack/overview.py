@@ -9,6 +9,8 @@ from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack.port import Health, Replica, State, Usage
 
+_SETTLED_SECONDS = 10.0
+"""A container that ran for so long has left its crash loop: the engine begins to count anew, too."""
 _WORST_STATE: Sequence[State] = ("restarting", "exited", "paused", "created", "running")
 _WORST_HEALTH: Sequence[Health] = ("unhealthy", "starting", "healthy", "none")
 
@@ -30,6 +32,8 @@ class ServiceState:
     cpu_percent: float | None
     memory_bytes: int | None
     instances: tuple[Replica, ...]
+    done: bool = False
+    """A job that has ended well."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,29 @@ class StackState:
     """Why nobody can say what runs."""
 
 
-def overview(replicas: Sequence[Replica], usage: Mapping[str, Usage], now: float) -> list[ServiceState]:
+def overview(
+    replicas: Sequence[Replica],
+    usage: Mapping[str, Usage],
+    now: float,
+    may_end: Callable[[str], bool] = lambda name: False,
+) -> list[ServiceState]:
     """Take the replicas of each service together, in the order in which they came."""
     groups: dict[str, list[Replica]] = {}
     for replica in replicas:
-        groups.setdefault(replica.service, []).append(replica)
-    return [_one(name, tuple(group), usage, now) for name, group in groups.items()]
+        groups.setdefault(replica.service, []).append(_truly(replica, now))
+    return [_one(name, tuple(group), usage, now, may_end) for name, group in groups.items()]
 
 
-def _one(name: str, group: tuple[Replica, ...], usage: Mapping[str, Usage], now: float) -> ServiceState:
+def _truly(replica: Replica, now: float) -> Replica:
+    """One in a crash loop runs for a moment, again and again: that is no running."""
+    young = replica.started_at is not None and now - replica.started_at < _SETTLED_SECONDS
+    loops = replica.state == "running" and replica.restarts and replica.health != "healthy" and young
+    return replace(replica, state="restarting") if loops else replica
+
+
+def _one(
+    name: str, group: tuple[Replica, ...], usage: Mapping[str, Usage], now: float, may_end: Callable[[str], bool]
+) -> ServiceState:
     used = [usage[replica.name] for replica in group if replica.name in usage]
     begun = [r.started_at for r in group if r.started_at is not None and r.state == "running"]
     return ServiceState(
@@ -70,6 +88,7 @@ def _one(name: str, group: tuple[Replica, ...], usage: Mapping[str, Usage], now:
         cpu_percent=sum(one.cpu_percent for one in used) if used else None,
         memory_bytes=sum(one.memory_bytes for one in used) if used else None,
         instances=group,
+        done=all(r.state == "exited" and r.exit_code == 0 for r in group) and may_end(name),
     )
 
 

@@ -15,7 +15,7 @@ from devctl.stack import document
 
 _CELERY = "CELERY_"
 _OF_TOOLS = ("COMPOSE_", "DOCKER_", "BUILDKIT_", "BUILDX_", "DEVCTL_")  # read by the tools themselves
-_ALIKE = 0.8  # CELERY_BROKR_URL and CELERY_BROKER_URL are 0.97, SERVICE1_PORT and SERVICE2_PORT 0.92
+_ALIKE = 0.8  # CELERY_BROKR_URL and CELERY_BROKER_URL are 0.97, WEB1_PORT and WEB2_PORT 0.89
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class _Column:
 
 _COLUMNS = (
     _Column("SERVICE", lambda s: s.name),
-    _Column("STATE", lambda s: s.state),
+    _Column("STATE", lambda s: "done" if s.done else s.state),
     _Column("HEALTH", lambda s: "-" if s.health == "none" else s.health),
     _Column("UP", lambda s: " ".join(part for part in (_up(s), _count(s)) if part)),
     _Column("CPU", lambda s: "" if s.cpu_percent is None else f"{s.cpu_percent:.1f}%", right=True),

@@ -33,7 +33,7 @@ x-environment: &environment
 x-probe: &probe
   interval: 10s
 x-watch:
-  - &common {path: ./common/src, action: rebuild, target: /app, ignore: &bytecode ["**/__pycache__"]}
+  - &shared {path: ./contracts/src, action: rebuild, target: /app, ignore: &bytecode ["**/__pycache__"]}
   - &celeriac {path: ./celeriac/src, action: rebuild, ignore: *bytecode}
 
 services:

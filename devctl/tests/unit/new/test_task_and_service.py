@@ -78,7 +78,7 @@ def test_its_code_is_watched_where_the_others_are(repository: Any) -> None:
     service = yaml.safe_load(repository.read("docker-compose.yml"))["services"]["lettershop"]
 
     paths = [(one["path"], one.get("target")) for one in service["develop"]["watch"]]
-    own = [("./lettershop/src", "/app"), ("./common/src", "/app")]
+    own = [("./lettershop/src", "/app"), ("./contracts/src", "/app")]
     assert [*own, ("./celeriac/src", None), ("./lettershop/requirements.lock", None)] == paths
 
 

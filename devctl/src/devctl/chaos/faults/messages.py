@@ -79,7 +79,7 @@ def storm(field: Field) -> None:
         field.check(f"no publish is refused ({', '.join(sorted(set(answers))) or 'none was'})", not answers)
         field.fired += times * ids
         if field.api:
-            field.doing(f"{keys} orders, each posted {times} times")
+            field.doing(f"{keys} requests, each posted {times} times")
             field.fired += _post(field, keys, times)
 
 

@@ -131,12 +131,33 @@ class Images:
             }  # before: a change meanwhile is new
             rest = {name: _unmounted(self._stack.services[name]) for name in builds if name in self._unmounted}
             before = self._ids()
-            self._build(list(builds), emit)
+            same = self._same(list(builds))
+            for name, first in same.items():
+                emit(BuildProgress(name, f"the build of {first}"))
+            self._build([name for name in builds if name not in same], emit)
+            for name, first in same.items():
+                self._client.docker("image", "tag", self._name(first), self._name(name))
             ids = self._ids()
             images = {self._name(name): prints[name] for name in builds}
             self._known.remember({image: (id_, p) for image, p in images.items() if (id_ := self._id(image, ids))})
             self._unmounted |= rest
             self.clear(before[image] for image in images if image in before)
+
+    def _same(self, services: Sequence[str]) -> dict[str, str]:
+        """Service -> an earlier one whose build is the same in all: one image, with two names."""
+        if len({str(self._stack.services[name].build) for name in services}) == len(services):
+            return {}
+        try:
+            raw = self._client.resolved()["services"]
+        except Failed:  # the build will say what is wrong
+            return {}
+        first: dict[str, str] = {}
+        same = {}
+        for name in services:
+            how = json.dumps([raw[name].get("build"), raw[name].get("platform")], sort_keys=True)
+            if (lead := first.setdefault(how, name)) != name:
+                same[name] = lead
+        return same
 
     def clear(self, replaced: Iterable[str]) -> None:
         """Remove those of these images (by id) that no name points to any more, and that no container uses."""

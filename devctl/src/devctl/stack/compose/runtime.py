@@ -57,6 +57,7 @@ class ComposeRuntime:
 
     def build(self, services: Sequence[str], emit: Callable[[BuildProgress], None]) -> None:
         """`docker compose build`, or `docker pull` for those without a build."""
+        self._settings.make_state()
         self._renew()
         self._images.make(services, emit)
         self._project.make_anew()

@@ -64,6 +64,7 @@ class LocalRuntime:
 
     def start(self, *services: str, replicas: int | None = None) -> None:
         """Start, change or leave alone, so that each runs as the Compose file says; all or, on an error, none."""
+        self._settings.make_state()
         with self._place.alone():
             if not self._supervised():
                 self._end_leftovers()
@@ -113,6 +114,7 @@ class LocalRuntime:
 
     def stop(self, services: Sequence[str] | None = None, *, volumes: bool = False) -> None:
         """Stop who depends before what is depended on; the supervisor goes with the last one."""
+        self._settings.make_state()
         with self._place.alone():
             saved = program.saved(self._place)
             gone = {name for name, p in saved.items() if services is None or p.service in services}

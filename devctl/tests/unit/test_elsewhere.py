@@ -1,0 +1,41 @@
+"""Commands that are this project's own say so in somebody else's repository, and what to use instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devctl.__main__ import main
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "docker-compose.yml").write_text(
+        "services:\n  redis: {image: redis:8}\n  jobs: {image: shop, command: celery -A shop worker}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_demo_is_the_examples_own(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 1 == main(["demo"])
+    said = capsys.readouterr().err
+    assert "devctl demo plays devctl's own example, and this repository is another" in said
+    assert "devctl send-task NAME --wait" in said
+    assert "devctl new project DIR" in said
+    assert ["docker-compose.yml"] == [path.name for path in elsewhere.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["task", "a", "--queue", "b"], ["service", "a", "--http"], ["endpoint", "/a", "--in", "b", "--publishes", "c"]],
+)
+def test_new_writes_contracts_and_says_where_there_are_none(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert 1 == main(["new", *words])
+    said = capsys.readouterr().err
+    assert "there are no contracts of celeriac here" in said
+    assert "devctl new project DIR" in said
+    assert ["docker-compose.yml"] == [path.name for path in elsewhere.iterdir()]
