@@ -98,18 +98,66 @@ class Workbench:
 
     @cached_property
     def broker(self) -> Broker:
-        """The broker of the running stack, at its address on this machine."""
-        from devctl.broker.address import addresses, dead_bound, queue_bound
+        """The broker of the running stack, at its address on this machine: as celeriac, or as stock Celery has it."""
+        from devctl.broker import address
+        from devctl.broker.plain import App
+
+        url, service = self._broker_url, self._service_of(self._broker_url)
+        here, results = self._from_here(url), self.found.result_url.value or ""
+        if url.startswith(("amqp", "pyamqp", "librabbitmq")):
+            from devctl.broker.amqp import AmqpBroker
+
+            app = App(results, service=service, from_here=self._from_here)
+            return AmqpBroker(here, app, self._management(service), makes=lambda queue: queue.startswith("bench."))
+        if not any(one.celeriac for one in self.found.services.values()):
+            from devctl.broker.stock import StockBroker
+
+            return StockBroker(here, App(results, service=service, from_here=self._from_here))
         from devctl.broker.ours import CeleriacBroker
 
-        found = addresses(self.stack, self.runtime.address)
+        told = self.stack.setting("CELERY_RESULT_BACKEND")
         return CeleriacBroker(
-            found.broker,
-            results_url=found.results,
-            service=self.stack.broker,
-            dead_bound=dead_bound(self.stack),
-            queue_bound=queue_bound(self.stack),
+            here,
+            results_url=self._from_here(told) if told else here,
+            service=service,
+            dead_bound=address.dead_bound(self.stack),
+            queue_bound=address.queue_bound(self.stack),
         )
+
+    @cached_property
+    def _broker_url(self) -> str:
+        """As the services have it."""
+        if told := self.found.broker_url.value:
+            return told
+        if not self.stack.broker:
+            raise DevctlError(
+                "no service of the Compose file is a broker that could be asked",
+                details=[self.found.broker.source, self.found.broker_url.source],
+                hint="devctl doctor shows what was found; x-devctl: {broker: SERVICE} in the Compose file names it",
+            )
+        from devctl.broker.address import usual
+
+        service = self.stack.services[self.stack.broker]
+        return usual(service.name, self.stack.broker_port, service.image, service.environment, service.command)
+
+    def _service_of(self, url: str) -> str:
+        from devctl.discovery.addresses import service
+
+        return service(url, self.stack.services)
+
+    def _from_here(self, url: str) -> str:
+        from devctl.broker.address import from_here
+
+        return from_here(url, self._service_of, self.runtime.address)
+
+    def _management(self, service: str) -> tuple[str, int] | None:
+        """Where the management API of this RabbitMQ is, if anywhere."""
+        from devctl.broker.management import PORT
+
+        try:
+            return self.runtime.address(service, PORT) if service else None
+        except DevctlError:
+            return None
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -132,7 +132,7 @@ def test_a_day_in_the_life_of_a_stack(open_: Open, root: Path, monkeypatch: pyte
     with socket.create_connection((host, port), timeout=2) as connection:
         connection.sendall(b"SET kept yes\r\nPING\r\n")
         assert b"+OK\r\n+PONG\r\n" == connection.recv(100)
-    with pytest.raises(DevctlError, match="worker does not run, or publishes no port 1"):
+    with pytest.raises(DevctlError, match="worker publishes no port 1, and its container cannot be reached"):
         runtime.address("worker", 1)
 
     scaled = start(runtime, ["worker"], scale={"worker": 3})

@@ -29,7 +29,7 @@ class App:
     """What is known of the app whose broker it is."""
 
     results: str = ""
-    """Its `result_backend`, at its address on this machine; "" where no file says it."""
+    """Its `result_backend`, as its workers have it; "" where no file says it."""
     transport: Mapping[str, Any] = field(default_factory=dict)
     """`broker_transport_options`."""
     results_transport: Mapping[str, Any] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class App:
     service: str = ""
     """The broker's name in the stack, for hints; "" for one outside."""
     from_here: Callable[[str], str] = lambda url: url
-    """An URL that a worker tells -> the same on this machine."""
+    """An URL that a worker has -> the same on this machine."""
 
     @property
     def hint(self) -> str:
@@ -82,7 +82,7 @@ class PlainBroker(ABC):
         url = self._about.results or self._told_results()
         if not url:
             return NoResults("no file says where results go, and no worker answers that could be asked")
-        return self._opened(url)
+        return self._opened(self._about.from_here(url))
 
     def _told_results(self) -> str:
         """What a living worker says of its result backend."""
@@ -91,7 +91,7 @@ class PlainBroker(ABC):
             if HIDDEN in told:  # Celery masks it, too; most often it is that of the broker
                 own = urlsplit(self.url).netloc.rpartition("@")[0]
                 told = told.replace(urlsplit(told).netloc.rpartition("@")[0], own)
-            return self._about.from_here(told)
+            return told
         return ""
 
     @property

@@ -42,6 +42,8 @@ class Container:
     """The id of its image."""
     live: bool = False
     """Whether folders of the checkout are mounted over its code."""
+    addresses: tuple[str, ...] = ()
+    """Where it is in its networks; on Linux this machine reaches them, too."""
 
     @property
     def running(self) -> bool:
@@ -99,7 +101,14 @@ def _container(one: Mapping[str, Any]) -> Container:
         working_dir=labels.get(_WORKING_DIR, ""),
         image=one.get("Image", ""),
         live=LIVE in labels,
+        addresses=tuple(_addresses(one)),
     )
+
+
+def _addresses(one: Mapping[str, Any]) -> Iterator[str]:
+    for name, network in ((one.get("NetworkSettings") or {}).get("Networks") or {}).items():
+        if address := "127.0.0.1" if name == "host" else network.get("IPAddress"):
+            yield address
 
 
 def _labels(one: Mapping[str, Any]) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
@@ -24,6 +25,7 @@ from devctl.stack.model import Service, Stack
 from devctl.stack.port import BuildProgress, LogLine, Replica, Usage
 from devctl.stack.ports import any_free
 
+REACH_SECONDS = 0.5  # a container of this machine answers in a millisecond
 _RUN = "devctl.run"  # on the container of a `devctl run`: its service
 
 
@@ -267,17 +269,21 @@ class ComposeRuntime:
         return tuple(text.splitlines()[-lines:])
 
     def address(self, service: str, target: int) -> tuple[str, int]:
-        """The published port of the first replica."""
-        for replica in self.status():
-            if replica.service != service:
-                continue
-            for text in replica.ports:
-                published, _, inside = text.partition("->")
-                if inside == str(target):
-                    host, _, port = published.rpartition(":")
-                    return ("127.0.0.1" if host == "0.0.0.0" else host), int(port)  # noqa: S104  # as Docker says it
+        """The published port of the first replica; else that of its container, where this machine reaches it."""
+        present = [one for one in self._project.containers() if one.replica.service == service and one.running]
+        for text in (text for one in present for text in one.replica.ports):
+            published, _, inside = text.partition("->")
+            if inside == str(target):
+                host, _, port = published.rpartition(":")
+                return ("127.0.0.1" if host == "0.0.0.0" else host), int(port)  # noqa: S104  # as Docker says it
+        for address in (address for one in present for address in one.addresses):
+            if _accepts(address, target):
+                return address, target
+        if not present:
+            raise DevctlError(f"{service} does not run", hint=f"devctl up {service}{self._context.option}")
         raise DevctlError(
-            f"{service} does not run, or publishes no port {target}", hint=f"devctl up {service}{self._context.option}"
+            f"{service} publishes no port {target}, and its container cannot be reached from here",
+            hint=f'ports: ["127.0.0.1:0:{target}"] for {service} in docker-compose.override.yml',
         )
 
     def _renew(self, services: Sequence[str] = ()) -> None:
@@ -329,3 +335,11 @@ class ComposeRuntime:
     def _holder(self, port: int) -> str:
         names = self._client.docker("ps", "--filter", f"publish={port}", "--format", "{{.Names}}").split()
         return names[0] if names else ""
+
+
+def _accepts(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=REACH_SECONDS):
+            return True
+    except OSError:
+        return False
