@@ -77,6 +77,41 @@ def test_an_engine_that_went_away_is_no_failure_of_a_service() -> None:
 
 
 @pytest.mark.parametrize(
+    ("output", "problem", "fix"),
+    [
+        (
+            'Error: Conflict. The container name "/the_redis" is already in use by container "5e".',
+            "the container name the_redis is taken",
+            "docker rm --force the_redis",
+        ),
+        (
+            "network proxy declared as external, but could not be found",
+            "the network proxy is not",
+            "network create proxy",
+        ),
+        (
+            "Error response from daemon: network shop_net not found",
+            "the network shop_net is not",
+            "network create shop_net",
+        ),
+        (
+            'external volume "company-data" not found',
+            "the volume company-data is not",
+            "docker volume create company-data",
+        ),
+    ],
+)
+def test_what_another_project_has_or_should_have_made_offers_a_stack_of_its_own(
+    output: str, problem: str, fix: str
+) -> None:
+    refused = problems.start(["redis", "web"], output, context())
+
+    assert refused.problem.startswith(problem)
+    assert fix in refused.hint
+    assert "devctl up redis web --isolated" in refused.hint
+
+
+@pytest.mark.parametrize(
     "output",
     [
         'Error response from daemon: Get "https://registry-1.docker.io/v2/": dial tcp: lookup r: no such host',

@@ -58,12 +58,20 @@ def logs(
     from devctl.logs import own as own_log
     from devctl.logs import read as reading
     from devctl.logs.selection import wanted
+    from devctl.stack.words import here
     from devctl.ui import logs as ui
 
     asked = wanted(since=since, level=level, grep=grep, identity=id_)
     workbench = options.open_workbench(runtime, stack)
     names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
     options.announce(workbench, as_json=as_json)
+    if not as_json:
+        own_files = workbench.stack.logfiles
+        known = workbench.stack.services
+        ui.elsewhere(
+            {name: (own_files[name], here(known[name], own_files[name])) for name in names if name in own_files},
+            workbench.settings.root,
+        )
     page = ui.JsonLines() if as_json else ui.Page(names)
     own = None if services else own_log.file(workbench.settings)
     runtime_ = workbench.runtime

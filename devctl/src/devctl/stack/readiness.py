@@ -13,6 +13,8 @@ Phase = Literal["waiting", "starting", "ready", "finished", "crashed", "timed ou
 
 SETTLE_SECONDS = 1.0
 """How long a service without a health check must run before it counts as ready: a crash at start is quicker."""
+_SETTLE_OWN_SECONDS = 3.0
+"""The same for code of the checkout, which imports much before it falls over."""
 QUIET_SECONDS = 6.0
 """How long a worker without a health check may say nothing before it counts as ready: Celery takes seconds to load."""
 
@@ -116,7 +118,7 @@ def _ready(expected: Expected, replica: Replica, now: float, heard: Heard) -> bo
     runs = now - replica.started_at if replica.started_at is not None else QUIET_SECONDS
     if expected.worker:
         return bool(heard.ready) or (runs >= QUIET_SECONDS and not heard.trouble and not heard.talks)
-    return runs >= SETTLE_SECONDS
+    return runs >= (_SETTLE_OWN_SECONDS if expected.service.build else SETTLE_SECONDS)
 
 
 def _unchecked(service: Service, replica: Replica) -> bool:

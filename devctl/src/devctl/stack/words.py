@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from devctl.stack.model import Service
 from devctl.stack.readiness import Heard
 
 _READY = re.compile(r"\S@[\w.-]+ ready\.")
@@ -41,3 +43,11 @@ def logfile(pattern: str, node: str) -> str:
     name, _, host = node.partition("@")
     meanings = {"n": name, "h": host, "p": node, "d": host.partition(".")[2], "i": "0", "I": "", "%": "%"}
     return _SIGN.sub(lambda found: meanings.get(found[1], found[0]), pattern)
+
+
+def here(service: Service, path: str) -> str:
+    """Return where on this machine a file of a container is; "" where no folder of this machine is mounted there."""
+    for mount in sorted(service.mounts, key=lambda one: len(one.target), reverse=True):
+        if path.startswith(f"{mount.target.rstrip('/')}/"):
+            return posixpath.join(mount.source, posixpath.relpath(path, mount.target)) if mount.kind == "bind" else ""
+    return ""

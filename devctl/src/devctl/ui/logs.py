@@ -8,8 +8,9 @@ import select
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TextIO
 
 from devctl.logs.entry import Entry
@@ -167,6 +168,13 @@ class JsonLines:
     def flush(self) -> None:
         """Hand over what was written."""
         self._stream.flush()
+
+
+def elsewhere(files: Mapping[str, tuple[str, str]], root: Path) -> None:
+    """Say on stderr which services log into a file of their own: its name in the container, and on this machine."""
+    for service, (path, here) in files.items():
+        where = f"{here.replace(f'{root}/', './', 1)} here" if here else "in its container"
+        sys.stderr.write(f"· {service} logs to {path}, {where}\n")
 
 
 def nothing(*, filtered: bool) -> None:

@@ -268,8 +268,10 @@ WORKER = "image: acme/app, command: celery -A p worker"
             "w: CELERY_BROKER_URL names sqs, which is no service of compose.yaml",
         ),
         (
-            "r: {image: redis}\n  q: {image: redis}"
-            "\n  w: {E: {CELERY_BROKER_URL: 'redis://r'}, W}\n  v: {E: {CELERY_BROKER_URL: 'redis://q'}, W}",
+            (
+                "r: {image: redis}\n  q: {image: redis}"
+                "\n  w: {E: {CELERY_BROKER_URL: 'redis://r'}, W}\n  v: {E: {CELERY_BROKER_URL: 'redis://q'}, W}"
+            ),
             None,
             "the workers have several: v: CELERY_BROKER_URL names q; w: CELERY_BROKER_URL names r",
         ),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from devctl.stack.words import Listener, logfile
+from devctl.stack.model import Mount, Service
+from devctl.stack.words import Listener, here, logfile
 
 REFUSED = (
     "consumer: Cannot connect to amqp://guest:**@queue:5672//: [Errno 111] Connection refused. Trying again in 4.00"
@@ -57,3 +58,17 @@ def test_a_refused_connection_is_trouble_until_the_next_try_is_over() -> None:
 )
 def test_the_signs_in_a_log_file_are_those_of_celery(pattern: str, path: str) -> None:
     assert path == logfile(pattern, "mail@box.lan")
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/srv/app/logs/celery.log", "/checkout/project/logs/celery.log"),
+        ("/srv/app/kept/celery.log", ""),
+        ("/var/log/celery.log", ""),
+    ],
+)
+def test_a_file_of_a_container_is_here_where_a_folder_of_here_is_mounted(path: str, place: str) -> None:
+    mounts = (Mount("bind", "/checkout/project", "/srv/app"), Mount("volume", "kept", "/srv/app/kept"))
+
+    assert place == here(Service("worker", mounts=mounts), path)

@@ -22,6 +22,8 @@ _PULL = re.compile(
 )
 _SOLVE = re.compile(r"failed to solve: (?P<image>\S+): (?:failed to resolve|\S+ not found|not found)")
 _ABSENT = re.compile(r"No such image: (?P<image>\S+)")
+_TAKEN_NAME = re.compile(r'container name "/?(?P<name>[^"]+)" is already in use')
+_EXTERNAL = re.compile(r'(?P<kind>network|volume) "?(?P<name>[\w.-]+)"?[^\n]* (?:not found|could not be found)')
 _NOISE = re.compile(
     r"^(?:Error: failed to start containers|time=\"[^\"]*\" level=warning|WARN\[|--progress is a global)"
 )
@@ -74,6 +76,19 @@ def start(services: Sequence[str], output: str, context: Context) -> DevctlError
         return DevctlError(
             f"the image {absent['image']} is not built",
             hint=f"devctl build {context.builds.get(absent['image'], ' '.join(services))}{context.option}",
+        )
+    beside = f"in a stack of its own: devctl up {' '.join(services)} --isolated"
+    if name := _TAKEN_NAME.search(output):
+        return DevctlError(
+            f"the container name {name['name']} is taken: `container_name` in the Compose file, and a container "
+            "of another project has it",
+            hint=f"{beside}\nor remove the other one: docker rm --force {name['name']}",
+        )
+    if lacking := _EXTERNAL.search(output):
+        kind, name_ = lacking["kind"], lacking["name"]
+        return DevctlError(
+            f"the {kind} {name_} is not there: `external: true` in the Compose file, so somebody else makes it",
+            hint=f"make it: docker {kind} create {name_}\nor {beside}",
         )
     return DevctlError(f"{names} cannot start: {reason(output)}", hint=f"devctl doctor{context.option}")
 
