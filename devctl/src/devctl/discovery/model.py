@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -104,6 +104,8 @@ class Parameter:
     annotation: str = ""
     default: str | None = None
     """Source text; None: it must be given."""
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    """What the annotation asks for, as a JSON schema; empty: anything."""
 
     @property
     def required(self) -> bool:
