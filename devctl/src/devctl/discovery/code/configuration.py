@@ -140,7 +140,8 @@ def _from_object(interpreter: Interpreter, app: App, given: Any, namespace: str,
         app.unreadable.append(f"{holder.scope.doubt} in {holder.name}")
     if isinstance(holder, dict) and any(not isinstance(key, str) for key in holder):
         app.unreadable.append(call.text)
-    for name, value, (file, line) in found:
+    # Of several spellings of one setting, that with the namespace wins, then today's, then the old one.
+    for name, value, (file, line) in sorted(found, key=lambda one: names.rank(one[0], namespace), reverse=True):
         new = names.setting(name, namespace)
         if new:
             app.source[new] = Setting(new, _doubted(call, value), str(file), line)

@@ -69,5 +69,12 @@ def setting(name: str, namespace: str = "") -> str:
     return new if _is_new(new) and not new.startswith(("task_", "worker_", "beat_", "broker_")) else ""
 
 
+def rank(name: str, namespace: str = "") -> int:
+    """Which of several spellings of one setting Celery takes: the lowest."""
+    if namespace and setting(name, namespace) == name.removeprefix(f"{namespace.rstrip('_')}_").lower():
+        return 0
+    return 1 if name.islower() else 2
+
+
 def _is_new(name: str) -> bool:
     return any(name == group or name.startswith(f"{group}_") for group in _GROUPS)

@@ -53,6 +53,7 @@ class _Router:
         self._annotations(name)
         said = options.get("queue")
         if said is not None:
+            self._exchange(name)
             return Answer(self._name(said, place), place)
         if self._app is None:
             raise _Unsure("which Celery app it belongs to is not known")
@@ -89,6 +90,16 @@ class _Router:
             if destination:
                 return Answer(self._destination(destination, where), line)
         return None
+
+    def _exchange(self, name: str) -> None:
+        """A queue of the decorator beats that of a route, but not the exchange that a route names."""
+        found = self._settings.get("task_routes")
+        routers = found.value if found and isinstance(found.value, list | tuple) else [found.value if found else None]
+        for router in routers:
+            if isinstance(router, dict | list | tuple):
+                destination, where = self._ask(router, name, "task_routes")
+                if isinstance(destination, dict) and destination.get("exchange") is not None:
+                    raise _Unsure(f"{where} names an exchange")
 
     def _ask(self, router: Any, name: str, where: str) -> tuple[Any, str]:
         if isinstance(router, str):
@@ -180,12 +191,16 @@ class _Router:
         if known is None:
             return name  # what cannot be read of the queues' list does not change a name
         missing = self._settings.get("task_create_missing_queues")
-        if name not in known and missing is not None and missing.value is not True and "task_queues" in self._settings:
+        if missing is not None and missing.value is not True and name not in (known or {self._default(): ""}):
             raise _Unsure(f"{where} names {name!r}, which is not in task_queues: Celery refuses it")
         kind = known.get(name, "direct")
         if kind != "direct":
             raise _Unsure(f"the exchange of {name!r} is not a direct one: its bindings decide")
         return name
+
+    def _default(self) -> Any:
+        found = self._settings.get("task_default_queue")
+        return _plain(found.value) if found else _DEFAULT
 
     def _where(self, setting: Setting) -> str:
         return place_text((Path(setting.file), setting.line), self._root)

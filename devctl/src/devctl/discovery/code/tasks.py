@@ -23,13 +23,14 @@ from devctl.discovery.code.values import (
     Instance,
     Member,
     Module,
+    Opaque,
     Scope,
     plain,
 )
 from devctl.discovery.model import Parameter
 
 _MENTION = re.compile(
-    r"shared_task|\.\s*task\b|register_task|tasks\.register|\btask\b.*\bimport\b|\bimport\b.*\btask\b"
+    r"\bCelery\s*\(|shared_task|\.\s*task\b|register_task|tasks\.register|\btask\b.*\bimport\b|\bimport\b.*\btask\b"
 )
 _SHARED = re.compile(
     r"celery(\.app|\.current_app)?\.(shared_task|task)|celery\.(task|decorators)(\.base)?\.(task|periodic_task)"
@@ -91,7 +92,7 @@ class Finder:
             if _is_test(file.relative_to(self._modules.root)) and file not in loaded:
                 continue
             text = self._interpreter.text(file) or ""
-            if "task" in text and _MENTION.search(text):
+            if _MENTION.search(text):
                 found.append(file)
         more = self._wrapper_names(found)
         if more:
@@ -172,6 +173,8 @@ class Finder:
             return self._wrapper(value, depth)
         if isinstance(value, External | Function | Class | App | Module):
             return None
+        if isinstance(value, Bound) and isinstance(value.function, Opaque):
+            return _wrapped(value.function, text)
         # Nobody can tell what it is: its name must.
         holder, _, last = text.rpartition(".")
         if last == "task" and holder and not _OTHERS.search(holder):
@@ -205,6 +208,8 @@ class Finder:
             if maker is None:
                 continue
             given = self._interpreter.value(node.args[0], frame)
+            if not isinstance(given, Function):  # f = app.task(f): the name is the task's by now
+                given = _defined(module, node.args[0])
             if isinstance(given, Function) and not isinstance(given.node, ast.Lambda):
                 if not isinstance(node.func, ast.Call):  # app.task(f, name="x")
                     more = self._maker(node, frame, module)
@@ -295,6 +300,24 @@ class Finder:
             ast.unparse(default) if default is not None else None,
             shapes.schema(one.annotation, self._interpreter, frame),
         )
+
+
+def _defined(module: Module, name: ast.expr) -> Function | None:
+    """The function that stands in the module by this name."""
+    for node in module.tree.body:
+        if isinstance(node, ast.FunctionDef) and isinstance(name, ast.Name) and node.name == name.id:
+            return Function(node, module, (module.scope,))
+    return None
+
+
+def _wrapped(holder: Opaque, text: str) -> _Maker | None:
+    """A library made the object: of an app of Celery that it was given, or it says in its name that it is one."""
+    if not text.endswith(".task"):
+        return None
+    given = [one for one in (*holder.arguments, *holder.keywords.values()) if isinstance(one, App)]
+    if given:
+        return _Maker(given[0])
+    return _Maker(None) if "elery" in holder.kind or "elery" in text else None
 
 
 def _functions(module: Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, Frame]]:
