@@ -1,7 +1,7 @@
 """`docker compose config`: Compose's own answer to what its files say. It needs the plugin, and no engine.
 
-It takes 70 ms, which `ps` and a TAB should not pay each time: the answer is kept for as long as everything that it was
-made from is the same.
+It takes 70 ms, which `ps` should not pay each time: once devctl has a folder in the checkout, the answer is kept there
+for as long as everything that it was made from is the same.
 """
 
 from __future__ import annotations
@@ -135,8 +135,9 @@ def _kept(file: Path, key: str) -> Mapping[str, Any] | None:
 
 def _keep(settings: Settings, file: Path, key: str, config: Mapping[str, Any]) -> None:
     """It holds what the services are told, passwords too: for its owner alone."""
+    if not settings.state.is_dir():  # nothing was started here yet: a question alone leaves no trace
+        return
     with suppress(OSError):
-        settings.make_state()
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_suffix(f".{os.getpid()}")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:

@@ -147,7 +147,7 @@ class OurRepository:
         return (self.root / path).read_text()
 
     def state(self) -> dict[str, str]:
-        files = [file for file in self.root.rglob("*") if file.is_file() and not {".git", ".devctl"} & {*file.parts}]
+        files = [file for file in self.root.rglob("*") if file.is_file() and ".git" not in file.parts]
         return {str(file.relative_to(self.root)): file.read_text() for file in files if "__pycache__" not in file.parts}
 
     def check_style(self) -> None:
