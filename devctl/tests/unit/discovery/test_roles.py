@@ -302,9 +302,11 @@ def test_a_store_that_is_not_the_broker_is_another_thing(repository: Repository)
 
 def test_celeriac_is_seen_in_the_module_of_the_app(repository: Repository) -> None:
     files = {
-        "compose.yaml": "services:\n"
-        "  it: {build: ., command: celery -A p.app worker}\n"
-        "  our: {build: ., command: python -m s}\n",
+        "compose.yaml": """\
+            services:
+              it: {build: ., command: celery -A p.app worker}
+              our: {build: ., command: python -m s}
+            """,
         "Dockerfile": "FROM python:3.12\nWORKDIR /app\nCOPY . .\n",
         "p/app.py": "import celery\n",
         "s.py": "from celeriac import serve\nserve('s', owns=[])\n",
