@@ -16,6 +16,7 @@ from devctl import settings
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import ServerInfo
 from devctl.clock import FakeClock
+from devctl.discovery.model import Answer, Found, FoundService, Launch
 from devctl.doctor import (
     broker,
     composition,
@@ -86,6 +87,15 @@ class Patient:
     @property
     def stack(self) -> Any:
         return read(self.settings)
+
+    @property
+    def found(self) -> Found:
+        roles = {"redis": "broker", "worker": "worker", "api": "web"}
+        services = {
+            name: FoundService(name, (roles.get(name, "other"),), f"docker-compose.yml: {name}", Launch((), ""))  # type: ignore[arg-type]  # a Literal
+            for name in self.stack.services
+        }
+        return Found(services, Answer("redis", ""), Answer("redis://redis:6379/0", ""), Answer(None, ""))
 
     @property
     def runtime(self) -> FakeRuntime:
@@ -245,8 +255,9 @@ def test_a_good_compose_file_has_only_good_findings(root: Path) -> None:
         (composition.shutdown, "    stop_gr", "      WORKER_STOP_SECONDS: 20\n    stop_gr", "ok", "30 s to finish"),
         (composition.data, 'volumes: ["data:/data"]', "", "warning", "lost with the container"),
         (environment.broker_address, "${CELERY_BROKER_URL:-redis://redis:6379/0}", "redis://far:6379/0", "ok", "far"),
-        (broker.persistence, '"yes"', '"no"', "warning", "loses every queued task"),
-        (broker.persistence, '--appendonly, "yes", ', "", "warning", "none, by the Compose file"),
+        (broker.persistence, '"yes"', '"no"', "warning", "loses what came since the last"),
+        (broker.persistence, '--appendonly, "yes", ', "", "warning", "snapshots only, by the Compose file"),
+        (broker.persistence, '--appendonly, "yes"', '--save, ""', "warning", "none, by the Compose file"),
         (broker.eviction, "noeviction", "allkeys-lru", "warning", "queued tasks can vanish"),
         (broker.eviction, "noeviction", "volatile-ttl", "warning", "results can vanish"),
         (service_settings.service_settings, "redis://redis:6379/0", "http://redis", "problem", "will not start: CEL"),
@@ -647,7 +658,7 @@ def test_what_is_installed_is_compared_with_the_lock(root: Path, monkeypatch: py
 
 def test_completion_is_only_mentioned(root: Path) -> None:
     environ = {"SHELL": "/bin/bash", "HOME": str(root)}
-    assert ["skipped"] == statuses(shell.completion, Patient(root, environ=environ))
+    assert [("ok", "not installed for bash")] == found(shell.completion, Patient(root, environ=environ))
     (root / ".bash_completions").mkdir()
     (root / ".bash_completions/devctl.sh").touch()
     assert ["ok"] == statuses(shell.completion, Patient(root, environ=environ))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,12 +15,14 @@ from devctl.doctor.check import Check
 from devctl.doctor.delivery import settings_of
 from devctl.doctor.facts import Facts
 from devctl.errors import DevctlError
+from devctl.stack.model import Service
 
 _SLOW_SECONDS = 0.02  # a server on this machine takes a fraction of a millisecond
 _FULL, _NEARLY_FULL = 0.95, 0.8
 # Of an order of the examples, with its place in the tables of Redis: python tools/order_memory.py
 RECORD_BYTES, RESULT_BYTES, MESSAGE_BYTES = 171, 508, 1_700
 NOT_STARTED = "not started"
+_ASK = "devctl up, then devctl doctor asks Redis itself"
 
 
 def broker(facts: Facts) -> Iterator[Check]:
@@ -46,9 +50,10 @@ def broker(facts: Facts) -> Iterator[Check]:
 
 def persistence(facts: Facts) -> Iterator[Check]:
     """What was accepted is still there after a crash of the broker."""
+    if facts.broker_kind != "redis":
+        return
     info = _server(facts)
-    says = info.persistence if info else _by_command(facts, "--appendonly", {"yes": "AOF"}, "none")
-    source = "" if info else ", by the Compose file"
+    says, source = (info.persistence, "") if info else _written_persistence(facts)
     if says.startswith("AOF"):
         yield Check("persistence", "ok", f"{says}{source}")
     elif says == "RDB only":
@@ -58,14 +63,21 @@ def persistence(facts: Facts) -> Iterator[Check]:
             f"snapshots only{source}: a crash loses what came since the last",
             "--appendonly yes",
         )
-    else:
+    elif says:
         yield Check("persistence", "warning", f"none{source}: a crash loses every queued task", "--appendonly yes")
+    else:
+        yield Check("persistence", "skipped", f"not known{source}", _ASK)
 
 
 def eviction(facts: Facts) -> Iterator[Check]:
     """A full broker refuses, instead of forgetting."""
-    info = _server(facts)
-    policy = info.eviction_policy if info else _by_command(facts, "--maxmemory-policy", {}, "noeviction")
+    if facts.broker_kind != "redis":
+        return
+    info, written = _server(facts), _options(facts)
+    if info is None and written is None:
+        yield Check("eviction", "skipped", "not known: what Redis is started with cannot be read", _ASK)
+        return
+    policy = info.eviction_policy if info else (written or {}).get("maxmemory-policy", "noeviction")
     if policy == "noeviction":
         yield Check("eviction", "ok", f"{policy}: when full, it refuses writes and removes nothing")
     else:
@@ -77,7 +89,7 @@ def eviction(facts: Facts) -> Iterator[Check]:
 def broker_memory(facts: Facts) -> Iterator[Check]:
     """There is room for more messages."""
     info = _server(facts)
-    if info is None:
+    if info is None or facts.broker_kind != "redis":
         return
     used = f"{info.used_memory_bytes / 1024**2:,.0f} MB"
     if not info.maxmemory_bytes:
@@ -90,7 +102,7 @@ def broker_memory(facts: Facts) -> Iterator[Check]:
         return
     share = info.used_memory_bytes / info.maxmemory_bytes
     message = f"{used} of {info.maxmemory_bytes / 1024**2:,.0f} MB ({share:.0%})"
-    fix = "raise REDIS_MAXMEMORY, then let workers empty the queues (devctl queues)"
+    fix = f"raise {_limit_of(facts)}, then let workers empty the queues (devctl queues)"
     if share >= _FULL:
         yield Check("broker memory", "problem", f"{message}: publishing is refused, or soon will be", fix)
     elif share >= _NEARLY_FULL:
@@ -102,7 +114,9 @@ def broker_memory(facts: Facts) -> Iterator[Check]:
 def capacity(facts: Facts) -> Iterator[Check]:
     """What tasks leave behind fits, and for how many a second."""
     info = _server(facts)
-    room = info.maxmemory_bytes if info else _bytes(_by_command(facts, "--maxmemory", {}, "0"))
+    if facts.broker_kind != "redis" or not facts.stack.contracts:
+        return
+    room = info.maxmemory_bytes if info else _bytes((_options(facts) or {}).get("maxmemory", "0"))
     settings = settings_of(facts)
     if not room or not facts.contracts or not settings:
         return
@@ -116,7 +130,7 @@ def capacity(facts: Facts) -> Iterator[Check]:
             "capacity",
             "warning",
             f"{queue:,} messages of a full queue take some {waiting / 1024**2:,.0f} MB, and Redis has {megabytes}",
-            "raise REDIS_MAXMEMORY, or lower CELERY_QUEUE_BOUND",
+            f"raise {_limit_of(facts)}, or lower CELERY_QUEUE_BOUND",
         )
         return
     yield Check(
@@ -148,13 +162,51 @@ def _server(facts: Facts) -> ServerInfo | None:
         return None
 
 
-def _by_command(facts: Facts, option: str, meaning: dict[str, str], default: str) -> str:
-    """What an option of the broker's command line says."""
-    command = facts.stack.services[facts.stack.broker].command
-    for name, value in pairwise(command):
-        if name == option:
-            return meaning.get(value, value if not meaning else default)
-    return default
+def _options(facts: Facts) -> dict[str, str] | None:
+    """What the broker's Redis is started with, by its command line and its file; None where that cannot be read."""
+    service = facts.broker_service
+    if service is None:
+        return None
+    words = [word for text in service.command for word in (shlex.split(text) if " " in text else [text])]
+    found: dict[str, str] = {}
+    for name, value in pairwise([*words, ""]):
+        if name.endswith(".conf") and not name.startswith("--"):
+            file = _on_this_machine(service, name)
+            if file is None or not file.is_file():
+                return None
+            lines = (line.partition("#")[0].split(None, 1) for line in file.read_text(errors="replace").splitlines())
+            found |= {line[0]: line[1].strip().strip("\"'") for line in lines if len(line) == 2}
+        elif name.startswith("--"):
+            found[name.removeprefix("--")] = value
+    if service.build is not None and not words:
+        return None  # an image of their own: its command may say anything
+    return found
+
+
+def _on_this_machine(service: Service, path: str) -> Path | None:
+    """Where a file of the container lies here, by its mounts."""
+    for mount in service.mounts:
+        if mount.kind == "bind" and (path == mount.target or path.startswith(f"{mount.target.rstrip('/')}/")):
+            return Path(mount.source) / path.removeprefix(mount.target).lstrip("/")
+    return None
+
+
+def _written_persistence(facts: Facts) -> tuple[str, str]:
+    """What the files say of it, and which; Redis takes snapshots where nobody tells it otherwise."""
+    written = _options(facts)
+    if written is None:
+        return "", ": what Redis is started with cannot be read"
+    source = ", by the Compose file"
+    if written.get("appendonly") == "yes":
+        return "AOF", source
+    return ("none" if written.get("save", "default") in ("", '""') else "RDB only"), source
+
+
+def _limit_of(facts: Facts) -> str:
+    """What sets the limit of Redis's memory here: a variable, or the option itself."""
+    words = str(facts.document.data.get("services", {}).get(facts.stack.broker, {}).get("command", ""))
+    found = re.search(r"--maxmemory['\", ]+\$\{?([A-Z_]+)", words)
+    return found[1] if found else "--maxmemory"
 
 
 def _place(url: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from devctl.broker.port import Broker
     from devctl.contracts.catalog import Catalog
+    from devctl.discovery.model import Found
     from devctl.settings import Settings
     from devctl.stack.model import Stack
     from devctl.stack.port import Runtime
@@ -37,6 +38,8 @@ class Subject(Protocol):
 
     @property
     def stack(self) -> Stack: ...
+    @property
+    def found(self) -> Found: ...
     @property
     def runtime_choice(self) -> tuple[str, str]: ...
     @property

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from devctl.doctor.apps import celery
 from devctl.doctor.broker import broker, broker_memory, capacity, eviction, persistence
-from devctl.doctor.composition import compose_file, data, exposure, health_checks, restarts, shutdown
+from devctl.doctor.composition import (
+    compose_file,
+    data,
+    exposure,
+    health_checks,
+    images,
+    restarts,
+    shutdown,
+    stop_signal,
+)
 from devctl.doctor.delivery import delivery, visibility
 from devctl.doctor.engine import engine, runtime
 from devctl.doctor.environment import broker_address, environment
@@ -21,6 +31,7 @@ from devctl.doctor.workers import contracts, services
 
 SUBJECTS: Mapping[str, tuple[Examination, ...]] = {
     "Celery": (
+        celery,
         delivery,
         visibility,
         service_settings,
@@ -44,6 +55,8 @@ SUBJECTS: Mapping[str, tuple[Examination, ...]] = {
         health_checks,
         restarts,
         shutdown,
+        stop_signal,
+        images,
     ),
     "What runs": (
         state,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from devctl import dotenv
+from devctl.discovery import addresses
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.errors import DevctlError
@@ -21,7 +23,7 @@ def environment(facts: Facts) -> Iterator[Check]:
     given = dotenv.read(file, facts.settings.environment, wrong.append)
     for line in wrong:
         yield Check("environment", "problem", line.problem, line.hint)
-    in_vain = unused.find(facts.settings)
+    in_vain = [] if _copied(facts) else unused.find(facts.settings)
     for one in in_vain:
         yield Check(
             "environment",
@@ -37,6 +39,17 @@ def environment(facts: Facts) -> Iterator[Check]:
         yield Check("environment", "ok", f"{len(given)} variables in .env" if file.is_file() else "no .env: defaults")
 
 
+def _copied(facts: Facts) -> bool:
+    """Whether a service may read .env itself: it is in its image, or mounted."""
+    root = facts.settings.root
+    for one in facts.stack.services.values():
+        if one.build is not None and one.build.context == root and not facts.stack.contracts:
+            return True
+        if any(mount.kind == "bind" and Path(mount.source) == root for mount in one.mounts):
+            return True
+    return False
+
+
 def broker_address(facts: Facts) -> Iterator[Check]:
     """All services speak to one broker, at an address that is theirs and not this machine's."""
     services = {
@@ -44,9 +57,11 @@ def broker_address(facts: Facts) -> Iterator[Check]:
         for name, service in facts.stack.services.items()
         if service.environment.get(f"{_CELERY}BROKER_URL")
     }
-    if len(set(services.values())) > 1:
+    services = {name: url for name, url in services.items() if name not in facts.found.having("monitor")}
+    ends = {name: _end(url) for name, url in services.items()}
+    if len(set(ends.values())) > 1:
         groups = "; ".join(
-            ", ".join(n for n in services if services[n] == url) for url in dict.fromkeys(services.values())
+            ", ".join(name for name in ends if ends[name] == end) for end in dict.fromkeys(ends.values())
         )
         yield Check(
             "broker url",
@@ -55,19 +70,37 @@ def broker_address(facts: Facts) -> Iterator[Check]:
             "set the same CELERY_BROKER_URL for all services",
         )
         return
-    url = next(iter(services.values()), "")
-    host = _host(url)
+    given = next(iter(services.values()), "")
+    answer = facts.found.broker_url
+    url = given or answer.value or ""
+    host, place = _host(url), "" if given else answer.source
+    kind = {"amqp": f"amqp://{facts.stack.broker}:5672//"}.get(
+        facts.broker_kind, f"redis://{facts.stack.broker}:6379/0"
+    )
     if _local(host) and facts.containers:
         yield Check(
             "broker url",
             "problem",
             f"{host} is, in a container, the container itself: no service finds the broker",
-            f"CELERY_BROKER_URL=redis://{facts.stack.broker}:6379/0 (look into .env)",
+            f"CELERY_BROKER_URL={kind} (look into .env)" if given else f"{kind}, from the environment",
+            place,
         )
-    elif host and host not in facts.stack.services and not _local(host):
-        yield Check("broker url", "ok", f"a broker outside this stack: {host}")
+    elif host and not addresses.service(url, facts.stack.services) and not _local(host):
+        yield Check("broker url", "ok", f"a broker outside this stack: {host}", place=place)
     elif url:
-        yield Check("broker url", "ok", f"one broker for all services: {host}")
+        yield Check("broker url", "ok", f"one broker for all services: {host}", place=place)
+    elif facts.having("worker"):
+        yield Check("broker url", "skipped", "not known: where the workers find their broker", answer.source)
+
+
+def _end(url: str) -> str:
+    """A URL with what it leaves out: redis://redis is redis://redis:6379/0."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"redis": 6379, "amqp": 5672, "pyamqp": 5672}.get(parts.scheme)
+    except ValueError:
+        return url
+    return f"{parts.scheme}://{parts.hostname}:{port}/{parts.path.strip('/') or '0'}"
 
 
 def _local(host: str) -> bool:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 from devctl.broker.port import Consumer, ServerInfo
+from devctl.discovery.code.read import Code
+from devctl.discovery.code.read import read as read_code
+from devctl.discovery.model import Found, Role
 from devctl.doctor.check import Check, Subject
 from devctl.errors import DevctlError
 from devctl.stack.document import Document, parse
 from devctl.stack.engine import Engine, look
 from devctl.stack.file import Unset, load
-from devctl.stack.model import Stack
+from devctl.stack.model import Service, Stack
 from devctl.stack.port import Replica
 
 T = TypeVar("T")
@@ -78,10 +82,36 @@ class Facts:
         """The stack, and the variables that nobody set."""
         return load(self.settings)
 
-    @property
+    @Once
     def stack(self) -> Stack:
-        """The stack of the Compose file."""
-        return self.loaded[0]
+        """The stack of the Compose file, with what was found of it."""
+        return self.subject.stack
+
+    @Once
+    def found(self) -> Found:
+        """What each service is for."""
+        return self.subject.found
+
+    def having(self, *roles: Role) -> list[Service]:
+        """The services with one of these roles."""
+        return [self.stack.services[name] for name in self.found.having(*roles) if name in self.stack.services]
+
+    @property
+    def broker_service(self) -> Service | None:
+        """The service that is the broker; None where it is outside, or nothing says which it is."""
+        return self.stack.services.get(self.stack.broker)
+
+    @Once
+    def broker_kind(self) -> str:
+        """redis, amqp, or another transport; "" where nothing says it."""
+        scheme = (self.found.broker_url.value or "").partition(":")[0].partition("+")[0].lower()
+        if scheme in ("redis", "rediss", "sentinel", "valkey"):
+            return "redis"
+        if scheme in ("amqp", "amqps", "pyamqp", "librabbitmq"):
+            return "amqp"
+        image = self.broker_service.image if self.broker_service else ""
+        kinds = {"redis": "redis", "valkey": "redis", "keydb": "redis", "dragonfly": "redis", "rabbitmq": "amqp"}
+        return scheme or next((kind for word, kind in kinds.items() if word in image.lower()), "")
 
     @property
     def readable(self) -> bool:
@@ -136,6 +166,19 @@ class Facts:
             self.subject.broker.info()
             times.append(time.perf_counter() - begun)
         return info, min(times)  # the other checks keep this machine busy: the shortest is the broker's own
+
+    @Once
+    def conf(self) -> Mapping[str, Mapping[str, Any]]:
+        """Node -> the settings of its app, of the workers that answer."""
+        return self.subject.broker.conf(timeout=1.5)
+
+    def code(self, context: Path, app: str, environment: Mapping[str, str]) -> Code:
+        """What the code of a build context says of an app, as its service would see it."""
+        name = f"code {context} {app}"
+        with self.lock_of(name):
+            if name not in self.known:
+                self.known[name] = read_code(context, environment, app=app, repository=self.settings.root)
+        return self.known[name]  # type: ignore[no-any-return]  # what was put there
 
     @Once
     def consumers(self) -> list[Consumer]:

@@ -11,7 +11,7 @@ from devctl.errors import DevctlError
 
 def dead_letters(facts: Facts) -> Iterator[Check]:
     """There are none, and certainly not so many that a queue stands still."""
-    if not facts.started:
+    if not facts.started or not facts.stack.contracts:
         return
     try:
         depths = facts.subject.broker.queues([one.queue for one in facts.contracts])

@@ -47,13 +47,15 @@ def examine(
 
 
 def _said_once(checks: Sequence[Check]) -> list[Check]:
-    """Without repetitions: a file that does not read stops every check that needs it."""
+    """Without repetitions: a file that does not read stops every check that needs it, and is said where it is read."""
     said: set[tuple[str, str, str]] = set()
+    own = {(one.message, one.fix, one.place) for one in checks if one.name == "compose file"}
     kept = []
     for check in checks:
-        if check.status == "problem" and (check.message, check.fix, check.place) in said:
+        words = (check.message, check.fix, check.place)
+        if check.status == "problem" and (words in said or (words in own and check.name != "compose file")):
             continue
-        said.add((check.message, check.fix, check.place))
+        said.add(words)
         kept.append(check)
     return kept
 

@@ -18,7 +18,7 @@ _CELERY = "CELERY_"
 
 def service_settings(facts: Facts) -> Iterator[Check]:
     """Every service would start with its settings, and none of them is misspelt."""
-    if not any(one.of_celeriac for one in facts.contracts):
+    if not facts.stack.contracts or not any(one.of_celeriac for one in facts.contracts):
         return
     owner = owners(facts.subject.catalog, facts.stack)
     fine = True

@@ -31,6 +31,8 @@ def services(facts: Facts) -> Iterator[Check]:
 
 def contracts(facts: Facts) -> Iterator[Check]:
     """Every contract is served; a task without a contract is nobody's fault."""
+    if not facts.stack.contracts:
+        return
     known = facts.contracts
     if not facts.started:
         yield Check("contracts", "skipped", f"{len(known)} contracts; workers {NOT_STARTED}", "devctl up")

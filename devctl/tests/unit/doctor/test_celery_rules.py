@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devctl.discovery.model import Answer, CeleryCommand, FoundService, FoundTask, Launch, Setting, Unreadable
-from devctl.doctor.celery.evidence import Evidence, Mark, Pin, Runner, Settings, spoken
+from devctl.doctor.celery.evidence import Entry, Evidence, Mark, Pin, Runner, Settings, spoken
 from devctl.doctor.celery.rules import RULES, clean, judge
 from devctl.stack.model import Service
 
@@ -153,7 +153,6 @@ WRONG: dict[str, list[tuple[Evidence, str, str]]] = {
         ),
         (good(workers=(runner(hostname="w@here", replicas=3),)), "the replicas of jobs", "compose.yml"),
     ],
-    "same-name": [(good(tasks=(task(), task(line=20))), "the name of two tasks", "images/tasks.py:20")],
     "time-limit": [
         (good(settings=settings(task_time_limit=None)), "tasks have no time limit", "app/celery.py:3"),
         (
@@ -179,9 +178,9 @@ WRONG: dict[str, list[tuple[Evidence, str, str]]] = {
     ],
     "beat-unknown": [
         (
-            good(settings=settings(beat_schedule={"nightly": {"task": "images.risize"}})),
+            good(schedule=(Entry("nightly", "images.risize", "app/celery.py:12"),)),
             "beat sends images.risize (nightly)",
-            "app/settings.py:8",
+            "app/celery.py:12",
         )
     ],
     "route-unknown": [

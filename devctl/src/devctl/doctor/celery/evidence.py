@@ -38,6 +38,8 @@ class Settings:
     """Whether the code sets nothing else."""
     home: str = ""
     """Where a setting of the app would be written: `app/celery.py:12`."""
+    lack: str = ""
+    """Why nothing is known of the code; "" where something is."""
     live: Mapping[str, Any] | None = None
     """A living worker's, without those that are Celery's defaults; None without a worker."""
 
@@ -51,7 +53,7 @@ class Settings:
                 raise NotKnown(name, f"{self.place(name)}: {value.text}")
             return value
         if not self.complete:
-            raise NotKnown(name, f"not all settings of the app at {self.home} can be read")
+            raise NotKnown(name, self.lack or f"not all settings of the app at {self.home} can be read")
         return defaults().get(name)
 
     def is_set(self, name: str) -> bool:
@@ -62,7 +64,9 @@ class Settings:
     def place(self, name: str) -> str:
         """Where it is written, else where it would be."""
         one = self.written.get(name)
-        return f"{one.file}:{one.line}" if one and one.file else self.home
+        if one is None or not one.file:
+            return self.home
+        return f"{one.file}:{one.line}" if one.line else one.file
 
     def transport(self, name: str) -> Any:
         """One of `broker_transport_options`; None where it is not there."""
@@ -142,6 +146,15 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """One line of a beat schedule."""
+
+    name: str
+    task: str
+    place: str
+
+
+@dataclass(frozen=True)
 class Runner:
     """One service that runs Celery."""
 
@@ -186,6 +199,7 @@ class Evidence:
     tasks: tuple[FoundTask, ...] = ()
     tasks_known: bool = False
     """Whether these are all tasks of the code."""
+    schedule: tuple[Entry, ...] = ()
     marks: tuple[Mark, ...] = ()
     pins: tuple[Pin, ...] = ()
 

@@ -15,7 +15,11 @@ _SHORT = {"application/json": "json", "application/x-python-serialize": "pickle"
 def acks_early(evidence: Evidence) -> Iterator[Finding]:
     """A worker that is killed loses what it runs."""
     explicit = [task.options.get("acks_late") is True for task in evidence.tasks]
-    if (explicit and all(explicit) and evidence.tasks_known) or evidence.settings.get("task_acks_late"):
+    if evidence.settings.get("task_acks_late"):
+        return
+    if explicit and all(explicit):
+        if not evidence.tasks_known:
+            raise NotKnown("all tasks", "those that are known are acknowledged late")
         return
     late = sum(explicit)
     who = f"{len(explicit) - late} of {len(explicit)} tasks" if late else "tasks"

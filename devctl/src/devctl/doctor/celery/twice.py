@@ -148,22 +148,6 @@ def node_name(evidence: Evidence) -> Iterator[Finding]:
         seen[name] = worker.name
 
 
-def same_name(evidence: Evidence) -> Iterator[Finding]:
-    """Of two tasks with one name, a worker knows the one that it imports last."""
-    seen: dict[tuple[str, str], FoundTask] = {}
-    for task in evidence.tasks:
-        if not task.file:
-            continue
-        for service in task.services:
-            other = seen.setdefault((service, task.name), task)
-            if place(other) != place(task):
-                yield Finding(
-                    f"{task.name} is the name of two tasks, here and at {place(other)}: {service} has only one of them",
-                    place(task),
-                )
-                break
-
-
 def _visibility(evidence: Evidence) -> float:
     value = evidence.settings.transport("visibility_timeout")
     return float(value) if isinstance(value, int | float) else _VISIBILITY
@@ -195,5 +179,4 @@ RULES = (
     Rule("beat-twice", "problem", beat_twice, "one beat, in one replica"),
     Rule("beat-embedded", "warning", beat_embedded, "a service of its own: celery -A … beat"),
     Rule("node-name", "warning", node_name, "-n NAME@%h"),
-    Rule("same-name", "problem", same_name, "a name of its own for each: name=…"),
 )

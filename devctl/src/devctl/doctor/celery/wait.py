@@ -110,25 +110,21 @@ def beat_missing(evidence: Evidence) -> Iterator[Finding]:
     """A schedule needs somebody to keep it."""
     if evidence.beats or not evidence.services_known:
         return
-    schedule = evidence.settings.written.get("beat_schedule")
-    if schedule is not None and (isinstance(schedule.value, Unreadable) or schedule.value):
+    written = evidence.settings.written.get("beat_schedule")
+    if evidence.schedule or (written is not None and written.value):
         yield Finding(
             "there is a beat_schedule, and no service of the Compose file runs a beat: nothing of it is ever sent",
-            evidence.settings.place("beat_schedule"),
+            evidence.schedule[0].place if evidence.schedule else evidence.settings.place("beat_schedule"),
         )
 
 
 def beat_unknown(evidence: Evidence) -> Iterator[Finding]:
     """A name that no worker registers is discarded there."""
-    schedule = evidence.settings.get("beat_schedule") or {}
-    if not isinstance(schedule, Mapping):
-        raise NotKnown("beat_schedule", evidence.settings.place("beat_schedule"))
-    for key, entry in schedule.items():
-        name = entry.get("task") if isinstance(entry, Mapping) else None
-        if isinstance(name, str) and (meant := _misspelt(evidence, name)):
+    for entry in evidence.schedule:
+        if meant := _misspelt(evidence, entry.task):
             yield Finding(
-                f"beat sends {name} ({key}), and no task has this name: workers discard it",
-                evidence.settings.place("beat_schedule"),
+                f"beat sends {entry.task} ({entry.name}), and no task has this name: workers discard it",
+                entry.place,
                 f"did you mean {meant}?",
             )
 

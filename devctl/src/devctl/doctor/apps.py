@@ -1,0 +1,161 @@
+"""The Celery apps of a repository that is not laid out like ours: what the rules find in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from devctl.discovery.code.names import setting
+from devctl.discovery.code.read import Code
+from devctl.discovery.model import Answer, FoundTask
+from devctl.doctor.celery import code as python
+from devctl.doctor.celery import pins
+from devctl.doctor.celery.evidence import Entry, Evidence, NotKnown, Runner, Settings
+from devctl.doctor.celery.rules import Verdict, clean, judge
+from devctl.doctor.check import Check
+from devctl.doctor.facts import Facts
+from devctl.errors import DevctlError
+
+_SHOWN = 6
+"""Settings that are not known, by name."""
+_ASK = "devctl up, then devctl doctor asks the worker"
+
+
+def celery(facts: Facts) -> Iterator[Check]:
+    """What the rules find in each app, said once; what they could not know."""
+    if not facts.readable or facts.stack.contracts:  # celeriac's loaders say it all: see delivery.py
+        return
+    if not facts.having("worker"):
+        hint = "devctl doctor --all shows what each service was taken for; devctl init writes down what it is"
+        yield Check("celery", "skipped", "not known: no service is seen to run a worker", hint)
+    said: set[tuple[str, str, str]] = set()
+    for name, evidence in _apps(facts):
+        verdicts = list(judge(evidence))
+        for verdict in verdicts:
+            for one in verdict.findings:
+                key = (verdict.rule.id, one.message, one.place)
+                if key not in said:
+                    said.add(key)
+                    fix = one.fix or verdict.rule.fix
+                    yield Check(verdict.rule.id, verdict.rule.status, one.message, fix, one.place)
+        yield from _unknown(name, verdicts, live=evidence.settings.live is not None)
+        asked = "asked of its worker" if evidence.settings.live is not None else "by its code"
+        yield Check("celery", "ok", f"{len(clean(verdicts))} rules found nothing in {name}, {asked}")
+
+
+def _unknown(name: str, verdicts: Sequence[Verdict], *, live: bool) -> Iterator[Check]:
+    """What would have to be known for a clean bill, by the reason why it is not."""
+    reasons: dict[str, dict[str, None]] = {}
+    for lack in (one.unknown for one in verdicts if one.unknown is not None):
+        reasons.setdefault(lack.why, {})[lack.what] = None
+    for why, whats in reasons.items():
+        shown = ", ".join(list(whats)[:_SHOWN]) + (f" and {len(whats) - _SHOWN} more" if len(whats) > _SHOWN else "")
+        yield Check(f"{name}", "skipped", f"not known: {shown} ({why})", "" if live else _ASK)
+
+
+def _apps(facts: Facts) -> Iterator[tuple[str, Evidence]]:
+    """Each app that a service runs, with what is known of it."""
+    groups: dict[tuple[Path, str], list[Runner]] = {}
+    for service in facts.having("worker", "beat"):
+        found = facts.found.services[service.name]
+        context = service.build.context if service.build else facts.settings.root
+        groups.setdefault((context, found.celery.app if found.celery else ""), []).append(Runner(found, service))
+    roles = [set(one.roles) for one in facts.found.services.values()]
+    conf = _conf(facts)
+    for (context, app), runners in groups.items():
+        read = facts.code(context, app, runners[0].found.launch.environment)
+        settings = _settings(read, [one.name for one in runners], facts, conf, alone=len(groups) == 1)
+        known = [task for task in read.tasks if not read.served or task.name in read.served]
+        certain = _is_there(context, app) and all(one.startswith("settings of ") for one in read.unreadable)
+        workers = tuple(one for one in runners if "worker" in one.found.roles)
+        yield (
+            app or (read.app.module if read.app else context.name),
+            Evidence(
+                settings=settings,
+                broker=facts.broker_kind or _scheme(settings, "broker_url"),
+                results=_results(facts, settings),
+                workers=workers,
+                beats=tuple(one for one in runners if "beat" in one.found.roles),
+                services_known=not any("unknown" in one for one in roles),
+                tasks=tuple(known if certain else _without_queues(known)),
+                tasks_known=certain,
+                schedule=tuple(Entry(one.entry, one.task, f"{one.file}:{one.line}") for one in read.schedule),
+                marks=python.read(facts.settings.root, [context]),
+                pins=pins.read(facts.settings.root, [context]),
+            ),
+        )
+
+
+def _is_there(context: Path, app: str) -> bool:
+    """Whether `-A` names a module of this folder: of another root, tasks would have other names than seem."""
+    parts = app.partition(":")[0].split(".")
+    roots = (
+        [context, context / "src", *(path for path in context.iterdir() if path.is_dir())] if context.is_dir() else []
+    )
+    for root in roots:
+        for end in (len(parts), len(parts) - 1):  # the last part may be an attribute
+            path = root.joinpath(*parts[:end])
+            if end and (path.is_dir() or path.with_suffix(".py").is_file()):
+                return True
+    return not app
+
+
+def _without_queues(tasks: Iterable[FoundTask]) -> Iterator[FoundTask]:
+    for task in tasks:
+        yield replace(task, queue=Answer(None, "the names of tasks are not certain"))
+
+
+def _settings(
+    read: Code, services: Sequence[str], facts: Facts, conf: Mapping[str, Mapping[str, Any]], *, alone: bool
+) -> Settings:
+    app = read.app
+    live = next((said for node, said in conf.items() if alone or _is_of(node, services, facts)), None)
+    return Settings(
+        written=app.settings if app else {},
+        complete=bool(app and app.complete),
+        home=f"{app.file}:{app.line}" if app else "",
+        lack="" if app else "the code of the app is not here, or was not found",
+        live=None if live is None else _named(live),
+    )
+
+
+def _named(live: Mapping[str, Any]) -> dict[str, Any]:
+    """By today's names: a worker tells them as its code has them."""
+    found = {}
+    for name, value in live.items():
+        new = setting(name, "CELERY") or setting(name)
+        if new:
+            found[new] = value
+    return found
+
+
+def _is_of(node: str, services: Sequence[str], facts: Facts) -> bool:
+    host = node.partition("@")[2]
+    return any(one.service in services and host in (one.hostname, one.name) for one in facts.replicas)
+
+
+def _conf(facts: Facts) -> Mapping[str, Mapping[str, Any]]:
+    """What living workers say of their settings; nothing where none does."""
+    try:
+        return facts.conf if facts.started else {}
+    except DevctlError:  # that the broker does not answer is a check of its own
+        return {}
+
+
+def _results(facts: Facts, settings: Settings) -> str | None:
+    if facts.found.result_url.value is not None:
+        return facts.found.result_url.value
+    try:
+        return str(settings.get("result_backend") or "disabled://")
+    except NotKnown:
+        return None
+
+
+def _scheme(settings: Settings, name: str) -> str:
+    try:
+        scheme = str(settings.get(name) or "").partition(":")[0].partition("+")[0]
+    except NotKnown:
+        return ""
+    return {"rediss": "redis", "sentinel": "redis", "amqps": "amqp", "pyamqp": "amqp"}.get(scheme, scheme)
