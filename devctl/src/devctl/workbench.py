@@ -36,6 +36,7 @@ class Workbench:
     @cached_property
     def found(self) -> Found:
         """What each service is for, which is the broker, and what says so; nothing is run for it."""
+        from devctl.discovery.app_settings import reader
         from devctl.discovery.engine_images import inspect
         from devctl.discovery.roles import find
 
@@ -44,6 +45,7 @@ class Workbench:
             self.settings.compose_file.name,
             self.settings.root,
             inspect=inspect(self.settings.environment),
+            settings=reader(self.settings.root),
         )
 
     @property

@@ -235,6 +235,9 @@ def test_json_is_as_documented(bench: Bench, capsys: pytest.CaptureFixture[str])
         "stopped": False,
         "oldest_seconds": 1.25,
         "consumers": ["worker@a-1"],
+        "services": {"worker": 1},
+        "silent": 0,
+        "dead_letters_to": "",
         "tasks": ["tasks.process_order"],
     } == document["queues"][0]
 

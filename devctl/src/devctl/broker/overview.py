@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from devctl.broker.port import Consumer, QueueDepth
@@ -21,16 +21,24 @@ class QueueState:
     """The service that would consume it."""
     owner_runs: bool = False
     """A replica of that service is up, whether its worker answers or not."""
+    services: tuple[str, ...] = ()
+    """The service of each node; the node itself where nothing tells its service."""
 
     @property
     def consumers(self) -> dict[str, int]:
         """Service -> how many of its workers consume."""
-        return dict(Counter(node.partition("@")[0] for node in self.nodes))
+        return dict(Counter(self.services))
+
+    @property
+    def silent(self) -> int:
+        """Consumers that the broker counts and that did not answer."""
+        return max(0, (self.depth.consumers or 0) - len(self.nodes))
 
     @property
     def neglected(self) -> bool:
         """Something waits, or is meant to be sent, and nobody consumes."""
-        return not self.nodes and (self.depth.waiting + self.depth.delayed > 0 or bool(self.contracts))
+        wanted = self.depth.waiting + self.depth.delayed > 0 or bool(self.contracts)
+        return wanted and not self.nodes and not self.depth.consumers
 
 
 def overview(
@@ -39,16 +47,21 @@ def overview(
     contracts: Iterable[tuple[str, str]] = (),
     owners: Iterable[tuple[str, str]] = (),
     running: Collection[str] = (),
+    service_of: Callable[[str], str] = lambda node: node.partition("@")[0],
 ) -> list[QueueState]:
     """Join them; `contracts` are (task, queue), `owners` (queue, service), `running` the services that are up."""
     workers, tasks, owner = list(consumers), list(contracts), dict(owners)
-    return [
-        QueueState(
-            depth,
-            tuple(one.node for one in workers if depth.name in one.queues),
-            tuple(task for task, queue in tasks if queue == depth.name),
-            owner.get(depth.name, ""),
-            owner.get(depth.name) in running,
+    states = []
+    for depth in depths:
+        nodes = tuple(one.node for one in workers if depth.name in one.queues)
+        states.append(
+            QueueState(
+                depth,
+                nodes,
+                tuple(task for task, queue in tasks if queue == depth.name),
+                owner.get(depth.name, ""),
+                owner.get(depth.name) in running,
+                tuple(service_of(node) or node for node in nodes),
+            )
         )
-        for depth in depths
-    ]
+    return states

@@ -18,10 +18,10 @@ def queues(
 ) -> None:
     """What waits in the queues, and who consumes it.
 
-    Messages wait, are claimed (taken by a worker, not yet done), delayed (not due yet) or dead.
+    Messages wait, are claimed (taken by a worker, not yet done), delayed (not due yet) or, with celeriac, dead.
 
-    Shows the queues of the contracts, and every other queue that was ever used on this broker. Claims of a worker that
-    died go back to their queues by themselves; where no worker is left to do it, `devctl restore` does.
+    Shows every queue that a worker consumes, a task is sent to, or a message lies in. With celeriac, claims of a worker
+    that died go back to their queues by themselves; where no worker is left to do it, `devctl restore` does.
 
     \b
     Examples:
@@ -32,32 +32,41 @@ def queues(
     \b
     Exit codes: 0 shown, 1 the broker does not answer, 2 usage
     """
+    from devctl.broker.nodes import service_of
     from devctl.broker.overview import overview
+    from devctl.contracts.catalog import Catalog
     from devctl.contracts.owners import owners
     from devctl.ui import queues as ui
     from devctl.ui.console import write_json
     from devctl.ui.services import show_next
 
     workbench = options.open_workbench(runtime, stack)
-    catalog = workbench.catalog
+    catalog = workbench.catalog if workbench.stack.contracts else Catalog(())
     options.announce(workbench, as_json=as_json)
     names = list(dict.fromkeys(one.queue for one in catalog))
     option = workbench.settings.option
 
     def look(stream: IO[str]) -> None:
+        broker, replicas = workbench.broker, workbench.runtime.status()
+        consumers = broker.consumers()
+        consumed = sorted({queue for one in consumers for queue in one.queues})
         found = overview(
-            workbench.broker.queues(names),
-            workbench.broker.consumers(),
+            broker.queues(list(dict.fromkeys([*names, *consumed]))),
+            consumers,
             [(one.name, one.queue) for one in catalog],
             owners(catalog, workbench.stack).items(),
-            {one.service for one in workbench.runtime.status() if one.state == "running"},
+            {one.service for one in replicas if one.state == "running"},
+            lambda node: service_of(node, replicas, workbench.stack.services),
         )
-        expired = workbench.broker.expired()
+        expired = broker.expired()
         if as_json:
-            write_json(ui.document(found, workbench.runtime.name, expired))
+            write_json(ui.document(found, workbench.runtime.name, expired, broker.blind))
             return
         talk = stream if watch else sys.stderr
-        ui.show(found, stream)
+        ui.show(found, stream, letters=broker.celeriac)
+        ui.show_notes(found, broker.blind, letters=broker.celeriac, stream=talk)
+        if not found:
+            talk.write("no queue is known to this broker, and no worker answers\n")
         if expired:
             ui.show_expired(expired, option, talk)
         steps = []

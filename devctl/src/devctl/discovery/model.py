@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
@@ -76,6 +77,10 @@ class FoundService:
     """Further workers, beats and monitors in the same container."""
     celeriac: bool = False
     """Whether its code installs celeriac, or serves with it."""
+    code: Path | None = None
+    """The folder here that its Python code is below; None where its image holds none of this repository."""
+    paths: tuple[Path, ...] = ()
+    """The folders of it that Python looks in: the working directory there, and PYTHONPATH."""
 
 
 @dataclass(frozen=True)

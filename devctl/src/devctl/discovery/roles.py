@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from devctl.discovery import addresses, kinds
+from devctl.discovery import addresses, app_settings, kinds
 from devctl.discovery.kinds import Kind
 from devctl.discovery.launch import Followed, Inspect, Process, follow, images
 from devctl.discovery.model import Answer, Found, FoundService, Role
@@ -19,25 +19,13 @@ _CAN_BE_BROKER = ("redis", "rabbitmq")
 _USES_CELERIAC = re.compile(r"^\s*(?:from|import)\s+celeriac\b", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Urls:
-    """What the settings of an app in the code say."""
-
-    broker: Answer[str]
-    results: Answer[str]
-
-
-Settings = Callable[[Service, Followed], Urls | None]
-"""Reads the app that a service runs; None where there is none to read."""
-
-
 def find(
     stack: Stack,
     file: str,
     root: Path,
     *,
     inspect: Inspect = lambda image: None,
-    settings: Settings = lambda service, followed: None,
+    settings: app_settings.Reader = lambda service, followed: None,
 ) -> Found:
     """Return what was found of all services; nothing is run, and nothing imported."""
     builds = images(stack.services.values())
@@ -107,6 +95,7 @@ def _service(stack: Stack, service: Service, way: Followed, kind: Kind, source: 
     else:
         roles["unknown"] = None
         source = way.launch.source if not way.launch.argv else f"{way.launch.source}: {' '.join(way.launch.argv)[:60]}"
+    code, paths = app_settings.context(service, way)
     commands = [one.celery for one in celery if one.celery is not None]
     return FoundService(
         name=service.name,
@@ -116,6 +105,8 @@ def _service(stack: Stack, service: Service, way: Followed, kind: Kind, source: 
         celery=commands[0] if commands else None,
         more=tuple(commands[1:]),
         celeriac=celeriac,
+        code=code,
+        paths=paths,
     )
 
 
@@ -154,13 +145,13 @@ class _Search:
         services: Mapping[str, FoundService],
         candidates: list[str],
         file: str,
-        settings: Settings,
+        settings: app_settings.Reader,
     ) -> None:
         self._stack, self._ways, self._services, self._candidates, self._file = stack, ways, services, candidates, file
         order: list[tuple[Role, ...]] = [("worker",), ("beat", "monitor"), ("web", "unknown", "job")]
         self._askers = [[name for name, one in services.items() if {*roles} & {*one.roles}] for roles in order]
         self._settings = settings
-        self._read: dict[str, Urls | None] = {}
+        self._read: dict[str, app_settings.Urls | None] = {}
 
     def broker(self) -> tuple[Answer[str], Answer[str]]:
         """Return the service that is the broker, and its URL as the workers have it."""
@@ -206,7 +197,7 @@ class _Search:
             return urls.results
         return Answer(named.url, f"{name}: {named.variable}, by its name") if named else None
 
-    def _urls(self, name: str) -> Urls | None:
+    def _urls(self, name: str) -> app_settings.Urls | None:
         if name not in self._read:
             self._read[name] = self._settings(self._stack.services[name], self._ways[name])
         return self._read[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -19,33 +20,53 @@ _OF_BENCH = "bench"  # of no contract of the stack: `devctl bench` alone sends t
 _RIGHT = ("WAITING", "CLAIMED", "DELAYED", "DEAD", "OLDEST")
 
 
-def show(queues: Sequence[QueueState], stream: IO[str] | None = None) -> None:
-    """The table of `devctl queues`; warnings beside their rows, or below where a terminal is too narrow for that."""
+def show(queues: Sequence[QueueState], stream: IO[str] | None = None, *, letters: bool = True) -> None:
+    """The table of `devctl queues`; warnings beside their rows, or below where a terminal is too narrow for that.
+
+    Without `letters` there is no column of dead ones: stock Celery keeps none.
+    """
     stream = stream or sys.stdout
     paint = Paint(stream)
+    heads = [head for head in _HEADS if letters or head != "DEAD"]
     queues = [one for one in queues if one.depth.name != _OF_BENCH or one.contracts or _holds(one.depth)]
-    rows = [_HEADS, *(_cells(one, stream) for one in queues)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+    rows = [{head: head for head in heads}, *(_cells(one, stream) for one in queues)]
+    widths = {head: max(len(row[head]) for row in rows) for head in heads}
     warnings = [f"{sign('!', stream)} {warning}" if (warning := _warning(one)) else "" for one in queues]
     room = shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
-    beside = sum(widths) + 2 * len(widths) + max(map(len, warnings), default=0) <= room
+    beside = sum(widths.values()) + 2 * len(widths) + max(map(len, warnings), default=0) <= room
     for row, queue, warning in zip(rows, (None, *queues), ("", *warnings), strict=True):
-        cells = [
-            cell.rjust(width) if head in _RIGHT else cell.ljust(width)
-            for head, cell, width in zip(_HEADS, row, widths, strict=True)
-        ]
+        cells = {
+            head: row[head].rjust(widths[head]) if head in _RIGHT else row[head].ljust(widths[head]) for head in heads
+        }
         if queue is None:
-            stream.write(paint("  ".join(cells).rstrip(), "dim") + "\n")
+            stream.write(paint("  ".join(cells.values()).rstrip(), "dim") + "\n")
             continue
-        cells[0] = paint(cells[0], "cyan")
-        if queue.depth.stopped:
-            cells[4] = paint(cells[4], "red")
-        if warning and beside:
-            cells.append(paint(warning, "yellow"))
-        stream.write("  ".join(cells).rstrip() + "\n")
+        cells["QUEUE"] = paint(cells["QUEUE"], "cyan")
+        if queue.depth.stopped and letters:
+            cells["DEAD"] = paint(cells["DEAD"], "red")
+        line = [*cells.values(), paint(warning, "yellow")] if warning and beside else list(cells.values())
+        stream.write("  ".join(line).rstrip() + "\n")
     if not beside:
         _below(queues, stream)
     stream.flush()
+
+
+def show_notes(queues: Sequence[QueueState], blind: str, *, letters: bool, stream: IO[str] | None = None) -> None:
+    """What the table cannot say: what is not seen, who holds what is delayed, where RabbitMQ puts what is rejected."""
+    stream = stream or sys.stderr
+    if blind:
+        _note(f"{sign('!', stream)} {blind}", stream)
+    if not letters and any(one.depth.delayed for one in queues):
+        _note("  delayed: a worker has them in its memory until they are due, and Redis as claimed", stream)
+    for one in queues:
+        if one.depth.dead_letters_to:
+            _note(f"  {one.depth.name}: what a worker rejects goes to {one.depth.dead_letters_to}", stream)
+
+
+def _note(text: str, stream: IO[str]) -> None:
+    width = shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
+    lines = textwrap.wrap(text, width, subsequent_indent="  ", drop_whitespace=True, initial_indent="") or [text]
+    stream.write("\n".join(lines) + "\n")
 
 
 def _holds(depth: QueueDepth) -> int:
@@ -86,23 +107,29 @@ def show_restored(claims: int, stream: IO[str] | None = None) -> None:
     stream.write(f"{Paint(stream)(sign('✔', stream), 'green')} {what}\n")
 
 
-def _cells(queue: QueueState, stream: IO[str]) -> tuple[str, ...]:
-    consumers = ", ".join(f"{name} {sign('×', stream)}{count}" for name, count in queue.consumers.items())
+def _cells(queue: QueueState, stream: IO[str]) -> dict[str, str]:
+    named = [f"{name} {sign('×', stream)}{count}" for name, count in queue.consumers.items()]
+    silent = [f"{sign('×', stream)}{queue.silent} that did not answer"] if queue.silent else []
     depth = queue.depth
     oldest = depth.oldest_seconds
-    age = "-" if oldest is None else f"{oldest / 3600:,.1f}h" if oldest >= 6000 else duration(oldest)
-    counts = [
-        "?" if count is None else f"{count:,}" for count in (depth.waiting, depth.claimed, depth.delayed, depth.dead)
-    ]
-    return (depth.name, *counts, consumers or "-", age)
-
-
-def document(queues: Sequence[QueueState], runtime: str, expired: int = 0) -> dict[str, Any]:
-    """devctl.queues/2."""
     return {
-        "schema": "devctl.queues/2",
+        "QUEUE": depth.name,
+        "WAITING": f"{depth.waiting:,}",
+        "CLAIMED": "?" if depth.claimed is None else f"{depth.claimed:,}",
+        "DELAYED": f"{depth.delayed:,}",
+        "DEAD": f"{depth.dead:,}",
+        "CONSUMERS": ", ".join([*named, *silent]) or "-",
+        "OLDEST": "-" if oldest is None else f"{oldest / 3600:,.1f}h" if oldest >= 6000 else duration(oldest),
+    }
+
+
+def document(queues: Sequence[QueueState], runtime: str, expired: int = 0, blind: str = "") -> dict[str, Any]:
+    """devctl.queues/3."""
+    return {
+        "schema": "devctl.queues/3",
         "runtime": runtime,
         "expired": expired,
+        "unseen": blind,
         "queues": [
             {
                 "name": one.depth.name,
@@ -113,6 +140,9 @@ def document(queues: Sequence[QueueState], runtime: str, expired: int = 0) -> di
                 "stopped": one.depth.stopped,
                 "oldest_seconds": None if one.depth.oldest_seconds is None else round(one.depth.oldest_seconds, 3),
                 "consumers": list(one.nodes),
+                "services": one.consumers,
+                "silent": one.silent,
+                "dead_letters_to": one.depth.dead_letters_to,
                 "tasks": list(one.contracts),
             }
             for one in queues

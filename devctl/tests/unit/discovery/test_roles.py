@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from devctl import settings
+from devctl.discovery.app_settings import reader
 from devctl.discovery.completion import completed
 from devctl.discovery.launch import ImageConfig
 from devctl.discovery.model import Found
@@ -20,7 +21,8 @@ Repository = Callable[..., Found]
 
 def found_in(root: Path, images: Mapping[str, ImageConfig] | None = None) -> Found:
     loaded = settings.load(start=root, environ={})
-    return find(file.read(loaded), loaded.compose_file.name, loaded.root, inspect=(images or {}).get)
+    stack, name, root = file.read(loaded), loaded.compose_file.name, loaded.root
+    return find(stack, name, root, inspect=(images or {}).get, settings=reader(root))
 
 
 @pytest.fixture
@@ -55,11 +57,12 @@ def test_a_usual_fastapi_repository(repositories: Path) -> None:
 
 def test_scripts_of_an_image_are_followed_to_celery(repositories: Path) -> None:
     found = found_in(repositories / "django")
-    assert roles(found) == {"django": "web", "redis": "broker", "celeryworker": "worker", "celerybeat": "beat"}
+    assert roles(found) == {"django": "web", "redis": "broker results", "celeryworker": "worker", "celerybeat": "beat"}
     assert found.services["celeryworker"].source == "compose/django/celery/start-worker:5"
     assert found.services["celeryworker"].launch.argv == ("celery", "-A", "shop", "worker", "-l", "INFO", "-c", "2")
     assert found.services["celeryworker"].launch.folder == "/app"
     assert found.broker_url.value == "redis://:not-a-secret@redis:6379/0"  # the entrypoint exports it
+    assert (found.result_url.value, found.result_url.source) == (found.broker_url.value, "shop/settings.py:14")
 
 
 def test_an_entrypoint_celery_and_two_stores_are_told_apart(repositories: Path) -> None:
@@ -286,6 +289,30 @@ def test_the_broker_is_who_the_workers_name_else_the_only_one_that_can_be(
     assert {name for name, one in found.services.items() if "broker" in one.roles} == ({broker} if broker else set())
 
 
+def test_the_code_names_the_broker_where_the_environment_does_not(repository: Repository) -> None:
+    files = {
+        "compose.yaml": """\
+            services:
+              r: {image: redis}
+              q: {image: rabbitmq}
+              w: {build: ., command: celery -A p worker, environment: {QUEUE_HOST: q, REDIS_URL: "redis://r"}}
+            """,
+        "Dockerfile": "FROM python:3.12\nWORKDIR /app\nCOPY src/ .\n",
+        "src/p.py": "import os\nfrom celery import Celery\napp = Celery(broker=f\"amqp://{os.environ['QUEUE_HOST']}//\")\n",
+    }
+    found = repository(files)
+    assert roles(found) == {"r": "other", "q": "broker", "w": "worker"}
+    assert (found.broker_url.value, found.broker.source) == ("amqp://q//", "src/p.py:3")
+    assert (found.result_url.value, found.result_url.source) == ("disabled://", "src/p.py:3: no result backend is set")
+    code = found.services["w"].code
+    assert code is not None
+    assert found.services["w"].paths == (code / "src",)
+    files["src/p.py"] = "from celery import Celery\napp = Celery(broker=ask(), backend='redis://r')\n"
+    unsure = repository(files)
+    assert (unsure.broker.value, unsure.broker.source) == ("r", "w: REDIS_URL, by its name")
+    assert unsure.result_url.source == "src/p.py:2"
+
+
 def test_a_store_that_is_not_the_broker_is_another_thing(repository: Repository) -> None:
     found = repository(
         {
@@ -302,9 +329,11 @@ def test_a_store_that_is_not_the_broker_is_another_thing(repository: Repository)
 
 def test_celeriac_is_seen_in_the_module_of_the_app(repository: Repository) -> None:
     files = {
-        "compose.yaml": "services:\n"
-        "  it: {build: ., command: celery -A p.app worker}\n"
-        "  our: {build: ., command: python -m s}\n",
+        "compose.yaml": """\
+            services:
+              it: {build: ., command: celery -A p.app worker}
+              our: {build: ., command: python -m s}
+            """,
         "Dockerfile": "FROM python:3.12\nWORKDIR /app\nCOPY . .\n",
         "p/app.py": "import celery\n",
         "s.py": "from celeriac import serve\nserve('s', owns=[])\n",

@@ -62,6 +62,13 @@ def read(
     return _Reading(root, environment, app, paths, repository or root).code()
 
 
+def read_app(
+    root: Path, environment: Mapping[str, str], *, app: str, paths: Sequence[Path] = (), repository: Path | None = None
+) -> FoundApp | None:
+    """Return the app that `-A` means, with its settings and no task: what a worker imports is not read for it."""
+    return _Reading(root, environment, app, paths, repository or root).app()
+
+
 class _Reading:
     def __init__(
         self, root: Path, environment: Mapping[str, str], app: str, paths: Sequence[Path], repository: Path
@@ -70,6 +77,10 @@ class _Reading:
         self.interpreter = Interpreter(Modules(root, paths, app), environment)
         self.finder = Finder(self.interpreter)
         self.wanted = app
+
+    def app(self) -> FoundApp | None:
+        found = self._app(self.wanted) or self._only()
+        return self._app_found(found) if found else None
 
     def code(self) -> Code:
         interpreter = self.interpreter
