@@ -495,3 +495,20 @@ def test_the_documents_name_their_schema() -> None:
         schema = json.loads((DOCS / f"{name}.schema.json").read_text())
         jsonschema.Draft202012Validator.check_schema(schema)
         assert cast("str", schema["title"]) == f"devctl.{name}/1"
+
+
+def test_of_stock_celery_it_says_what_becomes_of_tasks_that_fail(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.broker.celeriac, bench.broker.url = False, "redis://h"
+
+    assert 0 == main(["dead-letters"])
+
+    out, err = capsys.readouterr()
+    assert "no dead letters: stock Celery keeps none" == out.splitlines()[0]
+    assert "→ celeriac.install(app)" in err
+    assert 0 == main(["dead-letters", "list", "--json"])
+    assert {"schema": "devctl.dead-letters/1", "letters": []} == json.loads(capsys.readouterr().out)
+    for command in (["show", "q/1-0"], ["replay", "--all"], ["drop", "--all", "--yes"]):
+        assert 1 == main(["dead-letters", *command])
+        assert "stock Celery keeps none" in capsys.readouterr().err

@@ -12,13 +12,14 @@ from celeriac.dead_letter.letters import Letter
 from devctl.__main__ import main
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.overview import overview
-from devctl.broker.port import Message
+from devctl.broker.port import Message, QueueDepth
 from devctl.cli import options
 from devctl.contracts.catalog import Catalog
 from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.model import Build, Service, Stack
+from devctl.stack.port import Replica
 from devctl.ui import queues as ui
 
 DOCS = Path(__file__).parents[3] / "docs/json"
@@ -258,3 +259,46 @@ def test_the_queue_of_devctl_bench_is_shown_only_while_it_holds_something(
     bench.broker.work()
     main(["queues"])
     assert "bench" not in capsys.readouterr().out
+
+
+def test_of_stock_celery_there_is_no_column_of_dead_letters_and_nodes_have_their_services(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.broker.celeriac, bench.broker.returned = False, "somebody gives them back"
+    bench.runtime.start("worker")
+    bench.runtime.status = lambda: [Replica("worker", "worker-1", "running", hostname="f3a9")]  # type: ignore[method-assign]
+    for node in ("celery@f3a9", "celery@elsewhere"):
+        bench.broker.add_worker(node, queues=["orders"], bodies={})
+    bench.broker.delay(Message("t", "orders", "d"))
+
+    assert 0 == main(["queues"])
+
+    out, err = capsys.readouterr()
+    assert "QUEUE          WAITING  CLAIMED  DELAYED  CONSUMERS                       OLDEST" == out.splitlines()[0]
+    assert "orders               0        0        1  celery@elsewhere ×1, worker ×1       -" == out.splitlines()[1]
+    assert "a worker has them in its memory until they are due" in err
+    assert 0 == main(["restore"])
+    assert "nothing to restore: somebody gives them back\n" == capsys.readouterr().out
+
+
+def test_what_a_broker_does_not_tell_is_no_number_and_is_said(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depth = QueueDepth("orders", 2, None, consumers=3, dead_letters_to="orders.dead")
+    monkeypatch.setattr(bench.broker, "queues", lambda names: [depth])
+    bench.broker.celeriac, bench.broker.blind = False, "claims are not told here"
+
+    assert 0 == main(["queues"])
+
+    out, err = capsys.readouterr()
+    assert "orders        2        ?        0  ×3 that did not answer       -" == out.splitlines()[1]
+    assert "! claims are not told here" in err.splitlines()
+    assert "  orders: what a worker rejects goes to orders.dead" in err.splitlines()
+    assert 0 == main(["queues", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, SCHEMA)
+    assert (None, 3, "claims are not told here") == (
+        document["queues"][0]["claimed"],
+        document["queues"][0]["silent"],
+        document["unseen"],
+    )

@@ -14,7 +14,7 @@ import pytest
 from celeriac.dead_letter.letters import Letter
 from devctl.__main__ import main
 from devctl.broker.memory import MemoryBroker
-from devctl.broker.port import Message, TaskResult
+from devctl.broker.port import Holder, Message, TaskResult
 from devctl.cli import options
 from devctl.settings import Settings
 
@@ -124,3 +124,28 @@ def test_a_beginning_of_several_ids_and_one_that_is_too_short_are_usage_errors(b
     assert OTHER in err
     assert 0 == said(OTHER)[0]
     assert 2 == said("0b9")[0]
+
+
+def test_of_stock_celery_the_worker_that_has_it_says_so(bench: Bench, said: Any) -> None:
+    bench.broker.celeriac = False
+    bench.broker.holders = {ID: Holder("celery@a", runs=False), OTHER: Holder("celery@b", runs=True)}
+
+    assert (0, f"● {ID}  pending: celery@a has it in memory\n") == said(ID)[:2]
+    assert (0, f"● {OTHER}  pending: celery@b runs it now\n") == said(OTHER)[:2]
+    assert {"node": "celery@b", "runs": True} == json.loads(said(OTHER, "--json")[1])["worker"]
+
+
+def test_where_no_result_can_be_read_the_reason_stands_there(bench: Bench, said: Any) -> None:
+    bench.broker.celeriac, bench.broker.why_no_results = False, "the app has no result backend"
+
+    code, _, err = said(ID)
+
+    assert 1 == code
+    assert "  the app has no result backend; and no worker says that it has it now" in err.splitlines()
+
+
+def test_a_state_is_told_although_its_result_is_pickled(bench: Bench, said: Any) -> None:
+    bench.broker._results[ID] = TaskResult(ID, "succeeded", unreadable="its result is pickled")
+
+    assert [f"✔ {ID}  succeeded", "  its result is pickled"] == said(ID)[1].splitlines()
+    assert "its result is pickled" == json.loads(said(ID, "--json")[1])["unreadable"]

@@ -92,6 +92,11 @@ class AmqpBroker(PlainBroker):
         with self._answering() if isinstance(self._results, Replies) else nullcontext():
             return super().results(task_ids)
 
+    @property
+    def returned(self) -> str:
+        """The server does it."""
+        return "RabbitMQ itself gives back what a dead worker had claimed, when its connection is gone"
+
     def info(self) -> ServerInfo:
         """Ask the server what it is; DevctlError where it does not answer."""
         with self._answering():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devctl.broker.port import Broker, Note, TaskResult
+from devctl.broker.port import Broker, Holder, Note, TaskResult
 from devctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,11 +26,15 @@ class Known:
     """What the broker remembers of its publishing."""
     letter: Letter | None = None
     """Its message, where that is a dead letter."""
+    holder: Holder | None = None
+    """The worker that says that it has it."""
+    why_no_result: str = ""
+    """Why its result cannot be read, whatever becomes of it."""
 
     @property
     def nothing(self) -> bool:
         """Whether nobody knows of it."""
-        return self.result.state == "pending" and not self.note and self.letter is None
+        return self.result.state == "pending" and not self.note and self.letter is None and self.holder is None
 
 
 def look_up(broker: Broker, given: str) -> Known:
@@ -48,4 +52,6 @@ def look_up(broker: Broker, given: str) -> Known:
         )
     task_id = ids[0] if ids else start
     newest = max((one for one in letters if one.task_id == task_id), key=lambda one: one.time, default=None)
-    return Known(task_id, broker.results([task_id])[0], broker.note(task_id), newest)
+    result = broker.results([task_id])[0]
+    holder = broker.holder(task_id) if result.state in ("pending", "started", "retrying") else None
+    return Known(task_id, result, broker.note(task_id), newest, holder, broker.why_no_results)

@@ -27,6 +27,7 @@ from devctl.broker.port import (
     Consumer,
     EventKind,
     Execution,
+    Holder,
     Message,
     Note,
     QueueDepth,
@@ -77,6 +78,9 @@ class MemoryBroker:
     celeriac: bool = True
     blind: str = ""
     why_no_results: str = ""
+    returned: str = ""
+    holders: Mapping[str, Holder] = field(default_factory=dict)
+    """What workers say that they have: task id -> who."""
     clock: Callable[[], float] = time.time
     eager: bool = True
     away: str = ""
@@ -276,6 +280,10 @@ class MemoryBroker:
     def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
         self._look()
         return [self._results.get(one, TaskResult(one, "pending")) for one in task_ids]
+
+    def holder(self, task_id: str) -> Holder | None:
+        self._reach()
+        return self.holders.get(task_id)
 
     def task_ids(self, start: str) -> list[str]:
         self._look()

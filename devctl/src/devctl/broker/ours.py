@@ -20,7 +20,7 @@ from celeriac.published import Published
 from devctl.broker import delayed, depth, frames, leases, server
 from devctl.broker.layout import Layout
 from devctl.broker.plain import App, shortfall
-from devctl.broker.port import Acceptance, Execution, Message, Note, QueueDepth
+from devctl.broker.port import Acceptance, Execution, Holder, Message, Note, QueueDepth
 from devctl.broker.results import batches, stored_ids
 from devctl.broker.stock import StockBroker
 from devctl.errors import DevctlError
@@ -92,6 +92,15 @@ class CeleriacBroker(StockBroker):
         with self._answering():
             noted = list(stored_ids(self._client, keys.ONCE, start))
         return sorted({*noted, *super().task_ids(start)})
+
+    @property
+    def returned(self) -> str:
+        """Others with celeriac return them, or `give_back`."""
+        return ""
+
+    def holder(self, task_id: str) -> Holder | None:
+        """A note tells how far it is."""
+        return None
 
     def note(self, task_id: str) -> Note:
         """What publish once has written of this task."""

@@ -14,7 +14,7 @@ from kombu import Connection
 
 from devctl.broker import server, task_events
 from devctl.broker.masking import HIDDEN
-from devctl.broker.port import Acceptance, Consumer, Execution, Message, Note, TaskEvents, TaskResult
+from devctl.broker.port import Acceptance, Consumer, Execution, Holder, Message, Note, TaskEvents, TaskResult
 from devctl.broker.results import NoResults, Results, open_results
 from devctl.broker.workers import Workers
 
@@ -95,6 +95,11 @@ class PlainBroker(ABC):
         return ""
 
     @property
+    @abstractmethod
+    def returned(self) -> str:
+        """How claims of a dead worker come back."""
+
+    @property
     def blind(self) -> str:
         """All queues can be seen."""
         return ""
@@ -111,6 +116,11 @@ class PlainBroker(ABC):
     def task_ids(self, start: str) -> list[str]:
         """The ids of tasks with a result that begin so."""
         return self._results.ids(start)
+
+    def holder(self, task_id: str) -> Holder | None:
+        """The worker that says that it has this task now."""
+        with self._answering():
+            return self._workers.holder(task_id, ASK_SECONDS)
 
     def publish_once(self, messages: Sequence[Message]) -> Acceptance:
         """Nobody remembers an id here: publish."""

@@ -74,6 +74,15 @@ class Consumer:
 
 
 @dataclass(frozen=True)
+class Holder:
+    """A worker that has a task which has not ended."""
+
+    node: str
+    runs: bool
+    """It runs it; else it has it in its memory: prefetched, or not due yet."""
+
+
+@dataclass(frozen=True)
 class TaskResult:
     """What the result backend knows of a task."""
 
@@ -160,6 +169,10 @@ class Broker(Protocol):
         """The same, but where celeriac is, not what was published before. DevctlError also for a queue that is full,
         and for other work under the id of one of them."""
 
+    @property
+    def returned(self) -> str:
+        """How claims of a dead worker come back where nobody has to return them; "" where `give_back` may have to."""
+
     def queues(self, names: Sequence[str]) -> list[QueueDepth]:
         """Depths of these queues and of any other queue the broker knows."""
 
@@ -189,6 +202,9 @@ class Broker(Protocol):
 
     def results(self, task_ids: Sequence[str]) -> list[TaskResult]:
         """What is known of these tasks now, in the same order; does not wait."""
+
+    def holder(self, task_id: str) -> Holder | None:
+        """The worker that says that it has this task now; None where none does, or where celeriac is."""
 
     def task_ids(self, start: str) -> list[str]:
         """The ids of tasks with a result or a note that begin so; reads all keys, so not for a loop."""

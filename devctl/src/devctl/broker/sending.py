@@ -38,6 +38,8 @@ class NobodyKnows:
     task: str
     queue: str
     nodes: tuple[str, ...]
+    kept: bool = True
+    """Whether they have celeriac, which makes it a dead letter."""
 
 
 Event = Published | NobodyConsumes | NobodyKnows
@@ -58,6 +60,8 @@ class Sent:
     """Task ids that had been published before: nothing was done about them."""
     missing: frozenset[str] = frozenset()
     """Of these, those that are not done and whose messages are not there any more."""
+    why_no_results: str = ""
+    """Why nobody can wait for a result here."""
 
     @property
     def failed(self) -> bool:
@@ -82,7 +86,7 @@ def send(
     emit(Published(tuple(messages), seconds, repeated))
     try:
         consumers = broker.consumers(timeout=ANSWER_SECONDS)
-        doomed = _warn(messages, consumers, emit, nobody_could)
+        doomed = _warn(messages, consumers, emit, nobody_could, broker.celeriac)
         pending = tuple(TaskResult(message.task_id, "pending") for message in messages)
         sent = Sent(
             tuple(messages),
@@ -95,6 +99,8 @@ def send(
         )
         if wait_seconds is None or doomed:
             return sent
+        if why := broker.why_no_results:
+            return replace(sent, why_no_results=why, timed_out=True)
         results = _wait(broker, messages, started + wait_seconds, clock, sleep)
     except DevctlError as problem:
         raise _already_published(problem, messages) from problem
@@ -107,6 +113,7 @@ def _warn(
     consumers: Sequence[Consumer],
     emit: Callable[[Event], None],
     nobody_could: Callable[[str], bool],
+    celeriac: bool,
 ) -> bool:
     doomed = False
     for queue, task in dict.fromkeys((message.queue, message.task) for message in messages):
@@ -116,7 +123,7 @@ def _warn(
             doomed = doomed or certain
             emit(NobodyConsumes(queue, certain))
         elif all(one.tasks and task not in one.tasks for one in there):
-            emit(NobodyKnows(task, queue, tuple(one.node for one in there)))
+            emit(NobodyKnows(task, queue, tuple(one.node for one in there), celeriac))
     return doomed
 
 

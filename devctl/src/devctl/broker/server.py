@@ -73,7 +73,7 @@ def plain(url: str) -> str:
         parts = urlsplit(f"redis+socket://{rest}")
         given = dict(parse_qsl(parts.query))
         database = given.get("virtual_host") or given.get("db") or "0"
-        return urlunsplit(parts._replace(query=f"virtual_host={database}"))
+        return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
     parts = urlsplit(url)
     netloc = parts.netloc if parts.hostname else f"{parts.netloc}localhost"
     given = dict(parse_qsl(parts.query))

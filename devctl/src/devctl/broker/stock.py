@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from typing import Any
 
 import redis
 from celery import Celery
@@ -19,6 +20,9 @@ from devctl.broker.plain import App, PlainBroker, shortfall
 from devctl.broker.port import Message, QueueDepth, ServerInfo
 from devctl.broker.workers import Workers
 from devctl.errors import DevctlError
+
+_TOLD = ("priority_steps", "fanout_prefix", "visibility_timeout")
+"""Of the options that a worker tells; the prefix it hides, and the separator has to be known before it is asked."""
 
 
 class StockBroker(PlainBroker):
@@ -37,12 +41,17 @@ class StockBroker(PlainBroker):
 
     @cached_property
     def _layout(self) -> Layout:
-        options = {**self._about.transport, **seen(self._client)}
-        if not self._about.transport:  # no file says them
-            answers = Workers(Control(self._client, Layout.of(options))).say("conf", timeout=0.5)
-            told = next((one.get("broker_transport_options") for one in answers.values()), None) or {}
-            options |= {name: told[name] for name in ("priority_steps", "fanout_prefix") if name in told}
-        return Layout.of(options)
+        seen_here = seen(self._client)
+        first = Layout.of({**self._about.transport, **seen_here})
+        return Layout.of({**self._transport(first), **seen_here})
+
+    def _transport(self, layout: Layout) -> Mapping[str, Any]:
+        """The options of the transport: where no file says them, a living worker is asked."""
+        if self._about.transport:
+            return self._about.transport
+        answers = Workers(Control(self._client, layout)).say("conf", timeout=0.5)
+        told = next((one.get("broker_transport_options") for one in answers.values()), None)
+        return {name: told[name] for name in _TOLD if name in told} if isinstance(told, dict) else {}
 
     @cached_property
     def _workers(self) -> Workers:
@@ -71,6 +80,17 @@ class StockBroker(PlainBroker):
 
     def _answering(self) -> AbstractContextManager[None]:
         return server.answering(self.url, self._about.hint)
+
+    @property
+    def returned(self) -> str:
+        """Any other worker does it, late."""
+        with self._answering():
+            seconds = self._transport(self._layout).get("visibility_timeout")
+        late = f"{seconds} s" if seconds else "an hour"
+        return (
+            f"stock workers give back what a dead one had claimed, {late} after it was claimed (visibility_timeout of"
+            " broker_transport_options) and while one of them lives; with celeriac it takes seconds"
+        )
 
     def info(self) -> ServerInfo:
         """Ask the server what it is; DevctlError where it does not answer."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from devctl.broker.masking import masked
-from devctl.broker.port import Consumer
+from devctl.broker.port import Consumer, Holder
 from devctl.errors import DevctlError
 
 ORDER_SECONDS = 5.0  # a worker obeys between two tasks: a solo one that runs a task hears us when it ends
@@ -51,6 +51,15 @@ class Workers:
         answers = self._mailbox.ask([method], timeout=timeout)
         said = {node: one.get(method) for node, one in sorted(answers.items())}
         return {node: masked(one) for node, one in said.items() if isinstance(one, dict)}
+
+    def holder(self, task_id: str, timeout: float) -> Holder | None:
+        """The one that has a task which has not ended."""
+        said = self._mailbox.ask(["query_task"], arguments={"ids": [task_id]}, timeout=timeout)
+        for node, one in sorted(said.items()):
+            found = one.get("query_task")
+            if isinstance(found, dict) and task_id in found:
+                return Holder(node, runs=found[task_id][0] == "active")
+        return None
 
     def send_events(self, nodes: Sequence[str]) -> list[str]:
         """Have them send task events; those that did not before. DevctlError where one is silent."""

@@ -13,6 +13,7 @@ from devctl.errors import DevctlError, UsageError
 
 if TYPE_CHECKING:
     from celeriac.dead_letter.letters import Letter
+    from devctl.workbench import Workbench
 
 # As celeriac.dead_letter.letters has them: importing it costs more than a TAB may take. A test holds them equal.
 REASONS = ("permanent", "retries-exhausted", "poison", "undecodable", "unknown-task", "wrong-payload", "conflict")
@@ -108,6 +109,10 @@ def list_(
     )
     workbench = options.open_workbench(runtime, stack)
     options.announce(workbench, as_json=as_json)
+    if not workbench.broker.celeriac and not as_json:
+        could = workbench.broker.url.startswith(("redis", "sentinel"))
+        ui.show_that_nobody_keeps_them(workbench.broker.queues([]), workbench.settings.option, could=could)
+        return
     letters, gone = selection.choose(workbench.broker, asked, newest_first=not oldest)
     if as_json:
         write_json(ui.document(islice(letters, limit or None)))
@@ -145,6 +150,7 @@ def show(
         raise UsageError("--raw and --json exclude each other", hint="--json has the message too, in base64")
     workbench = options.open_workbench(runtime, stack)
     options.announce(workbench, as_json=as_json or raw)
+    _need_celeriac(workbench)
     found, _ = selection.named(workbench.broker, [letter_id])
     letter = workbench.broker.letter(found[0].id) if found else None
     if letter is None:
@@ -216,6 +222,7 @@ def replay(
     workbench = options.open_workbench(runtime, stack)
     catalog = workbench.catalog
     options.announce(workbench, as_json=as_json)
+    _need_celeriac(workbench)
     letters, gone = selection.choose(workbench.broker, asked)
     chosen = [one.id for one in letters]  # first: what dies again meanwhile is not to be replayed again and again
     with nullcontext(lambda event: None) if as_json else ui.Progress(dry_run=dry_run) as show:
@@ -276,6 +283,7 @@ def drop(
     _say_which(asked.everything, everything, "dropped")
     workbench = options.open_workbench(runtime, stack)
     options.announce(workbench, as_json=as_json)
+    _need_celeriac(workbench)
     letters, gone = selection.choose(workbench.broker, asked)
     if everything and not sure:
         letters = _ask_to_drop(list(letters))
@@ -284,6 +292,14 @@ def drop(
         write_json(ui.drop_document(dropped, gone))
     else:
         ui.show_drop(dropped, gone)
+
+
+def _need_celeriac(workbench: Workbench) -> None:
+    if not workbench.broker.celeriac:
+        raise DevctlError(
+            "there are no dead letters here: stock Celery keeps none",
+            hint=f"devctl dead-letters list{workbench.settings.option}     what becomes of tasks that fail",
+        )
 
 
 def _noted(letter: Letter) -> dict[str, object]:

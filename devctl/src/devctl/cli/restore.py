@@ -13,6 +13,7 @@ def restore(
     """Return expired claims to their queues. Their worker died, and no other one returns them.
 
     Workers with celeriac do this for each other within seconds. It is needed only where none of them runs any more.
+    What stock workers claimed comes back without it: then it says how.
 
     \b
     Examples:
@@ -27,7 +28,11 @@ def restore(
 
     workbench = options.open_workbench(runtime, stack)
     options.announce(workbench, as_json=as_json)
-    restored = workbench.broker.give_back()
+    broker = workbench.broker
+    if broker.returned and not as_json:
+        ui.show_returned(broker.returned)
+        return
+    restored = broker.give_back()
     if as_json:
         write_json({"schema": "devctl.restore/1", "restored": restored})
     else:

@@ -16,7 +16,7 @@ def result(
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """What became of a task: its state, its result or error. For as long as Redis keeps them.
+    """What became of a task: its state, its result or error, for as long as they are kept; else who has it now.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def result(
     if known.nothing:
         raise errors.DevctlError(
             f"nothing is known of a task {task_id}",
-            details=["it was never published here, or Redis no longer keeps its result (CELERY_RESULT_EXPIRES)"],
+            details=[_why_nothing(workbench.broker.celeriac, known.why_no_result)],
             hint=f"devctl logs --id {task_id}{option}     what the services say of it",
         )
     if as_json:
@@ -47,3 +47,14 @@ def result(
         ui.show(known, option)
     if known.result.state == "failed" or known.letter is not None:
         raise typer.Exit(errors.PROBLEM)
+
+
+def _why_nothing(celeriac: bool, why_no_result: str) -> str:
+    if why_no_result:
+        return f"{why_no_result}; and no worker says that it has it now"
+    if celeriac:
+        return "it was never published here, or Redis no longer keeps its result (CELERY_RESULT_EXPIRES)"
+    return (
+        "it waits in a queue, was never published here, stores no result (ignore_result), or its result is too old"
+        " (result_expires)"
+    )

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from celeriac.dead_letter.letters import Letter
+from devctl.broker.port import QueueDepth
 from devctl.dead_letters.check import arguments
 from devctl.dead_letters.replay import Event, Gone, Refused, Replayed, Report
 from devctl.logs.parse import clean
@@ -85,6 +86,29 @@ def _table(letters: Sequence[Letter], stream: IO[str]) -> None:
         stream.write("  ".join(cells).rstrip() + "\n")
         if not beside and error:
             stream.write("  " + paint(_cut(error, room - 2, stream), "dim") + "\n")
+
+
+def show_that_nobody_keeps_them(
+    queues: Sequence[QueueDepth], option: str = "", *, could: bool = False, stream: IO[str] | None = None
+) -> None:
+    """What becomes of a task that fails where no worker has celeriac; `could` where celeriac knows this broker."""
+    stream = stream or sys.stdout
+    for line in (
+        "no dead letters: stock Celery keeps none",
+        "  a task that fails for good is acknowledged and gone; its error is its result, and in its worker's log",
+        "  what no worker can decode, or has no task for, is thrown away",
+        "  what kills its worker comes back for ever (with acks_late), or is lost (without)",
+        *(
+            f"  {one.name}: RabbitMQ puts what a worker rejects into {one.dead_letters_to}"
+            for one in queues
+            if one.dead_letters_to
+        ),
+    ):
+        width = shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
+        stream.write("\n".join(textwrap.wrap(line, width, subsequent_indent="  ")) + "\n")
+    stream.flush()
+    keep = [("celeriac.install(app)", "in their code: keeps them from then on")] if could else []
+    _next([(f"devctl logs --level error{option}", "what failed"), *keep])
 
 
 def show_one(letter: Letter, option: str = "", stream: IO[str] | None = None) -> None:

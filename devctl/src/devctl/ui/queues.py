@@ -107,6 +107,12 @@ def show_restored(claims: int, stream: IO[str] | None = None) -> None:
     stream.write(f"{Paint(stream)(sign('✔', stream), 'green')} {what}\n")
 
 
+def show_returned(how: str, stream: IO[str] | None = None) -> None:
+    """That there is nothing to restore, and why."""
+    stream = stream or sys.stdout
+    _note(f"nothing to restore: {how}", stream)
+
+
 def _cells(queue: QueueState, stream: IO[str]) -> dict[str, str]:
     named = [f"{name} {sign('×', stream)}{count}" for name, count in queue.consumers.items()]
     silent = [f"{sign('×', stream)}{queue.silent} that did not answer"] if queue.silent else []

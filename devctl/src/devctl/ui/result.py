@@ -18,7 +18,9 @@ def show(known: Known, option: str, stream: IO[str] | None = None) -> None:
     paint, found = Paint(stream), known.result
     symbol, colour, said = _said(known)
     stream.write(f"{paint(sign(symbol, stream), colour)} {known.task_id}  {said}\n")
-    if found.state == "succeeded":
+    if found.unreadable:
+        stream.write("".join(f"  {line}\n" for line in folded(found.unreadable, stream)))
+    elif found.state == "succeeded":
         stream.write("".join(f"  {line}\n" for line in json_lines(found.result, stream)))
     elif found.state in ("failed", "retrying"):
         stream.write("".join(f"  {line}\n" for line in folded(error_of(found), stream)))
@@ -42,6 +44,10 @@ def document(known: Known) -> dict[str, Any]:
     }
     if found.state in ("failed", "retrying"):
         said["error"] = {"type": found.error_type, "message": found.error_message}
+    if found.unreadable:
+        said["unreadable"] = found.unreadable
+    if known.holder is not None:
+        said["worker"] = {"node": known.holder.node, "runs": known.holder.runs}
     return said
 
 
@@ -55,6 +61,12 @@ def _said(known: Known) -> tuple[str, Colour, str]:
         return "✘", "red", "failed"
     if state == "retrying":
         return "●", "yellow", "retrying, after this error"
+    if known.holder is not None:
+        return (
+            "●",
+            "yellow",
+            f"{state}: {known.holder.node} {'runs it now' if known.holder.runs else 'has it in memory'}",
+        )
     if state == "started":
         return "●", "yellow", "started: it runs now"
     if known.note == "done":

@@ -59,7 +59,7 @@ class Warnings:
             nodes = ", ".join(event.nodes)
             self._warn(
                 f"{nodes} consumes {event.queue!r} but has no task {event.task}: "
-                "it becomes a dead letter (a stock worker throws it away)"
+                + ("it becomes a dead letter (a stock worker throws it away)" if event.kept else "it throws it away")
             )
 
     @staticmethod
@@ -96,11 +96,15 @@ def _one(sent: Sent, ran: Ran | None, waited: bool, stream: IO[str]) -> None:
         where = f" on {ran.replica}"
         times += [f"ran {_milliseconds(ran.run_seconds)}{where}" if ran.run_seconds is not None else f"ran{where}"]
     if waited and not ended:
-        times.append(f"{result.state}, no result yet")
+        times.append("no result to wait for" if sent.why_no_results else f"{result.state}, no result yet")
     stream.write("  " + paint(f" {sign('·', stream)} ".join(times), "dim") + "\n")
-    if result.state == "succeeded":
+    if sent.why_no_results:
+        stream.write("".join(f"  {line}\n" for line in folded(sent.why_no_results, stream)))
+    if result.unreadable:
+        stream.write("".join(f"  {line}\n" for line in folded(result.unreadable, stream)))
+    elif result.state == "succeeded":
         stream.write("".join(f"  {line}\n" for line in json_lines(result.result, stream)))
-    if result.state == "failed":
+    elif result.state == "failed":
         stream.write("".join(f"  {line}\n" for line in folded(error_of(result), stream)))
 
 
@@ -117,7 +121,10 @@ def _many(sent: Sent, waited: bool, stream: IO[str]) -> None:
     summary = [f"published in {_milliseconds(sent.publish_seconds)}, {rate}"]
     summary += [f"{len(sent.repeated):,} already published"] if sent.repeated else []
     summary += [f"{len(sent.missing):,} of them gone (DEL {once('<task_id>')})"] if sent.missing else []
-    summary += [f"{count:,} {state}" for state, count in states.items()] if waited else []
+    if sent.why_no_results:
+        summary.append(f"no result to wait for: {sent.why_no_results}")
+    elif waited:
+        summary += [f"{count:,} {state}" for state, count in states.items()]
     stream.write("  " + paint(f" {sign('·', stream)} ".join(summary), "dim") + "\n")
     failures = Counter(error_of(one) for one in sent.results if one.state == "failed")
     for error, count in failures.most_common(_KINDS_OF_FAILURE):
@@ -140,6 +147,11 @@ def document(sent: Sent) -> dict[str, Any]:
             _task(message, result)
             | ({"already_published": True} if message.task_id in sent.repeated else {})
             | ({"gone": True} if message.task_id in sent.missing else {})
+            | (
+                {"unreadable": result.unreadable or sent.why_no_results}
+                if result.unreadable or sent.why_no_results
+                else {}
+            )
             for message, result in zip(sent.messages, sent.results, strict=True)
         ],
     }
