@@ -305,9 +305,12 @@ PLAIN = dataclasses.replace(WORKER, healthcheck=None)
 CONNECTED = "[2026-11-29 10:00:00,000: INFO/MainProcess] Connected to redis://redis:6379/0"
 READY = "[2026-11-29 10:00:01,000: INFO/MainProcess] celery@31e0c5 ready."
 REFUSED = (
-    "[2026-11-29 10:00:00,000: ERROR/MainProcess] consumer: Cannot connect to redis://redis:6379/0: Error 111 "
-    "connecting to redis:6379. Connection refused..\nTrying again in 2.00 seconds... (1/100)"
-).replace("\n", " ")
+    (
+        "[2026-11-29 10:00:00,000: ERROR/MainProcess] consumer: Cannot connect to redis://redis:6379/0: Error 111 "
+        "connecting to redis:6379. Connection refused.."
+    ),
+    "Trying again in 2.00 seconds... (1/100)",
+)
 
 
 def test_a_worker_without_a_health_check_is_ready_when_it_says_so() -> None:
@@ -355,7 +358,8 @@ def test_a_worker_without_a_connection_to_its_broker_is_not_ready() -> None:
 
         def status(self) -> list[Replica]:
             if self.clock.now() >= self.said and any(r.service == "worker" for r in super().status()):
-                self.say("worker", REFUSED)
+                for line in REFUSED:
+                    self.say("worker", line)
                 self.said = self.clock.now() + 2
             return super().status()
 
@@ -369,11 +373,16 @@ def test_a_worker_without_a_connection_to_its_broker_is_not_ready() -> None:
 
 
 def test_a_worker_that_dies_silently_is_a_failure_with_the_end_of_its_own_log_file() -> None:
-    runtime = FakeRuntime(
+    class Writes(FakeRuntime):
+        def start(self, *services: str, replicas: int | None = None) -> None:
+            super().start(*services, replicas=replicas)
+            self.files["worker-1", "/var/log/celery.log"] = ("of yesterday", "starting", "KeyError: 'DATABASE_URL'")
+
+    runtime = Writes(
         of_workers(dataclasses.replace(PLAIN, restart="no"), logfiles={"worker": "/var/log/%n.log"}),
         {"worker": Behaviour(exits_after=0.5, exit_code=0)},
     )
-    runtime.files["worker-1", "/var/log/celery.log"] = ("starting", "KeyError: 'DATABASE_URL'")
+    runtime.files["worker-1", "/var/log/celery.log"] = ("of yesterday",)
 
     report = start(runtime, ["worker"], clock=runtime.clock)
 
@@ -427,3 +436,21 @@ def test_a_container_with_a_name_of_its_own_cannot_be_scaled() -> None:
 
     assert "devctl up worker --isolated --scale worker=2" in refused.value.hint
     dataclasses.replace(named, isolated=True).check_scale("worker", 2)
+
+
+def test_a_worker_is_heard_in_its_own_log_file_too_and_not_what_it_said_before() -> None:
+    runtime = FakeRuntime(of_workers(PLAIN, logfiles={"worker": "/logs/celery.log"}))
+    runtime.files["worker-1", "/logs/celery.log"] = (READY, "celery@31e0c5: Warm shutdown")
+
+    class Later(FakeRuntime):
+        def tail(self, replica: str, path: str, lines: int) -> tuple[str, ...]:
+            up = [r for r in self.status() if r.service == "worker" and self.clock.now() - (r.started_at or 0) > 3]
+            found = super().tail(replica, path, 400) + (("celery@31e0c5 ready.",) if up else ())
+            return found[-lines:]
+
+    runtime.__class__ = Later
+
+    report = start(runtime, ["worker"], clock=runtime.clock)
+
+    assert "said that it is ready" == report.services[1].detail
+    assert 3 < report.services[1].own_seconds < 4

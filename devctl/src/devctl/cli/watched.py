@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 
 from devctl.errors import Interrupted
+from devctl.stack.hearing import Ask
 from devctl.stack.http import addresses_of, with_docs
 from devctl.stack.report import Emit, StartReport, failure, ignore
-from devctl.stack.start import Ask
 from devctl.workbench import Workbench
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from devctl.clock import Clock, SystemClock
-from devctl.errors import DevctlError, UsageError
+from devctl.errors import UsageError
+from devctl.stack.hearing import Ask, Hearing
 from devctl.stack.model import Service, Stack
 from devctl.stack.port import Replica, Runtime
-from devctl.stack.readiness import QUIET_SECONDS, Expected, Heard, Phase, Verdict, judge
+from devctl.stack.readiness import Expected, Phase, Verdict, judge
 from devctl.stack.report import Building, Built, Emit, ServiceStart, StartReport, Step, ignore
-from devctl.stack.words import Listener, logfile
 
 TIMEOUT_SECONDS = 60.0
 LOG_TAIL = 20
@@ -23,12 +23,6 @@ _USUAL_START_SECONDS = 5.0
 _DONE = ("ready", "finished")
 _MISSING = re.compile(r"No module named '?(\w+)")
 _REPLACED = "restarted: its code or settings changed"
-_LISTEN_SECONDS = 0.5  # between two looks into the log of a worker, which cost a process each
-_ASK_SECONDS = 2.0  # a worker that says nothing is asked over its broker after that, and again
-_NODE = "celery"
-
-Ask = Callable[[], Collection[str]]
-"""The names of the nodes that answer; DevctlError where their broker cannot be reached."""
 
 
 def start(
@@ -138,13 +132,14 @@ class _Start:
         self._baseline: dict[str, int] = {}
         self._origin = clock.now()
         self._again = False
-        self._ears = _Ears(runtime, clock, ask)
+        self._hearing = Hearing(runtime, clock, ask)
 
     def go(self, timeout: float, *, again: bool = False) -> None:
         """Start, poll, and stop looking when all are done, one is lost, or the time is up."""
         self._again = again
         before = self._runtime.status()
         self._before = {replica.name: replica for replica in before}
+        self._hearing.begin([name for name in self._names if name in self._runtime.stack.logfiles], before)
         self._origin = self._clock.now()
         if again:
             self._runtime.restart(self._names)
@@ -213,8 +208,8 @@ class _Start:
             if fresh:
                 mine = [replace(r, state="created") if self._unchanged(r) else r for r in mine]
             if expected.worker and expected.service.healthcheck is None and name in self._begun:
-                self._ears.listen(name, mine, {r.name for r in mine if not self._again and self._unchanged(r)})
-            verdicts[name] = judge(expected, mine, self._baseline, self._clock.now(), self._ears.heard)
+                self._hearing.listen(name, mine, {r.name for r in mine if not self._again and self._unchanged(r)})
+            verdicts[name] = judge(expected, mine, self._baseline, self._clock.now(), self._hearing.heard)
             self._starts[name] = replace(self._starts[name], replicas=tuple(mine))
         return verdicts
 
@@ -271,7 +266,7 @@ class _Start:
             now = self._clock.now()
             said = [replica.health_output for replica in start.replicas if replica.health_output]
             log = self._last_lines(start)
-            path, written = self._own_file(start)
+            path, written = self._hearing.own_file(name, start.replicas, LOG_TAIL)
             self._starts[name] = replace(
                 start,
                 seconds=now - self._origin,
@@ -291,67 +286,6 @@ class _Start:
                 if texts := tuple(line.text for line in lines)[-LOG_TAIL:]:
                     return texts
         return ()
-
-    def _own_file(self, start: ServiceStart) -> tuple[str, tuple[str, ...]]:
-        """The file that it writes its log to instead, and its last lines; empty where it writes none."""
-        pattern = self._runtime.stack.logfiles.get(start.service, "")
-        for replica in start.replicas if pattern else ():
-            path = logfile(pattern, f"{_NODE}@{replica.hostname}")
-            if lines := self._runtime.tail(replica.name, path, LOG_TAIL):
-                return path, lines
-        return pattern, ()
-
-
-class _Ears:
-    """Hears what workers without a health check say, and asks those that say nothing."""
-
-    def __init__(self, runtime: Runtime, clock: Clock, ask: Ask | None) -> None:
-        self._runtime, self._clock, self._ask = runtime, clock, ask
-        self.heard: dict[str, Heard] = {}
-        """Replica -> what is known of it."""
-        self._listeners: dict[tuple[str, float | None], Listener] = {}
-        self._listened: dict[str, float] = {}
-        self._asked = clock.now()
-
-    def listen(self, service: str, replicas: Sequence[Replica], ran_before: Collection[str]) -> None:
-        """Look into the log of a service, once in a while."""
-        now = self._clock.now()
-        for replica in replicas:
-            up = now - replica.started_at if replica.started_at is not None else 0.0
-            if replica.name in ran_before and up >= QUIET_SECONDS:
-                self.heard[replica.name] = Heard("running")
-        waited_for = [r for r in replicas if r.state == "running" and not self._knows(r)]
-        if not waited_for or now - self._listened.get(service, float("-inf")) < _LISTEN_SECONDS:
-            return
-        self._listened[service] = now
-        said: dict[str, list[str]] = {replica.name: [] for replica in waited_for}
-        begins = [replica.started_at for replica in waited_for if replica.started_at is not None]
-        with self._runtime.logs([service], since=min(begins, default=None)) as lines:
-            for line in lines:
-                if line.replica in said:
-                    said[line.replica].append(line.text)
-        for replica in waited_for:
-            listener = self._listeners.setdefault((replica.name, replica.started_at), Listener())
-            listener.listen(said[replica.name], now)
-            self.heard[replica.name] = listener.heard
-        if now - self._asked >= _ASK_SECONDS and (silent := [r for r in waited_for if not self._knows(r)]):
-            self._ask_over_broker(silent)
-
-    def _knows(self, replica: Replica) -> bool:
-        return bool(self.heard.get(replica.name, Heard()).ready)
-
-    def _ask_over_broker(self, replicas: Sequence[Replica]) -> None:
-        if self._ask is None:
-            return
-        try:
-            nodes = [node.partition("@") for node in self._ask()]
-        except DevctlError:  # from here it cannot be reached: what they say has to do
-            self._ask = None
-            return
-        self._asked = self._clock.now()
-        for replica in replicas:
-            if any(name == replica.name or host == replica.hostname for name, _, host in nodes):
-                self.heard[replica.name] = Heard("answers")
 
 
 def _not_installed(service: Service, log: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from devctl.stack.readiness import Heard
 
 _READY = re.compile(r"\S@[\w.-]+ ready\.")
 _TALKS = re.compile(r": INFO/MainProcess\]")
-_TROUBLE = re.compile(r"(?P<problem>Cannot connect to .*?)\s*Trying again in (?P<seconds>[\d.]+) seconds")
+_TROUBLE = re.compile(r"(?P<problem>Cannot connect to [^\n]*?)\s*Trying again in (?P<seconds>[\d.]+) seconds")
 _SLACK_SECONDS = 2.0  # a try takes a moment, too
 _SIGN = re.compile(r"%(.)")
 
@@ -27,15 +27,12 @@ class Listener:
 
     def listen(self, lines: Iterable[str], now: float) -> None:
         """Take in all that it has said in this life."""
-        ready, talks, troubles = False, False, []
-        for line in lines:
-            ready, talks = ready or bool(_READY.search(line)), talks or bool(_TALKS.search(line))
-            if found := _TROUBLE.search(line):
-                troubles.append(found)
+        text = "\n".join(lines)
+        ready, talks, troubles = _READY.search(text), _TALKS.search(text), [*_TROUBLE.finditer(text)]
         if len(troubles) != self._troubles:  # when it connects after all, a worker that only warns says nothing
             self._troubles, self._until = len(troubles), now + float(troubles[-1]["seconds"]) + _SLACK_SECONDS
         trouble = troubles[-1]["problem"].rstrip(". ") if troubles and now < self._until and not ready else ""
-        self.heard = Heard("said that it is ready" if ready else "", talks, trouble)
+        self.heard = Heard("said that it is ready" if ready else "", bool(talks), trouble)
 
 
 def logfile(pattern: str, node: str) -> str:

@@ -67,9 +67,13 @@ class Client:
         return ("docker", "compose", *named, *own)
 
     def resolved(self) -> dict[str, Any]:
-        """Return what Compose makes of the checkout's files, services of all profiles included; Failed."""
-        call = (*self._compose(self._own), "--profile", "*", "config", "--format", "json")
-        return dict(json.loads(self.call(*call)))
+        """Return what Compose makes of the checkout's files, if it can with the services of all profiles; Failed."""
+        call, config = self._compose(self._own), ("config", "--format", "json")
+        try:
+            text = self.call(*call, "--profile", "*", *config)
+        except Failed:  # a file that only a service of some profile needs may not be there
+            text = self.call(*call, *config)
+        return dict(json.loads(text))
 
     def use(self, file: Path) -> None:
         """Have Compose read this file in place of the checkout's from now on."""
