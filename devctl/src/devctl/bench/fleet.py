@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from devctl.bench import events
 from devctl.bench.workload import Workload
 from devctl.broker import runs
+from devctl.broker.nodes import service_of
 from devctl.broker.port import Broker, Consumer
 from devctl.clock import Clock
 from devctl.errors import DevctlError, ServiceCrashed, WaitTimeout
@@ -103,7 +104,9 @@ class Fleet:
         mine = self._mine(consumers)
         if not workload.real and not all(runs.TASK in one.tasks for one in mine):
             return self._unmeasured(mine)
-        owners = sorted({one.node.partition("@")[0] for one in consumers if workload.task in one.tasks})
+        replicas, services = self.runtime.status(), self.runtime.stack.services
+        able = [one.node for one in consumers if workload.task in one.tasks]
+        owners = sorted({owner for node in able if (owner := service_of(node, replicas, services))})
         return DevctlError(
             f"{self.service} does not run {workload.task}",
             hint=f"it is run by {owners[0]}: --service {owners[0]}" if owners else "devctl tasks shows who owns what",
@@ -121,14 +124,9 @@ class Fleet:
         )
 
     def _mine(self, consumers: Sequence[Consumer]) -> list[Consumer]:
-        """Those that are replicas of the service: a node has its name, or the host name of one of them."""
-        hosts = {one.hostname for one in self.replicas()[0] if one.hostname}
-
-        def is_mine(node: str) -> bool:
-            name, _, host = node.partition("@")
-            return name == self.service or host in hosts
-
-        return [one for one in consumers if is_mine(one.node)]
+        """Those that are replicas of the service."""
+        replicas, services = self.runtime.status(), self.runtime.stack.services
+        return [one for one in consumers if service_of(one.node, replicas, services) == self.service]
 
     def replicas(self) -> tuple[list[Replica], list[Replica]]:
         """The workers and the broker, as the runtime sees them now."""

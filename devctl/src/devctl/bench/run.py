@@ -20,9 +20,10 @@ from devctl.bench.report import Counted, Report, document, summarise
 from devctl.bench.workload import Workload
 from devctl.broker.port import Broker
 from devctl.clock import Clock, SystemClock
-from devctl.errors import DevctlError, UsageError
+from devctl.errors import DevctlError
 from devctl.measurement.adapters import Adapters
 from devctl.measurement.machine import Machine, machine
+from devctl.measurement.serving import serving
 from devctl.measurement.store import Store
 from devctl.stack.port import Runtime
 from devctl.undo.guard import Guard
@@ -67,7 +68,7 @@ def run(plan: Plan, workload: Workload, ports: Ports, emit: Callable[[events.Eve
     The caller's guard puts back what was changed.
     """
     refuse_other_brokers(ports.runtime)
-    service = service_to_scale(plan, ports.runtime)
+    service = service_to_scale(plan, ports.runtime, real=workload.real)
     if not plan.workers:
         plan = replace(plan, workers=(as_many_as_run(ports.runtime, service),))
     bench = _Bench(plan, workload, ports, emit, service)
@@ -206,17 +207,10 @@ def refuse_other_brokers(runtime: Runtime) -> None:
         )
 
 
-def service_to_scale(plan: Plan, runtime: Runtime) -> str:
-    """The service the plan names, else the Compose file's first worker."""
+def service_to_scale(plan: Plan, runtime: Runtime, *, real: bool = False) -> str:
+    """The service the plan names, else the Compose file's first worker; a task of theirs may be any worker's."""
     stack = runtime.stack
-    if plan.service:
-        return stack.resolve([plan.service])[0]
-    if not stack.workers:
-        raise UsageError(
-            "the Compose file does not say which service is the worker",
-            hint="name it there, x-devctl: {workers: [NAME]}, or here: --service NAME",
-        )
-    return stack.workers[0]
+    return serving(stack, plan.service or ("" if real else next(iter(stack.workers), "")))
 
 
 def _must_have_worked(seen: Observation) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,6 +49,29 @@ def chaos(
         typer.Option(metavar="S", min=0.1, help="Only soak: seconds between kills, at least.", show_default="5"),
     ] = None,
     stock: Annotated[bool, typer.Option("--stock", help="The same with stock Celery and its defaults.")] = False,
+    task: Annotated[
+        str, typer.Option(metavar="NAME", help="Put a task of your own workers to it.", show_default=False)
+    ] = "",
+    args: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Its positional arguments: '[1, 2]'.", show_default=False)
+    ] = None,
+    kwargs: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Its keyword arguments.", show_default=False)
+    ] = None,
+    queue: Annotated[str, typer.Option(metavar="QUEUE", help="Where it is sent to.", show_default=False)] = "",
+    service: Annotated[
+        str,
+        typer.Option(
+            metavar="SERVICE",
+            help="The worker that is hit.",
+            show_default=False,
+            autocompletion=options.complete_services,
+        ),
+    ] = "",
+    celeriac: Annotated[
+        bool, typer.Option("--with-celeriac", help="Also with celeriac in the copy, side by side.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Run that task for real without asking.")] = False,
     runtime: options.RuntimeOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -56,6 +81,9 @@ def chaos(
     outside the broker knows what ran. The stack is one of its own, on free ports; afterwards nothing of it is left.
     What each row does and what must hold: docs/reliability.md
 
+    With --task, your own workers are put to it as they are, in a copy of the stack: each task is counted by its id, and
+    the setting behind each loss is named.
+
     \b
     Examples:
       devctl chaos                         a quick selection, under two minutes
@@ -63,6 +91,7 @@ def chaos(
       devctl chaos redis-kill 12           two of them
       devctl chaos all --stock             the same with stock Celery
       devctl chaos soak --kills 320        three million tasks, a kill every 5 s
+      devctl chaos --task images.resize --args '["a.jpg", 80]' --with-celeriac
 
     \b
     Exit codes: 0 all held, 1 an invariant is broken or a fault did not happen,
@@ -79,6 +108,13 @@ def chaos(
     from devctl.chaos.stage import own, staged
     from devctl.ui.console import write_json
 
+    if task:
+        _theirs(names or (), Asked(task, args, kwargs, queue, service, celeriac, yes), runtime, as_json=as_json)
+        return
+    if args or kwargs or queue or service or celeriac:
+        raise UsageError(
+            "--args, --kwargs, --queue, --service and --with-celeriac go with --task NAME", hint="devctl chaos --help"
+        )
     size: Size = "quick" if quick or not names else "full"
     if list_:
         ui.list_scenarios(scenarios(), as_json=as_json)
@@ -108,6 +144,53 @@ def chaos(
         interrupted.reported = True
         raise interrupted
     if not report.proved:
+        raise typer.Exit(errors.PROBLEM)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of a task of theirs."""
+
+    task: str
+    args: str | None
+    kwargs: str | None
+    queue: str
+    service: str
+    celeriac: bool
+    yes: bool
+
+
+def _theirs(names: Sequence[str], asked: Asked, runtime: str | None, *, as_json: bool) -> None:
+    from contextlib import nullcontext
+
+    from devctl.chaos.theirs import screen
+    from devctl.chaos.theirs.events import ignore
+    from devctl.chaos.theirs.field import Call
+    from devctl.chaos.theirs.report import document
+    from devctl.chaos.theirs.rows import choose
+    from devctl.chaos.theirs.run import Plan, run
+    from devctl.contracts.document import array, mapping
+    from devctl.measurement.serving import serving
+    from devctl.ui.console import write_json
+
+    rows = choose(names)
+    call = Call(asked.task, asked.queue, tuple(array("--args", asked.args)), mapping("--kwargs", asked.kwargs))
+    checkout = options.open_workbench(runtime, "")
+    plan = Plan(call, serving(checkout.stack, asked.service), rows, asked.celeriac)
+    options.announce(checkout, as_json=as_json)
+    options.confirm(
+        f"{call.task} runs for real in the copy, some hundred times, with all its side effects", yes=asked.yes
+    )
+    try:
+        with nullcontext(ignore) if as_json else screen.Progress() as emit:
+            report = run(plan, checkout, emit)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted: the copy is stopped and removed") from None
+    if as_json:
+        write_json(document(report))
+    else:
+        screen.show(report)
+    if not report.own.good:
         raise typer.Exit(errors.PROBLEM)
 
 

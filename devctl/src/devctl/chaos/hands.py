@@ -35,7 +35,7 @@ class LocalHands:
 
     def run(self, replica: Replica, script: str) -> str:
         """In the replica's own mount namespace; needs root."""
-        return _run("nsenter", "--mount", f"--target={replica.pid}", "sh", "-c", script)
+        return command("nsenter", "--mount", f"--target={replica.pid}", "sh", "-c", script)
 
 
 class ContainerHands:
@@ -57,14 +57,15 @@ class ContainerHands:
 
     def run(self, replica: Replica, script: str) -> str:
         """As the service's own user."""
-        return _run("docker", "exec", f"{self._project}-{replica.name}", "sh", "-c", script)
+        return command("docker", "exec", f"{self._project}-{replica.name}", "sh", "-c", script)
 
 
-def _run(*command: str) -> str:
+def command(*words: str) -> str:
+    """Run it; what it prints. DevctlError where it fails."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as failed:
-        raise DevctlError(f"{command[0]} failed: {failed}") from failed
+        raise DevctlError(f"{words[0]} failed: {failed}") from failed
     if done.returncode:
-        raise DevctlError(f"{command[0]} failed: {done.stderr.decode(errors='replace').strip()[-200:]}")
+        raise DevctlError(f"{words[0]} failed: {done.stderr.decode(errors='replace').strip()[-200:]}")
     return done.stdout.decode(errors="replace")

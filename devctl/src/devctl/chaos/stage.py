@@ -114,7 +114,7 @@ class Stage:
 
     def write(self, setup: Setup) -> None:
         """Make the stack known, with a Compose file for this setup; starts nothing."""
-        chosen = _free_ports(self.place.targets(setup))
+        chosen = free_ports(self.place.targets(setup))
         self.place = replace(self.place, ports=chosen, disk=str(self._disk()))
         identity.create(self.settings, {})
         written = compose_file.make(self.original, setup, self.place)
@@ -182,7 +182,8 @@ class Stage:
             return False
 
 
-def _free_ports(targets: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+def free_ports(targets: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """A port of this machine for each of them, which nobody is given by chance."""
     chosen: dict[tuple[str, int], int] = {}
     for target in targets:
         port = 0

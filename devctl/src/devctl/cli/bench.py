@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devctl import errors
 from devctl.cli import completion, options
-from devctl.errors import Interrupted, UsageError
+from devctl.errors import Interrupted
 
 if TYPE_CHECKING:
     from devctl.bench.plan import Plan
@@ -21,14 +20,9 @@ def _complete_task(incomplete: str) -> list[str]:
     return [*own, *completion.tasks(incomplete)]
 
 
-def _confirm(plan: Plan, work: Workload) -> None:
-    """What runs for real, somebody wants: a terminal is asked, a script says it."""
+def _what(plan: Plan, work: Workload) -> str:
     count = f"{plan.tasks * plan.repeats:,} times and more" if plan.tasks else "hundreds or thousands of times"
-    what = f"{work.label} runs for real, {count}, with all its side effects"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(what, hint="--yes says that it may; --tasks 100 makes a run shorter")
-    if not typer.confirm(f"{what}. Go on?", err=True):
-        raise Interrupted("nothing was published")
+    return f"{work.label} runs for real, {count}, with all its side effects"
 
 
 def bench(
@@ -116,8 +110,8 @@ def bench(
     workbench = options.open_to_start(runtime, stack)
     work = workload(plan.task, workbench, args, kwargs)
     options.announce(workbench, as_json=as_json)
-    if work.real and not yes:
-        _confirm(plan, work)
+    if work.real:
+        options.confirm(_what(plan, work), yes=yes)
     try:
         with nullcontext(ignore) if as_json else ui.Progress() as emit, guarded(workbench) as guard:
             report = run(plan, work, Ports.of(workbench, guard), emit)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from devctl import settings
-from devctl.errors import DevctlError
+from devctl.errors import DevctlError, Interrupted, UsageError
 from devctl.workbench import Workbench
 
 
@@ -82,3 +82,13 @@ def complete_services(incomplete: str) -> list[str]:
     except (DevctlError, OSError):
         return []
     return [name for name in names if name.startswith(incomplete)]
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Ask on a terminal whether that may be done; UsageError where nobody can answer, Interrupted for a no."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(what, hint="--yes says that it may")
+    if not typer.confirm(f"{what}. Go on?", err=True):
+        raise Interrupted("nothing was done")
