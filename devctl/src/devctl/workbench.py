@@ -9,8 +9,12 @@ from devctl.errors import DevctlError
 from devctl.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from devctl.broker.port import Broker
     from devctl.contracts.catalog import Catalog
+    from devctl.contracts.port import Tasks
+    from devctl.discovery.code.services import Codes
     from devctl.discovery.model import Found
     from devctl.stack.file import Unset
     from devctl.stack.model import Stack
@@ -160,6 +164,31 @@ class Workbench:
             return self.runtime.address(service, PORT) if service else None
         except DevctlError:
             return None
+
+    @cached_property
+    def codes(self) -> Codes:
+        """What the code of each service says of Celery, read and not imported."""
+        from devctl.discovery.code.services import Codes
+
+        return Codes(self.stack, self.found, self.settings.root)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """The tasks that can be sent: by the contracts that the Compose file names, else by their signatures."""
+        if self.stack.contracts:
+            return self.catalog
+        from devctl.contracts.signatures import Signatures
+
+        return Signatures(self.codes.tasks())
+
+    @cached_property
+    def owners(self) -> Mapping[str, str]:
+        """Queue -> the service that consumes it, by the files alone."""
+        if self.stack.contracts:
+            from devctl.contracts.owners import owners
+
+            return owners(self.catalog, self.stack)
+        return self.codes.consumers()
 
     @cached_property
     def catalog(self) -> Catalog:

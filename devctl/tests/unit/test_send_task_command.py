@@ -18,6 +18,7 @@ from devctl.broker.port import Acceptance
 from devctl.cli import options
 from devctl.clock import FakeClock
 from devctl.contracts.catalog import Catalog
+from devctl.contracts.owners import owners
 from devctl.logs import own
 from devctl.settings import Settings
 from devctl.stack.fake import Behaviour, FakeRuntime
@@ -40,7 +41,8 @@ class Bench:
         self.settings = Settings(folder, folder / "docker-compose.yml", "auto", "", {})
         self.stack = Stack("x", services, "redis", ("worker",), {}, "shop")
         self.runtime = FakeRuntime(self.stack, clock=FakeClock(time.time()))
-        self.catalog = Catalog.load("shop")
+        self.tasks = Catalog.load("shop")
+        self.owners = owners(self.tasks, self.stack)
         self.broker = MemoryBroker()
 
     def work(self, **bodies: Callable[..., Any]) -> None:
@@ -154,7 +156,7 @@ def test_an_error_with_json_is_a_document(bench: Bench, capsys: pytest.CaptureFi
         (["--json-file", "x", "--count", "2"], "--json-file brings its own"),
         (["--json-file", "no/such/file"], "cannot read no/such/file: No such file"),
         (["--set", "itms.0=1"], "did you mean items?"),
-        (["x", "--args", "[]"], "which queue?"),
+        (["x", "--args", "[]"], "no task 'x'"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_published(

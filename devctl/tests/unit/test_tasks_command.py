@@ -26,7 +26,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(folder, folder / "docker-compose.yml", "auto", "", {})
         self.stack = Stack("x", {"redis": Service("redis")}, "redis", (), {}, "shop")
-        self.catalog = Catalog.load("shop")
+        self.tasks = Catalog.load("shop")
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ def test_json_is_as_documented_and_the_same_every_time(capsys: pytest.CaptureFix
 
 
 def test_a_contract_of_plain_things_is_shown_too(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.catalog = Catalog([TaskContract("text.count", "texts", str, int), TaskContract("text.list", "t", list[int])])
+    bench.tasks = Catalog([TaskContract("text.count", "texts", str, int), TaskContract("text.list", "t", list[int])])
     assert "payload  str" in shown(capsys, "text.count")
     assert "payload  list" in shown(capsys, "text.list")
     jsonschema.validate(json.loads(shown(capsys, "--json")), SCHEMA)
@@ -120,10 +120,10 @@ def test_fields_of_the_named_task_are_completed() -> None:
 
 def test_answers_are_kept_until_the_contracts_change(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ["tasks.process_order"] == completion.tasks("tasks.p")
-    bench.catalog = Catalog([TaskContract("tasks.pack", "q", None)])
+    bench.tasks = Catalog([TaskContract("tasks.pack", "q", None)])
     assert ["tasks.process_order"] == completion.tasks("tasks.p")
 
-    monkeypatch.setattr(completion, "_key", lambda _: "changed")
+    monkeypatch.setattr(completion, "_key", lambda *_: "changed")
 
     assert ["tasks.pack"] == completion.tasks("tasks.p")
 
@@ -139,13 +139,13 @@ def test_the_key_changes_with_the_files(tmp_path: Path, monkeypatch: pytest.Monk
     package.mkdir()
     (package / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
-    before = completion._key("their_package.tasks")
-    assert before == completion._key("their_package.tasks")
+    before = completion._key("their_package.tasks", tmp_path)
+    assert before == completion._key("their_package.tasks", tmp_path)
 
     (package / "tasks.py").write_text("CONTRACTS = []")
 
-    assert before != completion._key("their_package.tasks")
-    assert "" != completion._key("no_such_package")
+    assert before != completion._key("their_package.tasks", tmp_path)
+    assert "" != completion._key("no_such_package", tmp_path)
 
 
 @pytest.mark.integration

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ class NobodyKnows:
     nodes: tuple[str, ...]
     kept: bool = True
     """Whether they have celeriac, which makes it a dead letter."""
+    near: str = ""
+    """One that they have and that was probably meant."""
 
 
 Event = Published | NobodyConsumes | NobodyKnows
@@ -123,7 +126,9 @@ def _warn(
             doomed = doomed or certain
             emit(NobodyConsumes(queue, certain))
         elif all(one.tasks and task not in one.tasks for one in there):
-            emit(NobodyKnows(task, queue, tuple(one.node for one in there), celeriac))
+            known = {name for one in there for name in one.tasks}
+            near = difflib.get_close_matches(task, known, n=1)
+            emit(NobodyKnows(task, queue, tuple(one.node for one in there), celeriac, *near))
     return doomed
 
 

@@ -45,8 +45,8 @@ def remember(workbench: Workbench) -> None:
         kept = {
             "compose": _stamp(workbench.settings.compose_file),
             "module": module,
-            "key": _key(module),
-            "tasks": {one.name: [field.path for field in Schema(one.schema).fields()] for one in workbench.catalog},
+            "key": _key(module, workbench.settings.root),
+            "tasks": {one.name: [field.path for field in Schema(one.schema).fields()] for one in workbench.tasks},
         }
         workbench.settings.make_state()
         file.write_text(json.dumps(kept), encoding="utf-8")
@@ -66,7 +66,7 @@ def _answers() -> dict[str, list[str]]:
 def _fresh(kept: dict[str, Any], workbench: Workbench) -> bool:
     """Whether the Compose file still names the same module, as far as its stamp tells, and its files are the same."""
     same_file = kept.get("compose") == _stamp(workbench.settings.compose_file)
-    return same_file and kept.get("key") == _key(str(kept.get("module")))
+    return same_file and kept.get("key") == _key(str(kept.get("module")), workbench.settings.root)
 
 
 def _stamp(file: Path) -> list[int]:
@@ -91,11 +91,18 @@ def _read(file: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _key(module: str) -> str:
-    """Changes with every change of the package that holds the contracts; finds it without importing it."""
+def _key(module: str, root: Path) -> str:
+    """Changes with every change of the package that holds the contracts, found without importing it, else of any file
+    of the repository's Python."""
     import json
+    import zlib
     from importlib.util import find_spec
 
+    if not module:
+        from devctl.discovery.code.modules import files_of
+
+        stamps = [(str(file), _stamp(file)) for file in files_of(root)]
+        return f"{len(stamps)} files, {zlib.crc32(json.dumps(stamps).encode())}"
     try:
         spec = find_spec(module.partition(".")[0])
     except (ImportError, ValueError):

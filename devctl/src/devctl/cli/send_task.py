@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devctl import errors
 from devctl.cli import completion, options
+from devctl.cli.tasks import living
 from devctl.errors import UsageError
 from devctl.workbench import Workbench
 
@@ -41,15 +44,14 @@ def send_task(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the result and show it.")] = False,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long --wait waits.")] = 30.0,
-    args: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Positional arguments, unchecked.", show_default=False)
-    ] = None,
-    kwargs: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Keyword arguments, unchecked.", show_default=False)
-    ] = None,
+    args: Annotated[str | None, typer.Option(metavar="JSON", help="Positional arguments.", show_default=False)] = None,
+    kwargs: Annotated[str | None, typer.Option(metavar="JSON", help="Keyword arguments.", show_default=False)] = None,
     queue: Annotated[
-        str, typer.Option(metavar="QUEUE", help="Instead of the contract's queue.", show_default=False)
+        str, typer.Option(metavar="QUEUE", help="Instead of the queue that contract or routes say.", show_default=False)
     ] = "",
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Send --args and --kwargs whatever the signature says.")
+    ] = False,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
@@ -73,8 +75,8 @@ def send_task(
     """
     from devctl.broker.sending import Event, Published, send
     from devctl.contracts.document import read
-    from devctl.contracts.owners import owners
     from devctl.contracts.request import Request, messages
+    from devctl.contracts.signatures import Signatures, consumed
     from devctl.logs import own
     from devctl.ui import sent as ui
     from devctl.ui.choose import choose
@@ -82,20 +84,21 @@ def send_task(
 
     _check(json_file=json_file, count=count, seed=seed, timeout=timeout)
     workbench = options.open_workbench(runtime, stack)
-    catalog = workbench.catalog
+    tasks = workbench.tasks
     completion.remember(workbench)
+    if name and isinstance(tasks, Signatures) and tasks.find(name) is None:
+        tasks = tasks.living(living(workbench))  # what only a worker knows
     bare = not (name or json_file or assignments or args or kwargs or as_json or count > 1 or seed is not None)
     if bare and sys.stdin.isatty() and sys.stderr.isatty():
-        name = choose("Which task?", [(one.name, f"queue {one.queue}") for one in catalog])
+        entries = [(one.name, f"queue {one.queue or 'not sure'}") for one in tasks]
+        name = choose("Which task?", entries) if entries else ""
     documents = read(json_file) if json_file else None
-    made = messages(catalog, Request(name, documents, assignments or (), count, seed, args, kwargs, queue))
-    if wait and any(one.ignore_result for one in made):
-        raise UsageError(
-            f"{made[0].task} stores no result to wait for", hint="leave out --wait; devctl logs shows it run"
-        )
+    asked = Request(name, documents, assignments or (), count, seed, args, kwargs, queue, unchecked)
+    made = messages(tasks, replace(asked, consumed=lambda task: consumed(task, living(workbench))))
+    _check_wait(workbench, made, wait=wait)
     options.announce(workbench, as_json=as_json)
     option = workbench.settings.option
-    services = owners(catalog, workbench.stack)
+    services = workbench.owners
     warn = ui.Warnings(services, option, lambda owner: _state(workbench, owner))
 
     def hear(event: Event) -> None:
@@ -125,6 +128,18 @@ def send_task(
         raise typer.Exit(errors.PROBLEM)
     if sent.timed_out:
         raise typer.Exit(errors.TIMED_OUT)
+
+
+def _check_wait(workbench: Workbench, made: Sequence[Message], *, wait: bool) -> None:
+    """Say before anything is sent that there will be no result to wait for."""
+    if not wait:
+        return
+    if any(one.ignore_result for one in made):
+        raise UsageError(
+            f"{made[0].task} stores no result to wait for", hint="leave out --wait; devctl logs shows it run"
+        )
+    if why := workbench.broker.why_no_results:
+        raise UsageError(f"no result to wait for: {why}", hint="leave out --wait; devctl logs shows it run")
 
 
 def _noted(message: Message) -> dict[str, object]:

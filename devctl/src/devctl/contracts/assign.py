@@ -5,21 +5,21 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from devctl.contracts.catalog import TaskContract
 from devctl.contracts.document import strict
+from devctl.contracts.port import Task
 from devctl.contracts.sample import part
 from devctl.contracts.schema import Node, Schema
 from devctl.errors import UsageError
 
 
-def assign(contract: TaskContract, payload: Any, assignment: str) -> Any:
+def assign(contract: Task, payload: Any, assignment: str) -> Any:
     """The payload with `path=value` applied, in place; UsageError for a path that cannot be."""
     path, separator, text = assignment.partition("=")
     steps = path.split(".")
     if not separator or not all(steps):
         raise UsageError(f"--set {assignment} is not PATH=VALUE", hint="--set items.0.quantity=3")
-    if contract.payload is None:
-        raise UsageError(f"--set {path}: {contract.name} takes no payload", hint=f"devctl tasks {contract.short}")
+    if contract.takes_nothing:
+        raise UsageError(f"--set {path}: {contract.name} takes nothing", hint=f"devctl tasks {contract.short}")
     place = _Place(contract, path)
     parent, node = payload, place.schema.resolve(contract.schema)
     for number, step in enumerate(steps):
@@ -32,7 +32,7 @@ def assign(contract: TaskContract, payload: Any, assignment: str) -> Any:
 
 
 class _Place:
-    def __init__(self, contract: TaskContract, path: str) -> None:
+    def __init__(self, contract: Task, path: str) -> None:
         self.contract, self.path, self.schema = contract, path, Schema(contract.schema)
 
     def enter(self, parent: Any, node: Node, step: str, before: list[str]) -> Node:

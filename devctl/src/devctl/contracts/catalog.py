@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,8 @@ from devctl.errors import DevctlError, UsageError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+    from devctl.broker.port import Message
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,37 @@ class TaskContract:
     def short(self) -> str:
         """`resize` of `images.resize`."""
         return self.name.rpartition(".")[2]
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether it has no payload."""
+        return self.payload is None
+
+    def checked(self, value: Any) -> Any:
+        """The payload as it travels, with everything that its model fills in; Wrong where it is not one."""
+        from devctl.contracts.payload import checked
+
+        return checked(self, value)
+
+    def message(self, value: Any, *, queue: str = "") -> Message:
+        """A checked payload as a message."""
+        from devctl.contracts.payload import message
+
+        return message(self, value, queue=queue)
+
+    def call(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, queue: str = "", check: bool = True) -> Message:
+        """A message with these arguments as they are: what a contract does not say, somebody may want to try."""
+        from devctl.broker.port import Message
+        from devctl.contracts.payload import traced
+
+        task_id = str(uuid.uuid4())
+        return Message(self.name, queue or self.queue, task_id, tuple(args), kwargs, headers=traced(task_id))
+
+    def example(self) -> Any:
+        """A valid payload, the same every time: documentation should not flicker."""
+        from devctl.contracts.sample import samples
+
+        return next(samples(self, seed=1))
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:

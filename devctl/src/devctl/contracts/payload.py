@@ -6,35 +6,15 @@ import difflib
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from devctl.broker.port import Message
 from devctl.contracts.catalog import TaskContract
+from devctl.contracts.port import FieldProblem, Wrong
 from devctl.contracts.schema import Schema
 
 _LONGEST_SHOWN = 40
 REPEATED_FOR_SECONDS = 60  # of a task that leaves no record
-
-
-@dataclass(frozen=True)
-class FieldProblem:
-    """One field: where, what stands there, what is expected."""
-
-    path: str
-    value: str
-    expected: str
-
-    def __str__(self) -> str:
-        return f"{self.path}   {self.value}   {self.expected}"
-
-
-class Wrong(Exception):
-    """The value is not a payload of the contract."""
-
-    def __init__(self, problems: Sequence[FieldProblem]) -> None:
-        super().__init__(f"{len(problems)} problems")
-        self.problems = tuple(problems)
 
 
 def checked(contract: TaskContract, value: Any) -> Any:

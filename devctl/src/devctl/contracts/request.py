@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from devctl.broker.port import Message
 from devctl.contracts.assign import assign
 from devctl.contracts.catalog import Catalog, TaskContract
 from devctl.contracts.document import Document, array, mapping
-from devctl.contracts.payload import FieldProblem, Wrong, message, traced
+from devctl.contracts.port import FieldProblem, Task, Tasks, Wrong
 from devctl.contracts.sample import samples
+from devctl.contracts.signatures import Signature
+from devctl.discovery.model import Answer, FoundTask
 from devctl.errors import UsageError
 
 _SHOWN_PROBLEMS = 10
@@ -30,46 +31,77 @@ class Request:
     count: int = 1
     seed: int | None = None
     args: str | None = None
-    """JSON; given, the message is sent as it is, without a contract."""
+    """JSON; of a contract sent as it is, of a signature checked against it."""
     kwargs: str | None = None
     queue: str = ""
+    unchecked: bool = False
+    """Send the arguments as they are, whatever the signature says."""
+    consumed: Callable[[Task | None], Sequence[str]] = lambda task: ()
+    """The queues that workers consume who could run it: asked where nothing else says the queue."""
 
 
-def messages(catalog: Catalog, request: Request) -> list[Message]:
+def messages(tasks: Tasks, request: Request) -> list[Message]:
     """Make all messages; UsageError names what is wrong, and then there is none."""
     if request.args is not None or request.kwargs is not None:
-        return _without_contract(catalog, request)
-    contract = catalog.get(request.name) if request.name else catalog.default
+        return _called(tasks, request)
+    task = _task(tasks, request)
+    queue = _queue(task, request)
     made: list[Message] = []
     problems: list[tuple[str, FieldProblem]] = []
     wrong = 0
-    for document in _documents(contract, request):
+    for document in _documents(task, request):
         value = document.value
         for assignment in request.assignments:
-            value = assign(contract, value, assignment)
+            value = assign(task, value, assignment)
         try:
-            made.append(message(contract, value, queue=request.queue))
+            made.append(task.message(value, queue=queue))
         except Wrong as exc:
             wrong += 1
             problems += [(document.place, problem) for problem in exc.problems]
     if problems:
-        raise _refusal(contract, problems, wrong, wrong + len(made))
+        raise _refusal(task, problems, wrong, wrong + len(made))
     _refuse_repeats(made)
     return made
 
 
-def _documents(contract: TaskContract, request: Request) -> Sequence[Document]:
+def _task(tasks: Tasks, request: Request) -> Task:
+    if request.name:
+        return tasks.get(request.name)
+    if isinstance(tasks, Catalog):
+        return tasks.default
+    raise UsageError("which task?", hint="devctl tasks     which there are\ndevctl send-task NAME")
+
+
+def _queue(task: Task, request: Request) -> str:
+    """The queue that was said, or that is found; else the only one that a worker consumes who could run it."""
+    if found := request.queue or task.queue:
+        return found
+    consumed = request.consumed(task)
+    if len(consumed) == 1:
+        return consumed[0]
+    why = task.found.queue.source if isinstance(task, Signature) else "nothing says it"
+    raise UsageError(
+        f"which queue does {task.name} go to? not sure",
+        details=[why, *([f"workers consume {', '.join(consumed)}"] if consumed else [])],
+        hint=f"devctl send-task {request.name or task.short} --queue {consumed[0] if consumed else 'QUEUE'}",
+    )
+
+
+def _documents(task: Task, request: Request) -> Sequence[Document]:
+    if isinstance(task, TaskContract) and request.documents is None:
+        return [Document(value) for value in itertools.islice(samples(task, seed=request.seed), request.count)]
     if request.documents is None:
-        return [Document(value) for value in itertools.islice(samples(contract, seed=request.seed), request.count)]
-    if contract.payload is None:
-        raise UsageError(f"{contract.name} takes no payload", hint=f"devctl send-task {contract.short}")
+        if request.seed is not None:
+            raise UsageError("--seed makes samples, and a signature is too little for them", hint="leave it out")
+        return [Document({}) for _ in range(request.count)]
+    if task.takes_nothing:
+        raise UsageError(f"{task.name} takes no payload", hint=f"devctl send-task {task.short}")
     return request.documents
 
 
-def _refusal(
-    contract: TaskContract, problems: Sequence[tuple[str, FieldProblem]], wrong: int, total: int
-) -> UsageError:
-    count = f"{len(problems):,} field{' is' if len(problems) == 1 else 's are'} wrong"
+def _refusal(task: Task, problems: Sequence[tuple[str, FieldProblem]], wrong: int, total: int) -> UsageError:
+    field = "argument" if isinstance(task, Signature) else "field"
+    count = f"{len(problems):,} {field}{' is' if len(problems) == 1 else 's are'} wrong"
     among = f", in {wrong:,} of {total:,} payloads" if total > 1 else ""
     shown = problems[:_SHOWN_PROBLEMS]
     rows = [(f"{place}: " if place else "") + problem.path for place, problem in shown]
@@ -82,7 +114,7 @@ def _refusal(
         details.append(f"and {len(problems) - len(shown):,} more")
     return UsageError(
         f"not published: {count}{among}",
-        hint=f"devctl tasks {contract.short}     its fields and an example",
+        hint=f"devctl tasks {task.short}     its {field}s and an example",
         details=details,
     )
 
@@ -99,22 +131,23 @@ def _refuse_repeats(made: Sequence[Message]) -> None:
         )
 
 
-def _without_contract(catalog: Catalog, request: Request) -> list[Message]:
+def _called(tasks: Tasks, request: Request) -> list[Message]:
     if request.documents is not None or request.assignments or request.seed is not None:
         raise UsageError(
-            "--args and --kwargs send a task without its contract; --set, --json-file and --seed need one",
+            "--args and --kwargs are all that a task gets: --set, --json-file and --seed make its input another way",
             hint="devctl send-task --help",
         )
     if not request.name:
         raise UsageError("--args and --kwargs need the name of a task", hint="devctl send-task NAME --args '[1, 2]'")
-    contract = catalog.find(request.name)
-    queue = request.queue or (contract.queue if contract else "")
-    if not queue:
-        raise UsageError(
-            f"which queue? no contract says where {request.name} goes",
-            hint="add --queue NAME; devctl queues lists them",
-        )
     args, kwargs = array("--args", request.args), mapping("--kwargs", request.kwargs)
-    name = contract.name if contract else request.name
-    ids = [str(uuid.uuid4()) for _ in range(request.count)]
-    return [Message(name, queue, one, tuple(args), kwargs, headers=traced(one)) for one in ids]
+    task = tasks.find(request.name)
+    if task is None and not request.queue:
+        tasks.get(request.name)
+    if task is None:
+        unknown = FoundTask(request.name, Answer(None, "no code of it was found here"), None)
+        task = Signature(unknown, traced=isinstance(tasks, Catalog))
+    queue = _queue(task, request)
+    try:
+        return [task.call(args, kwargs, queue=queue, check=not request.unchecked) for _ in range(request.count)]
+    except Wrong as exc:
+        raise _refusal(task, [("", problem) for problem in exc.problems], 1, 1) from exc

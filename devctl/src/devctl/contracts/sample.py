@@ -13,7 +13,8 @@ from typing import Any
 
 from devctl.contracts.catalog import TaskContract
 from devctl.contracts.pattern import matching
-from devctl.contracts.payload import Wrong, checked
+from devctl.contracts.payload import checked
+from devctl.contracts.port import Task, Wrong
 from devctl.contracts.schema import DEEPEST, Node, Schema
 from devctl.errors import DevctlError
 
@@ -34,7 +35,7 @@ def samples(contract: TaskContract, *, seed: int | None = None) -> Iterator[Any]
         yield _valid(contract, rng)
 
 
-def part(contract: TaskContract, node: Node, name: str) -> Any:
+def part(contract: Task, node: Node, name: str) -> Any:
     """An example of a part of the payload, such as one more item of a list; the whole decides whether it is valid."""
     return _Draw(Schema(contract.schema), random.Random(0), 0).value(node, name)  # noqa: S311
 

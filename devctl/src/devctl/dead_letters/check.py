@@ -10,7 +10,8 @@ from typing import Any
 from celeriac.dead_letter.letters import Letter, Reason
 from celeriac.dead_letter.replay import Opened, Unreadable, opened
 from devctl.contracts.catalog import Catalog, TaskContract
-from devctl.contracts.payload import Wrong, checked
+from devctl.contracts.payload import checked
+from devctl.contracts.port import Wrong
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ class FoundTask:
     bind: bool = False
     pydantic: bool = False
     ignore_result: bool | None = None
-    """None: the app's setting."""
+    """By the decorator, else by the app's settings; None where neither says it."""
     options: Mapping[str, object] = field(default_factory=dict)
     """Other literal options of the decorator: acks_late, autoretry_for (as source text), rate_limit, time_limit, …"""
     docstring: str = ""

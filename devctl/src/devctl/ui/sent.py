@@ -60,6 +60,7 @@ class Warnings:
             self._warn(
                 f"{nodes} consumes {event.queue!r} but has no task {event.task}: "
                 + ("it becomes a dead letter (a stock worker throws it away)" if event.kept else "it throws it away")
+                + (f"; did you mean {event.near}?" if event.near else "")
             )
 
     @staticmethod

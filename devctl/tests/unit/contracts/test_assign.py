@@ -76,7 +76,7 @@ def test_an_unknown_place_is_named_with_what_exists(assignment: str, problem: st
 
 
 def test_a_task_without_payload_has_no_places() -> None:
-    with pytest.raises(UsageError, match="takes no payload"):
+    with pytest.raises(UsageError, match="takes nothing"):
         assign(HEALTH, None, "a=1")
 
 

@@ -79,13 +79,16 @@ def test_arguments_for_a_known_task_are_not_checked_and_go_to_its_queue() -> Non
 @pytest.mark.parametrize(
     ("request_", "problem"),
     [
-        ({"name": "x", "args": "[]"}, "which queue? no contract says where x goes"),
+        ({"name": "x", "args": "[]"}, "no task 'x'"),
         ({"args": "[]"}, "--args and --kwargs need the name of a task"),
         ({"name": "x", "args": "{}", "queue": "q"}, "--args is not an array: {}"),
         ({"name": "x", "kwargs": "[]", "queue": "q"}, "--kwargs is not an object: []"),
         ({"name": "x", "args": "[NaN]", "queue": "q"}, "--args is not JSON: NaN is not JSON"),
         ({"name": "x", "args": "[1", "queue": "q"}, "--args is not JSON: "),
-        ({"name": "x", "args": "[]", "queue": "q", "assignments": ["a=1"]}, "send a task without its contract"),
+        (
+            {"name": "x", "args": "[]", "queue": "q", "assignments": ["a=1"]},
+            "--args and --kwargs are all that a task gets",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(request_: dict[str, Any], problem: str) -> None:

@@ -31,7 +31,7 @@ class Modules:
     def __init__(self, root: Path, paths: Sequence[Path] = (), app: str = "") -> None:
         self.root = root
         self._known: dict[str, Path | None] = {}
-        self.files = sorted(_files(root))
+        self.files = files_of(root)
         self._folders = {folder for file in self.files for folder in file.relative_to(root).parents}
         said = [*paths, *self._of_app(app)]
         self._said = set(said)
@@ -113,6 +113,11 @@ class Modules:
             parts = list(file.relative_to(self.root).with_suffix("").parts)
             best = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         return best
+
+
+def files_of(root: Path) -> list[Path]:
+    """The Python files below a folder that are its own, in order."""
+    return sorted(_files(root))
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -256,6 +256,8 @@ class _Reading:
         else:
             answer = routes.queue(self.interpreter, app, task.name, options, place, self.repository)
         ignore = options.get("ignore_result")
+        if ignore is None and app is not None and (said := app.all_settings().get("task_ignore_result")):
+            ignore = said.value
         body = task.run if isinstance(task.run, ast.FunctionDef | ast.AsyncFunctionDef) else None
         documented = task.node if isinstance(task.node, ast.ClassDef) else body
         text = (ast.get_docstring(documented) if documented else None) or ""

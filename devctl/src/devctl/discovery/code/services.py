@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +69,17 @@ class Codes:
                 merged[task.name] = _joined(merged.get(task.name), task, served, name)
         real = {(one.file, one.line) for one in merged.values() if one.services}
         return tuple(one for one in merged.values() if one.services or (one.file, one.line) not in real)
+
+    def consumers(self) -> Mapping[str, str]:
+        """Queue -> the first service whose workers consume it."""
+        found: dict[str, str] = {}
+        for name in self._found.having("worker"):
+            one, code = self._found.services[name], self.of(name)
+            for command in (one.celery, *one.more):
+                if command is not None and command.subcommand == "worker":
+                    queues = command.queues or (_declared(code) if code else ())
+                    found = {queue: name for queue in queues if queue not in command.excluded_queues} | found
+        return found
 
     def _serves(self, name: str, code: Code, task: FoundTask) -> bool:
         if task.name not in code.served:
