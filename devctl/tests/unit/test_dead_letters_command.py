@@ -50,7 +50,7 @@ class Bench:
         self.settings = Settings(folder, folder / "docker-compose.yml", "auto", "", {})
         self.stack = Stack("x", {"redis": Service("redis")}, "redis", (), {}, "shop")
         self.runtime = FakeRuntime(self.stack)
-        self.catalog = Catalog.load("shop")
+        self.tasks = Catalog.load("shop")
         self.broker = MemoryBroker(eager=False)
         self.died = died()
 

@@ -15,6 +15,7 @@ from devctl.broker.overview import overview
 from devctl.broker.port import Message, QueueDepth
 from devctl.cli import options
 from devctl.contracts.catalog import Catalog
+from devctl.contracts.owners import owners
 from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack.fake import FakeRuntime
@@ -36,7 +37,8 @@ class Bench:
         self.settings = Settings(folder, folder / "docker-compose.yml", "auto", "", {})
         self.stack = Stack("x", services, "redis", ("worker",), {}, "shop")
         self.runtime = FakeRuntime(self.stack)
-        self.catalog = Catalog.load("shop")
+        self.tasks = Catalog.load("shop")
+        self.owners = owners(self.tasks, self.stack)
         self.broker = MemoryBroker(eager=False, clock=lambda: 1_000.0)
 
 

@@ -220,7 +220,7 @@ def replay(
     _say_which(asked.everything, everything, "replayed")
     plan = replaying.Plan(dry_run, replaying.rate(rate), most)
     workbench = options.open_workbench(runtime, stack)
-    catalog = workbench.catalog
+    tasks = workbench.tasks
     options.announce(workbench, as_json=as_json)
     _need_celeriac(workbench)
     letters, gone = selection.choose(workbench.broker, asked)
@@ -232,7 +232,7 @@ def replay(
                 own.note(workbench.settings, "task.replayed", [_noted(event.letter)], seconds_ago=event.seconds)
             show(event)
 
-        report = replaying.run(chosen, plan, workbench.broker, catalog, hear)
+        report = replaying.run(chosen, plan, workbench.broker, tasks, hear)
     report.gone += gone
     if as_json:
         write_json(ui.replay_document(report))

@@ -34,16 +34,14 @@ def queues(
     """
     from devctl.broker.nodes import service_of
     from devctl.broker.overview import overview
-    from devctl.contracts.catalog import Catalog
-    from devctl.contracts.owners import owners
     from devctl.ui import queues as ui
     from devctl.ui.console import write_json
     from devctl.ui.services import show_next
 
     workbench = options.open_workbench(runtime, stack)
-    catalog = workbench.catalog if workbench.stack.contracts else Catalog(())
+    tasks = workbench.tasks
     options.announce(workbench, as_json=as_json)
-    names = list(dict.fromkeys(one.queue for one in catalog))
+    names = list(dict.fromkeys([*(one.queue for one in tasks if one.queue), *workbench.owners]))
     option = workbench.settings.option
 
     def look(stream: IO[str]) -> None:
@@ -53,8 +51,8 @@ def queues(
         found = overview(
             broker.queues(list(dict.fromkeys([*names, *consumed]))),
             consumers,
-            [(one.name, one.queue) for one in catalog],
-            owners(catalog, workbench.stack).items(),
+            [(one.name, one.queue) for one in tasks if one.queue],
+            workbench.owners.items(),
             {one.service for one in replicas if one.state == "running"},
             lambda node: service_of(node, replicas, workbench.stack.services),
         )

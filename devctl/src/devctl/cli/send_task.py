@@ -118,10 +118,10 @@ def send_task(
     if as_json:
         write_json(ui.document(sent))
     else:
-        nodes = {one.node.partition("@")[0] for one in sent.consumers if made[0].queue in one.queues}
         ran = None
         if wait and len(made) == 1 and sent.results[0].state in {"succeeded", "failed"}:
-            ran = _ran(workbench, [one for one in workbench.stack.services if one in nodes], made[0].task_id, started)
+            nodes = [one.node for one in sent.consumers if made[0].queue in one.queues]
+            ran = _ran(workbench, nodes, made[0].task_id, started)
         ui.show(sent, ran, waited=wait)
         ui.hint(sent, waited=wait, option=option)
     if sent.failed or (wait and sent.in_vain):
@@ -175,10 +175,14 @@ def _state(workbench: Workbench, owner: str) -> Owner:
     return "crashing" if replicas and looping == replicas else "running"
 
 
-def _ran(workbench: Workbench, services: list[str], task_id: str, started: float):  # type: ignore[no-untyped-def]
+def _ran(workbench: Workbench, nodes: Sequence[str], task_id: str, started: float):  # type: ignore[no-untyped-def]
+    from devctl.broker.nodes import service_of
     from devctl.logs.ran import find
 
     try:
+        replicas = workbench.runtime.status()
+        found = {service_of(node, replicas, workbench.stack.services) for node in nodes}
+        services = [one for one in workbench.stack.services if one in found]
         return find(workbench.runtime, services, task_id, started - 1) if services else None
     except errors.DevctlError:  # the times are an extra: the result is what was asked for
         return None

@@ -9,9 +9,9 @@ from typing import Any
 
 from celeriac.dead_letter.letters import Letter, Reason
 from celeriac.dead_letter.replay import Opened, Unreadable, opened
-from devctl.contracts.catalog import Catalog, TaskContract
+from devctl.contracts.catalog import TaskContract
 from devctl.contracts.payload import checked
-from devctl.contracts.port import Wrong
+from devctl.contracts.port import Task, Tasks, Wrong
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Flaw:
         return f"{self.field} {self.problem}" if self.field else self.problem
 
 
-def flaws(letter: Letter, catalog: Catalog, now: float) -> tuple[Flaw, ...]:
+def flaws(letter: Letter, tasks: Tasks, now: float) -> tuple[Flaw, ...]:
     """What is in the way of replaying this letter, which has its message; nothing is where it is valid. Values are
     left out: they may be somebody's secret."""
     if letter.reason == Reason.UNDECODABLE:
@@ -34,10 +34,10 @@ def flaws(letter: Letter, catalog: Catalog, now: float) -> tuple[Flaw, ...]:
         message = opened(letter.raw or b"")
     except Unreadable as exc:
         return (Flaw("", f"cannot be decoded: {exc}"),)
-    contract = next((one for one in catalog if one.name == message.task), None)
-    if contract is None:
+    task = next((one for one in tasks if one.name == message.task), None)
+    if task is None:
         return (Flaw("", f"no contract has the task {message.task}"),)
-    return (*_expired(message, now), *_payload(message, contract))
+    return (*_expired(message, now), *_input(message, task))
 
 
 def _expired(message: Opened, now: float) -> Iterator[Flaw]:
@@ -49,6 +49,16 @@ def _expired(message: Opened, now: float) -> Iterator[Flaw]:
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if aware.timestamp() <= now:
         yield Flaw("", f"it has expired: its publisher wanted it done by {aware.isoformat(timespec='seconds')}")
+
+
+def _input(message: Opened, task: Task) -> Iterator[Flaw]:
+    if isinstance(task, TaskContract):
+        yield from _payload(message, task)
+        return
+    try:
+        task.call(message.args, message.kwargs)
+    except Wrong as wrong:
+        yield from (Flaw(one.path, one.expected) for one in wrong.problems)
 
 
 def _payload(message: Opened, contract: TaskContract) -> Iterator[Flaw]:

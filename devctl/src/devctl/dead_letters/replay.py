@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from celeriac.dead_letter.letters import Letter
 from devctl.broker.port import Broker
-from devctl.contracts.catalog import Catalog
+from devctl.contracts.port import Tasks
 from devctl.dead_letters.check import Flaw, flaws
 from devctl.errors import DevctlError, Interrupted, UsageError
 
@@ -83,7 +83,7 @@ def run(
     letter_ids: Sequence[str],
     plan: Plan,
     broker: Broker,
-    catalog: Catalog,
+    tasks: Tasks,
     emit: Callable[[Event], None],
     *,
     now: Callable[[], float] = time.time,
@@ -98,7 +98,7 @@ def run(
                 report.left = len(letter_ids) - number + 1
                 break
             letter = broker.letter(letter_id)
-            found = flaws(letter, catalog, now()) if letter else ()
+            found = flaws(letter, tasks, now()) if letter else ()
             if found and letter:
                 report.refused.append(Refused(letter, found))
                 emit(report.refused[-1])
