@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-import types
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,14 @@ import pytest
 
 from devctl.__main__ import main
 from devctl.cli import options
+from devctl.discovery.model import Found
 from devctl.doctor import checks as registered
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
+from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.ui import console, doctor
+from devctl.workbench import Workbench
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/json/doctor.schema.json").read_text())
 OK = Check("engine", "ok", "Docker 26.1, Compose 2.26")
@@ -32,12 +34,22 @@ SETTINGS = Settings(Path("/nowhere"), Path("/nowhere/docker-compose.yml"), "auto
 SKIPPED = Check("broker", "skipped", "not started", "devctl up")
 
 
+class Unread:
+    """A workbench over a Compose file that does not read."""
+
+    settings = SETTINGS
+
+    @property
+    def found(self) -> Found:
+        raise DevctlError("docker-compose.yml:1: not YAML")
+
+
 def finds(monkeypatch: pytest.MonkeyPatch, *findings: Check) -> None:
     def check(_: Facts) -> Iterator[Check]:
         yield from findings
 
     monkeypatch.setattr(registered, "CHECKS", (check,))
-    monkeypatch.setattr(options, "open_workbench", lambda *_, **__: types.SimpleNamespace(settings=SETTINGS))
+    monkeypatch.setattr(options, "open_workbench", lambda *_, **__: Unread())
     console.out.cache_clear()
 
 
@@ -181,3 +193,45 @@ def test_every_other_command_names_the_wrong_line_and_ends(
     assert f"{fakes.root}/.env:1: " in said.replace("\n", "")
     assert "Traceback" not in said
     assert "word" not in said
+
+
+def test_what_was_found_stands_first_and_what_was_not_below_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n"
+        "  queue: {image: redis}\n"
+        "  jobs:\n"
+        "    image: acme/jobs\n"
+        "    command: celery -A shop worker -Q mail -c 2\n"
+        "    environment: {CELERY_BROKER_URL: redis://:secret@queue/0}\n"
+        "  db: {image: postgres}\n"
+        "  cache: {image: postgres}\n"
+        "  odd: {image: acme/odd}\n"
+    )
+    settings = Settings(tmp_path, tmp_path / "compose.yaml", "auto", "", {"DOCKER_HOST": "tcp://nowhere"})
+    finds(monkeypatch, OK)
+    monkeypatch.setattr(options, "open_workbench", lambda *_, **__: Workbench(settings))
+    monkeypatch.setattr(Facts, "started", False)
+    assert 0 == main(["doctor"])
+    assert [
+        "Found in compose.yaml",
+        "  broker    queue      redis://:********@queue/0 · jobs: CELERY_BROKER_URL",
+        "  worker    jobs       -A shop -Q mail -c 2 · compose.yaml: command of jobs",
+        "  database  db, cache",
+        "Not found out",
+        "  results  no worker's environment or code says where results go",
+        "  odd      what acme/odd runs is not known here",
+        "  → devctl init writes what you know of it into compose.yaml",
+        "✔ in order: engine",
+        "1 ok",
+    ] == capsys.readouterr().out.splitlines()
+    assert 0 == main(["doctor", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, SCHEMA)
+    assert {"value": "redis://:********@queue/0", "source": "jobs: CELERY_BROKER_URL"} == document["found"][
+        "broker_url"
+    ]
+    assert [["broker"], ["worker"], ["database"], ["database"], ["unknown"]] == [
+        one["roles"] for one in document["found"]["services"]
+    ]

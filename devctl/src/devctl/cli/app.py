@@ -16,6 +16,7 @@ from devctl.cli.dead_letters import dead_letters
 from devctl.cli.demo import demo
 from devctl.cli.doctor import doctor
 from devctl.cli.down import down
+from devctl.cli.init import init
 from devctl.cli.logs import logs
 from devctl.cli.new import new
 from devctl.cli.ps import ps
@@ -50,6 +51,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     result,
     bench,
     doctor,
+    init,
 )
 GROUPS: tuple[typer.Typer, ...] = (dead_letters, new)
 """Commands that have commands of their own; each of these, too, is one module."""

@@ -100,6 +100,7 @@ def up(
         )
     if not as_json:
         ui.show_in_terminal(in_terminal)
+        _say_needs(workbench, names)
     watcher = begin(workbench, names) if watch else None
     report = watched(
         workbench,
@@ -134,19 +135,32 @@ def _isolated(workbench: Workbench, *, as_json: bool) -> Workbench:
     return Workbench(new)
 
 
+def _say_needs(workbench: Workbench, names: Sequence[str]) -> None:
+    """Say which services these ones name without depending on them, where those do not run."""
+    from devctl.discovery.needs import undeclared
+    from devctl.ui import services as ui
+
+    needs = undeclared(workbench.stack, names)
+    if needs:
+        running = {replica.service for replica in workbench.runtime.status() if replica.state == "running"}
+        ui.show_needs([one for one in needs if one.needs not in running], names, workbench.settings.option)
+
+
 def _next(workbench: Workbench, in_terminals: Sequence[str]) -> list[tuple[str, str]]:
     """What to type next: a worker where none runs, a task, and for an isolated stack its end."""
     from devctl.contracts.owners import consumers
 
     name, option = workbench.settings.stack, workbench.settings.option
     running = {replica.service for replica in workbench.runtime.status()} | {*in_terminals}
-    consuming = {*workbench.stack.workers, *consumers(workbench.stack)}
+    consuming = {*workbench.stack.workers, *(consumers(workbench.stack) if workbench.stack.contracts else ())}
     steps = []
     if workbench.stack.workers and not running & consuming:
         worker = workbench.stack.workers[0]
         steps.append((f"devctl up {worker}{option}", "no worker runs yet: tasks wait in their queues"))
     if workbench.stack.contracts and workbench.stack.broker in running:
         steps.append((f"devctl send-task{option}", "publish a sample task"))
+    elif workbench.stack.workers and workbench.stack.broker in running:
+        steps.append((f"devctl tasks{option}", "the tasks that can be sent"))
     if name:
         steps.append((f"devctl down{option}", "remove this stack and its data"))
     return steps

@@ -19,9 +19,20 @@ def completed(stack: Stack, found: Found) -> Stack:
         stack,
         broker=stack.broker or found.broker.value or "",
         workers=stack.workers or tuple(_workers(found)),
+        aliases={**dict(_aliases(stack)), **stack.aliases},
         lasting=tuple(found.having(*_LASTS)),
         logfiles=dict(_logfiles(found)),
     )
+
+
+def _aliases(stack: Stack) -> Iterator[tuple[str, str]]:
+    """The folder that one service alone is built in, and the name of its container: people call it so, too."""
+    folders = [one.build.context.name for one in stack.services.values() if one.build is not None]
+    for name, service in stack.services.items():
+        folder = service.build.context.name if service.build is not None else ""
+        for alias in (folder if folders.count(folder) == 1 else "", service.container_name):
+            if alias and alias not in stack.services:
+                yield alias, name
 
 
 def _workers(found: Found) -> list[str]:

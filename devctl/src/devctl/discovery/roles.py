@@ -242,4 +242,4 @@ def _store(service: FoundService, broker: Answer[str], holds: bool, result_url: 
         return replace(service, roles=tuple(roles), source="; ".join(dict.fromkeys(sources)))
     if broker.value is not None:
         return replace(service, roles=("other",), source=f"{service.source}; {broker.value} is the broker")
-    return service
+    return replace(service, source=f"{service.source}; nothing says what it is for")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
@@ -30,6 +30,31 @@ def with_service(text: str, name: str, block: str, file: str) -> str:
         end -= 1
     lines.insert(end, f"\n{block}")
     return "".join(lines)
+
+
+def with_extension(text: str, name: str, lines: Sequence[str], file: str) -> str:
+    """Return the file with one more block of the top level, `x-…`, before its services."""
+    before = _root(text)
+    services = next((key for key, _ in before.value if key.value == "services" and not before.flow_style), None)
+    given = text.splitlines(keepends=True)
+    at = services.start_mark.line if services is not None else len(given)
+    while at and given[at - 1].startswith("#"):  # these belong to what follows
+        at -= 1
+    end = "\r\n" if text.endswith("\r\n") else "\n"
+    block = [f"{name}:{end}", *(f"  {line}{end}" for line in lines), end]
+    after = "".join([*given[:at], *block, *given[at:]])
+    if services is None or _others(after, name) != _others(text, name):
+        raise DevctlError(
+            f"{file} is written in another way than devctl can insert into",
+            details=[f"{name}:", *(f"  {line}" for line in lines)],
+            hint=f"add these lines to {file}",
+        )
+    return after
+
+
+def _others(text: str, name: str) -> list[tuple[str, str]]:
+    """Every other key of the top level, and what stands under it."""
+    return [(key.value, yaml.serialize(value)) for key, value in _root(text).value if key.value != name]
 
 
 def has_anchors(text: str, names: Iterable[str]) -> bool:

@@ -10,6 +10,8 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from devctl.discovery.model import Found
+from devctl.discovery.summary import document
 from devctl.doctor.check import Check
 from devctl.ui.console import out, sign, write_json
 
@@ -44,12 +46,13 @@ def show(checks: Sequence[Check], *, everything: bool = False) -> None:
     console.print(Text(summary(checks)))
 
 
-def show_json(checks: Sequence[Check]) -> None:
-    """Write the findings as devctl.doctor/1."""
+def show_json(checks: Sequence[Check], found: Found | None) -> None:
+    """Write the findings as devctl.doctor/1, with what was found of the services."""
     write_json(
         {
             "schema": "devctl.doctor/1",
             "healthy": not any(check.status == "problem" for check in checks),
+            "found": None if found is None else document(found),
             "checks": [
                 {
                     "name": check.name,

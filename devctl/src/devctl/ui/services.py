@@ -17,6 +17,7 @@ from devctl.ui.units import age, duration, size
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from devctl.discovery.needs import Need
     from devctl.stack.file import Unset
     from devctl.stack.isolation import Moved
     from devctl.stack.unused import Unused
@@ -120,6 +121,19 @@ def show_unused(variables: Sequence[Unused], stream: IO[str] | None = None) -> N
         stream.write(f"{Paint(stream)('!', 'yellow')} {one.name} in {one.where} reaches no service\n")
         if one.meant:
             stream.write(f"{sign('→', stream)} did you mean {one.meant}?\n")
+
+
+def show_needs(needs: Sequence[Need], names: Sequence[str], option: str, stream: IO[str] | None = None) -> None:
+    """Services that others name and do not depend on: they are not started with them."""
+    stream = stream or sys.stderr
+    for one in needs:
+        stream.write(
+            f"{Paint(stream)('!', 'yellow')} {one.service} uses {one.needs} ({one.source}) and does not depend on it:"
+            " it is not started with it\n"
+        )
+    if needs:
+        together = " ".join([*names, *(one.needs for one in needs)])
+        stream.write(f"{sign('→', stream)} devctl up {together}{option}\n")
 
 
 def show_stale(services: Sequence[str], stream: IO[str] | None = None) -> None:
