@@ -10,6 +10,7 @@ from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from os.path import normpath
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -76,8 +77,8 @@ class Composition:
         merged: dict[str, Any] = {}
         for file in files:
             document, data = self._parsed(file, environment)
-            services = data.get("services")
-            if isinstance(services, dict):
+            if isinstance(data.get("services"), dict):
+                services = data["services"]
                 for name in services:
                     services[name] = self._extended(name, services, document, root, environment, ())
             for path in document.cleared:
@@ -85,7 +86,7 @@ class Composition:
             self._include(data, root, environment, (*way, files[0]))
             merged = merge.unique(merge.files(merged, data))
         _resolve(merged, root)
-        _pass_through(merged, environment)
+        _pass_through(merged, environment, top=not way)
         return merged
 
     def _parsed(self, file: FilePath, environment: Mapping[str, str]) -> tuple[Document, dict[str, Any]]:
@@ -142,6 +143,7 @@ class Composition:
         found = deepcopy(found) or {}
         if other:
             _resolve({"services": {name: found}}, folder)
+            _resolve({"services": {name: own}}, root)
         for path in document.cleared:
             if path[:2] == ("services", name):
                 merge.without({"services": {name: found}}, path)
@@ -193,9 +195,12 @@ def _there(file: FilePath, at: Path) -> None:
 
 def _absolute(path: Any, root: FilePath) -> FilePath:
     """The path from where the file stands; `..` is taken out of it, links are left."""
-    from os.path import normpath
-
     return FilePath(normpath(root / FilePath(str(path)).expanduser()))
+
+
+def _source(path: Any, root: FilePath) -> str:
+    """The same for what is mounted; an absolute one is left as it is written."""
+    return str(path) if str(path).startswith("/") else str(_absolute(path, root))
 
 
 def _resolve(data: Mapping[str, Any], root: FilePath) -> None:
@@ -237,21 +242,24 @@ def _resolve_service(service: dict[str, Any], root: FilePath) -> None:
 def _mount(given: Any, root: FilePath) -> Any:
     if isinstance(given, Mapping):
         if given.get("type") == "bind" and given.get("source"):
-            return {**given, "source": str(_absolute(given["source"], root))}
+            return {**given, "source": _source(given["source"], root)}
         return given
     source, colon, rest = str(given).partition(":")
-    return f"{_absolute(source, root)}:{rest}" if colon and source.startswith((".", "/", "~")) else given
+    return f"{_source(source, root)}:{rest}" if colon and source.startswith((".", "/", "~")) else given
 
 
-def _pass_through(data: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-    """Give each variable without a value that of the environment, in place; without one there, it is none."""
+def _pass_through(data: Mapping[str, Any], environment: Mapping[str, str], *, top: bool) -> None:
+    """Give each variable without a value that of the environment, in place.
+
+    In what is included, only those of a list have that of its own .env, as Compose does it.
+    """
     for service in (data.get("services") or {}).values():
         if not isinstance(service, dict):
             continue
-        for holder in (service, service.get("build")):
-            key = "environment" if holder is service else "args"
-            if not isinstance(holder, dict) or not isinstance(holder.get(key), dict | list):
+        for holder, key in ((service, "environment"), (service.get("build"), "args")):
+            if not isinstance(holder, dict):
                 continue
-            given = normal.pairs(holder[key], ())
-            passed = {name: environment.get(name) if value is None else value for name, value in given.items()}
-            holder[key] = {name: value for name, value in passed.items() if value is not None}
+            found = holder.get(key)
+            if isinstance(found, dict | list) if top else isinstance(found, list) and key == "environment":
+                given = normal.pairs(found, ())
+                holder[key] = {name: environment.get(name) if value is None else value for name, value in given.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -56,6 +57,15 @@ class Document:
 def parse(file: FilePath) -> Document:
     """Read a YAML mapping; DevctlError names file and line of what is wrong."""
     try:
+        state = file.stat()
+        return _parsed(file, state.st_mtime_ns, state.st_size, state.st_ino)
+    except OSError as wrong:
+        raise DevctlError(f"{file} cannot be read: {wrong.strerror}", hint=f"ls -l {file}") from wrong
+
+
+@lru_cache(maxsize=32)
+def _parsed(file: FilePath, *_: int) -> Document:
+    try:
         root = yaml.compose(file.read_text(encoding="utf-8"), Loader=_Loader)
         lines: dict[Path, int] = {}
         cleared: list[Path] = []
@@ -67,8 +77,6 @@ def parse(file: FilePath) -> Document:
         raise DevctlError(f"{file.name}:{line}: not YAML: {says}", hint=f"look at line {line} of {file}") from wrong
     except (yaml.YAMLError, UnicodeDecodeError) as wrong:
         raise DevctlError(f"{file.name}: not YAML: {wrong}", hint=f"look at {file}") from wrong
-    except OSError as wrong:
-        raise DevctlError(f"{file} cannot be read: {wrong.strerror}", hint=f"ls -l {file}") from wrong
     if not isinstance(data, dict):
         raise DevctlError(f"{file.name}:1: empty, or not a mapping", hint="a Compose file starts with `services:`")
     return Document(file, data, lines, tuple(cleared))

@@ -18,7 +18,7 @@ from devctl.stack.composition import Composition, Unset, Written
 from devctl.stack.document import Path
 from devctl.stack.model import Service, Stack
 
-__all__ = ["Unset", "from_config", "load", "read", "read_here"]
+__all__ = ["Unset", "from_config", "load", "profiles", "read", "read_here"]
 
 EXTENSION = "x-devctl"
 _SERVICE = 2  # steps to a whole service, which is wrong for what is missing in it
@@ -39,30 +39,35 @@ def load(settings: Settings) -> tuple[Stack, list[Unset]]:
 
 
 def _load(settings: Settings, composition: Composition) -> Stack:
-    ours: Stack | DevctlError
+    problem: DevctlError | None = None
     try:
-        ours = _ours(settings, composition)
-    except DevctlError as problem:
-        ours = problem
-    known = None if isinstance(ours, DevctlError) else composition.files
+        _read(settings, composition)
+    except DevctlError as wrong:
+        problem = wrong
     try:
-        config = plugin.config(settings, known)
+        config = plugin.config(settings, None if problem else [*composition.files, *_env_files(composition)])
     except plugin.Refused as refused:
-        if isinstance(ours, Stack) and _forgiven(settings):
-            return ours
-        raise refusal.explain(settings, str(refused), ours) from refused
+        try:
+            ours = None if problem else _made(settings, composition)
+        except DevctlError as wrong:
+            problem = wrong
+        else:
+            if ours and _forgiven(settings):
+                return ours
+        raise problem or refusal.explain(settings, str(refused)) from refused
     if config is not None:
         with _placed(settings, composition):
-            stack = from_config(config, _profiles(identity.interpolation(settings)))
-            return _in_order(stack, composition)
-    if isinstance(ours, DevctlError):
-        raise ours
-    return ours
+            return _in_order(from_config(config, profiles(settings)), composition)
+    if problem:
+        raise problem
+    return _made(settings, composition)
 
 
 def read_here(settings: Settings) -> Stack:
     """Return the stack as devctl reads it without Compose."""
-    return _ours(settings, Composition())
+    composition = Composition()
+    _read(settings, composition)
+    return _made(settings, composition)
 
 
 def from_config(config: Mapping[str, Any], profiles: Sequence[str] = ()) -> Stack:
@@ -90,16 +95,28 @@ def _in_order(stack: Stack, composition: Composition) -> Stack:
     return replace(stack, services={name: stack.services[name] for name in names})
 
 
-def _ours(settings: Settings, composition: Composition) -> Stack:
+def _read(settings: Settings, composition: Composition) -> None:
+    with _placed(settings, composition):
+        composition.read(identity.files(settings), settings.root, identity.interpolation(settings))
+        _check(composition.data)
+
+
+def _made(settings: Settings, composition: Composition) -> Stack:
+    """The stack of what was read."""
     environment = identity.interpolation(settings)
     with _placed(settings, composition):
-        composition.read(identity.files(settings), settings.root, environment)
-        _check(composition.data)
         services = {
-            name: normal.service(name, raw, _environment(name, raw, environment, composition.files))
+            name: normal.service(name, raw, _environment(name, raw, settings, environment))
             for name, raw in (composition.data.get("services") or {}).items()
         }
-        return _stack(identity.project_name(settings), services, composition.data, _profiles(environment))
+        _check_names(services, composition.data)
+        return _stack(identity.project_name(settings), services, composition.data, profiles(settings))
+
+
+def _env_files(composition: Composition) -> Iterator[FilePath]:
+    for raw in (composition.data.get("services") or {}).values():
+        for entry in raw.get("env_file") or ():
+            yield FilePath(str(entry.get("path")))
 
 
 @contextmanager
@@ -151,6 +168,12 @@ def _variables(value: Any) -> Iterator[str]:
 
 def _check(data: Mapping[str, Any]) -> None:
     services = data.get("services") or {}
+    if not services and any(isinstance(one, Mapping) and {"image", "build"} & {*one} for one in data.values()):
+        raise normal.Wrong(
+            ("services",),
+            "no services here: this is the first format of Compose files, which Compose reads no longer",
+            hint="write `services:` above the services, and indent them",
+        )
     if not isinstance(services, Mapping):
         raise normal.Wrong(("services",), "not a map of services")
     for name, raw in services.items():
@@ -158,25 +181,42 @@ def _check(data: Mapping[str, Any]) -> None:
             raise normal.Wrong(("services", name), "a service is a map with an image or a build")
 
 
-def _environment(name: str, raw: Mapping[str, Any], env: Mapping[str, str], files: list[FilePath]) -> dict[str, str]:
-    """The whole environment of a service; `files` hears of each file that counts."""
+def _check_names(services: Mapping[str, Service], data: Mapping[str, Any]) -> None:
+    """Volumes and networks are those of the file, and each container's name is its own."""
+    owners: dict[str, str] = {}
+    for name, service in services.items():
+        at: Path = ("services", name)
+        volumes = [mount.source for mount in service.mounts if mount.kind == "volume" and mount.source]
+        networks = [network for network in data["services"][name].get("networks") or () if network != "default"]
+        for kind, used in (("volumes", volumes), ("networks", networks)):
+            if unknown := next((one for one in used if one not in (data.get(kind) or {})), None):
+                raise normal.Wrong((*at, kind), f"no {unknown!r} in the file's `{kind}:`")
+        if (owner := owners.setdefault(service.container_name or name, name)) != name:
+            raise normal.Wrong((*at, "container_name"), f"{owner} has this name already")
+
+
+def _environment(name: str, raw: Mapping[str, Any], settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a service."""
     values: dict[str, str] = {}
     for index, entry in enumerate(raw.get("env_file") or ()):
         path = FilePath(str(entry.get("path")))
-        files.append(path)
         if path.is_file():
             # A variable of an earlier file, or of the project, wins over one that is set in the file itself.
             scope = ChainMap(values, dict(env))
             values |= dotenv.read_raw(path, scope) if entry.get("format") == "raw" else dotenv.read(path, scope)
         elif normal.truth(entry.get("required", True)):
             at: Path = ("services", name, "env_file", index)
-            raise normal.Wrong(at, f"{path} is not there", hint=refusal.make(path))
-    values |= {key: normal.text(value) for key, value in normal.pairs(raw.get("environment"), ()).items()}
-    return values
+            shown = path.name if path.parent == settings.root else path
+            problem = f"{shown} is not there, and neither devctl nor Docker Compose starts anything without it"
+            raise normal.Wrong(at, problem, hint=refusal.make(path))
+    given = normal.pairs(raw.get("environment"), ())
+    kept = {key: value for key, value in values.items() if key not in given}  # without a value, it is taken away
+    return kept | {key: normal.text(value) for key, value in given.items() if value is not None}
 
 
-def _profiles(environment: Mapping[str, str]) -> tuple[str, ...]:
-    asked = (name.strip() for name in environment.get("COMPOSE_PROFILES", "").split(","))
+def profiles(settings: Settings) -> tuple[str, ...]:
+    """Return the profiles that are asked for."""
+    asked = (name.strip() for name in settings.environment.get("COMPOSE_PROFILES", "").split(","))
     return tuple(name for name in asked if name)
 
 
@@ -214,11 +254,12 @@ def _stack(name: str, services: dict[str, Service], data: Mapping[str, Any], pro
         demo=demo,
         profiles=tuple(profiles),
     )
+    _check_dependencies(services)
     return _without_idle_dependencies(stack)
 
 
 def _without_idle_dependencies(stack: Stack) -> Stack:
-    """Leave out what a service can do without and what does not start by itself; check that the others are there."""
+    """Leave out what a service can do without and what does not start by itself."""
     enabled = {*stack.enabled}
     kept = {
         name: replace(
@@ -231,7 +272,6 @@ def _without_idle_dependencies(stack: Stack) -> Stack:
         )
         for name, service in stack.services.items()
     }
-    _check_dependencies(kept)
     return replace(stack, services=kept)
 
 

@@ -17,6 +17,7 @@ from devctl.stack import document
 MAIN = "main"
 """The folder of the checkout's own stack, so no name for an isolated one."""
 _LETTERS = "bcdfghjkmnpqrstvwxz"  # no vowels: no words
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
 
 
@@ -126,14 +127,25 @@ def env_files(settings: Settings) -> tuple[Path, ...]:
     return () if settings.env_files in ((), (settings.root / ".env",)) else settings.env_files
 
 
+def _project(name: str, source: str) -> str:
+    """The name, if Compose takes it."""
+    if not _PROJECT.fullmatch(name):
+        raise DevctlError(
+            f"{source}: {name!r} cannot be the name of a project",
+            hint="lower-case letters, digits, - and _; a letter or a digit first",
+        )
+    return name
+
+
 def _own_name(settings: Settings) -> str:
     if name := settings.environment.get("COMPOSE_PROJECT_NAME"):
-        return name
+        return _project(name, "COMPOSE_PROJECT_NAME")
     name = ""
     for file in settings.compose_files:
         given = document.parse(file).data.get("name")
         try:
-            name = (interpolate(str(given), settings.environment) if given else "") or name
+            if given and (written := interpolate(str(given), settings.environment)):
+                name = _project(written, f"{file.name}: name")
         except InterpolationError as wrong:
             raise DevctlError(f"{file.name}: name: {wrong}") from wrong
     name = name or re.sub(r"[^-_a-z0-9]", "", settings.root.name.lower()).lstrip("_-")

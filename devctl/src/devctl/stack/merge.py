@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any
+from posixpath import normpath
+from typing import Any, TypeVar
 
 from devctl.stack import normal
 from devctl.stack.document import Path
 
+_Rule = TypeVar("_Rule")
 _STARTED = {"condition": "service_started", "required": True}
 _SERVICE = ("services", "*")
 
 
 def files(below: Any, above: Any, path: Path = ()) -> Any:
     """Return the values of two files as one."""
-    if rule := next((rule for pattern, rule in _RULES.items() if _matches(path, pattern)), None):
+    if rule := _of(path, _RULES):
         return rule(below, above, path)
     if above is None or below is None:
         return below if above is None else above
@@ -44,14 +46,18 @@ def unique(value: Any, path: Path = ()) -> Any:
     """Return the values without the entries of lists that a later one of the same key replaces."""
     if isinstance(value, Mapping):
         return {key: unique(item, (*path, key)) for key, item in value.items()}
-    key = next((key for pattern, key in _KEYS.items() if _matches(path, pattern)), None)
-    if isinstance(value, list) and key:
+    if isinstance(value, list) and (key := _of(path, _KEYS)):
         return list({key(item): item for item in value}.values())
     return value
 
 
-def _matches(path: Path, pattern: tuple[str, ...]) -> bool:
-    return len(path) == len(pattern) and all(want in ("*", step) for step, want in zip(path, pattern, strict=True))
+def _of(path: Path, rules: Mapping[tuple[str, ...], _Rule]) -> _Rule | None:
+    """The rule for the place of a value: the name of a service, of a network or of a limit is any."""
+    steps = [str(step) for step in path]
+    for at in (1, 3):
+        if len(steps) > at and (at == 1 or steps[at - 1] in ("networks", "ulimits")):
+            steps[at] = "*"
+    return rules.get(tuple(steps))
 
 
 def _like(below: Any, above: Any, path: Path) -> Any:
@@ -129,7 +135,7 @@ def _target(entry: Any) -> Any:
     if isinstance(entry, Mapping):
         return entry.get("target") or entry.get("source")
     parts = str(entry).split(":")
-    return parts[1] if len(parts) > 1 else parts[0]
+    return normpath(parts[1] if len(parts) > 1 else parts[0])
 
 
 def _whole(entry: Any) -> Any:

@@ -5,6 +5,7 @@ The input is either our own reading of the file or what `docker compose config -
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -81,6 +82,8 @@ def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str]) -
         watch=_watch(raw.get("develop"), (*at, "develop")),
         unmodelled=dict(sorted(_unmodelled(raw))),
     )
+    if not found.image and found.build is None and "provider" not in raw:
+        raise Wrong(at, "neither an image nor a build: what should run?")
     if found.replicas > 1 and found.container_name:
         raise Wrong((*at, "container_name"), f"a name is there once, and {found.replicas} replicas are asked for")
     return found
@@ -186,9 +189,10 @@ def _mount(raw: Any) -> Mount:
         return Mount(kind, source, str(raw.get("target") or ""), bool(raw.get("read_only")))
     first, *others = str(raw).split(":")
     if not others:
-        return Mount("volume", "", first)
+        return Mount("volume", "", posixpath.normpath(first))
     bind = first.startswith((".", "/", "~"))
-    return Mount("bind" if bind else "volume", first, others[0], "ro" in ",".join(others[1:]).split(","))
+    target, read_only = posixpath.normpath(others[0]), "ro" in ",".join(others[1:]).split(",")
+    return Mount("bind" if bind else "volume", first, target, read_only)
 
 
 def _depends_on(raw: Mapping[str, Any]) -> dict[str, str]:
@@ -198,7 +202,9 @@ def _depends_on(raw: Mapping[str, Any]) -> dict[str, str]:
     found = {str(name): str((how or {}).get("condition") or "service_started") for name, how in given.items()}
     shared = (str(raw.get(key) or "").partition("service:") for key in ("network_mode", "ipc", "pid", "uts", "cgroup"))
     others = [of for before, word, of in shared if word and not before]
-    others += _links(raw.get("links")).values()  # Compose turns links into dependencies, and what is shared, too
+    others += [
+        str(link).partition(":")[0] for link in raw.get("links") or ()
+    ]  # Compose turns links into dependencies, and what is shared, too
     others += [
         str(one).partition(":")[0] for one in raw.get("volumes_from") or () if not str(one).startswith("container:")
     ]

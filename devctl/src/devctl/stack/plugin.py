@@ -50,9 +50,10 @@ def config(settings: Settings, files: Iterable[Path] | None) -> Mapping[str, Any
         return found
     answer = _ask([*words, "--profile", "*"], environment)
     if isinstance(answer, Refused):  # a file that only a service of some profile needs may not be there
-        answer = _ask(words, environment)
-    if isinstance(answer, Refused):
-        raise answer
+        fewer = _ask(words, environment)
+        if isinstance(fewer, Refused) or fewer is None or not fewer.get("services"):
+            raise answer
+        answer = fewer
     if answer is not None and key:
         _keep(settings, kept, key, answer)
     return answer

@@ -16,10 +16,8 @@ _TEMPLATE = re.compile(r"example|sample|template|dist|default|skel", re.IGNORECA
 _CHECK = "what Compose thinks of the files: docker compose config --quiet"
 
 
-def explain(settings: Settings, said: str, ours: object) -> DevctlError:
-    """Return the error for what Compose said; `ours` is the error of devctl's own reading, which has the line."""
-    if isinstance(ours, DevctlError):
-        return ours
+def explain(settings: Settings, said: str) -> DevctlError:
+    """Return the error for what Compose said."""
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _LEVEL.match(line.strip())]
     reason = lines[-1] if lines else "no reason given"
     if found := _ENV_FILE.search(said):
