@@ -16,7 +16,9 @@ def result(
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """What became of a task: its state, its result or error, for as long as they are kept; else who has it now.
+    """What became of a task: its state, its result or its error.
+
+    For as long as they are kept; else who has the task now.
 
     \b
     Examples:
