@@ -347,9 +347,19 @@ def test_a_worker_that_nobody_hears_is_ready_after_seconds_and_that_is_said() ->
 
     report = start(runtime, ["worker"], ask=nobody, clock=runtime.clock)
 
-    assert "runs for 6s, without a sign that it is ready" == report.services[1].detail
+    assert "it runs, and nothing shows that it is ready" == report.services[1].detail
+    assert 15 <= report.services[1].own_seconds < 16
     again = start(runtime, ["worker"], clock=runtime.clock)
     assert (True, 0) == (again.services[1].was_running, again.seconds)
+
+
+def test_a_worker_that_shows_its_banner_and_only_warns_is_given_seconds_from_there() -> None:
+    runtime = FakeRuntime(of_workers(PLAIN), {"worker": Behaviour(logs=(" -------------- [queues]", "[tasks]"))})
+
+    report = start(runtime, ["worker"], clock=runtime.clock)
+
+    assert "it runs, and nothing shows that it is ready" == report.services[1].detail
+    assert 4 <= report.services[1].own_seconds < 5
 
 
 def test_a_worker_without_a_connection_to_its_broker_is_not_ready() -> None:

@@ -15,8 +15,10 @@ SETTLE_SECONDS = 1.0
 """How long a service without a health check must run before it counts as ready: a crash at start is quicker."""
 _SETTLE_OWN_SECONDS = 3.0
 """The same for code of the checkout, which imports much before it falls over."""
-QUIET_SECONDS = 6.0
-"""How long a worker without a health check may say nothing before it counts as ready: Celery takes seconds to load."""
+QUIET_SECONDS = 15.0
+"""How long a worker without a health check may say nothing before it counts as ready: code takes seconds to load."""
+_LOADED_SECONDS = 4.0
+"""The same from its banner on: then its code is loaded, and what a connection needs is a moment."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Heard:
     """What shows that it is ready: that it said so, that it answers; "" as long as nothing does."""
     talks: bool = False
     """It writes what it does, so it will say when it is ready."""
+    banner_at: float | None = None
+    """When its banner was first seen."""
     trouble: str = ""
     """Its last line, where that says that it cannot go on yet: no connection to its broker."""
 
@@ -93,7 +97,7 @@ def _how(expected: Expected, ready: Sequence[Replica], heard: Mapping[str, Heard
     if not expected.worker:
         return ""
     shown = [heard.get(r.name, _NOTHING_HEARD).ready for r in ready if _unchecked(expected.service, r)]
-    return next(iter(shown), "") if all(shown) else f"runs for {QUIET_SECONDS:.0f}s, without a sign that it is ready"
+    return next(iter(shown), "") if all(shown) else "it runs, and nothing shows that it is ready"
 
 
 def _crash(expected: Expected, replica: Replica, restarts_before: int) -> str:
@@ -117,7 +121,8 @@ def _ready(expected: Expected, replica: Replica, now: float, heard: Heard) -> bo
         return replica.health == "healthy"
     runs = now - replica.started_at if replica.started_at is not None else QUIET_SECONDS
     if expected.worker:
-        return bool(heard.ready) or (runs >= QUIET_SECONDS and not heard.trouble and not heard.talks)
+        loaded = heard.banner_at is not None and now - heard.banner_at >= _LOADED_SECONDS
+        return bool(heard.ready) or ((loaded or runs >= QUIET_SECONDS) and not heard.trouble and not heard.talks)
     return runs >= (_SETTLE_OWN_SECONDS if expected.service.build else SETTLE_SECONDS)
 
 

@@ -11,6 +11,7 @@ from devctl.stack.model import Service
 from devctl.stack.readiness import Heard
 
 _READY = re.compile(r"\S@[\w.-]+ ready\.")
+_BANNER = re.compile(r"^\s*(?:-- \*+ -+ )?\[(?:config|queues|tasks)\]\s*$", re.MULTILINE)
 _TALKS = re.compile(r": INFO/MainProcess\]")
 _TROUBLE = re.compile(r"(?P<problem>Cannot connect to [^\n]*?)\s*Trying again in (?P<seconds>[\d.]+) seconds")
 _SLACK_SECONDS = 2.0  # a try takes a moment, too
@@ -31,8 +32,9 @@ class Listener:
         ready, talks, troubles = _READY.search(text), _TALKS.search(text), [*_TROUBLE.finditer(text)]
         if len(troubles) != self._troubles:  # when it connects after all, a worker that only warns says nothing
             self._troubles, self._until = len(troubles), now + float(troubles[-1]["seconds"]) + _SLACK_SECONDS
+        banner_at = self.heard.banner_at or (now if _BANNER.search(text) else None)
         trouble = troubles[-1]["problem"].rstrip(". ") if troubles and now < self._until and not ready else ""
-        self.heard = Heard("said that it is ready" if ready else "", bool(talks), trouble)
+        self.heard = Heard("said that it is ready" if ready else "", bool(talks), banner_at, trouble)
 
 
 def logfile(pattern: str, node: str) -> str:
