@@ -348,7 +348,7 @@ def test_a_worker_that_nobody_hears_is_ready_after_seconds_and_that_is_said() ->
     report = start(runtime, ["worker"], ask=nobody, clock=runtime.clock)
 
     assert "it runs, and nothing shows that it is ready" == report.services[1].detail
-    assert 15 <= report.services[1].own_seconds < 16
+    assert 20 <= report.services[1].own_seconds < 21
     again = start(runtime, ["worker"], clock=runtime.clock)
     assert (True, 0) == (again.services[1].was_running, again.seconds)
 

@@ -15,7 +15,7 @@ SETTLE_SECONDS = 1.0
 """How long a service without a health check must run before it counts as ready: a crash at start is quicker."""
 _SETTLE_OWN_SECONDS = 3.0
 """The same for code of the checkout, which imports much before it falls over."""
-QUIET_SECONDS = 15.0
+QUIET_SECONDS = 20.0
 """How long a worker without a health check may say nothing before it counts as ready: code takes seconds to load."""
 _LOADED_SECONDS = 4.0
 """The same from its banner on: then its code is loaded, and what a connection needs is a moment."""
