@@ -349,12 +349,15 @@ def test_a_worker_that_nobody_hears_is_ready_after_seconds_and_that_is_said() ->
 
     assert "it runs, and nothing shows that it is ready" == report.services[1].detail
     assert 20 <= report.services[1].own_seconds < 21
+    runtime.clock.sleep(5)
     again = start(runtime, ["worker"], clock=runtime.clock)
     assert (True, 0) == (again.services[1].was_running, again.seconds)
 
 
 def test_a_worker_that_shows_its_banner_and_only_warns_is_given_seconds_from_there() -> None:
-    runtime = FakeRuntime(of_workers(PLAIN), {"worker": Behaviour(logs=(" -------------- [queues]", "[tasks]"))})
+    runtime = FakeRuntime(
+        of_workers(PLAIN), {"worker": Behaviour(logs=("- *** --- * --- ", " -------------- [queues]"))}
+    )
 
     report = start(runtime, ["worker"], clock=runtime.clock)
 

@@ -56,7 +56,10 @@ def up(
     """Start services and what they depend on. Waits until they are ready.
 
     What runs and is up to date stays as it is; what has other code or settings is restarted. A service that exits or
-    restarts has crashed, whatever its exit code; the last lines of its log are shown.
+    restarts has crashed, whatever its exit code; the last lines of its log are shown. A job, such as a migration, is
+    done with exit 0: one that another service waits for, or that is not restarted and serves nobody.
+
+    With --isolated, fixed ports, container names, volumes and networks are moved out of the first stack's way.
 
     \b
     Examples:

@@ -9,7 +9,7 @@ from devctl.clock import Clock
 from devctl.errors import DevctlError
 from devctl.stack import logfiles
 from devctl.stack.port import Replica, Runtime
-from devctl.stack.readiness import QUIET_SECONDS, Heard
+from devctl.stack.readiness import QUIET_SECONDS, RAN_BEFORE, Heard
 from devctl.stack.words import Listener, here, logfile
 
 _LISTEN_SECONDS = 0.5  # between two looks into the log of a worker, which cost a process each
@@ -48,7 +48,7 @@ class Hearing:
         for replica in replicas:
             up = now - replica.started_at if replica.started_at is not None else 0.0
             if replica.name in ran_before and up >= QUIET_SECONDS:
-                self.heard[replica.name] = Heard("running")
+                self.heard[replica.name] = Heard(RAN_BEFORE)
         waited_for = [r for r in replicas if r.state == "running" and not self._knows(r)]
         if not waited_for or now - self._listened.get(service, float("-inf")) < _LISTEN_SECONDS:
             return

@@ -17,6 +17,8 @@ _SETTLE_OWN_SECONDS = 3.0
 """The same for code of the checkout, which imports much before it falls over."""
 QUIET_SECONDS = 20.0
 """How long a worker without a health check may say nothing before it counts as ready: code takes seconds to load."""
+RAN_BEFORE = "ran before"
+"""What is known of a replica that this start found running."""
 _LOADED_SECONDS = 4.0
 """The same from its banner on: then its code is loaded, and what a connection needs is a moment."""
 
@@ -97,7 +99,9 @@ def _how(expected: Expected, ready: Sequence[Replica], heard: Mapping[str, Heard
     if not expected.worker:
         return ""
     shown = [heard.get(r.name, _NOTHING_HEARD).ready for r in ready if _unchecked(expected.service, r)]
-    return next(iter(shown), "") if all(shown) else "it runs, and nothing shows that it is ready"
+    if not all(shown):
+        return "it runs, and nothing shows that it is ready"
+    return next((how for how in shown if how != RAN_BEFORE), "")
 
 
 def _crash(expected: Expected, replica: Replica, restarts_before: int) -> str:

@@ -11,7 +11,7 @@ from devctl.stack.model import Service
 from devctl.stack.readiness import Heard
 
 _READY = re.compile(r"\S@[\w.-]+ ready\.")
-_BANNER = re.compile(r"^\s*(?:-- \*+ -+ )?\[(?:config|queues|tasks)\]\s*$", re.MULTILINE)
+_BANNER = re.compile(r"^[ *-]*\[(?:config|queues|tasks)\]\s*$", re.MULTILINE)
 _TALKS = re.compile(r": INFO/MainProcess\]")
 _TROUBLE = re.compile(r"(?P<problem>Cannot connect to [^\n]*?)\s*Trying again in (?P<seconds>[\d.]+) seconds")
 _SLACK_SECONDS = 2.0  # a try takes a moment, too

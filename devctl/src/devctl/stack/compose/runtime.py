@@ -328,7 +328,7 @@ class ComposeRuntime:
         environment = identity.interpolation(self._settings)
         text = "\n".join(file.read_text(encoding="utf-8") for file in identity.files(self._settings))
         for name, default in re.findall(r"\$\{(\w+):?-([^{}]*)\}", text):
-            if (environment.get(name) or default) == value:
+            if value in (set_ := environment.get(name) or default, f"{set_}:latest"):
                 return str(name)
         return ""
 
