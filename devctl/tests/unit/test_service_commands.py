@@ -382,7 +382,10 @@ def test_build_of_a_service_without_one_says_so(fakes: Any, run: Any) -> None:
     assert "nothing to build for redis: the image is pulled" in ran.err
 
 
-def test_the_local_runtime_has_nothing_to_build(fakes: Any, run: Any) -> None:
+def test_where_services_run_from_devctl_s_own_environment_there_is_nothing_to_build(
+    fakes: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeRuntime, "buildable", lambda self, services: [])
     ran = run("build")
 
     assert 0 == ran.code

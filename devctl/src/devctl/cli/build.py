@@ -25,7 +25,8 @@ def build(
 ) -> None:
     """Build the images of services. Layers that did not change come from the cache.
 
-    `devctl up` does this by itself where it is needed. The local runtime runs the sources: it has nothing to build.
+    `devctl up` does this by itself where it is needed. The local runtime makes the Python environment that a
+    Dockerfile describes; where the services run in devctl's own, it has nothing to build.
 
     \b
     Examples:
@@ -47,8 +48,7 @@ def build(
     known = workbench.stack.services
     asked = workbench.stack.resolve(services or ())
     options.announce(workbench, as_json=as_json)
-    images = workbench.runtime.name != "local"
-    names = [name for name in known if images and known[name].build and name in (asked or workbench.stack.enabled)]
+    names = workbench.runtime.buildable([name for name in known if name in (asked or workbench.stack.enabled)])
     if as_json:
         built, seconds = build_images(workbench.runtime, names, ignore)
     else:
@@ -66,9 +66,11 @@ def build(
             }
         )
         return
-    if not images:
+    local = workbench.runtime.name == "local"
+    if local and not names:
         sys.stderr.write("nothing to build: the local runtime runs the sources\n")
-    elif without := [name for name in asked if not known[name].build]:
-        sys.stderr.write(f"nothing to build for {', '.join(without)}: the image is pulled\n")
+    elif without := [name for name in asked if name not in names]:
+        why = "it runs as it is" if local else "the image is pulled"
+        sys.stderr.write(f"nothing to build for {', '.join(without)}: {why}\n")
     if built:
         show_built(built, seconds, sys.stdout)

@@ -103,6 +103,8 @@ def up(
         )
     if not as_json:
         ui.show_in_terminal(in_terminal)
+    names = _possible(workbench, names, named=bool(services), as_json=as_json)
+    if not as_json:
         _say_needs(workbench, names)
     watcher = begin(workbench, names) if watch else None
     report = watched(
@@ -123,6 +125,19 @@ def up(
         ui.show_next(steps)
     if watcher:
         go_on(workbench, watcher, report, timeout, as_json)
+
+
+def _possible(workbench: Workbench, names: list[str], *, named: bool, as_json: bool) -> list[str]:
+    """Leave out what this runtime cannot run, unless it was named, and say so, and what it does in another way."""
+    from devctl.stack.start import possible
+    from devctl.ui import services as ui
+
+    runtime = workbench.runtime
+    names, left_out = (names, []) if named else possible(runtime, names)
+    if not as_json:
+        ui.show_left_out(left_out)
+        ui.show_remarks(runtime.remarks([n for n in workbench.stack.closure(names) if not runtime.refusal(n)]))
+    return names
 
 
 def _isolated(workbench: Workbench, *, as_json: bool) -> Workbench:

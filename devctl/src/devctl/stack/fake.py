@@ -75,6 +75,18 @@ class FakeRuntime:
         """Those the script calls missing, until they are built."""
         return [name for name in services if self._behaviour(name).image_missing and name not in self._built]
 
+    def buildable(self, services: Sequence[str]) -> list[str]:
+        """Those with a build."""
+        return [name for name in services if self._service(name).build]
+
+    def refusal(self, service: str) -> DevctlError | None:
+        """Nothing is refused."""
+        return None
+
+    def remarks(self, services: Sequence[str]) -> list[str]:
+        """Nothing is left out."""
+        return []
+
     def live(self, services: Sequence[str]) -> None:
         """There are no copies of files."""
 

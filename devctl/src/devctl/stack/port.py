@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from devctl.errors import DevctlError
 from devctl.stack.model import Stack
 
 State = Literal["created", "running", "restarting", "exited", "paused"]
@@ -76,7 +77,16 @@ class Runtime(Protocol):
         """Build the images of these services where the runtime has images; DevctlError with the failing lines."""
 
     def missing_images(self, services: Sequence[str]) -> list[str]:
-        """Those services whose image has to be built or pulled before a start; empty where there are no images."""
+        """Those services whose image has to be built or pulled before a start, or whose environment to be made."""
+
+    def buildable(self, services: Sequence[str]) -> list[str]:
+        """Those services that `build` makes something for."""
+
+    def refusal(self, service: str) -> DevctlError | None:
+        """Why this runtime cannot run a service, whatever its state; None where it can."""
+
+    def remarks(self, services: Sequence[str]) -> list[str]:
+        """What it leaves out of what the files say of these services, a line each."""
 
     def live(self, services: Sequence[str]) -> None:
         """Have these services run from the files of the checkout from their next start on, where they run from copies.

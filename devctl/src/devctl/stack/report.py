@@ -47,6 +47,15 @@ def ignore(event: Event) -> None:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A service that cannot run there, and so those that need it."""
+
+    service: str
+    why: DevctlError
+    needed_by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ServiceStart:
     """How the start of one service went."""
 

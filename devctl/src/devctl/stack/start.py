@@ -12,7 +12,7 @@ from devctl.stack.hearing import Ask, Hearing
 from devctl.stack.model import Service, Stack
 from devctl.stack.port import Replica, Runtime
 from devctl.stack.readiness import Expected, Phase, Verdict, judge
-from devctl.stack.report import Building, Built, Emit, ServiceStart, StartReport, Step, ignore
+from devctl.stack.report import Building, Built, Emit, LeftOut, ServiceStart, StartReport, Step, ignore
 
 TIMEOUT_SECONDS = 60.0
 LOG_TAIL = 20
@@ -44,6 +44,9 @@ def start(
     """
     stack, scale, clock = runtime.stack, scale or {}, clock or SystemClock()
     names = stack.closure(stack.chosen(services))
+    for name in names:
+        if refusal := runtime.refusal(name):
+            raise refusal
     _check_scale(stack, names, scale)
     built, build_seconds = _build(runtime, names, build, emit, clock)
     run = _Start(runtime, names, scale, emit, clock, ask)
@@ -80,6 +83,19 @@ def build_images(
     return tuple(services), clock.now() - begun
 
 
+def possible(runtime: Runtime, names: Sequence[str]) -> tuple[list[str], list[LeftOut]]:
+    """Return which of these services can run there with all that they need, and those that cannot; none can: raised."""
+    refusals = {name: refusal for name in runtime.stack.closure(names) if (refusal := runtime.refusal(name))}
+    can = [name for name in names if not refusals.keys() & {*runtime.stack.closure([name])}]
+    if not can and refusals:
+        raise next(iter(refusals.values()))
+    left_out = [
+        LeftOut(name, refusal, tuple(n for n in names if n != name and name in runtime.stack.closure([n])))
+        for name, refusal in refusals.items()
+    ]
+    return can, left_out
+
+
 def _check_scale(stack: Stack, names: Sequence[str], scale: Mapping[str, int]) -> None:
     for name, count in scale.items():
         if name not in names:
@@ -92,7 +108,7 @@ def _build(
 ) -> tuple[tuple[str, ...], float]:
     """Build and pull what is wanted; what can only be pulled is pulled even with --no-build, as Compose does."""
     wanted = runtime.missing_images(names)
-    buildable = [name for name in names if runtime.stack.services[name].build]
+    buildable = runtime.buildable(names)
     if build is True:
         wanted = [name for name in names if name in wanted or name in buildable]
     elif build is False:

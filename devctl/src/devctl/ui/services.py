@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from devctl.stack.overview import ServiceState
-from devctl.stack.report import ServiceStart, StartReport
+from devctl.stack.report import LeftOut, ServiceStart, StartReport
 from devctl.ui.console import sign
 from devctl.ui.paint import Colour, Paint
 from devctl.ui.progress import SIGNS
@@ -134,6 +134,23 @@ def show_needs(needs: Sequence[Need], names: Sequence[str], option: str, stream:
     if needs:
         together = " ".join([*names, *(one.needs for one in needs)])
         stream.write(f"{sign('→', stream)} devctl up {together}{option}\n")
+
+
+def show_left_out(services: Sequence[LeftOut], stream: IO[str] | None = None) -> None:
+    """Services that do not start here, why, and who needs them."""
+    stream = stream or sys.stderr
+    for one in services:
+        needed = f"; left out with it, because they need it: {', '.join(one.needed_by)}" if one.needed_by else ""
+        stream.write(f"{Paint(stream)('!', 'yellow')} {one.why.problem}{needed}\n")
+    if services:
+        stream.write(f"{sign('→', stream)} {services[0].why.hint}\n")
+
+
+def show_remarks(lines: Sequence[str], stream: IO[str] | None = None) -> None:
+    """What a runtime leaves out of what the files say."""
+    stream = stream or sys.stderr
+    for line in lines:
+        stream.write(f"{Paint(stream)('!', 'yellow')} {line}\n")
 
 
 def show_stale(services: Sequence[str], stream: IO[str] | None = None) -> None:

@@ -32,6 +32,10 @@ def stack(*services: Service) -> Stack:
             [Service("a", hostname="broker"), Service("b", environment={"URL": "x://u:p@broker:7000//"})],
             {"a": (7000,), "b": ()},
         ),
+        (
+            [Service("a", aliases=("x",)), Service("b", command=("x:1", "y:2"), links={"y": "a"})],
+            {"a": (1, 2), "b": ()},
+        ),
         ([Service("a"), Service("b", environment={"URL": "http://a:99999"})], {"a": (), "b": ()}),
     ],
 )

@@ -68,6 +68,18 @@ class ComposeRuntime:
         """Those without an image, and those whose sources changed since it was built."""
         return self._images.missing(services)
 
+    def buildable(self, services: Sequence[str]) -> list[str]:
+        """Those with a build."""
+        return [name for name in services if self.stack.services[name].build]
+
+    def refusal(self, service: str) -> DevctlError | None:
+        """Nothing is refused."""
+        return None
+
+    def remarks(self, services: Sequence[str]) -> list[str]:
+        """Nothing is left out."""
+        return []
+
     def live(self, services: Sequence[str]) -> None:
         """Mount what `develop: watch:` gives a target; a service without that is built again after a change.
 

@@ -19,9 +19,12 @@ def names(stack: Stack) -> dict[str, str]:
     """Return each name that a container is reached by -> its service."""
     found = {name: name for name in stack.services}
     for name, service in stack.services.items():
-        for other in (service.hostname, service.container_name):
+        for other in (service.hostname, service.container_name, *service.aliases):
             if other:
                 found.setdefault(other, name)
+        for other, target in service.links.items():
+            if target in stack.services:
+                found.setdefault(other, target)
     return found
 
 

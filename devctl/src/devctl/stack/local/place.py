@@ -68,6 +68,10 @@ class Place:
         """What one replica sees as /tmp."""
         return self.runtime / "tmp" / replica
 
+    def scripts(self, replica: str) -> Path:
+        """Its shell scripts, with what they say of a container rewritten."""
+        return self.state / "scripts" / replica
+
     def data(self, service: str) -> Path:
         """What outlives a `down`."""
         return self.state / "data" / service

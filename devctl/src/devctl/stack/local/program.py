@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import shutil
 import sys
 import time
@@ -13,11 +14,15 @@ from typing import Any
 from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import sources
-from devctl.stack.local import listening, redis
+from devctl.stack.local import listening, network, redis, scripts
+from devctl.stack.local.environment import make as make_environment
+from devctl.stack.local.images import Images
 from devctl.stack.local.journal import Journal, Life
 from devctl.stack.local.place import Place, PortBook, read_json, write_json
 from devctl.stack.local.processes import Known
+from devctl.stack.local.recipe import Recipe
 from devctl.stack.local.rewrite import Rewrite
+from devctl.stack.local.root import Root
 from devctl.stack.local.supervisor import Entry, Supervisor
 from devctl.stack.model import Service, Stack
 
@@ -102,32 +107,28 @@ def leftovers(state: Path) -> Leftovers | None:
 class Programs:
     """Makes programs from services."""
 
-    def __init__(self, settings: Settings, stack: Stack, place: Place, ports: PortBook) -> None:
-        self._settings, self._stack, self._place, self._ports = settings, stack, place, ports
+    def __init__(self, settings: Settings, stack: Stack, place: Place, ports: PortBook, images: Images) -> None:
+        self._settings, self._stack, self._place, self._ports, self._images = settings, stack, place, ports, images
         self._targets = ports.targets
         self._names = listening.names(stack)
 
     def make(self, service: Service, number: int) -> Program:
         """Return the program of one replica; DevctlError where this machine cannot run it."""
         name = f"{service.name}-{number}"
-        rewrite = Rewrite(
-            service=service.name,
-            services={other: self._targets[self._names[other]] for other in self._names},
-            port_of=lambda other, target: self._port(service.name, number, self._names[other], target),
-            temporary=self._place.temporary(name),
-            root=self._settings.root,
-        )
-        environment = {**self._shell(), **rewrite.environment(service.environment)}
-        environment["PATH"] = self._path
-        environment.setdefault("TMPDIR", str(self._place.temporary(name)))
+        recipe, root = self._images.recipe(service), self._images.files(service)
+        rewrite = self._rewrite(service, number)
+        if recipe and root:
+            rewrite = scripts.written(service, recipe, root, rewrite, self._place.scripts(name))
+        environment = self._environment(service, number, recipe, rewrite)
+        folder = self._folder(service, recipe, root, rewrite)
         check = service.healthcheck.test if service.healthcheck else ()
         files = sources.stamps(service)
         return Program(
             service=service.name,
             name=name,
-            command=self._command(service, number, rewrite),
+            command=self._command(service, number, recipe, rewrite, environment["PATH"], folder),
             environment=environment,
-            folder=str(self._folder(service)),
+            folder=str(folder),
             log=str(self._place.log(name)),
             restart=service.restart,
             stop_grace_seconds=service.stop_grace_seconds,
@@ -138,27 +139,97 @@ class Programs:
             made_at=time.time() * 1000 // 1 / 1000,
         )
 
+    def refusal(self, service: Service) -> DevctlError | None:
+        """Say why this service cannot run here; what its start says of itself, such as a port, is none."""
+        if refused := self._images.refusal(service):
+            return refused
+        if service.build or redis.is_redis(service) or self._images.recipe(service):
+            return None
+        if not service.command or shutil.which(service.command[0], path=self._path) is None:
+            return DevctlError(
+                f"{service.name} runs only in a container: its image is {service.image or 'not named'}",
+                hint="use containers: --runtime compose",
+            )
+        return None
+
+    def _rewrite(self, service: Service, number: int) -> Rewrite:
+        recipe = self._images.recipe(service)
+        return Rewrite(
+            service=service.name,
+            services={other: self._targets[self._names[other]] for other in self._names},
+            port_of=lambda other, target: self._port(service.name, number, self._names.get(other, other), target),
+            temporary=self._place.temporary(f"{service.name}-{number}"),
+            root=self._settings.root,
+            paths=self._images.root(service).paths(recipe) if recipe else {},
+            by_name=recipe is not None,
+        )
+
     def _port(self, asking: str, number: int, service: str, target: int) -> int:
         return self._ports.of(service, number if service == asking else 1, target)
 
-    def _command(self, service: Service, number: int, rewrite: Rewrite) -> list[str]:
+    def _environment(self, service: Service, number: int, recipe: Recipe | None, rewrite: Rewrite) -> dict[str, str]:
+        given = {**(recipe.environment if recipe else {}), **service.environment}
+        environment = {**self._shell(), **rewrite.environment(given)}
+        environment["PATH"] = self._path
+        environment.setdefault("TMPDIR", str(self._place.temporary(f"{service.name}-{number}")))
+        made = self._images.environment(service)
+        if recipe is None or made is None:
+            return environment
+        if not made.ready and not recipe.installs:  # a Python and nothing else: there in a moment
+            make_environment(recipe, made, self._images.root(service), lambda text: None)
+        if not made.ready:
+            raise DevctlError(f"the environment of {service.name} is not made", hint=f"devctl build {service.name}")
+        own = self._images.root(service)
+        said = [own.path(part) for part in given.get("PATH", "").split(":") if part.startswith("/")]
+        usual = [own.path(part) for part in ("/usr/local/bin", "/usr/bin", "/bin")]
+        places = [made.programs, *(place for place in (*said, *usual) if place.is_dir()), *self._user_path]
+        for variable, value in {
+            "VIRTUAL_ENV": str(made.folder),
+            "UVICORN_LOOP": "asyncio",  # uvloop asks the system itself where a name is
+            # A worker that gives itself none: so it is told from the others of this machine.
+            "CELERY_WORKER_HOSTNAME": f"{service.name}-{number}@%h",
+            network.VARIABLE: network.described(
+                {other: self._ports_of(other) for other in self._names}, self._own_ports(service, number)
+            ),
+        }.items():
+            environment.setdefault(variable, value)
+        if any(mount.kind == "bind" for mount in service.mounts):  # a container would leave bytecode in the checkout
+            environment.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+        return {**environment, "PATH": ":".join(dict.fromkeys(map(str, places)))}
+
+    def _ports_of(self, name: str) -> dict[int, int]:
+        service = self._names[name]
+        return {target: self._ports.of(service, 1, target) for target in self._targets[service]}
+
+    def _own_ports(self, service: Service, number: int) -> dict[int, int]:
+        return {target: self._ports.of(service.name, number, target) for target in self._targets[service.name]}
+
+    def _command(
+        self, service: Service, number: int, recipe: Recipe | None, rewrite: Rewrite, path: str, folder: Path
+    ) -> list[str]:
         if redis.is_redis(service):
             data = self._place.data(service.name)
             data.mkdir(parents=True, exist_ok=True)
             target = next(iter(self._targets[service.name]), 6379)
             return redis.command(service, redis.binary(self._path), self._ports.of(service.name, number, target), data)
-        if not service.command:
+        command = _whole(service, recipe) if recipe else service.command
+        if not command:
             raise DevctlError(
                 f"{service.name} has no `command:` in the Compose file; only its image knows what it runs",
                 hint="write the command into the Compose file, or use containers: --runtime compose",
             )
-        words = rewrite.arguments(service.command)
-        program = shutil.which(words[0], path=self._path)
+        words = rewrite.arguments(command)
+        program = shutil.which(words[0], path=path)
         if program is None and "/" in words[0]:
-            program = shutil.which(self._folder(service) / words[0])
+            program = shutil.which(folder / words[0])
         if program is None:
+            if "/" in words[0] and (folder / words[0]).is_file():
+                raise DevctlError(
+                    f"{service.name} runs {command[0]!r}, which is not executable",
+                    hint=f"chmod +x {words[0]}: a container could not run it either",
+                )
             raise DevctlError(
-                f"{service.name} runs {words[0]!r}, which is not on this machine",
+                f"{service.name} runs {command[0]!r}, which is not on this machine",
                 hint=f"install {Path(words[0]).name}, or use containers: --runtime compose",
             )
         return [program, *words[1:]]
@@ -167,17 +238,34 @@ class Programs:
     def _path(self) -> str:
         """The checkout's own environment first, devctl's beside it, then the user's PATH."""
         own = self._settings.root / ".venv" / "bin"
-        user = self._settings.environment.get("PATH", "/usr/bin:/bin")
-        return ":".join(dict.fromkeys([*([str(own)] if own.is_dir() else []), str(Path(sys.executable).parent), user]))
+        return ":".join(
+            dict.fromkeys([*([str(own)] if own.is_dir() else []), str(Path(sys.executable).parent), *self._user_path])
+        )
+
+    @property
+    def _user_path(self) -> list[str]:
+        return self._settings.environment.get("PATH", "/usr/bin:/bin").split(":")
 
     def _shell(self) -> Mapping[str, str]:
         passed = {key: self._settings.environment[key] for key in _FROM_THE_SHELL if key in self._settings.environment}
         return {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **passed}
 
-    def _folder(self, service: Service) -> Path:
-        """Where its image is built from comes nearest to the folder it has in a container."""
+    def _folder(self, service: Service, recipe: Recipe | None, root: Root | None, rewrite: Rewrite) -> Path:
+        """Its working directory; without a recipe, where its image is built from comes nearest to that."""
+        if recipe and root:
+            wanted = posixpath.join(recipe.folder, service.working_dir)
+            folder = root.path(wanted)
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
         folder = service.build.context if service.build else self._settings.root
         return folder if folder.is_dir() else self._settings.root
+
+
+def _whole(service: Service, recipe: Recipe) -> tuple[str, ...]:
+    """The command with what only the image says: its CMD counts where the file has neither part."""
+    if service.entrypoint is not None:
+        return (*service.entrypoint, *(service.arguments or ()))
+    return (*recipe.entrypoint, *(recipe.command if service.arguments is None else service.arguments))
 
 
 def _check(words: list[str]) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 _ANY = "0.0.0.0"  # noqa: S104  # what a container listens on; here it becomes the loopback address
+_USUAL = {"redis": 6379, "amqp": 5672, "pyamqp": 5672, "postgres": 5432, "postgresql": 5432}
+"""Scheme -> the port of a URL without one."""
 _HOST_WORDS = ("HOST", "HOSTNAME", "ADDR", "ADDRESS", "SERVER")
 
 
@@ -26,6 +28,10 @@ class Rewrite:
     """This replica's own folder for what it keeps in /tmp."""
     root: Path
     """Paths in here are the machine's already."""
+    paths: Mapping[str, str] = field(default_factory=dict)
+    """Paths of the container -> where they are here."""
+    by_name: bool = False
+    """Whether its process finds services by their names: then a host without a port beside it stays."""
 
     def text(self, value: str) -> str:
         """Rewrite every address and every /tmp path in a value, each once."""
@@ -54,7 +60,8 @@ class Rewrite:
             host = next((environment[key] for key in _hosts_beside(name) if key in environment), "")
             return str(self._port(host if host in self.services else self.service, value))
         if value in self.services and upper.endswith(_HOST_WORDS):
-            return LOOPBACK
+            beside = any(key in environment for key in _ports_beside(name))
+            return value if self.by_name and not beside else LOOPBACK
         return self.text(value)
 
     def _port(self, service: str, target: str) -> int:
@@ -64,11 +71,13 @@ class Rewrite:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         names = "|".join(re.escape(name) for name in sorted(self.services, key=len, reverse=True))
+        paths = "|".join(re.escape(path) for path in sorted(self.paths, key=len, reverse=True))
         return re.compile(
             rf"(?<![\w.-])(?:(?P<name>{names})|{re.escape(_ANY)}|127\.0\.0\.1|localhost):(?P<port>\d+)\b"
-            rf"|(?P<scheme>://(?:[^/@\s]*@)?)(?P<bare>{names})(?=[/?#]|$)"  # redis://redis/0: one port, left out
+            rf"|(?P<before>\b[a-zA-Z][\w+.-]*)?(?P<scheme>://(?:[^/@\s]*@)?)(?P<bare>{names})(?=[/?#]|$)"  # redis://redis/0
             rf"|(?<![\w.])(?P<any>{re.escape(_ANY)})(?![\w.])"
-            r"|(?<![\w/.-])(?P<path>/tmp(?:/[^\s:'\"]*|(?=$|[\s:'\"])))"
+            + (rf"|(?:(?<![\w/.$}}~-])|(?<=:///))(?P<mapped>{paths})(?=/|$|[\s:;,&|'\"`)\]}}])" if paths else "")
+            + r"|(?<![\w/.-])(?P<path>/tmp(?:/[^\s:'\"]*|(?=$|[\s:'\"])))"
         )
 
     def _replace(self, found: re.Match[str]) -> str:
@@ -76,10 +85,15 @@ class Rewrite:
             return f"{LOOPBACK}:{self._port(found['name'] or self.service, found['port'])}"
         if found["bare"]:
             targets = self.services[found["bare"]]
-            port = f":{self.port_of(found['bare'], targets[0])}" if len(targets) == 1 else ""
-            return f"{found['scheme']}{LOOPBACK}{port}"
+            usual = _USUAL.get((found["before"] or "").lower())
+            target = usual if usual in targets else targets[0] if len(targets) == 1 else None
+            port = f":{self.port_of(found['bare'], target)}" if target else ""
+            return f"{found['before'] or ''}{found['scheme']}{LOOPBACK}{port}"
         if found["any"]:
             return LOOPBACK
+        if self.paths and found["mapped"]:
+            start, whole = found.start("mapped"), found.string
+            return found["mapped"] if whole.startswith(f"{self.root}/", start) else self.paths[found["mapped"]]
         path = found["path"]
         if path == str(self.root) or path.startswith(f"{self.root}/"):
             return path
@@ -91,3 +105,12 @@ def _hosts_beside(port_variable: str) -> list[str]:
     stem = port_variable[: -len("PORT")]
     words = _HOST_WORDS if port_variable.isupper() else [word.lower() for word in _HOST_WORDS]
     return [stem + word for word in words]
+
+
+def _ports_beside(host_variable: str) -> list[str]:
+    """And the reverse."""
+    for word in _HOST_WORDS:
+        for suffix, port in ((word, "PORT"), (word.lower(), "port")):
+            if host_variable.endswith(suffix):
+                return [host_variable.removesuffix(suffix) + port]
+    return []

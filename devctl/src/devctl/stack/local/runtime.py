@@ -13,8 +13,9 @@ from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import file, foreground, identity, logfiles, movable, rotation
 from devctl.stack.local import program, redis, supervisor
+from devctl.stack.local.images import Images
 from devctl.stack.local.journal import Journal, Life
-from devctl.stack.local.place import Place, read_json, write_json
+from devctl.stack.local.place import Place, PortBook, read_json, write_json
 from devctl.stack.local.probe import Prober, Subject
 from devctl.stack.local.processes import Known, Meter, end, end_alone
 from devctl.stack.local.program import Program, Programs
@@ -43,6 +44,7 @@ class LocalRuntime:
         self._journal = Journal(self._place.journal)
         self._prober = Prober()
         self._meter = Meter()
+        self._images = Images(settings, stack, self._place)
 
     @classmethod
     def open(cls, settings: Settings) -> LocalRuntime:
@@ -50,11 +52,25 @@ class LocalRuntime:
         return cls(settings, file.read(settings))
 
     def build(self, services: Sequence[str], emit: Callable[[BuildProgress], None]) -> None:
-        """There are no images."""
+        """Make the environments of those whose Dockerfile can be followed."""
+        with self._place.alone():
+            self._images.build(services, emit)
 
     def missing_images(self, services: Sequence[str]) -> list[str]:
-        """There are no images."""
-        return []
+        """Those whose environment is not made, or is made from other files."""
+        return self._images.missing(services)
+
+    def buildable(self, services: Sequence[str]) -> list[str]:
+        """Those that have an environment of their own."""
+        return [name for name in services if self._images.recipe(self.stack.services[name])]
+
+    def refusal(self, service: str) -> DevctlError | None:
+        """A Dockerfile that cannot be followed, or an image that is there as a container only."""
+        return self._made(self._place.ports(self.stack)).refusal(self.stack.services[service])
+
+    def remarks(self, services: Sequence[str]) -> list[str]:
+        """What was left out of their Dockerfiles and of the Compose file."""
+        return self._images.remarks(services)
 
     def live(self, services: Sequence[str]) -> None:
         """They run from the files of the checkout anyway."""
@@ -129,6 +145,7 @@ class LocalRuntime:
             if volumes and services is None:
                 for service in self.stack.services:
                     shutil.rmtree(self._place.data(service), ignore_errors=True)
+                shutil.rmtree(self._place.state / "volumes", ignore_errors=True)
 
     def restart(self, services: Sequence[str]) -> None:
         """Stop and start the replicas as they are."""
@@ -149,7 +166,7 @@ class LocalRuntime:
             self._place.make()
             book = self._place.ports(self.stack)
             book.make_sure(definition, 1, movable.variables_of(self._settings, service))
-            wanted = Programs(self._settings, self.stack, self._place, book).make(definition, 1)
+            wanted = self._made(book).make(definition, 1)
             self._place.temporary(wanted.name).mkdir(parents=True, exist_ok=True)
         environment = {**wanted.environment, **foreground.of_the_terminal(self._settings.environment)}
         command = wanted.command
@@ -169,7 +186,7 @@ class LocalRuntime:
 
     def check_debugpy(self, service: str) -> None:
         """Ask the Python that its command would take."""
-        programs = Programs(self._settings, self.stack, self._place, self._place.ports(self.stack))
+        programs = self._made(self._place.ports(self.stack))
         wanted = programs.make(self.stack.services[service], 1)
         foreground.check_debugpy(service, wanted.command, wanted.environment, wanted.folder)
 
@@ -228,6 +245,9 @@ class LocalRuntime:
                 other, hint=f"stop that one, or move {service.name} to a port of its own: ports: in the file"
             )
 
+    def _made(self, book: PortBook) -> Programs:
+        return Programs(self._settings, self.stack, self._place, book, self._images)
+
     def _programs(
         self, service: str, replicas: int | None, saved: Mapping[str, Program], running: Mapping[str, Process]
     ) -> list[Program]:
@@ -242,7 +262,7 @@ class LocalRuntime:
             name = f"{service}-{number}"
             if name not in running or not running[name].alive:
                 book.make_sure(definition, number, movable.variables_of(self._settings, service))
-        return [Programs(self._settings, self.stack, self._place, book).make(definition, n) for n in numbers]
+        return [self._made(book).make(definition, n) for n in numbers]
 
     def _supervised(self) -> bool:
         """Whether a supervisor is there; one that is ending is waited for: it gives each program its grace, in turn."""
