@@ -19,7 +19,7 @@ def stack(*services: Service) -> Stack:
     [
         ([Service("cache", image="redis:7-alpine")], {"cache": (6379,)}),
         ([Service("queue", image="rabbitmq:3-management")], {"queue": (5672, 15672)}),
-        ([Service("db", image="postgis/postgis:15")], {"db": (5432,)}),
+        ([Service("db", image="docker.io/library/postgres:15")], {"db": (5432,)}),
         ([Service("redis", build=Build(Path()))], {"redis": ()}),
         ([Service("redis", image="redis", ports=(Port(6379, 16379),))], {"redis": (6379,)}),
         ([Service("web", command=("gunicorn", "-b", "0.0.0.0:8000"))], {"web": (8000,)}),

@@ -56,8 +56,15 @@ class Images:
         if self._stack.contracts:
             return None
         if service.name not in self._recipes:
-            self._recipes[service.name] = recipe.read(service, self._settings.root)
+            self._recipes[service.name] = recipe.read(self._built(service), self._settings.root)
         return self._recipes[service.name]
+
+    def _built(self, service: Service) -> Service:
+        """The service that builds its image, where another one does."""
+        if service.build or not service.image:
+            return service
+        others = (one for one in self._stack.services.values() if one.build and one.image == service.image)
+        return next(others, service)
 
     def environment(self, service: Service) -> Environment | None:
         """Return the environment of a service with a recipe; it may still have to be made."""

@@ -10,7 +10,7 @@ from devctl.stack.model import Service, Stack
 _KINDS = {
     r"(redis|valkey)([-_].*)?": (6379,),
     r"rabbitmq": (5672, 15672),
-    r"(postgres|postgresql|postgis|pgvector|timescaledb)([-_].*)?": (5432,),
+    r"postgres(ql)?": (5432,),
 }
 _HIGHEST_PORT = 65_535
 
@@ -51,6 +51,8 @@ def targets(stack: Stack) -> dict[str, tuple[int, ...]]:
 
 def usual(service: Service) -> tuple[int, ...]:
     """Return what a server of this image listens on."""
+    if service.command and service.command[0].rpartition("/")[2] in ("redis-server", "valkey-server"):
+        return (6379,)
     kind = image(service)
     return next((ports for pattern, ports in _KINDS.items() if kind and re.fullmatch(pattern, kind)), ())
 

@@ -14,7 +14,7 @@ from typing import Any
 from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import sources
-from devctl.stack.local import listening, network, redis, scripts
+from devctl.stack.local import listening, network, scripts, servers
 from devctl.stack.local.environment import make as make_environment
 from devctl.stack.local.images import Images
 from devctl.stack.local.journal import Journal, Life
@@ -116,24 +116,24 @@ class Programs:
         """Return the program of one replica; DevctlError where this machine cannot run it."""
         name = f"{service.name}-{number}"
         recipe, root = self._images.recipe(service), self._images.files(service)
-        rewrite = self._rewrite(service, number)
+        rewrite, form = self._rewrite(service, number), self._form(service, number)
         if recipe and root:
             rewrite = scripts.written(service, recipe, root, rewrite, self._place.scripts(name))
-        environment = self._environment(service, number, recipe, rewrite)
+        environment = self._environment(service, number, recipe, rewrite) | dict(form.environment if form else {})
         folder = self._folder(service, recipe, root, rewrite)
         check = service.healthcheck.test if service.healthcheck else ()
         files = sources.stamps(service)
         return Program(
             service=service.name,
             name=name,
-            command=self._command(service, number, recipe, rewrite, environment["PATH"], folder),
+            command=form.command if form else self._command(service, recipe, rewrite, environment["PATH"], folder),
             environment=environment,
             folder=str(folder),
             log=str(self._place.log(name)),
             restart=service.restart,
             stop_grace_seconds=service.stop_grace_seconds,
             ports={str(target): self._ports.of(service.name, number, target) for target in self._targets[service.name]},
-            check=None if not check or redis.is_redis(service) else _check(rewrite.arguments(check)),
+            check=None if not check or form else _check(rewrite.arguments(check)),
             sources=sources.digest(files),
             contents=sources.digest_of_contents(files),
             made_at=time.time() * 1000 // 1 / 1000,
@@ -143,7 +143,13 @@ class Programs:
         """Say why this service cannot run here; what its start says of itself, such as a port, is none."""
         if refused := self._images.refusal(service):
             return refused
-        if service.build or redis.is_redis(service) or self._images.recipe(service):
+        if server := servers.of(service):
+            try:
+                server.form(service, self._path, self._own_ports(service, 1), self._place.data(service.name))
+            except DevctlError as missing:
+                return missing
+            return None
+        if service.build or self._images.recipe(service):
             return None
         if not service.command or shutil.which(service.command[0], path=self._path) is None:
             return DevctlError(
@@ -204,14 +210,15 @@ class Programs:
     def _own_ports(self, service: Service, number: int) -> dict[int, int]:
         return {target: self._ports.of(service.name, number, target) for target in self._targets[service.name]}
 
-    def _command(
-        self, service: Service, number: int, recipe: Recipe | None, rewrite: Rewrite, path: str, folder: Path
-    ) -> list[str]:
-        if redis.is_redis(service):
-            data = self._place.data(service.name)
-            data.mkdir(parents=True, exist_ok=True)
-            target = next(iter(self._targets[service.name]), 6379)
-            return redis.command(service, redis.binary(self._path), self._ports.of(service.name, number, target), data)
+    def _form(self, service: Service, number: int) -> servers.Form | None:
+        """Return how a Redis and the like runs."""
+        if (server := servers.of(service)) is None:
+            return None
+        data = self._place.data(service.name)
+        data.mkdir(parents=True, exist_ok=True)
+        return server.form(service, self._path, self._own_ports(service, number), data)
+
+    def _command(self, service: Service, recipe: Recipe | None, rewrite: Rewrite, path: str, folder: Path) -> list[str]:
         command = _whole(service, recipe) if recipe else service.command
         if not command:
             raise DevctlError(

@@ -71,13 +71,13 @@ def password(service: Service) -> str:
     return next((value for option, value in pairs if option == "--requirepass"), "")
 
 
-def question(service: Service, ports: Mapping[str, int], pid: int) -> Callable[[float], tuple[bool, str]]:
+def question(service: Service, ports: Mapping[int, int], pid: int) -> Callable[[float], tuple[bool, str]]:
     """Return what asks the process of this service whether it is ready, within some seconds."""
     port, secret = next(iter(ports.values())), password(service)
     return lambda timeout: ping(port, secret, timeout, pid)
 
 
-def other(service: Service, ports: Mapping[str, int], pid: int) -> str:
+def other(service: Service, ports: Mapping[int, int], pid: int) -> str:
     """Say which other Redis answers in place of this process; "" where none does."""
     good, said = question(service, ports, pid)(_ANSWER_SECONDS)
     return "" if good or not said.startswith(_OTHER) else said

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from devctl.errors import DevctlError
 from devctl.settings import Settings
 from devctl.stack import file, foreground, identity, logfiles, movable, rotation
-from devctl.stack.local import program, redis, supervisor
+from devctl.stack.local import program, redis, servers, supervisor
 from devctl.stack.local.images import Images
 from devctl.stack.local.journal import Journal, Life
 from devctl.stack.local.place import Place, PortBook, read_json, write_json
@@ -240,7 +240,7 @@ class LocalRuntime:
 
     def _make_sure_it_is_ours(self, replica: Replica, p: Program) -> None:
         service = self.stack.services[replica.service]
-        if redis.is_redis(service) and replica.pid and (other := redis.other(service, p.ports, replica.pid)):
+        if redis.is_redis(service) and replica.pid and (other := redis.other(service, _numbers(p.ports), replica.pid)):
             raise DevctlError(
                 other, hint=f"stop that one, or move {service.name} to a port of its own: ports: in the file"
             )
@@ -340,8 +340,8 @@ class LocalRuntime:
             service = self.stack.services.get(replica.service)
             if service is None or replica.pid is None or replica.started_at is None:
                 continue
-            ours, p = redis.is_redis(service), programs[replica.name]
-            if not ours and (service.healthcheck is None or p.check is None):
+            server, p = servers.of(service), programs[replica.name]
+            if server is None and (service.healthcheck is None or p.check is None):
                 continue
             yield Subject(
                 name=replica.name,
@@ -352,7 +352,7 @@ class LocalRuntime:
                 environment=p.environment,
                 folder=p.folder,
                 ports=tuple(p.ports.values()),
-                ask=redis.question(service, p.ports, replica.pid) if ours else None,
+                ask=server.question(service, _numbers(p.ports), replica.pid) if server else None,
             )
 
     @staticmethod
@@ -368,6 +368,10 @@ def _state(process: Process | None, life: Life, again: bool) -> State:
     if process.state == supervisor.BACKOFF or (process.state == supervisor.EXITED and again):
         return "restarting"
     return "running" if process.alive else "exited"
+
+
+def _numbers(ports: Mapping[str, int]) -> dict[int, int]:
+    return {int(target): port for target, port in ports.items()}
 
 
 def _in_vain(process: Process | None, life: Life) -> bool:
