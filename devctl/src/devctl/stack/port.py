@@ -37,7 +37,7 @@ class Replica:
     """What its health check last said, one or a few lines."""
     pid: int | None = None
     hostname: str = ""
-    """A container's own: the node `celery@HOST` runs there. "" for a process, which has the machine's."""
+    """A container's own: the node `celery@HOST` runs there. "" for a process that has the machine's."""
 
 
 @dataclass(frozen=True)

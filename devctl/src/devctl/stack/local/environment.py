@@ -28,7 +28,7 @@ _DECLARES = re.compile(
 _COMPLETE = "complete"
 _TAIL = 12
 """Lines of a failed installation that are shown."""
-_VERSION = 1
+_VERSION = 2
 """Of what this module makes: another one makes every environment anew."""
 
 

@@ -1,4 +1,4 @@
-"""The network of the containers, for a Python process of this machine: names of services, and ports of its own.
+"""The network of the containers, for a Python process of this machine: its host, names of services, ports of its own.
 
 Text is rewritten where it stands in settings. Where the code itself says `redis:6379`, or a server its usual port, no
 text is there to rewrite: a few functions of `socket` find the address in DEVCTL_NETWORK. Only environments that
@@ -64,6 +64,7 @@ def mount(network):
             given = (host, own[given[1]], *given[2:])
         return bind(self, given)
 
+    socket.gethostname = lambda: network["host"]
     socket.getaddrinfo = getaddrinfo
     socket.gethostbyname = gethostbyname
     socket.socket.bind = bind_here
@@ -83,7 +84,8 @@ def install(programs: Path) -> None:
         (packages / f"{_MODULE}.pth").write_text(f"import {_MODULE}\n", encoding="utf-8")
 
 
-def described(names: Mapping[str, Mapping[int, int]], own: Mapping[int, int]) -> str:
-    """Return the variable's value: each name with its ports, and the service's own; container port -> port here."""
+def described(host: str, names: Mapping[str, Mapping[int, int]], own: Mapping[int, int]) -> str:
+    """Return the variable's value: the host's name, each service's ports and its own; container port -> port here."""
     moved = {target: port for target, port in own.items() if target != port and target not in own.values()}
-    return json.dumps({"names": {name: dict(ports) for name, ports in names.items()}, "own": moved})
+    known = {host: moved, **{name: dict(ports) for name, ports in names.items()}}
+    return json.dumps({"host": host, "names": known, "own": moved})

@@ -53,6 +53,8 @@ class Program:
     """And by what is in them (`sources.digest_of_contents`): a time alone is no change of the code."""
     made_at: float = field(default=0.0, compare=False)
     """Unix seconds, down to the milliseconds of the supervisor's log."""
+    hostname: str = ""
+    """What it believes to be its host's name, as a container would; "" is the machine's."""
 
     @property
     def number(self) -> int:
@@ -137,6 +139,7 @@ class Programs:
             sources=sources.digest(files),
             contents=sources.digest_of_contents(files),
             made_at=time.time() * 1000 // 1 / 1000,
+            hostname=_hostname(service, number) if recipe else "",
         )
 
     def refusal(self, service: Service) -> DevctlError | None:
@@ -192,10 +195,10 @@ class Programs:
         for variable, value in {
             "VIRTUAL_ENV": str(made.folder),
             "UVICORN_LOOP": "asyncio",  # uvloop asks the system itself where a name is
-            # A worker that gives itself none: so it is told from the others of this machine.
-            "CELERY_WORKER_HOSTNAME": f"{service.name}-{number}@%h",
             network.VARIABLE: network.described(
-                {other: self._ports_of(other) for other in self._names}, self._own_ports(service, number)
+                _hostname(service, number),
+                {other: self._ports_of(other) for other in self._names},
+                self._own_ports(service, number),
             ),
         }.items():
             environment.setdefault(variable, value)
@@ -266,6 +269,11 @@ class Programs:
             return folder
         folder = service.build.context if service.build else self._settings.root
         return folder if folder.is_dir() else self._settings.root
+
+
+def _hostname(service: Service, number: int) -> str:
+    """Return its host's name: by that its Celery node is told from those of the other replicas."""
+    return service.hostname or f"{service.name}-{number}"
 
 
 def _whole(service: Service, recipe: Recipe) -> tuple[str, ...]:

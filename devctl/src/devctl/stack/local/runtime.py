@@ -333,6 +333,7 @@ class LocalRuntime:
             started_at=life.started_at,
             ports=tuple(f"{LOOPBACK}:{host}->{target}" for target, host in p.ports.items()),
             pid=life.pid if state == "running" else None,
+            hostname=p.hostname,
         )
 
     def _subjects(self, replicas: Iterable[Replica], programs: Mapping[str, Program]) -> Iterator[Subject]:
