@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -13,7 +14,7 @@ from devctl.clock import FakeClock
 from devctl.logs import own
 from devctl.settings import Settings
 from devctl.stack.fake import Behaviour, FakeRuntime
-from devctl.stack.model import Service, Stack
+from devctl.stack.model import Mount, Service, Stack
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/json/logs.schema.json").read_text())
 
@@ -129,3 +130,21 @@ def test_services_and_aliases_are_completed_also_after_the_file_changed(
     assert ["worker", "web"] == options.complete_services("w")
     file.write_text("services: [")
     assert [] == options.complete_services("w")
+
+
+def test_the_file_that_a_worker_logs_to_is_read_where_it_lies_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = Bench({"redis": Behaviour(logs=("Ready",)), "worker": Behaviour()}, tmp_path)
+    mounted = replace(bench.stack.services["worker"], mounts=(Mount("bind", str(tmp_path), "/app"),))
+    written = {"worker": "/app/celery.log", "redis": "/var/log/redis.log"}
+    bench.stack = replace(bench.stack, services={**bench.stack.services, "worker": mounted}, logfiles=written)
+    (tmp_path / "celery.log").write_text("[2026-11-23 10:15:02,123: INFO/MainProcess] Task a.b[0190b3c2-1] received\n")
+    monkeypatch.setattr(options, "open_workbench", lambda *_: bench)
+    bench.runtime.start("redis", "worker")
+    out, err = shown(capsys, "--id", "0190b3c2-1")
+    assert ["[2026-11-23 10:15:02,123: INFO/MainProcess] Task a.b[0190b3c2-1] received"] == [
+        line.partition("  ")[2] for line in out if "Task" in line
+    ]
+    assert "redis logs to /var/log/redis.log, in its container" in err
+    assert "celery.log" not in err

@@ -117,7 +117,7 @@ def test_following_shows_what_devctl_does_meanwhile(tmp_path: Path) -> None:
         return len(page.texts) < 2
 
     runtime = LoggingRuntime(silence)
-    follow(runtime, ["a"], Wanted(), page, still_wanted=still_wanted, own=own.file(settings))  # type: ignore[arg-type]  # it has what follow asks for
+    follow(runtime, ["a"], Wanted(), page, still_wanted=still_wanted, beside=own.source(settings))  # type: ignore[arg-type]  # it has what follow asks for
     assert ["before", "meanwhile"] == [json.loads(text)["event"] for text in page.texts[:2]]
     silence.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -65,22 +66,22 @@ def logs(
     workbench = options.open_workbench(runtime, stack)
     names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
     options.announce(workbench, as_json=as_json)
+    written = {name: path for name, path in workbench.stack.logfiles.items() if name in names}
+    places = {name: here(workbench.stack.services[name], path) for name, path in written.items()}
+    read_here = {name: Path(place) for name, place in places.items() if place and Path(place).is_file()}
     if not as_json:
-        own_files = workbench.stack.logfiles
-        known = workbench.stack.services
-        ui.elsewhere(
-            {name: (own_files[name], here(known[name], own_files[name])) for name in names if name in own_files},
-            workbench.settings.root,
-        )
+        unread = {name: (path, places[name]) for name, path in written.items() if name not in read_here}
+        ui.elsewhere(unread, workbench.settings.root)
     page = ui.JsonLines() if as_json else ui.Page(names)
-    own = None if services else own_log.file(workbench.settings)
+    beside = {name: (name, path) for name, path in read_here.items()}
+    beside |= {} if services else own_log.source(workbench.settings)
     runtime_ = workbench.runtime
     if follow:
         try:
-            reading.follow(runtime_, names, asked, page, tail=tail, still_wanted=ui.reader_is_there, own=own)
+            reading.follow(runtime_, names, asked, page, tail=tail, still_wanted=ui.reader_is_there, beside=beside)
         except KeyboardInterrupt:  # the usual end of it, and nothing to explain
             if sys.stderr.isatty():
                 sys.stderr.write("\n")  # after the terminal's ^C
             raise SystemExit(errors.INTERRUPTED) from None
-    elif not reading.read(runtime_, names, asked, page, tail=tail, own=own) and not as_json:
+    elif not reading.read(runtime_, names, asked, page, tail=tail, beside=beside) and not as_json:
         ui.nothing(filtered=not asked.everything or asked.since is not None or tail == 0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from devctl.broker import nodes
 from devctl.discovery.code.names import setting
 from devctl.discovery.code.read import Code
 from devctl.discovery.model import Answer, FoundTask
@@ -57,46 +58,48 @@ def _unknown(name: str, verdicts: Sequence[Verdict], *, live: bool) -> Iterator[
 
 def _apps(facts: Facts) -> Iterator[tuple[str, Evidence]]:
     """Each app that a service runs, with what is known of it."""
-    groups: dict[tuple[Path, str], list[Runner]] = {}
+    groups: dict[tuple[Path | None, tuple[Path, ...], str], list[Runner]] = {}
     for service in facts.having("worker", "beat"):
         found = facts.found.services[service.name]
-        context = service.build.context if service.build else facts.settings.root
-        groups.setdefault((context, found.celery.app if found.celery else ""), []).append(Runner(found, service))
+        app = found.celery.app if found.celery else ""
+        groups.setdefault((found.code, found.paths, app), []).append(Runner(found, service))
     roles = [set(one.roles) for one in facts.found.services.values()]
     conf = _conf(facts)
-    for (context, app), runners in groups.items():
-        read = facts.code(context, app, runners[0].found.launch.environment)
+    for (root, paths, app), runners in groups.items():
+        read = facts.code(runners[0].found) if root else Code()
+        folders = [root] if root else []
         settings = _settings(read, [one.name for one in runners], facts, conf, alone=len(groups) == 1)
         known = [task for task in read.tasks if not read.served or task.name in read.served]
-        certain = _is_there(context, app) and all(one.startswith("settings of ") for one in read.unreadable)
-        workers = tuple(one for one in runners if "worker" in one.found.roles)
+        certain = (
+            root is not None
+            and _is_there(root, paths, app)
+            and all(one.startswith("settings of ") for one in read.unreadable)
+        )
         yield (
-            app or (read.app.module if read.app else context.name),
+            app or (read.app.module if read.app else runners[0].name),
             Evidence(
                 settings=settings,
                 broker=facts.broker_kind or _scheme(settings, "broker_url"),
                 results=_results(facts, settings),
-                workers=workers,
+                workers=tuple(one for one in runners if "worker" in one.found.roles),
                 beats=tuple(one for one in runners if "beat" in one.found.roles),
                 services_known=not any("unknown" in one for one in roles),
                 tasks=tuple(known if certain else _without_queues(known)),
                 tasks_known=certain,
+                declared=read.queues.get(f"{read.app.module}:{read.app.variable}", ()) if read.app else (),
                 schedule=tuple(Entry(one.entry, one.task, f"{one.file}:{one.line}") for one in read.schedule),
-                marks=python.read(facts.settings.root, [context]),
-                pins=pins.read(facts.settings.root, [context]),
+                marks=python.read(facts.settings.root, folders),
+                pins=pins.read(facts.settings.root, folders),
             ),
         )
 
 
-def _is_there(context: Path, app: str) -> bool:
-    """Whether `-A` names a module of this folder: of another root, tasks would have other names than seem."""
+def _is_there(root: Path, paths: Sequence[Path], app: str) -> bool:
+    """Whether `-A` names a module where Python looks: from another folder, tasks would have other names than seem."""
     parts = app.partition(":")[0].split(".")
-    roots = (
-        [context, context / "src", *(path for path in context.iterdir() if path.is_dir())] if context.is_dir() else []
-    )
-    for root in roots:
+    for folder in paths or (root, root / "src", *(path for path in root.iterdir() if path.is_dir())):
         for end in (len(parts), len(parts) - 1):  # the last part may be an attribute
-            path = root.joinpath(*parts[:end])
+            path = folder.joinpath(*parts[:end])
             if end and (path.is_dir() or path.with_suffix(".py").is_file()):
                 return True
     return not app
@@ -132,8 +135,7 @@ def _named(live: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_of(node: str, services: Sequence[str], facts: Facts) -> bool:
-    host = node.partition("@")[2]
-    return any(one.service in services and host in (one.hostname, one.name) for one in facts.replicas)
+    return nodes.service_of(node, facts.replicas, facts.stack.services) in services
 
 
 def _conf(facts: Facts) -> Mapping[str, Mapping[str, Any]]:

@@ -27,7 +27,7 @@ from devctl.doctor.ports import ports
 from devctl.doctor.service_settings import service_settings
 from devctl.doctor.shell import completion
 from devctl.doctor.state import state
-from devctl.doctor.workers import contracts, services
+from devctl.doctor.workers import contracts, services, tasks
 
 SUBJECTS: Mapping[str, tuple[Examination, ...]] = {
     "Celery": (
@@ -36,6 +36,7 @@ SUBJECTS: Mapping[str, tuple[Examination, ...]] = {
         visibility,
         service_settings,
         contracts,
+        tasks,
         dead_letters,
     ),
     "Broker": (

@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 from devctl.broker.port import Consumer, ServerInfo
 from devctl.discovery.code.read import Code
 from devctl.discovery.code.read import read as read_code
-from devctl.discovery.model import Found, Role
+from devctl.discovery.model import Found, FoundService, Role
 from devctl.doctor.check import Check, Subject
 from devctl.errors import DevctlError
 from devctl.stack.document import Document, parse
@@ -172,12 +171,16 @@ class Facts:
         """Node -> the settings of its app, of the workers that answer."""
         return self.subject.broker.conf(timeout=1.5)
 
-    def code(self, context: Path, app: str, environment: Mapping[str, str]) -> Code:
-        """What the code of a build context says of an app, as its service would see it."""
-        name = f"code {context} {app}"
+    def code(self, service: FoundService) -> Code:
+        """What the code of a service says of its app and its tasks."""
+        app = service.celery.app if service.celery else ""
+        name = f"code {service.code} {service.paths} {app}"
         with self.lock_of(name):
             if name not in self.known:
-                self.known[name] = read_code(context, environment, app=app, repository=self.settings.root)
+                root = service.code or self.settings.root
+                self.known[name] = read_code(
+                    root, service.launch.environment, app=app, paths=service.paths, repository=self.settings.root
+                )
         return self.known[name]  # type: ignore[no-any-return]  # what was put there
 
     @Once

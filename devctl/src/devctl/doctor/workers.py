@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from devctl.broker.nodes import service_of
+from devctl.broker.port import Consumer
 from devctl.doctor.broker import NOT_STARTED
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
@@ -25,7 +27,8 @@ def services(facts: Facts) -> Iterator[Check]:
     if replicas and fine:
         names = dict.fromkeys(one.service for one in replicas)
         starting = [one.name for one in replicas if one.health == "starting"]
-        well = f"still starting: {', '.join(starting)}" if starting else "healthy"
+        kind = "healthy" if all(one.health == "healthy" for one in replicas) else "running"
+        well = f"still starting: {', '.join(starting)}" if starting else kind
         yield Check("services", "ok", f"{', '.join(names)}: {well}")
 
 
@@ -66,6 +69,64 @@ def contracts(facts: Facts) -> Iterator[Check]:
             )
     if fine:
         yield Check("contracts", "ok", f"{len(known)} contracts, each has a worker; {len(consumers)} workers answer")
+
+
+def tasks(facts: Facts) -> Iterator[Check]:
+    """Every task of the code has a worker that knows it, and no message lies where nobody looks."""
+    if not facts.readable or facts.stack.contracts or not facts.started:
+        return
+    running = [one.name for one in facts.having("worker") if facts.runs(one.name)]
+    if not running:
+        return
+    try:
+        consumers = facts.consumers
+        waiting = [one for one in facts.subject.broker.queues([]) if one.waiting]
+    except DevctlError:  # a check of its own
+        return
+    if not consumers:
+        hint = f"devctl logs {running[0]} --tail 20"
+        yield Check("workers", "warning", f"{', '.join(running)} runs, and no worker answers", hint)
+        return
+    consumed = {queue for one in consumers for queue in one.queues}
+    fine = True
+    for depth in waiting:
+        if depth.name not in consumed:
+            fine = False
+            yield Check(
+                "workers",
+                "problem",
+                f"{depth.waiting:,} messages wait in '{depth.name}', and no worker consumes it",
+                f"devctl up WORKER, or -Q …,{depth.name} in a worker's command",
+            )
+    for node, queue, names in _unknown_to(facts, consumers):
+        fine = False
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield Check(
+            "workers",
+            "problem",
+            f"{node} consumes '{queue}' and does not know {names[0]}{more}: it discards what it does not know",
+            "import it where the app is, or start the worker anew with today's code: devctl restart",
+        )
+    if fine:
+        answer = "1 worker answers" if len(consumers) == 1 else f"{len(consumers)} workers answer"
+        yield Check("workers", "ok", f"{answer}, for {', '.join(sorted(consumed))}")
+
+
+def _unknown_to(facts: Facts, consumers: Sequence[Consumer]) -> Iterator[tuple[str, str, list[str]]]:
+    """Node, queue and the tasks that are sent there and that the node has not registered."""
+    for node in consumers:
+        service = service_of(node.node, facts.replicas, facts.stack.services)
+        found = facts.found.services.get(service)
+        if not node.tasks or found is None or found.code is None:
+            continue
+        by_queue: dict[str, list[str]] = {}
+        for task in facts.code(found).tasks:
+            queue = task.queue.value
+            served = not facts.code(found).served or task.name in facts.code(found).served
+            if served and queue in node.queues and task.name not in node.tasks:
+                by_queue.setdefault(queue or "", []).append(task.name)
+        for name, tasks_ in by_queue.items():
+            yield node.node, name, tasks_
 
 
 def _ill(replica: Replica) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from devctl.settings import Settings
 from devctl.stack import identity, rotation
+from devctl.stack.logfiles import Source
 
 DEVCTL = "devctl"
 """Stands in the place of a service's name."""
@@ -19,6 +20,11 @@ DEVCTL = "devctl"
 def file(settings: Settings) -> Path:
     """Return the log of this stack; it may not exist."""
     return identity.state_dir(settings) / "devctl.log"
+
+
+def source(settings: Settings) -> Source:
+    """It, as a log beside those of the services."""
+    return {DEVCTL: (DEVCTL, file(settings))}
 
 
 def note(settings: Settings, event: str, records: Iterable[Mapping[str, object]], *, seconds_ago: float = 0.0) -> None:

@@ -9,12 +9,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Protocol
 
 from devctl.logs.entry import Entry
 from devctl.logs.order import Order
-from devctl.logs.own import DEVCTL
 from devctl.logs.parse import parse
 from devctl.logs.selection import Selection, Wanted
 from devctl.stack import logfiles
@@ -44,17 +42,18 @@ def read(
     page: Page,
     *,
     tail: int | None = None,
-    own: Path | None = None,
+    beside: logfiles.Source | None = None,
 ) -> int:
     """Hand out what the services have logged so far, the last `tail` entries of it; returns how many.
 
-    `own`: devctl's own log, where that is wanted, too. A long history goes through in pieces and is never held as a
-    whole; so an id that leads to others is looked for first, in a reading of its own.
+    `beside`: logs that are no output of a service: devctl's own, and those that workers write to a file.
+    A long history goes through in pieces and is never held as a whole; so an id that leads to others is looked for
+    first, in a reading of its own.
     """
     selection = Selection(wanted)
 
     def lines() -> AbstractContextManager[Iterator[LogLine]]:
-        return _history(runtime, services, wanted.since, _tail_of_runtime(wanted, tail), own)
+        return _history(runtime, services, wanted.since, _tail_of_runtime(wanted, tail), beside or {})
 
     if wanted.id:
         with lines() as first:
@@ -84,18 +83,18 @@ def follow(
     *,
     tail: int | None = None,
     still_wanted: Callable[[], bool] = lambda: True,
-    own: Path | None = None,
+    beside: logfiles.Source | None = None,
 ) -> None:
     """Hand out entries as they come, until the services are gone or nobody wants them any more."""
     order, selection = Order(), Selection(wanted)
     ours = _tail_of_runtime(wanted, tail)
     with (
         runtime.logs(services, follow=True, since=wanted.since, tail=ours) as lines,
-        _own(own, follow=True, since=wanted.since, tail=ours) as mine,
+        _files(beside or {}, follow=True, since=wanted.since, tail=ours) as files,
     ):
         started = last_arrival = time.monotonic()
         history = True
-        for line in _arriving(lines, *([mine] if own else [])):
+        for line in _arriving(lines, *([files] if beside else [])):
             now = time.monotonic()
             if line is not None:
                 selection.learn(order.add(line, now))
@@ -115,17 +114,16 @@ def follow(
 
 @contextmanager
 def _history(
-    runtime: Runtime, services: Sequence[str], since: float | None, tail: int | None, own: Path | None
+    runtime: Runtime, services: Sequence[str], since: float | None, tail: int | None, beside: logfiles.Source
 ) -> Iterator[Iterator[LogLine]]:
-    """The lines of the services and of devctl itself, by time."""
-    with runtime.logs(services, since=since, tail=tail) as lines, _own(own, since=since, tail=tail) as mine:
-        yield _merged(lines, mine) if own else lines
+    """The lines of the services and of what is beside them, by time."""
+    with runtime.logs(services, since=since, tail=tail) as lines, _files(beside, since=since, tail=tail) as files:
+        yield _merged(lines, files) if beside else lines
 
 
-def _own(
-    file: Path | None, *, follow: bool = False, since: float | None, tail: int | None
+def _files(
+    source: logfiles.Source, *, follow: bool = False, since: float | None, tail: int | None
 ) -> AbstractContextManager[Iterator[LogLine]]:
-    source = {DEVCTL: (DEVCTL, file)} if file else {}
     return logfiles.read(lambda: source, follow=follow, since=since, tail=tail)
 
 

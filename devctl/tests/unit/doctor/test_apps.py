@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from devctl.__main__ import main
-from devctl.doctor import apps
+from devctl.broker.port import Consumer, QueueDepth
+from devctl.doctor import apps, workers
 from devctl.doctor.celery.rules import RULES
 from devctl.doctor.facts import Facts
 from devctl.settings import load
+from devctl.stack.port import Replica
 from devctl.workbench import Workbench
 
 REPOSITORIES = Path(__file__).parents[2] / "repositories"
@@ -109,6 +111,46 @@ def test_a_living_worker_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = {one.name: (one.message, one.place) for one in apps.celery(facts)}
     assert ("tasks are acknowledged before they run: a killed worker loses them", "shop.py:4") == found["acks-early"]
     assert "asked of its worker" in found["celery"][0]
+
+
+class Broker:
+    """Has these messages waiting."""
+
+    def __init__(self, **waiting: int) -> None:
+        self._waiting = waiting
+
+    def queues(self, _: object) -> list[QueueDepth]:
+        return [QueueDepth(name, number, 0) for name, number in self._waiting.items()]
+
+
+def live(root: Path, monkeypatch: pytest.MonkeyPatch, consumers: list[Consumer], **waiting: int) -> list[str]:
+    """What is said of the workers that answer."""
+    shop(root, GOOD + "\n@app.task\ndef resize():\n    pass\n")
+    workbench = Workbench(load(start=root, environ={"PATH": "/nowhere"}))
+    monkeypatch.setattr(Workbench, "broker", Broker(**waiting))
+    facts = Facts(workbench)
+    facts.known["all_replicas"] = [Replica("jobs", "jobs-1", "running", hostname="1f2e")]
+    facts.known["consumers"] = consumers
+    return [f"{one.status}: {one.message}" for one in workers.tasks(facts)]
+
+
+def test_a_worker_that_knows_its_tasks_is_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = [Consumer("celery@1f2e", ("celery",), ("shop.resize",))]
+    assert ["ok: 1 worker answers, for celery"] == live(tmp_path, monkeypatch, good, celery=3)
+
+
+def test_messages_that_nobody_consumes_and_tasks_that_a_worker_does_not_know_are_problems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = [Consumer("celery@1f2e", ("celery",), ("shop.other",))]
+    assert [
+        "problem: 12 messages wait in 'slow', and no worker consumes it",
+        "problem: celery@1f2e consumes 'celery' and does not know shop.resize: it discards what it does not know",
+    ] == live(tmp_path, monkeypatch, old, celery=3, slow=12)
+
+
+def test_a_worker_that_runs_and_does_not_answer_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ["warning: jobs runs, and no worker answers"] == live(tmp_path, monkeypatch, [])
 
 
 def test_a_file_that_compose_cannot_read_is_said_once_and_under_its_name(tmp_path: Path, doctor: Any) -> None:

@@ -199,6 +199,8 @@ class Evidence:
     tasks: tuple[FoundTask, ...] = ()
     tasks_known: bool = False
     """Whether these are all tasks of the code."""
+    declared: tuple[str, ...] = ()
+    """The queues that the app's settings declare: a worker without -Q consumes them."""
     schedule: tuple[Entry, ...] = ()
     marks: tuple[Mark, ...] = ()
     pins: tuple[Pin, ...] = ()

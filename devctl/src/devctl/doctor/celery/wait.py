@@ -170,6 +170,8 @@ def queue_unconsumed(evidence: Evidence) -> Iterator[Finding]:
 
 def _usual(evidence: Evidence) -> set[str]:
     """The queues that a worker without -Q consumes."""
+    if evidence.declared:
+        return {*evidence.declared}
     queues = evidence.settings.get("task_queues")
     if queues:
         if isinstance(queues, Mapping):
