@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
@@ -130,10 +131,24 @@ class Workbench:
             queue_bound=address.queue_bound(self.stack),
         )
 
+    @property
+    def outside(self) -> str:
+        """Where the broker is, if it is no service of this stack: nothing is measured there."""
+        url = self._broker_url
+        return "" if self._service_of(url) else urlsplit(url).netloc.rpartition("@")[2] or url.partition("://")[0]
+
     @cached_property
     def _broker_url(self) -> str:
         """As the services have it."""
+        from devctl.discovery.addresses import kind
+
         if told := self.found.broker_url.value:
+            if kind(told) not in ("redis", "rabbitmq"):
+                raise DevctlError(
+                    f"the broker of the workers is {told.partition(':')[0]}, and devctl speaks to Redis and RabbitMQ",
+                    details=[f"{self.found.broker_url.source} says so"],
+                    hint="devctl up, ps, logs and doctor work without it",
+                )
             return told
         if not self.stack.broker:
             raise DevctlError(

@@ -106,6 +106,7 @@ def chaos(
     from devctl.chaos.run import Ports, run
     from devctl.chaos.scenario import SoakPlan
     from devctl.chaos.stage import own, staged
+    from devctl.measurement.session import refuse_outside
     from devctl.ui.console import write_json
 
     if task:
@@ -126,6 +127,7 @@ def chaos(
         )
     plan = SoakPlan(kills or SoakPlan.kills, tasks or SoakPlan.tasks, every or SoakPlan.every_seconds)
     checkout = options.open_workbench(runtime, "")
+    refuse_outside(checkout)
     mine, store = own(checkout), reports.new_store(checkout.settings)
     try:
         with nullcontext(ignore) if as_json else ui.Progress() as emit, staged(checkout, mine, stock=stock) as stage:

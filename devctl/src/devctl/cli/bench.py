@@ -93,7 +93,7 @@ def bench(
     from devctl.bench.plan import Plan, parse_task, parse_workers
     from devctl.bench.report import document
     from devctl.bench.run import Ports, run
-    from devctl.measurement.session import guarded
+    from devctl.measurement.session import guarded, refuse_outside
     from devctl.ui import bench as ui
     from devctl.ui.console import write_json
 
@@ -108,6 +108,7 @@ def bench(
         service=service,
     )
     workbench = options.open_to_start(runtime, stack)
+    refuse_outside(workbench)
     work = workload(plan.task, workbench, args, kwargs)
     options.announce(workbench, as_json=as_json)
     if work.real:

@@ -32,6 +32,10 @@ class Adapters(Protocol):
         """The runtime over the stack."""
 
     @property
+    def outside(self) -> str:
+        """Where the broker is, if it is no service of this stack: somebody else may live on it."""
+
+    @property
     def broker(self) -> Broker:
         """The broker of the running stack."""
 

@@ -6,11 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from devctl.clock import SystemClock
+from devctl.errors import DevctlError
 from devctl.measurement.adapters import Adapters
 from devctl.measurement.lock import alone, file
 from devctl.stack import identity
 from devctl.undo.guard import Guard, guarding
 from devctl.undo.steps import Stop, Undo
+
+
+def refuse_outside(adapters: Adapters) -> None:
+    """DevctlError where the broker is no service of the stack."""
+    if adapters.outside:
+        raise DevctlError(
+            f"the broker is {adapters.outside}, outside this stack: nothing is measured or broken there",
+            hint="give the workers a broker of the Compose file for it; devctl doctor shows where their URL comes from",
+        )
 
 
 @contextmanager
