@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from devctl.broker.port import ServerInfo
 from devctl.measurement.machine import Machine
@@ -65,3 +67,13 @@ def workers(service: Service, cpu_quota: float | None = None) -> Workers:
         concurrency=int(concurrency) if concurrency.isdecimal() else None,
         cpu_quota=cpu_quota,
     )
+
+
+def told(known: Workers, stats: Mapping[str, Any]) -> Workers:
+    """The same with what a living worker says of its pool, where the Compose file does not say it."""
+    pool = stats.get("pool")
+    if known.pool or not isinstance(pool, Mapping):
+        return known
+    kind = str(pool.get("implementation", "")).partition(":")[0].rpartition(".")[2]
+    size = pool.get("max-concurrency")
+    return replace(known, pool=kind, concurrency=size if isinstance(size, int) else known.concurrency)

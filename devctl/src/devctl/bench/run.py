@@ -74,6 +74,8 @@ def run(plan: Plan, workload: Workload, ports: Ports, emit: Callable[[events.Eve
     bench = _Bench(plan, workload, ports, emit, service)
     emit(events.Planned(bench.of, bench.pace.left() + bench.fleet.seconds_to_start(max(plan.workers))))
     nodes = bench.fleet.prepare(max(plan.workers), workload)
+    if workload.real:
+        bench.workers = conditions.told(bench.workers, ports.broker().stats().get(nodes[0], {}))
     environment = bench.conditions()
     cautions = list(warnings.of_environment(environment, ports.broker().queues(())))
 

@@ -272,6 +272,8 @@ def _next(report: Report, paint: Paint) -> Iterator[str]:
     if len(report.points) == 1:
         most = max(4, 2 * report.points[0].workers)
         command, why = f"devctl bench --workers 1,2,{most}{option}", "how it scales"
+    elif report.counted.way != "ledger":
+        command, why = f"devctl chaos --task {report.plan.task.label}", "what is lost when a worker is killed"
     elif not option:
         command, why = f"devctl bench --workers {report.points[-1].workers} --task wait:10", "a task that waits"
     else:

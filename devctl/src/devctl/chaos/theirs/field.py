@@ -17,6 +17,8 @@ from devctl.stack.port import Replica, Runtime
 
 LOOK_SECONDS = 0.1
 READY_SECONDS, UNDER_WAY_SECONDS = 40.0, 20.0
+RECONNECT_SECONDS = 8.0
+"""Celery tries again after 2, 4, 6 seconds."""
 BACKLOG_SECONDS, MOST_TASKS, LEAST_ROUNDS = 5.0, 400, 6
 
 
@@ -52,6 +54,8 @@ class Field:
     ids: list[str] = field(default_factory=list)
     """Of this row."""
     note: str = ""
+    patience: float = 0.0
+    """Of this row, beside the usual quiet."""
 
     @property
     def worker(self) -> Worker:
@@ -104,6 +108,19 @@ class Field:
     def broker(self) -> Replica:
         """The broker's container."""
         return self.replicas(self.broker_service)[0]
+
+    def broker_back(self) -> None:
+        """Wait until it answers; what was connected to it tries again, later each time."""
+
+        def answers() -> bool:
+            try:
+                self.look(())
+            except DevctlError:
+                return False
+            return True
+
+        self.until(answers, READY_SECONDS, f"{self.broker_service} answers again")
+        self.patience = RECONNECT_SECONDS
 
     def again(self, replica: Replica) -> None:
         """Start it again, and wait until a worker in it is ready."""

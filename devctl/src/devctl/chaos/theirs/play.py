@@ -12,7 +12,7 @@ LONGEST_SECONDS = 60.0
 
 def play(row: Row, field: Field) -> Outcome:
     """Publish, let the workers begin, do it, wait until nothing moves any more, and look what became of each task."""
-    field.ids, field.note = [], ""
+    field.ids, field.note, field.patience = [], "", 0.0
     if why_not := row.fits(field.worker):
         return Outcome(row.name, row.title, why_not)
     field.doing("tasks are published")
@@ -37,7 +37,7 @@ def settle(field: Field) -> None:
             moved = field.clock.now()
         if not unfinished(field.ledger.of(field.ids)):
             return
-        if field.clock.now() - moved > field.quiet_seconds:
+        if field.clock.now() - moved > field.quiet_seconds + field.patience:
             ended = [one for one in field.replicas(field.service) if one.state == "exited"]
             if not ended or revived:
                 return

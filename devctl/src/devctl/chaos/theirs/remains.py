@@ -7,10 +7,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+import redis
 from kombu import Connection
 
 from celeriac.broker.keys import DEAD, DUE
 from devctl.broker.server import connect
+from devctl.errors import DevctlError
 
 _UNACKED = "unacked"
 
@@ -34,7 +36,7 @@ class Look(Protocol):
     """Looks into a broker."""
 
     def __call__(self, task_ids: Collection[str]) -> Remains:
-        """Where these tasks are now; those that are nowhere are in no set."""
+        """Where these tasks are now; those that are nowhere are in no set. DevctlError where it does not answer."""
 
 
 class RedisLook:
@@ -44,6 +46,12 @@ class RedisLook:
         self._client = connect(url)
 
     def __call__(self, task_ids: Collection[str]) -> Remains:
+        try:
+            return self._look(task_ids)
+        except (redis.RedisError, OSError) as away:
+            raise DevctlError(f"the broker does not answer: {away}") from away
+
+    def _look(self, task_ids: Collection[str]) -> Remains:
         queued, claimed, dead = set[str](), set[str](), set[str]()
         for key, kind in self._keys():
             if kind == "list":
@@ -77,9 +85,12 @@ class AmqpLook:
     def __call__(self, task_ids: Collection[str]) -> Remains:
         queued = set[str]()
         with Connection(self._url, connect_timeout=5) as connection:
-            channel: Any = connection.channel()  # what is not acknowledged goes back when it closes
-            while (message := channel.basic_get(self._queue)) is not None:
-                queued.add(str(message.headers.get("id")))
+            try:
+                channel: Any = connection.channel()  # what is not acknowledged goes back when it closes
+                while (message := channel.basic_get(self._queue)) is not None:
+                    queued.add(str(message.headers.get("id")))
+            except (*cast("tuple[Any, ...]", connection.connection_errors), OSError) as away:
+                raise DevctlError(f"the broker does not answer: {away}") from away
         return Remains(frozenset(queued & {*task_ids}))
 
 

@@ -65,6 +65,7 @@ def _restart_broker(field: Field) -> None:
     broker = field.broker()
     field.hands.stop(broker)
     field.hands.start(broker)
+    field.broker_back()
 
 
 def _freeze_broker(field: Field) -> None:
@@ -72,6 +73,7 @@ def _freeze_broker(field: Field) -> None:
     field.hands.freeze(broker)
     field.clock.sleep(BROKER_FREEZE_SECONDS)
     field.hands.thaw(broker)
+    field.broker_back()
 
 
 def _has_children(worker: Worker) -> str:
