@@ -9,11 +9,11 @@ from typing import Any
 from devctl.bench.plan import Task
 from devctl.bench.workload import Arguments, Workload, given, own
 from devctl.contracts.catalog import Catalog, TaskContract
-from devctl.contracts.document import array, mapping
 from devctl.contracts.payload import checked
 from devctl.contracts.sample import samples
 from devctl.errors import UsageError
 from devctl.measurement.adapters import Adapters
+from devctl.measurement.serving import call
 
 VARIETY = 50
 """Different payloads in a run; each takes a millisecond to make, and a backlog has thousands."""
@@ -29,7 +29,8 @@ def workload(task: Task, adapters: Adapters, args: str | None = None, kwargs: st
         return own(task)
     if not called and adapters.stack.contracts:
         return of(adapters.catalog, task.contract)
-    return given(task.contract, array("--args", args), mapping("--kwargs", kwargs))
+    what = call(adapters, task.contract, args, kwargs)
+    return given(what, service=adapters.owners.get(what.queue, ""))
 
 
 def of(catalog: Catalog, name: str) -> Workload:

@@ -68,7 +68,7 @@ def run(plan: Plan, workload: Workload, ports: Ports, emit: Callable[[events.Eve
     The caller's guard puts back what was changed.
     """
     refuse_other_brokers(ports.runtime)
-    service = service_to_scale(plan, ports.runtime, real=workload.real)
+    service = service_to_scale(plan, ports.runtime, workload)
     if not plan.workers:
         plan = replace(plan, workers=(as_many_as_run(ports.runtime, service),))
     bench = _Bench(plan, workload, ports, emit, service)
@@ -209,10 +209,10 @@ def refuse_other_brokers(runtime: Runtime) -> None:
         )
 
 
-def service_to_scale(plan: Plan, runtime: Runtime, *, real: bool = False) -> str:
+def service_to_scale(plan: Plan, runtime: Runtime, workload: Workload) -> str:
     """The service the plan names, else the Compose file's first worker; a task of theirs may be any worker's."""
-    stack = runtime.stack
-    return serving(stack, plan.service or ("" if real else next(iter(stack.workers), "")))
+    first = "" if workload.real else next(iter(runtime.stack.workers), "")
+    return serving(runtime.stack, plan.service or first, workload.service)
 
 
 def _must_have_worked(seen: Observation) -> None:

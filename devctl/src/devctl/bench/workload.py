@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from devctl.bench.plan import Task
 from devctl.broker import runs
 from devctl.broker.port import Message
+from devctl.measurement.serving import Call
 
 Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
 """args and kwargs."""
@@ -31,6 +32,8 @@ class Workload:
     """Queues that its children may go to, in earnest."""
     real: bool = False
     """It really runs, follow-up tasks included: nothing of the worker knows of a bench."""
+    service: str = ""
+    """Who does it, where the files say that."""
 
     def messages(self, run: str, task_ids: Iterable[str]) -> Iterator[Message]:
         """The backlog of a run."""
@@ -65,7 +68,8 @@ def own(task: Task) -> Workload:
     return Workload(task.label, bench.name, lambda _, task_id: (({**document, "task_id": task_id},), {}))
 
 
-def given(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Workload:
-    """A task that does for real what it does, each time with the same arguments."""
-    call: Arguments = (tuple(args), dict(kwargs))
-    return Workload(name, name, lambda *_: call, keeps_results=True, real=True)
+def given(call: Call, service: str = "") -> Workload:
+    """A task that does for real what it does, each time with the same arguments; by this service."""
+    arguments: Arguments = (call.args, call.kwargs)
+    keeps = not call.ignore_result
+    return Workload(call.task, call.task, lambda *_: arguments, keeps_results=keeps, real=True, service=service)

@@ -167,21 +167,20 @@ def _theirs(names: Sequence[str], asked: Asked, runtime: str | None, *, as_json:
 
     from devctl.chaos.theirs import screen
     from devctl.chaos.theirs.events import ignore
-    from devctl.chaos.theirs.field import Call
     from devctl.chaos.theirs.report import document
     from devctl.chaos.theirs.rows import choose
     from devctl.chaos.theirs.run import Plan, run
-    from devctl.contracts.document import array, mapping
-    from devctl.measurement.serving import serving
+    from devctl.measurement.serving import call, serving
     from devctl.ui.console import write_json
 
     rows = choose(names)
-    call = Call(asked.task, asked.queue, tuple(array("--args", asked.args)), mapping("--kwargs", asked.kwargs))
     checkout = options.open_workbench(runtime, "")
-    plan = Plan(call, serving(checkout.stack, asked.service), rows, asked.celeriac)
+    what = call(checkout, asked.task, asked.args, asked.kwargs, asked.queue)
+    service = serving(checkout.stack, asked.service, checkout.owners.get(what.queue, ""))
+    plan = Plan(what, service, rows, asked.celeriac)
     options.announce(checkout, as_json=as_json)
     options.confirm(
-        f"{call.task} runs for real in the copy, some hundred times, with all its side effects", yes=asked.yes
+        f"{what.task} runs for real in the copy, some hundred times, with all its side effects", yes=asked.yes
     )
     try:
         with nullcontext(ignore) if as_json else screen.Progress() as emit:

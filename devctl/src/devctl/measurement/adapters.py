@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from devctl.broker.port import Broker
     from devctl.contracts.catalog import Catalog
+    from devctl.contracts.port import Tasks
     from devctl.settings import Settings
     from devctl.stack.model import Stack
     from devctl.stack.port import Runtime
@@ -42,3 +45,11 @@ class Adapters(Protocol):
     @property
     def catalog(self) -> Catalog:
         """The contracts that the Compose file names."""
+
+    @property
+    def tasks(self) -> Tasks:
+        """The tasks that can be sent: contracts, or signatures."""
+
+    @property
+    def owners(self) -> Mapping[str, str]:
+        """Queue -> the service that consumes it, by the files alone."""

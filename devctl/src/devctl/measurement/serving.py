@@ -1,15 +1,74 @@
-"""Which service does a task that is to be measured, or put to faults."""
+"""A task of theirs that is measured, or put to faults: what it is called with, where it goes, and who does it."""
 
 from __future__ import annotations
 
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from devctl.contracts.document import array, mapping
+from devctl.contracts.port import Task, Wrong
 from devctl.errors import UsageError
+from devctl.measurement.adapters import Adapters
 from devctl.stack.model import Stack
 
 
-def serving(stack: Stack, given: str) -> str:
-    """The one that is named, else the only worker; UsageError where that is not certain."""
+@dataclass(frozen=True)
+class Call:
+    """The task, and its arguments."""
+
+    task: str
+    queue: str = ""
+    """Where it is sent; "" where no file says it."""
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    ignore_result: bool = False
+
+    @property
+    def options(self) -> str:
+        """What a next command needs, to mean the same call."""
+        text = f" --task {self.task}"
+        text += f" --args {shlex.quote(json.dumps(list(self.args)))}" if self.args else ""
+        return text + (f" --kwargs {shlex.quote(json.dumps(dict(self.kwargs)))}" if self.kwargs else "")
+
+
+def call(adapters: Adapters, name: str, args: str | None, kwargs: str | None, queue: str = "") -> Call:
+    """Checked against its signature, where there is one; UsageError says what it takes."""
+    given, named = array("--args", args), mapping("--kwargs", kwargs)
+    task = adapters.tasks.find(name)
+    if task is None:
+        if args is None and kwargs is None:
+            adapters.tasks.get(name)  # says what was probably meant
+        return Call(name, queue, tuple(given), named)
+    if args is None and kwargs is None and task.schema.get("required"):
+        raise _takes(task)
+    try:
+        message = task.call(given, named, queue=queue)
+    except Wrong as wrong:
+        raise UsageError(
+            f"{task.name} does not take these arguments",
+            details=[f"{one.path}  {one.value}  {one.expected}" for one in wrong.problems],
+            hint=f"devctl tasks {task.short}     what it takes",
+        ) from wrong
+    return Call(task.name, message.queue, message.args, message.kwargs, task.ignore_result)
+
+
+def _takes(task: Task) -> UsageError:
+    example = json.dumps(task.example(), ensure_ascii=False)
+    return UsageError(
+        f"{task.name} takes {', '.join(task.schema['required'])}: it runs for real, so nothing is made up",
+        hint=f"for example --kwargs {shlex.quote(example)}",
+    )
+
+
+def serving(stack: Stack, given: str, owner: str = "") -> str:
+    """The service that is named, else the one that consumes the queue, else the only worker; UsageError: unsure."""
     if given:
         return stack.resolve([given])[0]
+    if owner in stack.services:
+        return owner
     if len(stack.workers) == 1:
         return stack.workers[0]
     if not stack.workers:

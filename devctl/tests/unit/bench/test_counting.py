@@ -25,6 +25,7 @@ from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import EventKind, TaskEvent, TaskEvents, TaskResult
 from devctl.clock import FakeClock
 from devctl.errors import DevctlError
+from devctl.measurement.serving import Call
 from devctl.measurement.store import Store
 from devctl.stack.fake import FakeRuntime
 from devctl.ui.bench import lines
@@ -187,7 +188,7 @@ class Foreign:
         meter = SimulatedMeter(self.clock)
         ports = Ports(self.runtime, lambda: self.broker, self.guard, self.clock, meter, self.store, MACHINE)
         try:
-            return run(plan, given("images.resize", ["a.jpg"], {"width": 80}), ports, self.said.append)
+            return run(plan, given(Call("images.resize", "images", ("a.jpg",), {"width": 80})), ports, self.said.append)
         finally:
             self.guard.undo_all()
 

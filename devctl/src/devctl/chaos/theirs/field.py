@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from devctl.broker.port import Message
 from devctl.chaos.theirs.hands import Hands
@@ -13,23 +12,14 @@ from devctl.chaos.theirs.ledger import Ledger, Worker
 from devctl.chaos.theirs.remains import Look
 from devctl.clock import Clock
 from devctl.errors import DevctlError
+from devctl.measurement.serving import Call
 from devctl.stack.port import Replica, Runtime
 
 LOOK_SECONDS = 0.1
 READY_SECONDS, UNDER_WAY_SECONDS = 40.0, 20.0
 RECONNECT_SECONDS = 8.0
 """Celery tries again after 2, 4, 6 seconds."""
-BACKLOG_SECONDS, MOST_TASKS, LEAST_ROUNDS = 5.0, 400, 6
-
-
-@dataclass(frozen=True)
-class Call:
-    """The task that is put to it."""
-
-    task: str
-    queue: str
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+BACKLOG_SECONDS, MOST_TASKS, LEAST_ROUNDS = 5.0, 600, 6
 
 
 @dataclass

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from devctl.chaos.theirs.ledger import Worker
 from devctl.chaos.theirs.row import Outcome
 from devctl.chaos.theirs.verdict import Reason, reasons
+from devctl.measurement.serving import Call
 
 SCHEMA = "devctl.chaos-task/1"
 
@@ -38,8 +38,7 @@ class Side:
 class Report:
     """Their workers as they are, and where it was asked for the same with celeriac."""
 
-    task: str
-    queue: str
+    call: Call
     service: str
     own: Side
     celeriac: Side | None = None
@@ -49,8 +48,8 @@ def document(report: Report) -> dict[str, Any]:
     """The report as JSON."""
     return {
         "schema": SCHEMA,
-        "task": report.task,
-        "queue": report.queue,
+        "task": report.call.task,
+        "queue": report.call.queue,
         "service": report.service,
         "own": _side(report.own),
         "celeriac": report.celeriac and _side(report.celeriac),
@@ -76,8 +75,3 @@ def _row(one: Outcome) -> dict[str, Any]:
 
 def _reason(one: Reason) -> dict[str, Any]:
     return asdict(one) | {"rows": list(one.rows)}
-
-
-def total(outcomes: Sequence[Outcome], kind: str) -> int:
-    """Over all rows."""
-    return sum(getattr(one, kind) for one in outcomes)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from statistics import median
 
 from devctl.broker.port import Broker
 from devctl.chaos.stage import NAME, own
 from devctl.chaos.theirs import events, image
 from devctl.chaos.theirs.copy_file import Copy
-from devctl.chaos.theirs.field import Call, Field
+from devctl.chaos.theirs.field import Field
 from devctl.chaos.theirs.hands import Containers
 from devctl.chaos.theirs.ledger import Ledger
 from devctl.chaos.theirs.play import play
@@ -20,13 +21,14 @@ from devctl.chaos.theirs.rows import Row
 from devctl.chaos.theirs.stage import Stage, resolved
 from devctl.clock import SystemClock
 from devctl.errors import DevctlError
+from devctl.measurement.serving import Call
 from devctl.measurement.session import guarded, taken_away
 from devctl.stack import identity
 from devctl.workbench import Workbench
 
 QUIET_SECONDS, LEASE_QUIET_SECONDS = 4.0, 13.0
 """So long nothing moves before a row is over; with celeriac, a lease and a look after it."""
-FIRST_SECONDS = 60.0
+FIRST_SECONDS, FIRST_TASKS = 60.0, 5
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def run(plan: Plan, checkout: Workbench, emit: Callable[[events.Event], None]) -
                 theirs = _side(plan, call, stage, second, emit)[1]
         finally:
             image.remove([*second.images.values()] if second else [])
-    return Report(call.task, call.queue, plan.service, ours, theirs)
+    return Report(call, plan.service, ours, theirs)
 
 
 @contextmanager
@@ -136,9 +138,9 @@ def _look(broker: Broker, queue: str, ledger: Ledger) -> Look:
 
 
 def _first(field: Field) -> None:
-    """One task for each process: it works, and takes so long."""
+    """Some tasks for each process: it works, and takes so long; the first one of a process is slow."""
     field.ids = []
-    field.send(field.worker.concurrency)
+    field.send(FIRST_TASKS * field.worker.concurrency)
 
     def over() -> bool:
         field.ledger.look()
@@ -151,4 +153,4 @@ def _first(field: Field) -> None:
             f"{field.call.task} fails with these arguments: nothing that could be lost",
             hint="give it others: --args, --kwargs",
         )
-    field.each = max(life.last - life.starts[-1].at for life in lives.values())
+    field.each = median(life.last - life.starts[-1].at for life in lives.values() if life.starts)

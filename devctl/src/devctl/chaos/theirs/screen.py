@@ -156,7 +156,7 @@ def _wrapped(text: str, indent: int) -> list[str]:
 def _conditions(report: Report, paint: Paint) -> Iterator[str]:
     worker = report.own.worker
     text = (
-        f"{report.task} in a copy of the stack: one worker, {worker.pool} × {worker.concurrency}, Celery "
+        f"{report.call.task} in a copy of the stack: one worker, {worker.pool} × {worker.concurrency}, Celery "
         f"{worker.celery}; the task takes {milliseconds(report.own.seconds)}. Counted by id: Celery's signals in the "
         "workers, written to files beside the copy, and a look into the broker."
     )
@@ -175,5 +175,5 @@ def _next(report: Report, paint: Paint) -> Iterator[str]:
         return
     yield f"→ {paint('celeriac.install(app)', 'cyan')}   the one line that ends it: pip install celeriac"
     if report.celeriac is None:
-        command = f"devctl chaos --task {report.task} --with-celeriac"
+        command = f"devctl chaos{report.call.options} --with-celeriac"
         yield f"→ {paint(command, 'cyan')}   shows both, side by side"

@@ -18,7 +18,7 @@ from devctl.tests.unit.bench.simulation import shop
 
 from devctl.broker.port import Message
 from devctl.chaos.theirs.copy_file import Copy, make
-from devctl.chaos.theirs.field import Call, Field
+from devctl.chaos.theirs.field import Field
 from devctl.chaos.theirs.image import recipe
 from devctl.chaos.theirs.ledger import Ledger, Life, Start, Worker
 from devctl.chaos.theirs.play import play
@@ -30,6 +30,7 @@ from devctl.chaos.theirs.screen import lines
 from devctl.chaos.theirs.verdict import reasons
 from devctl.clock import FakeClock
 from devctl.errors import UsageError
+from devctl.measurement.serving import Call
 from devctl.stack.fake import FakeRuntime
 from devctl.stack.port import Replica
 from devctl.ui.paint import Paint
@@ -119,20 +120,23 @@ def report(*, celeriac: bool = False) -> Report:
         Outcome("kill-child", "kill -9 of a pool child", "no child processes"),
     )
     other = Side(replace(late(WORKER), pool="pool", celeriac=True), TASK, ours, 0.05)
-    return Report(TASK, "images", "worker", Side(WORKER, TASK, own, 0.05), other if celeriac else None)
+    return Report(
+        Call(TASK, "images", ("a.jpg", 80)), "worker", Side(WORKER, TASK, own, 0.05), other if celeriac else None
+    )
 
 
 @pytest.mark.parametrize("celeriac", [False, True])
 def test_the_screen_is_80_columns_wide_and_names_setting_and_way_out(celeriac: bool) -> None:
     shown = list(lines(report(celeriac=celeriac), Paint(io.StringIO())))
 
-    assert 80 >= max(map(len, shown))
+    assert 80 >= max(len(line) for line in shown if not line.startswith("→"))  # a command is not broken
     text = "\n".join(shown)
     assert "task_acks_late = False" in text
     assert "Celery's default" in text
     assert "an hour" in text
     assert "celeriac.install(app)" in text
     assert ("with celeriac" in text) == celeriac
+    assert celeriac or """devctl chaos --task images.resize --args '["a.jpg", 80]' --with-celeriac""" in text
 
 
 def test_json_fits_its_schema() -> None:
