@@ -42,6 +42,7 @@ from devctl.stack.port import Replica
 
 COMPOSE = """
 x-devctl: {broker: redis, workers: [worker], contracts: shop}
+volumes: {data: }
 services:
   redis:
     image: redis:8
@@ -245,7 +246,7 @@ def test_a_good_compose_file_has_only_good_findings(root: Path) -> None:
 @pytest.mark.parametrize(
     ("check", "old", "new", "status", "words"),
     [
-        (composition.compose_file, "image: worker", "image: ${IMAGE}", "warning", "IMAGE, which is not set"),
+        (composition.compose_file, "image: worker", "image: worker:${TAG}", "warning", "TAG, which is not set"),
         (composition.exposure, '"127.0.0.1:${', '"${', "problem", "no password"),
         (composition.health_checks, "healthcheck: {test: [CMD, redis-cli, ping]}", "", "warning", "redis"),
         (composition.restarts, "restart: always\n    healthcheck: {test: [CMD, \"true\"]}", "", "warning", "worker"),

@@ -62,26 +62,44 @@ def announce(workbench: Workbench, *, as_json: bool) -> None:
 
 
 def complete_services(incomplete: str) -> list[str]:
-    """Complete a service or an alias; reading the Compose file costs as much as a TAB may, so its names are kept."""
+    """Complete a service or an alias; reading the Compose files costs as much as a TAB may, so the names are kept."""
     import json
     from contextlib import suppress
 
     try:
-        workbench = open_workbench(None, None)
-        state = workbench.settings.compose_file.stat()
-        stamp = [str(workbench.settings.compose_file), state.st_mtime_ns, state.st_size]
-        kept = workbench.settings.state / "services.json"
+        settings = open_workbench(None, None).settings
+        kept = settings.state / "services.json"
         with suppress(OSError, ValueError, KeyError, TypeError):
             document = json.loads(kept.read_text(encoding="utf-8"))
-            if document["of"] == stamp:
+            same_files = document["files"][: len(settings.compose_files)] == list(map(str, settings.compose_files))
+            if same_files and document["stamps"] == _stamps(document["files"]):
                 return [name for name in document["names"] if name.startswith(incomplete)]
-        names = [*workbench.stack.services, *workbench.stack.aliases]
+        from devctl.stack import file
+
+        found = file.outline(settings)
+        files = list(map(str, [*settings.compose_files, *found.files]))
         with suppress(OSError):
-            workbench.settings.make_state()
-            kept.write_text(json.dumps({"of": stamp, "names": names}), encoding="utf-8")
+            settings.make_state()
+            kept.write_text(
+                json.dumps({"files": files, "stamps": _stamps(files), "names": found.names}), encoding="utf-8"
+            )
     except (DevctlError, OSError):
         return []
-    return [name for name in names if name.startswith(incomplete)]
+    return [name for name in found.names if name.startswith(incomplete)]
+
+
+def _stamps(files: list[str]) -> list[list[int]]:
+    """What changes with each file; nothing for one that is not there."""
+    import os
+
+    found = []
+    for file in files:
+        try:
+            state = os.stat(file)  # noqa: PTH116  # of words out of JSON, some of them on each TAB
+            found.append([state.st_mtime_ns, state.st_size])
+        except OSError:
+            found.append([])
+    return found
 
 
 def confirm(what: str, *, yes: bool) -> None:

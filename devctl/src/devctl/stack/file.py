@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -15,10 +15,10 @@ from devctl.interpolation import InterpolationError, variables
 from devctl.settings import Settings
 from devctl.stack import identity, isolation, normal, plugin, refusal
 from devctl.stack.composition import Composition, Unset, Written
-from devctl.stack.document import Path
+from devctl.stack.document import Document, Path
 from devctl.stack.model import Service, Stack
 
-__all__ = ["Unset", "from_config", "load", "profiles", "read", "read_here"]
+__all__ = ["Outline", "Unset", "from_config", "load", "outline", "profiles", "read", "read_here"]
 
 EXTENSION = "x-devctl"
 _SERVICE = 2  # steps to a whole service, which is wrong for what is missing in it
@@ -68,6 +68,35 @@ def read_here(settings: Settings) -> Stack:
     composition = Composition()
     _read(settings, composition)
     return _made(settings, composition)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What the files say without being made a stack: enough for a TAB, and to see what was set in vain."""
+
+    names: tuple[str, ...]
+    """The services, then the aliases of `x-devctl`."""
+    files: tuple[FilePath, ...]
+    """Every file that counts, also one that is not there."""
+    passed: frozenset[FilePath]
+    """The files whose variables are handed to a service as a whole (`env_file`)."""
+    documents: tuple[Document, ...]
+
+
+def outline(settings: Settings) -> Outline:
+    """Look at the files, whatever is wrong in them; without Compose's plugin, which takes longer than a TAB may."""
+    composition = Composition()
+    with suppress(DevctlError):
+        _read(settings, composition)
+    services, extension = composition.data.get("services") or {}, composition.data.get(EXTENSION)
+    aliases = extension.get("aliases") if isinstance(extension, Mapping) else {}
+    passed = list(_env_files(composition))
+    return Outline(
+        names=tuple(map(str, [*services, *(aliases or {})])),
+        files=tuple(dict.fromkeys([*composition.files, *passed, *settings.env_files])),
+        passed=frozenset(passed),
+        documents=tuple(composition.documents),
+    )
 
 
 def from_config(config: Mapping[str, Any], profiles: Sequence[str] = ()) -> Stack:

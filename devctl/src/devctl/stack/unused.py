@@ -11,7 +11,7 @@ from celeriac.typos import typos
 from devctl import dotenv
 from devctl.interpolation import variables
 from devctl.settings import Settings
-from devctl.stack import document
+from devctl.stack import file
 
 _CELERY = "CELERY_"
 _OF_TOOLS = ("COMPOSE_", "DOCKER_", "BUILDKIT_", "BUILDX_", "DEVCTL_")  # read by the tools themselves
@@ -31,8 +31,12 @@ class Unused:
 
 def find(settings: Settings) -> list[Unused]:
     """Look at .env and the environment; variables that are for somebody else are left out."""
-    used = set(_used(document.parse(settings.compose_file).data))
-    given = dotenv.read(settings.root / ".env", settings.environment, dotenv.skip)
+    outline = file.outline(settings)
+    used = {name for document in outline.documents for name in _used(document.data)}
+    given: dict[str, str] = {}
+    for one in settings.env_files:
+        if one not in outline.passed:
+            given |= dotenv.read(one, settings.environment, dotenv.skip)
     own = {name for name in settings.environment if name.startswith(_CELERY)} - set(given)
     lost = [(name, ".env") for name in given if name not in used and not name.startswith(_OF_TOOLS)]
     lost += [(name, "the environment") for name in sorted(own - used)]
