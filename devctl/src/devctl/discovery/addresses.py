@@ -29,20 +29,27 @@ class Named:
 
     url: str
     variable: str
-    certain: bool
+    certain: bool = False
     """Celery itself reads this variable, whatever the code says."""
+    general: bool = False
+    """Its name says what it is (REDIS_URL), and not what for (BROKER_URL)."""
 
 
 def broker(environment: Mapping[str, str]) -> Named | None:
     """Return what surely, or by the names of variables, is the broker's URL; None where several could be it."""
     if url := environment.get("CELERY_BROKER_URL", ""):
         return Named(url, "CELERY_BROKER_URL", certain=True)
-    for pattern in (_BROKER, _LIKELY):
-        found = [one for one in _urls(environment, pattern) if not _NOT_THE_QUEUE.search(one.variable)]
-        if found:
-            return found[0] if len({_place(one.url) for one in found}) == 1 else None
-    hosts = [one for one in _by_host(environment) if not _NOT_THE_QUEUE.search(one.variable)]
-    return hosts[0] if len({_place(one.url) for one in hosts}) == 1 else None
+    hosts = [*_by_host(environment)]
+    for found in (
+        [*_urls(environment, _BROKER, general=False)],
+        [one for one in hosts if not one.general],
+        [*_urls(environment, _LIKELY, general=True)],
+        hosts,
+    ):
+        fitting = [one for one in found if not _NOT_THE_QUEUE.search(one.variable)]
+        if fitting:
+            return fitting[0] if len({_place(one.url) for one in fitting}) == 1 else None
+    return None
 
 
 def results(environment: Mapping[str, str]) -> Named | None:
@@ -50,7 +57,7 @@ def results(environment: Mapping[str, str]) -> Named | None:
     if url := environment.get("CELERY_RESULT_BACKEND", ""):
         return Named(url, "CELERY_RESULT_BACKEND", certain=True)
     found = [
-        Named(value, name, certain=False)
+        Named(value, name)
         for name, value in environment.items()
         if _RESULT.fullmatch(name) and re.match(r"[a-z+]+:|rpc", value)
     ]
@@ -67,6 +74,11 @@ def host(url: str) -> str:
     """Return the host of a URL, the first of several; "" for none."""
     split = _split(url.partition(";")[0].partition(",")[0])
     return (split.hostname or "") if split else ""
+
+
+def leads_nowhere(url: str) -> bool:
+    """Whether nobody answers there, seen from a container: no host, or the container itself."""
+    return kind(url) in ("redis", "rabbitmq") and host(url) in ("", "localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104  # nothing is bound
 
 
 def service(url: str, services: Mapping[str, Service]) -> str:
@@ -92,10 +104,10 @@ def _lower(name: str) -> str:
     return name.lower()
 
 
-def _urls(environment: Mapping[str, str], pattern: re.Pattern[str]) -> Iterator[Named]:
+def _urls(environment: Mapping[str, str], pattern: re.Pattern[str], *, general: bool) -> Iterator[Named]:
     for name, value in environment.items():
-        if pattern.fullmatch(name) and (kind(value) or "://" in value):
-            yield Named(value, name, certain=False)
+        if pattern.fullmatch(name) and "://" in value:
+            yield Named(value, name, general=general)
 
 
 def _by_host(environment: Mapping[str, str]) -> Iterator[Named]:
@@ -116,7 +128,8 @@ def _by_host(environment: Mapping[str, str]) -> Iterator[Named]:
         port = beside("PORT") or ("5672" if rabbit else "6379")
         database = beside("VHOST", "DB", "DATABASE")
         tail = f"/{database}" if database else "//" if rabbit else "/0"
-        yield Named(f"{'amqp' if rabbit else 'redis'}://{login}{value}:{port}{tail}", name, certain=False)
+        url = f"{'amqp' if rabbit else 'redis'}://{login}{value}:{port}{tail}"
+        yield Named(url, name, general="BROKER" not in prefix and "CELERY" not in prefix)
 
 
 def _place(url: str) -> tuple[str, str]:

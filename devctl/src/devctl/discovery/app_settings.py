@@ -76,5 +76,5 @@ def _answer(app: FoundApp, name: str) -> Answer[str] | None:
         return None
     place = f"{setting.file}:{setting.line}"
     if isinstance(setting.value, str):
-        return Answer(setting.value, place)
+        return Answer(setting.value or None, place if setting.value else f"{place}: it is empty here")
     return Answer(None, f"{place}: {setting.value.text if isinstance(setting.value, Unreadable) else setting.value}")

@@ -49,6 +49,7 @@ _PROGRAMS: dict[Kind, str] = {
 }
 _KINDS = {name: kind for kind, names in _PROGRAMS.items() for name in names.split()}
 _PYTHON_WEB = {"daphne", "fastapi", "flask", "gunicorn", "http.server", "hypercorn", "sanic", "streamlit", "uvicorn"}
+_SERVES = re.compile(r"\b(?:start|dev|serve|server|preview|watch|storybook)\b")
 _MANAGES_WEB = re.compile(r"run|serve|runserver(?:_plus|_uwsgi)?|run_?gunicorn|testserver")
 _MANAGES_JOBS = re.compile(
     r"(?:make)?migrat\w+|collectstatic|createsuperuser|loaddata|flush|check|test|compilemessages|createcachetable"
@@ -58,8 +59,10 @@ _MANAGES_JOBS = re.compile(
 
 def of_image(image: str, *, exact: bool = False) -> Kind:
     """Return what an image is, by its last word without registry, tag and digest; exact: no maker's name before it."""
-    name = posixpath.basename(image.partition("@")[0])
-    name = re.sub(r":[^/]*$", "", name).lower()
+    path = re.sub(r":[^/]*$", "", image.partition("@")[0]).lower()
+    name = posixpath.basename(path)
+    if name == "server":  # vendor/database/server
+        name = posixpath.basename(posixpath.dirname(path))
     return next(
         (kind for pattern, kind in _KNOWN if pattern.fullmatch(name) or (not exact and _prefixed(pattern, name))), ""
     )
@@ -84,6 +87,8 @@ def of_words(words: Sequence[str]) -> Kind:
         return "job"
     if name == "docker-entrypoint.sh" and following:
         return of_words(words[1:])
+    if name in ("npm", "npx", "pnpm", "yarn", "bun") and not _SERVES.search(" ".join(words[1:])):
+        return ""
     return _KINDS.get(name, "")
 
 

@@ -35,7 +35,7 @@ def find(
     }
     kind = {name: _kind(one, ways[name], file, root) for name, one in stack.services.items()}
     services = {name: _service(stack, one, ways[name], *kind[name]) for name, one in stack.services.items()}
-    candidates = [name for name, (what, _) in kind.items() if what in _CAN_BE_BROKER]
+    candidates = {name: what for name, (what, _) in kind.items() if what in _CAN_BE_BROKER}
     search = _Search(stack, ways, services, candidates, file, settings)
     broker, broker_url = search.broker()
     if stack.broker:
@@ -67,7 +67,8 @@ def _kind(service: Service, way: Followed, file: str, root: Path) -> tuple[Kind,
     main = [pair for pair in known if not pair[0].may][-1:] or known[-1:]
     if main and main[0][1]:
         return main[0][1], main[0][0].source
-    by_base = kinds.of_image(way.image.base, exact=True) if way.image else ""
+    own = service.entrypoint is not None or service.arguments is not None  # then it need not be what its base is
+    by_base = kinds.of_image(way.image.base, exact=True) if way.image and not own else ""
     if by_base and way.image:
         return by_base, f"{os.path.relpath(way.image.path, root)}: FROM {way.image.base}"
     return "", ""
@@ -143,14 +144,16 @@ class _Search:
         stack: Stack,
         ways: Mapping[str, Followed],
         services: Mapping[str, FoundService],
-        candidates: list[str],
+        kinds: Mapping[str, str],
         file: str,
         settings: app_settings.Reader,
     ) -> None:
-        self._stack, self._ways, self._services, self._candidates, self._file = stack, ways, services, candidates, file
+        self._stack, self._ways, self._services, self._kinds, self._file = stack, ways, services, kinds, file
         order: list[tuple[Role, ...]] = [("worker",), ("beat", "monitor"), ("web", "unknown", "job")]
         self._askers = [[name for name, one in services.items() if {*roles} & {*one.roles}] for roles in order]
         self._settings = settings
+        self._nowhere: Answer[str] | None = None
+        """A URL of the code that leads nowhere."""
         self._read: dict[str, app_settings.Urls | None] = {}
 
     def broker(self) -> tuple[Answer[str], Answer[str]]:
@@ -172,15 +175,17 @@ class _Search:
     def _broker_of(self, name: str) -> Answer[str] | None:
         way, environment = self._ways[name], self._ways[name].launch.environment
         for one in way.celery:
-            if one.celery is not None and one.celery.broker:
+            if one.celery is not None and one.celery.broker and addresses.host(one.celery.broker):
                 return Answer(one.celery.broker, f"{one.source} (-b)")
         named = addresses.broker(environment)
         if named is not None and named.certain:
             return Answer(named.url, f"{name}: {named.variable}")
         urls = self._urls(name)
         if urls is not None and urls.broker.value is not None:
-            return urls.broker
-        if named is not None and self._plausible(named.url):
+            if not addresses.leads_nowhere(urls.broker.value):
+                return urls.broker
+            self._nowhere = urls.broker
+        if named is not None and self._plausible(named, name):
             return Answer(named.url, f"{name}: {named.variable}, by its name")
         return None
 
@@ -194,6 +199,8 @@ class _Search:
             return Answer(named.url, f"{name}: {named.variable}")
         urls = self._urls(name)
         if urls is not None and urls.results.value is not None:
+            if addresses.leads_nowhere(urls.results.value):
+                return Answer(None, f"{urls.results.source} says {urls.results.value}: in a container, that is itself")
             return urls.results
         return Answer(named.url, f"{name}: {named.variable}, by its name") if named else None
 
@@ -202,9 +209,14 @@ class _Search:
             self._read[name] = self._settings(self._stack.services[name], self._ways[name])
         return self._read[name]
 
-    def _plausible(self, url: str) -> bool:
-        """A URL that is only likely counts where it names a service that can be a broker."""
-        return addresses.service(url, self._stack.services) in self._candidates
+    def _plausible(self, named: addresses.Named, name: str) -> bool:
+        """A URL that is only likely counts where it names a service that can be a broker, and no other is likelier."""
+        if addresses.service(named.url, self._stack.services) not in self._kinds:
+            return False
+        if not named.general:
+            return True
+        celery = bool({"worker", "beat", "monitor"} & {*self._services[name].roles})
+        return celery and (addresses.kind(named.url) == "rabbitmq" or "rabbitmq" not in self._kinds.values())
 
     def _agreed(self, found: list[Answer[str]]) -> tuple[Answer[str], Answer[str]]:
         named = {addresses.service(url.value or "", self._stack.services): url for url in reversed(found)}
@@ -215,17 +227,23 @@ class _Search:
             return Answer(None, f"the workers have several: {said}"), Answer(None, said)
         service, url = next(iter(named.items()))
         if not service:
-            where = addresses.host(url.value or "") or (url.value or "").partition(":")[0]
+            where = addresses.host(url.value or "")
+            if not where and addresses.kind(url.value or "") in _CAN_BE_BROKER:
+                return Answer(None, f"{url.source} names no host"), url
+            where = where or (url.value or "").partition(":")[0]
             return Answer(None, f"{url.source} names {where}, which is no service of {self._file}"), url
         return Answer(service, url.source), url
 
     def _only(self) -> tuple[Answer[str], Answer[str]]:
         nothing = Answer[str](None, "no environment, command or settings of a worker say it")
-        if len(self._candidates) == 1:
-            return Answer(self._candidates[0], f"{self._file}: the only service that can be one"), nothing
-        if not self._candidates:
+        candidates = [*self._kinds]
+        if self._nowhere is not None:
+            nothing = Answer(None, f"{self._nowhere.source} says {self._nowhere.value}: in a container, that is itself")
+        if len(candidates) == 1:
+            return Answer(candidates[0], f"{self._file}: the only service that can be one"), nothing
+        if not candidates:
             return Answer(None, f"no service of {self._file} can be one"), nothing
-        several = " and ".join(self._candidates)
+        several = " and ".join(candidates)
         return Answer(None, f"{several} can be it, and nothing says which"), nothing
 
 

@@ -266,6 +266,16 @@ WORKER = "image: acme/app, command: celery -A p worker"
             "compose.yaml: the only service that can be one",
         ),
         (
+            "r: {image: redis}\n  q: {image: rabbitmq}\n  v: {image: acme/v, E: {REDIS_URL: 'redis://r'}}",
+            None,
+            "r and q can be it, and nothing says which",
+        ),
+        (
+            "r: {image: redis}\n  c: {image: redis}\n  w: {E: {REDIS_HOST: c, REDIS_BROKER_HOST: r}, W}",
+            "r",
+            "w: REDIS_BROKER_HOST, by its name",
+        ),
+        (
             "r: {image: redis}\n  w: {E: {CELERY_BROKER_URL: 'sqs://'}, W}",
             None,
             "w: CELERY_BROKER_URL names sqs, which is no service of compose.yaml",
@@ -309,8 +319,21 @@ def test_the_code_names_the_broker_where_the_environment_does_not(repository: Re
     assert found.services["w"].paths == (code / "src",)
     files["src/p.py"] = "from celery import Celery\napp = Celery(broker=ask(), backend='redis://r')\n"
     unsure = repository(files)
-    assert (unsure.broker.value, unsure.broker.source) == ("r", "w: REDIS_URL, by its name")
+    assert (unsure.broker.value, unsure.broker.source) == (None, "r and q can be it, and nothing says which")
     assert unsure.result_url.source == "src/p.py:2"
+
+
+def test_a_broker_on_localhost_in_the_code_is_none_in_a_container(repository: Repository) -> None:
+    found = repository(
+        {
+            "compose.yaml": "services:\n  r: {image: redis}\n  w: {build: ., command: celery -A p worker}\n",
+            "Dockerfile": "FROM python:3.12\nWORKDIR /app\nCOPY p.py .\n",
+            "p.py": "from celery import Celery\napp = Celery(broker='redis://localhost:6379/0')\n",
+        }
+    )
+    assert (found.broker.value, found.broker.source) == ("r", "compose.yaml: the only service that can be one")
+    assert found.broker_url.value is None
+    assert found.broker_url.source == "p.py:2 says redis://localhost:6379/0: in a container, that is itself"
 
 
 def test_a_store_that_is_not_the_broker_is_another_thing(repository: Repository) -> None:
