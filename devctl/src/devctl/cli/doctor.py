@@ -35,7 +35,7 @@ def doctor(
     """
     from devctl.cli.stacks import others
     from devctl.discovery.summary import found_out, open_questions
-    from devctl.doctor.checks import CHECKS, SUBJECTS
+    from devctl.doctor.checks import CHECKS, PATIENCE, SUBJECTS
     from devctl.doctor.facts import Facts
     from devctl.doctor.run import examine
     from devctl.ui import doctor as ui
@@ -44,7 +44,7 @@ def doctor(
 
     workbench = options.open_workbench(runtime, stack, forgiving=True)  # what is wrong in .env is a finding
     facts = Facts(workbench)
-    checks = examine(facts, CHECKS, subjects=SUBJECTS)
+    checks = examine(facts, CHECKS, subjects=SUBJECTS, patience=PATIENCE)
     found = _found(workbench, facts)
     if as_json:
         ui.show_json(checks, found)

@@ -13,7 +13,7 @@ from devctl.discovery.code.read import Code
 from devctl.discovery.model import Answer, FoundTask
 from devctl.doctor.celery import code as python
 from devctl.doctor.celery import pins
-from devctl.doctor.celery.evidence import Entry, Evidence, NotKnown, Runner, Settings
+from devctl.doctor.celery.evidence import Entry, Evidence, Mark, NotKnown, Pin, Runner, Settings
 from devctl.doctor.celery.rules import Verdict, clean, judge
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
@@ -53,7 +53,7 @@ def _unknown(name: str, verdicts: Sequence[Verdict], *, live: bool) -> Iterator[
         reasons.setdefault(lack.why, {})[lack.what] = None
     for why, whats in reasons.items():
         shown = ", ".join(list(whats)[:_SHOWN]) + (f" and {len(whats) - _SHOWN} more" if len(whats) > _SHOWN else "")
-        yield Check(f"{name}", "skipped", f"not known: {shown} ({why})", "" if live else _ASK)
+        yield Check("celery", "skipped", f"not known of {name}: {shown} ({why})", "" if live else _ASK)
 
 
 def _apps(facts: Facts) -> Iterator[tuple[str, Evidence]]:
@@ -65,9 +65,12 @@ def _apps(facts: Facts) -> Iterator[tuple[str, Evidence]]:
         groups.setdefault((found.code, found.paths, app), []).append(Runner(found, service))
     roles = [set(one.roles) for one in facts.found.services.values()]
     conf = _conf(facts)
+    done: dict[Path | None, tuple[tuple[Mark, ...], tuple[Pin, ...]]] = {None: ((), ())}
     for (root, paths, app), runners in groups.items():
         read = facts.code(runners[0].found) if root else Code()
-        folders = [root] if root else []
+        if root not in done:
+            assert root is not None, "it is in there from the beginning"
+            done[root] = python.read(facts.settings.root, [root]), pins.read(facts.settings.root, [root])
         settings = _settings(read, [one.name for one in runners], facts, conf, alone=len(groups) == 1)
         known = [task for task in read.tasks if not read.served or task.name in read.served]
         certain = (
@@ -83,13 +86,14 @@ def _apps(facts: Facts) -> Iterator[tuple[str, Evidence]]:
                 results=_results(facts, settings),
                 workers=tuple(one for one in runners if "worker" in one.found.roles),
                 beats=tuple(one for one in runners if "beat" in one.found.roles),
+                other_beats=bool(facts.having("beat")),
                 services_known=not any("unknown" in one for one in roles),
                 tasks=tuple(known if certain else _without_queues(known)),
                 tasks_known=certain,
                 declared=read.queues.get(f"{read.app.module}:{read.app.variable}", ()) if read.app else (),
                 schedule=tuple(Entry(one.entry, one.task, f"{one.file}:{one.line}") for one in read.schedule),
-                marks=python.read(facts.settings.root, folders),
-                pins=pins.read(facts.settings.root, folders),
+                marks=done[root][0],
+                pins=done[root][1],
             ),
         )
 

@@ -77,3 +77,5 @@ SUBJECTS: Mapping[str, tuple[Examination, ...]] = {
 """Subject -> its checks, what people came for first."""
 
 CHECKS: tuple[Examination, ...] = tuple(check for checks in SUBJECTS.values() for check in checks)
+PATIENCE: Mapping[Examination, float] = {celery: 60.0, tasks: 60.0}
+"""Seconds for those that read all the code: they work, and wait for nobody."""

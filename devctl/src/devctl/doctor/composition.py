@@ -33,10 +33,11 @@ def compose_file(facts: Facts) -> Iterator[Check]:
 
 
 def exposure(facts: Facts) -> Iterator[Check]:
-    """Nothing is published beyond this machine."""
+    """Nothing is published beyond this machine that is not for others: brokers, databases, dashboards."""
     stack = facts.stack
     wide = [(one, port) for one in stack.services.values() for port in one.ports if _wide(port)]
     dashboards = facts.found.having("monitor")
+    inner = {*facts.found.having("broker", "results", "database", "monitor"), stack.broker}
     rest: dict[str, list[str]] = {}
     for service, port in wide:
         where = f"{service.name} port {port.target} is published to the whole network"
@@ -47,7 +48,7 @@ def exposure(facts: Facts) -> Iterator[Check]:
             yield Check("exposure", "warning" if closed else "problem", says, fix)
         elif service.name in dashboards and not _asks_who(service):
             yield Check("exposure", "warning", f"{where}: it shows arguments, and stops workers for anybody", fix)
-        else:
+        elif service.name in inner:
             rest.setdefault(service.name, []).append(str(port.target))
     if rest:
         listed = ", ".join(f"{name} {' '.join(ports)}" for name, ports in rest.items())
@@ -59,13 +60,16 @@ def exposure(facts: Facts) -> Iterator[Check]:
         )
     if not wide:
         yield Check("exposure", "ok", "published on 127.0.0.1 only")
+    elif not any(one.name in inner for one, _ in wide):
+        yield Check("exposure", "ok", "no broker, database or dashboard is published to the network")
 
 
 def health_checks(facts: Facts) -> Iterator[Check]:
     """Who is waited for can say that it is ready, and does not pay much for it."""
     services = facts.stack.services
     waited = {name for one in services.values() for name, how in one.depends_on.items() if "completed" not in how}
-    awaited = [name for name in services if name in waited or name == facts.stack.broker]
+    slow = {*facts.found.having("results", "database")} & waited | {facts.stack.broker}
+    awaited = [name for name in services if name in slow]
     without = [name for name in awaited if services[name].healthcheck is None]
     if without:
         are = "counts as ready as soon as it runs" if len(without) == 1 else "count as ready as soon as they run"

@@ -57,8 +57,8 @@ def broker_address(facts: Facts) -> Iterator[Check]:
         for name, service in facts.stack.services.items()
         if service.environment.get(f"{_CELERY}BROKER_URL")
     }
-    services = {name: url for name, url in services.items() if name not in facts.found.having("monitor")}
-    ends = {name: _end(url) for name, url in services.items()}
+    of_celery = facts.found.having("worker", "beat", "web")
+    ends = {name: _end(url) for name, url in services.items() if name in of_celery}
     if len(set(ends.values())) > 1:
         groups = "; ".join(
             ", ".join(name for name in ends if ends[name] == end) for end in dict.fromkeys(ends.values())
@@ -74,15 +74,14 @@ def broker_address(facts: Facts) -> Iterator[Check]:
     answer = facts.found.broker_url
     url = given or answer.value or ""
     host, place = _host(url), "" if given else answer.source
-    kind = {"amqp": f"amqp://{facts.stack.broker}:5672//"}.get(
-        facts.broker_kind, f"redis://{facts.stack.broker}:6379/0"
-    )
+    broker = facts.stack.broker or "SERVICE"
+    right = f"amqp://{broker}:5672//" if facts.broker_kind == "amqp" else f"redis://{broker}:6379/0"
     if _local(host) and facts.containers:
         yield Check(
             "broker url",
             "problem",
             f"{host} is, in a container, the container itself: no service finds the broker",
-            f"CELERY_BROKER_URL={kind} (look into .env)" if given else f"{kind}, from the environment",
+            f"CELERY_BROKER_URL={right} (look into .env)" if given else f"{right}, from the environment",
             place,
         )
     elif host and not addresses.service(url, facts.stack.services) and not _local(host):

@@ -20,21 +20,26 @@ def examine(
     *,
     subjects: Mapping[str, Sequence[Examination]] | None = None,
     seconds: float = AT_MOST_SECONDS,
+    patience: Mapping[Examination, float] | None = None,
 ) -> list[Check]:
-    """Run the checks side by side; their findings come in the order of the checks, each with its subject."""
+    """Run the checks side by side; their findings come in the order of the checks, each with its subject.
+
+    `patience`: the seconds of those that have more to do than to wait for somebody.
+    """
     found: list[list[Check]] = [[] for _ in checks]
     threads = [
         threading.Thread(target=_one, args=(check, facts, into), daemon=True, name=check.__name__)
         for check, into in zip(checks, found, strict=True)
     ]
-    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
     for thread in threads:
         thread.start()
-    for thread, into in zip(threads, found, strict=True):
-        thread.join(max(0.0, deadline - time.monotonic()))
+    for check, thread, into in zip(checks, threads, found, strict=True):
+        most = (patience or {}).get(check, seconds)
+        thread.join(max(0.0, begun + most - time.monotonic()))
         if thread.is_alive():
             into = into.copy()  # noqa: PLW2901 – its thread may still write
-            into.append(Check(_noun(thread.name), "warning", f"no answer within {seconds:.0f} s", "try again"))
+            into.append(Check(_noun(thread.name), "warning", f"no answer within {most:.0f} s", "try again"))
             found[threads.index(thread)] = into
     subject_of = {check: subject for subject, ones in (subjects or {}).items() for check in ones}
     return _said_once(

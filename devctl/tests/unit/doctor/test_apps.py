@@ -83,20 +83,20 @@ def test_a_setting_that_only_running_the_code_would_tell_is_not_known(tmp_path: 
     shop(tmp_path, GOOD.replace("task_acks_late=True", "task_acks_late=decide()") + "\n@app.task\ndef a():\n    pass\n")
     found = doctor()
     assert "acks-early" not in found
-    (said,) = found["shop"]
-    assert said.startswith("not known: task_acks_late"), said
+    (said,) = found["celery"]
+    assert said.startswith("not known of shop: task_acks_late"), said
 
 
 def test_of_an_app_that_is_not_here_nothing_is_called_good(tmp_path: Path, doctor: Any) -> None:
     (tmp_path / "docker-compose.yml").write_text(COMPOSE.replace("build: .", "image: somebody/shop:3"))
-    (said,) = doctor()["shop"]
-    assert said.startswith("not known: task_acks_late")
+    (said,) = doctor()["celery"]
+    assert said.startswith("not known of shop: task_acks_late")
     assert said.endswith("(the code of the app is not here, or was not found)")
 
 
 def test_names_of_tasks_are_uncertain_where_the_app_lies_elsewhere(tmp_path: Path, doctor: Any) -> None:
     routes = 'app.conf.task_routes = {"deep.shop.resize": "pictures"}\n'
-    code = GOOD + routes + "\n@app.task\ndef resize():\n    pass\n"
+    code = GOOD + routes + "\n@app.task\ndef resize():\n    pass\n\n\ndef view():\n    resize.delay()\n"
     shop(tmp_path, code, COMPOSE.replace("-A shop worker", "-A deep.shop worker -Q pictures"))
     assert {"queue-unconsumed", "route-unknown"}.isdisjoint(doctor())
     shop(tmp_path, code, COMPOSE.replace("-A shop worker", "-A shop worker -Q pictures"))

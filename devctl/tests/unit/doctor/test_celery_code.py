@@ -13,7 +13,7 @@ HEAD = "from celery import chord, group, shared_task\nfrom django.db import mode
 
 
 def kinds(text: str) -> list[str]:
-    return [one.kind for one in code.marks(HEAD + textwrap.dedent(text), "a.py")]
+    return [one.kind for one in code.marks(HEAD + textwrap.dedent(text), "a.py") if one.kind != "sent"]
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,18 @@ def test_it_is_not_taken_for_what_it_is_not(text: str) -> None:
     ],
 )
 def test_a_wait_is_worked_out(seconds: float, call: str) -> None:
-    (one,) = code.marks(f"import celery\nDAY = 24 * 3600\n\ndef view():\n    {call}\n", "a.py")
+    one, _ = code.marks(f"import celery\nDAY = 24 * 3600\n\ndef view():\n    {call}\n", "a.py")
     assert ("wait", 5, seconds, "a.apply_async") == (one.kind, one.line, one.seconds, one.text)
 
 
 @pytest.mark.parametrize("call", ["a.apply_async(countdown=wait)", "a.apply_async(eta=when)", "a.apply_async()"])
 def test_a_wait_that_nobody_knows_is_none(call: str) -> None:
-    assert [] == code.marks(f"import celery\n\ndef view(wait, when):\n    {call}\n", "a.py")
+    assert ["sent"] == [one.kind for one in code.marks(f"import celery\n\ndef view(wait, when):\n    {call}\n", "a.py")]
+
+
+def test_who_says_no_queue_sends_to_the_usual_one() -> None:
+    text = "import celery\na.delay()\na.apply_async(queue='b')\na.apply_async(**options)\nc.d.delay(1)\n"
+    assert [("a", 2), ("d", 5)] == [(one.text, one.line) for one in code.marks(text, "a.py")]
 
 
 @pytest.mark.parametrize("text", ["import celery\ndef broken(:\n", "import celery\n\x00", "celery " + "(" * 5000])

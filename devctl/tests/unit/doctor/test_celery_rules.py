@@ -31,7 +31,7 @@ def settings(**changed: Any) -> Settings:
 
 
 def task(name: str = "images.resize", queue: str | None = "celery", line: int = 7, **options: Any) -> FoundTask:
-    return FoundTask(name, Answer(queue, ""), (), "images/tasks.py", line, options=options, services=("jobs",))
+    return FoundTask(name, Answer(queue, ""), (), "images/tasks.py", line, "resize", options=options)
 
 
 def runner(*argv: str, name: str = "jobs", replicas: int = 1, **command: Any) -> Runner:
@@ -188,7 +188,11 @@ WRONG: dict[str, list[tuple[Evidence, str, str]]] = {
     ],
     "queue-unconsumed": [
         (good(tasks=(task(queue="thumbs"),)), "no worker consumes 'thumbs': images.resize", "images/tasks.py:7"),
-        (good(workers=(runner(queues=("fast",)),)), "no worker consumes 'celery'", "images/tasks.py:7"),
+        (
+            with_marks(good(workers=(runner(queues=("fast",)),)), "sent"),
+            "no worker consumes 'celery'",
+            "images/tasks.py:7",
+        ),
     ],
     "results-off": [(replace(mark("join"), results="disabled://"), "no result backend", "images/views.py:9")],
     "chord-backend": [
@@ -274,6 +278,10 @@ def test_nothing_is_found_in_a_good_app() -> None:
 
 def test_nothing_is_found_in_a_good_app_on_rabbitmq() -> None:
     assert [] == [(one.rule.id, one.findings) for one in judge(AMQP) if one.findings]
+
+
+def test_a_task_that_is_only_sent_to_named_queues_does_not_wait_in_the_usual_one() -> None:
+    assert [] == found(good(workers=(runner(queues=("fast",)),)), "queue-unconsumed")
 
 
 def test_what_cannot_be_read_is_not_clean() -> None:

@@ -9,7 +9,7 @@ from devctl.doctor.celery.rule import Finding, Rule
 
 
 def join_in_task(evidence: Evidence) -> Iterator[Finding]:
-    """A task that waits for another holds the place that the other needs."""
+    """A task waits for another's result: it holds the place that the other needs."""
     for mark in evidence.of("join in a task"):
         yield Finding(
             f"{mark.text} waits for another task: Celery refuses it, and where it is allowed, workers wait for"
@@ -19,7 +19,7 @@ def join_in_task(evidence: Evidence) -> Iterator[Finding]:
 
 
 def async_task(evidence: Evidence) -> Iterator[Finding]:
-    """Celery's pools call a function; they await nothing."""
+    """An async def as a task: Celery's pools await nothing."""
     if any(pin.name.startswith(("celery-aio", "celery-pool-asyncio", "aio-celery")) for pin in evidence.pins):
         return
     for mark in evidence.of("async"):
@@ -27,19 +27,19 @@ def async_task(evidence: Evidence) -> Iterator[Finding]:
 
 
 def unbound_self(evidence: Evidence) -> Iterator[Finding]:
-    """Only a bound task is given itself."""
+    """A task that takes self and has no bind=True."""
     for mark in evidence.of("unbound"):
         yield Finding(f"{mark.text} takes self and is not bound: the first argument of a call becomes self", mark.place)
 
 
 def bind_nothing(evidence: Evidence) -> Iterator[Finding]:
-    """A bound task is given itself."""
+    """A task with bind=True and no parameter."""
     for mark in evidence.of("no parameter"):
         yield Finding(f"{mark.text} is bound and takes no parameter: every call fails", mark.place)
 
 
 def model_argument(evidence: Evidence) -> Iterator[Finding]:
-    """An object is not its row."""
+    """An object of the ORM as an argument: JSON cannot hold it, pickle makes an old copy."""
     for mark in evidence.of("model"):
         pickled = evidence.settings.get("task_serializer") == "pickle"
         does = "the worker gets a copy that is old by then" if pickled else "JSON cannot hold it: the call fails"
@@ -47,7 +47,7 @@ def model_argument(evidence: Evidence) -> Iterator[Finding]:
 
 
 def before_commit(evidence: Evidence) -> Iterator[Finding]:
-    """The worker may be quicker than the transaction."""
+    """A task is sent inside transaction.atomic: the worker may be quicker than the commit."""
     for mark in evidence.of("before commit"):
         yield Finding(
             f"{mark.text} is sent inside a transaction: the worker may run before the commit, or after a rollback",
@@ -56,7 +56,7 @@ def before_commit(evidence: Evidence) -> Iterator[Finding]:
 
 
 def request_timeout(evidence: Evidence) -> Iterator[Finding]:
-    """A server that does not answer holds the worker."""
+    """requests without timeout, in a task without a time limit."""
     marks = list(evidence.of("no timeout"))
     if marks and not evidence.limit():
         for mark in marks:

@@ -234,6 +234,8 @@ class _Reader(ast.NodeVisitor):
             self._waits(node, options, what)
             if "priority" in options:
                 self._mark("priority", node, what)
+        if not any(one.arg in (None, "queue", "routing_key", "exchange") for one in node.keywords):
+            self._mark("sent", node, task)
         for value in values:
             if self._holds_object(value):
                 self._mark("model", node, f"{ast.unparse(value)}, given to {what},")

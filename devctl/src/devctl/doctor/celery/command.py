@@ -17,7 +17,7 @@ _BLOCKING = {
 
 
 def detached(evidence: Evidence) -> Iterator[Finding]:
-    """A container lives as long as its first process."""
+    """Celery in the background of a container, which then ends, or hides its death."""
     for one in _all(evidence):
         if one.option("-D", "--detach") or (one.command and one.command.subcommand == "multi"):
             yield Finding(
@@ -27,7 +27,7 @@ def detached(evidence: Evidence) -> Iterator[Finding]:
 
 
 def logfile(evidence: Evidence) -> Iterator[Finding]:
-    """What is in a file of the container, nobody sees."""
+    """A worker that logs to a file in its container."""
     for one in _all(evidence):
         if one.command and one.command.logfile and not one.command.logfile.startswith(("/dev/", "/proc/")):
             yield Finding(
@@ -37,7 +37,7 @@ def logfile(evidence: Evidence) -> Iterator[Finding]:
 
 
 def green_driver(evidence: Evidence) -> Iterator[Finding]:
-    """One query stops them all."""
+    """gevent or eventlet with a database driver in C: one query stops all tasks."""
     if not evidence.pools & _GREEN:
         return
     names = {pin.name for pin in evidence.pins}

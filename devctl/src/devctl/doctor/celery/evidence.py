@@ -86,6 +86,7 @@ class Settings:
 
 
 Kind = Literal[
+    "sent",  # delay() or apply_async(), and nobody says to which queue
     "join",  # waits for another task's result
     "join in a task",
     "by id",  # AsyncResult(an id)
@@ -194,6 +195,8 @@ class Evidence:
     workers: tuple[Runner, ...] = ()
     beats: tuple[Runner, ...] = ()
     """Services that run a beat, those with a worker, too (`-B`)."""
+    other_beats: bool = False
+    """Whether a service of another app runs a beat."""
     services_known: bool = False
     """Whether of every service it is known what it runs: only then nobody else is a worker or a beat."""
     tasks: tuple[FoundTask, ...] = ()

@@ -13,7 +13,7 @@ _SHORT = {"application/json": "json", "application/x-python-serialize": "pickle"
 
 
 def acks_early(evidence: Evidence) -> Iterator[Finding]:
-    """A worker that is killed loses what it runs."""
+    """A worker that is killed loses what it runs: tasks are acknowledged before they run."""
     explicit = [task.options.get("acks_late") is True for task in evidence.tasks]
     if evidence.settings.get("task_acks_late"):
         return
@@ -30,7 +30,7 @@ def acks_early(evidence: Evidence) -> Iterator[Finding]:
 
 
 def worker_lost(evidence: Evidence) -> Iterator[Finding]:
-    """A process of the pool that dies alone is not the worker's death."""
+    """A late task whose process alone dies (SIGKILL, out of memory) is acknowledged as failed."""
     if evidence.workers and "prefork" not in evidence.pools and not evidence.settings.claims:
         return  # no processes of a pool
     for task in evidence.acknowledged_late():
@@ -46,7 +46,7 @@ def worker_lost(evidence: Evidence) -> Iterator[Finding]:
 
 
 def reject_early(evidence: Evidence) -> Iterator[Finding]:
-    """The setting needs another one."""
+    """task_reject_on_worker_lost works only for tasks that are acknowledged late."""
     if evidence.settings.get("task_reject_on_worker_lost") and not list(evidence.acknowledged_late()):
         yield Finding(
             "task_reject_on_worker_lost does nothing without late acknowledgement",
@@ -55,7 +55,7 @@ def reject_early(evidence: Evidence) -> Iterator[Finding]:
 
 
 def eager(evidence: Evidence) -> Iterator[Finding]:
-    """Nothing reaches a worker."""
+    """With task_always_eager, the caller runs the task and no worker gets it."""
     if evidence.settings.get("task_always_eager"):
         yield Finding(
             "task_always_eager: whoever calls a task runs it, workers get nothing",
@@ -64,7 +64,7 @@ def eager(evidence: Evidence) -> Iterator[Finding]:
 
 
 def serializer(evidence: Evidence) -> Iterator[Finding]:
-    """What is sent is what is accepted."""
+    """task_serializer is not among accept_content: workers refuse what is sent."""
     accepted = _names(evidence.settings.get("accept_content") or ["json"])
     used = _name(evidence.settings.get("task_serializer") or "json")
     if used not in accepted:
@@ -76,7 +76,7 @@ def serializer(evidence: Evidence) -> Iterator[Finding]:
 
 
 def pickle(evidence: Evidence) -> Iterator[Finding]:
-    """Unpickling runs code."""
+    """Workers that accept pickle run whatever the sender likes."""
     accepted = evidence.settings.get("accept_content") or ["json"]
     if "pickle" in _names(accepted):
         yield Finding(
@@ -86,7 +86,7 @@ def pickle(evidence: Evidence) -> Iterator[Finding]:
 
 
 def transient(evidence: Evidence) -> Iterator[Finding]:
-    """RabbitMQ keeps only what is meant to be kept."""
+    """RabbitMQ keeps a message over a restart only where it is persistent."""
     mode = evidence.settings.get("task_default_delivery_mode")
     if evidence.broker == "amqp" and mode in (1, "1", "transient"):
         yield Finding(
@@ -96,7 +96,7 @@ def transient(evidence: Evidence) -> Iterator[Finding]:
 
 
 def publish_confirm(evidence: Evidence) -> Iterator[Finding]:
-    """RabbitMQ says that it has a message only to who asks."""
+    """RabbitMQ says that it has a message only to who asks (confirm_publish)."""
     if evidence.broker == "amqp" and not evidence.settings.transport("confirm_publish"):
         yield Finding(
             "nobody waits until RabbitMQ has a message: what is sent while it stops is lost without an error",
@@ -105,7 +105,7 @@ def publish_confirm(evidence: Evidence) -> Iterator[Finding]:
 
 
 def publish_retry(evidence: Evidence) -> Iterator[Finding]:
-    """A short outage is nothing."""
+    """With task_publish_retry off, a short outage of the broker is an error of the caller."""
     if evidence.settings.get("task_publish_retry") is False:
         yield Finding(
             "task_publish_retry is off: a call of delay() fails at the first lost connection",
@@ -114,7 +114,7 @@ def publish_retry(evidence: Evidence) -> Iterator[Finding]:
 
 
 def startup_retry(evidence: Evidence) -> Iterator[Finding]:
-    """A worker may be up before its broker."""
+    """A worker that does not find its broker at once ends."""
     for name in ("broker_connection_retry_on_startup", "broker_connection_retry"):
         if evidence.settings.get(name) is False:
             yield Finding(f"{name} is off: a worker that does not find its broker ends", evidence.settings.place(name))

@@ -9,14 +9,14 @@ from devctl.doctor.celery.rule import Finding, Rule
 
 
 def unpinned(evidence: Evidence) -> Iterator[Finding]:
-    """The next build may bring another Celery."""
+    """celery without a version: the next build may bring another one."""
     mine = [pin for pin in evidence.pins if pin.name == "celery"]
     if mine and not any(pin.bounded for pin in mine):
         yield Finding("celery in any version: the next build of the image may bring another one", mine[0].place)
 
 
 def deaf(evidence: Evidence) -> Iterator[Finding]:
-    """A worker that reconnects to Redis and takes nothing any more."""
+    """kombu 5.2.3 to 5.3 on Redis: a worker that reconnects may take nothing any more."""
     if evidence.broker != "redis":
         return
     for pin in _of(evidence, "kombu"):
@@ -29,7 +29,7 @@ def deaf(evidence: Evidence) -> Iterator[Finding]:
 
 
 def redis_client(evidence: Evidence) -> Iterator[Finding]:
-    """kombu says which redis-py it works with; pip heeds that only for celery[redis]."""
+    """A version of redis that kombu excludes."""
     if evidence.broker != "redis":
         return
     kombu = next(iter(_of(evidence, "kombu")), None)
@@ -42,7 +42,7 @@ def redis_client(evidence: Evidence) -> Iterator[Finding]:
 
 
 def results_run_code(evidence: Evidence) -> Iterator[Finding]:
-    """CVE-2021-23727."""
+    """celery before 5.2.2: who can write to the result store can run commands (CVE-2021-23727)."""
     for pin in _of(evidence, "celery"):
         if (4,) <= pin.numbers < (5, 2, 2):
             yield Finding(

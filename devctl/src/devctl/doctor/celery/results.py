@@ -12,7 +12,7 @@ _KEPT = ("redis", "rediss", "sentinel", *_TABLES)
 
 
 def results_off(evidence: Evidence) -> Iterator[Finding]:
-    """Who waits for a result needs a place where it is."""
+    """A result is asked for, and there is no result backend."""
     if evidence.results != "disabled://":
         return
     for mark in evidence.of("join", "join in a task", "by id"):
@@ -21,7 +21,7 @@ def results_off(evidence: Evidence) -> Iterator[Finding]:
 
 
 def chord_backend(evidence: Evidence) -> Iterator[Finding]:
-    """A chord counts its results."""
+    """A chord without a result backend, or with rpc://."""
     lacks = {"disabled://": "no result backend", "rpc": "the rpc result backend"}
     scheme = evidence.results if evidence.results == "disabled://" else (evidence.results or "").partition(":")[0]
     if scheme in lacks:
@@ -31,7 +31,7 @@ def chord_backend(evidence: Evidence) -> Iterator[Finding]:
 
 
 def chord_ignored(evidence: Evidence) -> Iterator[Finding]:
-    """A chord waits for results that nobody stores."""
+    """A chord whose results are ignored waits for ever (not on Redis)."""
     marks = list(evidence.of("chord"))
     scheme = (evidence.results or "").partition(":")[0]
     if not marks or evidence.results is None or scheme in ("redis", "rediss", "sentinel", "disabled", "rpc"):
@@ -41,7 +41,7 @@ def chord_ignored(evidence: Evidence) -> Iterator[Finding]:
 
 
 def results_elsewhere(evidence: Evidence) -> Iterator[Finding]:
-    """The rpc backend sends each result once, to who sent the task."""
+    """rpc:// gives each result once, to the process that sent the task; others ask in vain."""
     if not (evidence.results or "").startswith("rpc"):
         return
     for mark in evidence.of("by id"):
@@ -53,7 +53,7 @@ def results_elsewhere(evidence: Evidence) -> Iterator[Finding]:
 
 
 def results_endless(evidence: Evidence) -> Iterator[Finding]:
-    """What is never removed fills the store."""
+    """With result_expires off, results fill the store."""
     if not (evidence.results or "").startswith(_KEPT) or evidence.settings.get("task_ignore_result"):
         return
     if evidence.settings.get("result_expires") in (None, 0, False):
@@ -61,8 +61,10 @@ def results_endless(evidence: Evidence) -> Iterator[Finding]:
 
 
 def results_cleanup(evidence: Evidence) -> Iterator[Finding]:
-    """In a database, a task of beat removes results; without a beat, nobody does."""
-    if not (evidence.results or "").startswith(_TABLES) or evidence.beats or not evidence.services_known:
+    """In a database a task of beat removes old results; without a beat, nobody does."""
+    if not (evidence.results or "").startswith(_TABLES) or not evidence.services_known:
+        return
+    if evidence.beats or evidence.other_beats:
         return
     if not evidence.settings.get("task_ignore_result"):
         yield Finding(
@@ -72,7 +74,7 @@ def results_cleanup(evidence: Evidence) -> Iterator[Finding]:
 
 
 def started_state(evidence: Evidence) -> Iterator[Finding]:
-    """STARTED is a state that must be asked for."""
+    """The code asks for the state STARTED, and task_track_started is off."""
     marks = list(evidence.of("started"))
     if not marks or evidence.settings.get("task_track_started"):
         return

@@ -13,7 +13,7 @@ _CONSUMER_TIMEOUT = 1800.0  # seconds, RabbitMQ's: it closes the channel of who 
 
 
 def visibility_limit(evidence: Evidence) -> Iterator[Finding]:
-    """A task that still runs is given to a second worker."""
+    """A task may run longer than visibility_timeout: a second worker runs it meanwhile."""
     if not evidence.redis:
         return
     timeout = _visibility(evidence)
@@ -38,7 +38,7 @@ def visibility_limit(evidence: Evidence) -> Iterator[Finding]:
 
 
 def visibility_unlimited(evidence: Evidence) -> Iterator[Finding]:
-    """Without a limit, nobody knows that a task ends before its message is given away."""
+    """A late task without a time limit may run longer than visibility_timeout."""
     if not evidence.redis:
         return
     timeout = _visibility(evidence)
@@ -57,7 +57,7 @@ def visibility_unlimited(evidence: Evidence) -> Iterator[Finding]:
 
 
 def long_wait(evidence: Evidence) -> Iterator[Finding]:
-    """A worker holds what waits for its time, and is not believed for ever."""
+    """A countdown or an eta beyond visibility_timeout (Redis) or consumer_timeout (RabbitMQ)."""
     if not (evidence.redis or evidence.broker == "amqp"):
         return
     longest = _visibility(evidence) if evidence.redis else _CONSUMER_TIMEOUT
@@ -79,7 +79,7 @@ def _waits(evidence: Evidence, what: str, longest: float, where: str) -> Finding
 
 
 def consumer_timeout(evidence: Evidence) -> Iterator[Finding]:
-    """RabbitMQ does not wait for an acknowledgement for ever."""
+    """A late task may run longer than RabbitMQ waits for an acknowledgement."""
     if evidence.broker != "amqp":
         return
     late = list(evidence.acknowledged_late())
@@ -104,7 +104,7 @@ def connection_loss(evidence: Evidence) -> Iterator[Finding]:
 
 
 def beat_twice(evidence: Evidence) -> Iterator[Finding]:
-    """Each beat sends everything."""
+    """Several beats, or a beat with several replicas: each sends every periodic task."""
     if _locked(evidence):
         return
     for beat in evidence.beats:
@@ -122,7 +122,7 @@ def beat_twice(evidence: Evidence) -> Iterator[Finding]:
 
 
 def beat_embedded(evidence: Evidence) -> Iterator[Finding]:
-    """A beat that is scaled with its worker."""
+    """A beat in a worker (-B) is scaled with it."""
     for beat in evidence.beats:
         embedded = beat.command is not None and beat.command.subcommand == "worker"
         if embedded and beat.service.replicas == 1 and not _locked(evidence):
@@ -133,7 +133,7 @@ def beat_embedded(evidence: Evidence) -> Iterator[Finding]:
 
 
 def node_name(evidence: Evidence) -> Iterator[Finding]:
-    """Nodes are told apart by their names alone."""
+    """Two workers with one node name: Celery tells nodes apart by nothing else."""
     seen: dict[str, str] = {}
     for worker in evidence.workers:
         name = worker.command.hostname if worker.command else ""

@@ -29,7 +29,7 @@ def time_limit(evidence: Evidence) -> Iterator[Finding]:
 
 
 def limit_ignored(evidence: Evidence) -> Iterator[Finding]:
-    """Only some pools can end a task."""
+    """Time limits in a pool that ends no task: threads, solo, eventlet."""
     if not evidence.limit() and not any(evidence.limit(task) for task in evidence.tasks):
         return
     for worker in evidence.workers:
@@ -39,7 +39,7 @@ def limit_ignored(evidence: Evidence) -> Iterator[Finding]:
 
 
 def prefetch(evidence: Evidence) -> Iterator[Finding]:
-    """What a busy worker has taken, an idle one cannot."""
+    """What a busy worker has taken in advance, an idle one cannot run."""
     if evidence.settings.claims:
         return
     taken = evidence.settings.get("worker_prefetch_multiplier")
@@ -57,7 +57,7 @@ def prefetch(evidence: Evidence) -> Iterator[Finding]:
 
 
 def endless_retry(evidence: Evidence) -> Iterator[Finding]:
-    """What never works is tried for ever."""
+    """With max_retries=None, what never works is tried for ever."""
     for mark in evidence.of("endless retry"):
         yield Finding(f"{mark.text} retries for ever (max_retries=None)", mark.place)
     for task in evidence.tasks:
@@ -66,7 +66,7 @@ def endless_retry(evidence: Evidence) -> Iterator[Finding]:
 
 
 def retry_backoff(evidence: Evidence) -> Iterator[Finding]:
-    """All that failed together comes back together."""
+    """autoretry_for without retry_backoff: what failed together comes back together."""
     for task in evidence.tasks:
         if "autoretry_for" not in task.options or task.options.get("retry_backoff"):
             continue
@@ -86,7 +86,7 @@ def retry_backoff(evidence: Evidence) -> Iterator[Finding]:
 
 
 def socket_timeout(evidence: Evidence) -> Iterator[Finding]:
-    """A Redis that is paused answers nobody."""
+    """A Redis that is paused answers nobody, and who publishes waits."""
     if evidence.broker == "redis" and not evidence.settings.transport("socket_timeout"):
         yield Finding(
             "no socket_timeout: with a paused Redis, whoever publishes waits for ever",
@@ -95,7 +95,7 @@ def socket_timeout(evidence: Evidence) -> Iterator[Finding]:
 
 
 def priority(evidence: Evidence) -> Iterator[Finding]:
-    """RabbitMQ sorts only queues that were declared so."""
+    """priority= on RabbitMQ, where no queue was declared with priorities."""
     if evidence.broker != "amqp":
         return
     marks = list(evidence.of("priority"))
@@ -107,8 +107,8 @@ def priority(evidence: Evidence) -> Iterator[Finding]:
 
 
 def beat_missing(evidence: Evidence) -> Iterator[Finding]:
-    """A schedule needs somebody to keep it."""
-    if evidence.beats or not evidence.services_known:
+    """A beat_schedule, and no service that runs a beat."""
+    if evidence.beats or evidence.other_beats or not evidence.services_known:
         return
     written = evidence.settings.written.get("beat_schedule")
     if evidence.schedule or (written is not None and written.value):
@@ -119,7 +119,7 @@ def beat_missing(evidence: Evidence) -> Iterator[Finding]:
 
 
 def beat_unknown(evidence: Evidence) -> Iterator[Finding]:
-    """A name that no worker registers is discarded there."""
+    """A beat_schedule names a task that nobody has: workers discard it."""
     for entry in evidence.schedule:
         if meant := _misspelt(evidence, entry.task):
             yield Finding(
@@ -130,7 +130,7 @@ def beat_unknown(evidence: Evidence) -> Iterator[Finding]:
 
 
 def route_unknown(evidence: Evidence) -> Iterator[Finding]:
-    """A route for nobody."""
+    """task_routes names a task that nobody has."""
     routes = evidence.settings.get("task_routes") or {}
     if not isinstance(routes, Mapping):
         return
@@ -144,7 +144,7 @@ def route_unknown(evidence: Evidence) -> Iterator[Finding]:
 
 
 def queue_unconsumed(evidence: Evidence) -> Iterator[Finding]:
-    """A queue that no worker takes from."""
+    """Tasks are sent to a queue that no worker takes from."""
     if not evidence.workers or not evidence.services_known:
         return
     consumed: set[str] = set()
@@ -154,8 +154,12 @@ def queue_unconsumed(evidence: Evidence) -> Iterator[Finding]:
         consumed |= {*worker.command.queues} or _usual(evidence)
         if any("$" in name for name in worker.command.queues):
             raise NotKnown(f"the queues of {worker.name}", worker.found.source)
+    usual = str(evidence.settings.get("task_default_queue") or "celery")
+    sent = {mark.text for mark in evidence.of("sent")} | {one.task for one in evidence.schedule}
     waiting: dict[str, list[str]] = {}
     for task in evidence.tasks:
+        if task.queue.value == usual and not {task.name, task.function} & sent:
+            continue  # whoever sends it may say another queue
         if task.queue.value is not None and task.queue.value not in consumed:
             waiting.setdefault(task.queue.value, []).append(task.name)
     for queue, names in waiting.items():
