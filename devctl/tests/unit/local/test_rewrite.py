@@ -98,3 +98,45 @@ def test_hosts_and_ports_in_variables_of_their_own() -> None:
 )
 def test_a_command(command: list[str], expected: str) -> None:
     assert expected == " ".join(REWRITE.arguments(tuple(command)))
+
+
+MAPPED = Rewrite(
+    service="web",
+    services={"redis": (6379,), "broker": (5672, 15672), "web": (8000,)},
+    port_of=lambda _, target: target + 10_000,
+    temporary=Path("/run/x/web-1"),
+    root=Path("/home/me/app"),
+    paths={"/app": "/r/app", "/app/data": "/v/data", "/start": "/r/start", "/data": "/v/data"},
+    by_name=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("/app", "/r/app"),
+        ("/app/manage.py", "/r/app/manage.py"),
+        ("/app/data/x", "/v/data/x"),
+        ("/app:/app/src", "/r/app:/r/app/src"),
+        ("/application", "/application"),
+        ("/opt/app", "/opt/app"),
+        ("cd /app && ./run", "cd /r/app && ./run"),
+        ("sqlite:////data/db.sqlite3", "sqlite:////v/data/db.sqlite3"),
+        ("file:///app/x", "file:///r/app/x"),
+        ("http://example.com/app", "http://example.com/app"),
+        ("--chdir=/app", "--chdir=/r/app"),
+        ("${ROOT}/app", "${ROOT}/app"),
+        ("/home/me/app/x", "/home/me/app/x"),
+        ("amqp://guest:guest@broker//", "amqp://guest:guest@127.0.0.1:15672//"),
+        ("pyamqp://broker", "pyamqp://127.0.0.1:15672"),
+        ("http://broker/api", "http://127.0.0.1/api"),
+    ],
+)
+def test_a_path_of_the_container(value: str, expected: str) -> None:
+    assert expected == MAPPED.text(value)
+
+
+def test_a_host_without_its_port_stays_for_a_process_that_finds_services_by_name() -> None:
+    assert {"REDIS_HOST": "redis"} == MAPPED.environment({"REDIS_HOST": "redis"})
+    both = {"REDIS_HOST": "redis", "REDIS_PORT": "6379"}
+    assert {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "16379"} == MAPPED.environment(both)

@@ -128,15 +128,19 @@ class Images:
         return None
 
     def remarks(self, services: Iterable[str]) -> list[str]:
-        """Say what is left out of what their files say, one line for all services that share it."""
+        """Say what is left out of what their files say, one line for all services that share it.
+
+        What a Dockerfile says counts when an environment is made: then it shows whether it was needed.
+        """
         found: dict[str, list[str]] = {}
         for name in services:
             service = self._stack.services[name]
             made = self.recipe(service)
             if made is None:
                 continue
-            lines = [f"{line}: left out" for line in made.skipped]
-            if (one := self.environment(service)) and "(" in one.python:
+            one = self.environment(service)
+            lines = [] if one is None or one.ready else _by_instruction(made.skipped)
+            if one and "(" in one.python:
                 lines.append(f"runs on Python {one.python}")
             lines += [f"`{key}:` is left out" for key in service.unmodelled if not _MEANS_NOTHING.fullmatch(key)]
             for line in lines:
@@ -151,3 +155,12 @@ class Images:
 
 def _say(emit: Callable[[BuildProgress], None], service: str, text: str) -> None:
     emit(BuildProgress(service, text))
+
+
+def _by_instruction(skipped: Iterable[str]) -> list[str]:
+    """`Dockerfile:6: left out: apt-get install gcc, apt-get install git`."""
+    found: dict[str, list[str]] = {}
+    for line in skipped:
+        where, _, text = line.partition(" ")
+        found.setdefault(where, []).append(text)
+    return [f"{where}: left out: {', '.join(texts)}" for where, texts in found.items()]

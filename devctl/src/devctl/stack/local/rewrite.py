@@ -76,7 +76,11 @@ class Rewrite:
             rf"(?<![\w.-])(?:(?P<name>{names})|{re.escape(_ANY)}|127\.0\.0\.1|localhost):(?P<port>\d+)\b"
             rf"|(?P<before>\b[a-zA-Z][\w+.-]*)?(?P<scheme>://(?:[^/@\s]*@)?)(?P<bare>{names})(?=[/?#]|$)"  # redis://redis/0
             rf"|(?<![\w.])(?P<any>{re.escape(_ANY)})(?![\w.])"
-            + (rf"|(?:(?<![\w/.$}}~-])|(?<=:///))(?P<mapped>{paths})(?=/|$|[\s:;,&|'\"`)\]}}])" if paths else "")
+            + (
+                rf"|(?:(?<![\w/.$}}~-])|(?<=:///)|(?<=file://))(?P<mapped>{paths})(?=/|$|[\s:;,&|'\"`)\]}}])"
+                if paths
+                else ""
+            )
             + r"|(?<![\w/.-])(?P<path>/tmp(?:/[^\s:'\"]*|(?=$|[\s:'\"])))"
         )
 
