@@ -23,6 +23,7 @@ class RabbitMQ:
 
     url: str
     management: tuple[str, int]
+    container: str
 
 
 def _docker(*words: str, stdin: bytes = b"") -> str:
@@ -42,7 +43,7 @@ def rabbitmq() -> Iterator[RabbitMQ]:
     container = _docker("run", "--detach", "--rm", "--hostname", "rabbit", *ports, IMAGE)
     try:
         amqp, api = (int(_docker("port", container, str(port)).rpartition(":")[2]) for port in (5672, 15672))
-        found = RabbitMQ(f"amqp://guest:guest@127.0.0.1:{amqp}//", ("127.0.0.1", api))
+        found = RabbitMQ(f"amqp://guest:guest@127.0.0.1:{amqp}//", ("127.0.0.1", api), container)
         deadline = time.monotonic() + 60
         while not _answers(found):
             assert time.monotonic() < deadline, _docker("logs", "--tail", "20", container)

@@ -7,10 +7,13 @@ import json
 import select
 import socket
 import socketserver
+import subprocess
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +30,7 @@ from celeriac.message.frame import frame
 from devctl.broker import server
 from devctl.broker.ours import CeleriacBroker
 from devctl.broker.port import Message
+from devctl.broker.stock import StockBroker
 from devctl.errors import DevctlError
 from shop.schemas import OrderPayload
 from shop.tasks import process_order
@@ -399,3 +403,29 @@ def test_a_message_whose_answer_is_lost_is_not_sent_again(redis_url: str, redis_
 
     assert ("0 of 1 messages were accepted", "1 more may have been: no answer came") == caught.value.details
     assert [1] == [one.waiting for one in CeleriacBroker(redis_url).queues(["q"]) if one.name == "q"]
+
+
+def test_the_redis_behind_sentinels_is_found_by_whichever_answers(redis_server, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = tmp_path / "sentinel.conf"
+    settings.write_text(f"port {port}\nsentinel monitor main 127.0.0.1 {redis_server.port} 1\n")
+    process = subprocess.Popen([redis_server.binary, str(settings), "--sentinel"], stdout=subprocess.DEVNULL)
+    broker = StockBroker(f"sentinel://:x@127.0.0.1:1/0;sentinel://127.0.0.1:{port}/7")
+    try:
+        deadline = time.monotonic() + 15
+        while True:
+            with suppress(DevctlError):
+                broker.publish([Message("t", "q", "1")])
+                break
+            assert time.monotonic() < deadline
+    finally:
+        process.kill()
+        process.wait()
+
+    with redis.Redis(port=redis_server.port, db=7) as client:
+        assert 1 == client.llen("q")
+        client.flushdb()
+    with pytest.raises(DevctlError, match=r"the sentinel at 127\.0\.0\.1:1 does not answer"):
+        StockBroker("sentinel://:s3cret@127.0.0.1:1/0").info()
