@@ -39,7 +39,8 @@ def test_a_message_is_the_one_that_stock_celery_would_send(rabbitmq: Any) -> Non
     broker.publish([message])
     ours = _all_of(rabbitmq.url, queue)
     app = Celery("stock", broker=rabbitmq.url, set_as_current=False)
-    app.send_task("tasks.any", (1, {"b": "ä"}), {"unit": "s"}, task_id=task_id, queue=queue, headers={"x_own": "c-1"})
+    options: dict[str, Any] = {"queue": queue, "headers": {"x_own": "c-1"}, "ignore_result": False}
+    app.send_task("tasks.any", [1, {"b": "ä"}], {"unit": "s"}, task_id=task_id, **options)
 
     assert _all_of(rabbitmq.url, queue) == ours
     broker.forget("run", [queue], [])
