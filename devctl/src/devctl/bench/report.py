@@ -79,6 +79,8 @@ class Report:
     cautions: tuple[Caution, ...]
     saved: str
     """The folder of the raw runs."""
+    again: str = ""
+    """The options of a next command about the same task, where it is one of theirs."""
 
     @property
     def audit(self) -> Audit:
@@ -95,6 +97,7 @@ def summarise(
     counted: Counted,
     cautions: Sequence[Caution] = (),
     saved: str = "",
+    again: str = "",
 ) -> Report:
     """Make the report of all runs; `cautions` are those about the conditions."""
     points: list[Point] = []
@@ -105,7 +108,7 @@ def summarise(
         found += of_scaling(workers, points[-1].efficiency)
         found += of_point(workers, points[-1].throughput, runs, environment, counted.way)
     found += of_counting(counted.way, [run for point in points for run in point.runs])
-    return Report(name, plan, environment, tuple(points), counted, tuple(found), saved)
+    return Report(name, plan, environment, tuple(points), counted, tuple(found), saved, again)
 
 
 def _point(

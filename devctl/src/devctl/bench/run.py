@@ -94,6 +94,7 @@ def run(plan: Plan, workload: Workload, ports: Ports, emit: Callable[[events.Eve
         counted=Counted(how.way, how.why),
         cautions=cautions,
         saved=str(ports.store.folder),
+        again=workload.again,
     )
     ports.store.report(document(report))
     return report

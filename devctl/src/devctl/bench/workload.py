@@ -34,6 +34,8 @@ class Workload:
     """It really runs, follow-up tasks included: nothing of the worker knows of a bench."""
     service: str = ""
     """Who does it, where the files say that."""
+    again: str = ""
+    """The options of a next command about the same call."""
 
     def messages(self, run: str, task_ids: Iterable[str]) -> Iterator[Message]:
         """The backlog of a run."""
@@ -72,4 +74,12 @@ def given(call: Call, service: str = "") -> Workload:
     """A task that does for real what it does, each time with the same arguments; by this service."""
     arguments: Arguments = (call.args, call.kwargs)
     keeps = not call.ignore_result
-    return Workload(call.task, call.task, lambda *_: arguments, keeps_results=keeps, real=True, service=service)
+    return Workload(
+        call.task,
+        call.task,
+        lambda *_: arguments,
+        keeps_results=keeps,
+        real=True,
+        service=service,
+        again=call.options,
+    )

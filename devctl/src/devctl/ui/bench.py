@@ -267,13 +267,13 @@ def _cpus(count: float) -> str:
 
 
 def _next(report: Report, paint: Paint) -> Iterator[str]:
-    option = f" --task {report.plan.task.label}" if report.plan.task.kind != "noop" else ""
+    option = report.again or (f" --task {report.plan.task.label}" if report.plan.task.kind != "noop" else "")
     option += f" --service {report.plan.service}" if report.plan.service else ""
     if len(report.points) == 1:
         most = max(4, 2 * report.points[0].workers)
         command, why = f"devctl bench --workers 1,2,{most}{option}", "how it scales"
     elif report.counted.way != "ledger":
-        command, why = f"devctl chaos --task {report.plan.task.label}", "what is lost when a worker is killed"
+        command, why = f"devctl chaos{report.again}", "what is lost when a worker is killed"
     elif not option:
         command, why = f"devctl bench --workers {report.points[-1].workers} --task wait:10", "a task that waits"
     else:
