@@ -548,6 +548,7 @@ def test_services_with_the_same_build_are_built_once(tmp_path: Path, monkeypatch
         for name_, x in zip("abc", "112", strict=True)
     }
     services = "".join(f"  {one}: {{build: {build}, command: [sleep, '600']}}\n" for one, build in builds.items())
+    services += f"  d: {{image: {name}-c}}\n"
     (tmp_path / "docker-compose.yml").write_text(f"name: {name}\nx-devctl: {{}}\nservices:\n{services}")
     (tmp_path / "Dockerfile").write_text("ARG PYTHON_IMAGE\nFROM ${PYTHON_IMAGE}\nARG X\nRUN echo $X > /x\n")
     runtime = ComposeRuntime.open(loaded(tmp_path))
@@ -558,7 +559,11 @@ def test_services_with_the_same_build_are_built_once(tmp_path: Path, monkeypatch
         a, b, c = (docker("image", "inspect", "--format", "{{.Id}}", f"{name}-{one}") for one in "abc")
         assert (True, False) == (a == b, a == c)
         assert [BuildProgress("b", "the build of a")] == [one for one in said if one.service == "b"]
-        assert [] == runtime.missing_images(["a", "b", "c"])
+        assert [] == runtime.missing_images(["a", "b", "c", "d"])
+        docker("image", "rm", f"{name}-c")
+        assert ["d"] == runtime.missing_images(["d"]), "it is not pulled: the build of c gives it its image"
+        runtime.build(["d"], said.append)
+        assert [] == runtime.missing_images(["c", "d"])
         assert [".gitignore", "builds.json"] == sorted(file.name for file in (tmp_path / ".devctl").iterdir())
     finally:
         docker("image", "rm", "--force", *(f"{name}-{one}" for one in "abc"))

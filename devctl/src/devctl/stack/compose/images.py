@@ -110,25 +110,25 @@ class Images:
         asked = [name for name in services if not self._unchanged(name)]
         ids = self._ids() if asked else {}
         missing = [name for name in asked if not self._current(name, ids) and not self._shared(name, ids)]
-        self._pulled |= {name for name in asked if not self._stack.services[name].build and name not in missing}
+        self._pulled |= {name for name in asked if not self._builder(name) and name not in missing}
         return missing
 
     def older(self, images: Mapping[str, str], services: Sequence[str]) -> list[str]:
         """Those of these services with a build that run from another image (service -> id) than a build would give."""
-        built = [name for name in services if self._stack.services[name].build]
+        built = [name for name in services if self._builder(name)]
         ids = self._ids() if built else {}
         return [name for name in built if ids.get(self._name(name)) != images[name] or not self._current(name, ids)]
 
     def make(self, services: Sequence[str], emit: Emit) -> None:
         """Build those that have a build, pull the others."""
         for name in services:
-            if not self._stack.services[name].build:
+            if not self._builder(name):
                 self._pull(name, emit)
-        builds = {name: build for name in services if (build := self._stack.services[name].build)}
+        builders = dict.fromkeys(builder for name in services if (builder := self._builder(name)))
+        builds = {name: build for name in builders if (build := self._stack.services[name].build)}
         if builds:
-            prints = {
-                name: fingerprint(build, self._data) for name, build in builds.items()
-            }  # before: a change meanwhile is new
+            # The fingerprints come before: a change meanwhile is a new one.
+            prints = {name: fingerprint(build, self._data) for name, build in builds.items()}
             rest = {name: _unmounted(self._stack.services[name]) for name in builds if name in self._unmounted}
             before = self._ids()
             same = self._same(list(builds))
@@ -166,12 +166,22 @@ class Images:
             with suppress(Failed):  # a container still has it
                 self._client.call("docker", "image", "rm", id_)
 
+    def _builder(self, service: str) -> str:
+        """The service whose build makes its image: itself, or another one that gives its image the same name; or ""."""
+        services, image = self._stack.services, self._name(service)
+        if services[service].build:
+            return service
+        return next((name for name, one in services.items() if one.build and self._name(name) == image), "")
+
+    def _build_of(self, service: str) -> Build | None:
+        return self._stack.services[name].build if (name := self._builder(service)) else None
+
     def _name(self, service: str) -> str:
         return name_of(self._stack, service)
 
     def _shared(self, service: str, ids: Mapping[str, str]) -> bool:
         """Take the image that another stack of this checkout has built from the same files, instead of a build."""
-        build, image = self._stack.services[service].build, self._name(service)
+        build, image = self._build_of(service), self._name(service)
         if build is None or not (
             id_ := self._known.built_from(print_ := fingerprint(build, self._data), set(ids.values()))
         ):
@@ -188,7 +198,7 @@ class Images:
         return ids
 
     def _current(self, service: str, ids: Mapping[str, str]) -> bool:
-        image, build = self._name(service), self._stack.services[service].build
+        image, build = self._name(service), self._build_of(service)
         if not (id_ := self._id(image, ids)):
             return False
         if build is None:
