@@ -155,6 +155,21 @@ def test_a_failed_build_shows_the_step_that_failed() -> None:
     assert "devctl build web" in problem.hint
 
 
+def test_a_line_of_a_build_that_fills_the_screen_is_cut_in_its_middle() -> None:
+    versions = ", ".join(f"1.0.{number}" for number in range(500))
+    lines = [
+        "#6 [web 2/2] RUN pip install",
+        f"#6 0.9 ERROR: none of ({versions}) for nothing==9",
+        "#6 ERROR: exit code: 1",
+    ]
+
+    (line,) = [one for one in problems.build(["web"], lines, context()).details if "none of" in one]
+
+    assert len(line) < 260
+    assert line.startswith("│ 0.9 ERROR: none of (1.0.0, ")
+    assert line.endswith(" for nothing==9")
+
+
 def test_a_base_image_that_cannot_be_pulled_is_not_called_a_failed_build() -> None:
     lines = [
         "#2 [web internal] load metadata for docker.io/nosuch/python:9",

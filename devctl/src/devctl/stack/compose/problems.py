@@ -10,6 +10,7 @@ from devctl.errors import DevctlError
 from devctl.stack import ports
 
 _LAST_LINES = 15  # of a failing build step: the error and what led to it
+_LONGEST_LINE = 240  # characters: pip names every version of a package that it does not take
 _NO_DAEMON = re.compile(r"cannot connect to the docker daemon|error during connect|is the docker daemon running", re.I)
 _PORT = re.compile(r"(?:Bind for |listen \w+ |bind host port for |exposing port \w+ )\S*?:(?P<port>\d+)\b[^\n]*"
                    r"(?:already allocated|already in use)", re.I)  # fmt: skip
@@ -121,9 +122,14 @@ def build(services: Sequence[str], lines: Sequence[str], context: Context) -> De
     name = service if service in services else ", ".join(services)
     return DevctlError(
         f"the build of {name} failed: {reason(output).removeprefix('failed to solve: ')}",
-        details=tuple(f"│ {line}" for line in said),
+        details=tuple(f"│ {_cut(line)}" for line in said),
         hint=f"fix its Dockerfile or what the lines above name, then: devctl build {name.replace(',', '')}",
     )
+
+
+def _cut(line: str) -> str:
+    half = _LONGEST_LINE // 2  # the end often says more than the middle
+    return line if len(line) <= _LONGEST_LINE else f"{line[:half]} … {line[-half:]}"
 
 
 def _port(port: int, services: Sequence[str], output: str, context: Context) -> DevctlError:
