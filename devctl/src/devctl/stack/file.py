@@ -54,7 +54,7 @@ def _load(settings: Settings, composition: Composition) -> Stack:
         else:
             if ours and _forgiven(settings):
                 return ours
-        raise problem or refusal.explain(settings, str(refused)) from refused
+        raise problem or refusal.explain(settings, str(refused), composition.where) from refused
     if config is not None:
         with _placed(settings, composition):
             return _in_order(from_config(config, profiles(settings)), composition)
@@ -161,17 +161,13 @@ def _placed(settings: Settings, composition: Composition) -> Iterator[None]:
             places = ", ".join(dict.fromkeys(given.values()))
             raise DevctlError(f"{names} in {places} is wrong: {problem}", hint=f"correct it in {places}") from wrong
         file = composition.where(wrong.path).partition(":")[0] or settings.compose_file.name
-        raise DevctlError(problem, hint=wrong.hint or f"change it in {file}") from wrong
+        empty = ", ".join(_empty(composition, wrong.path, settings))
+        hint = f"set {empty} in .env, or in the environment" if empty else wrong.hint or f"change it in {file}"
+        raise DevctlError(problem, hint=hint) from wrong
 
 
 def _given(composition: Composition, path: Path, settings: Settings) -> dict[str, str]:
     """Return the variables that somebody set, of those that this value of the file is made of, and where."""
-    value: Any = composition.data if len(path) > _SERVICE else {}
-    for step in path:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):  # an error about what is not there
-            return {}
     environment, own = identity.interpolation(settings), identity.overrides(settings)
     written: dict[str, str] = {}
     for file in settings.env_files:
@@ -182,7 +178,23 @@ def _given(composition: Composition, path: Path, settings: Settings) -> dict[str
             return f"stack {settings.stack}"
         return ".env" if environment[name] == written.get(name) else "the environment"
 
-    return {name: place(name) for name in _variables(value) if environment.get(name)}
+    return {name: place(name) for name in _variables_at(composition, path) if environment.get(name)}
+
+
+def _empty(composition: Composition, path: Path, settings: Settings) -> dict[str, None]:
+    """Return the variables of this value that nobody set."""
+    environment = identity.interpolation(settings)
+    return dict.fromkeys(name for name in _variables_at(composition, path) if not environment.get(name))
+
+
+def _variables_at(composition: Composition, path: Path) -> list[str]:
+    value: Any = composition.data if len(path) > _SERVICE else {}
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):  # an error about what is not there
+            return []
+    return list(_variables(value))
 
 
 def _variables(value: Any) -> Iterator[str]:

@@ -16,11 +16,12 @@ from devctl.stack.document import Path
 from devctl.stack.model import Build, HealthCheck, Mount, Port, Service, Watch
 
 _HIGHEST_PORT = 65_535
-_MODELLED = {
+KEYS = {
     *("build", "command", "container_name", "depends_on", "deploy", "develop", "entrypoint", "env_file"),
     *("environment", "healthcheck", "hostname", "image", "links", "networks", "ports", "profiles", "restart", "scale"),
     *("stop_grace_period", "user", "volumes", "working_dir"),
 }
+"""Of a service: those that the model holds."""
 _MODELLED_OF_BUILD = {"additional_contexts", "args", "context", "dockerfile", "target"}
 _MODELLED_OF_DEPLOY = {"replicas", "restart_policy"}
 _WORDS = ("container_name", "hostname", "image", "restart", "user", "working_dir")
@@ -57,7 +58,7 @@ def service(name: str, raw: Mapping[str, Any], environment: Mapping[str, str]) -
         user=str(raw.get("user") or ""),
         hostname=str(raw.get("hostname") or ""),
         container_name=str(raw.get("container_name") or ""),
-        mounts=tuple(_mount(one) for one in raw.get("volumes") or ()),
+        mounts=tuple(_mount(one, (*at, "volumes", index)) for index, one in enumerate(raw.get("volumes") or ())),
         environment=dict(environment),
         ports=tuple(
             dict.fromkeys(
@@ -135,7 +136,7 @@ def seconds(raw: Any, path: Path) -> float:
 def _unmodelled(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """What stands in the file and has no place in the model, keys of keys with a dot: `deploy.resources`."""
     for key, value in raw.items():
-        if not _plain(value) if key == "networks" else _says(key, value) and key not in _MODELLED:
+        if not _plain(value) if key == "networks" else _says(key, value) and key not in KEYS:
             yield key, value
     for parent, modelled in (("build", _MODELLED_OF_BUILD), ("deploy", _MODELLED_OF_DEPLOY)):
         of = raw.get(parent)
@@ -183,11 +184,13 @@ def _build(raw: Any, path: Path) -> Build:
     )
 
 
-def _mount(raw: Any) -> Mount:
+def _mount(raw: Any, path: Path) -> Mount:
     if isinstance(raw, Mapping):
         kind, source = str(raw.get("type") or "volume"), str(raw.get("source") or "")
         return Mount(kind, source, str(raw.get("target") or ""), bool(raw.get("read_only")))
     first, *others = str(raw).split(":")
+    if not first or (others and not others[0]):
+        raise Wrong(path, f"{str(raw)!r} is not a volume: a part of it is empty")
     if not others:
         return Mount("volume", "", posixpath.normpath(first))
     bind = first.startswith((".", "/", "~"))

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import difflib
 import re
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path as FilePath
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
+from devctl.stack import normal
+from devctl.stack.document import Path
 
 _ENV_FILE = re.compile(r"env file (?P<file>.+?) not found")
 _VARIABLE = re.compile(r"required variable (?P<name>\w+) is missing a value(?:: (?P<why>.+))?")
+_PROPERTY = re.compile(r"(?P<place>[\w.-]+) Additional property (?P<key>\S+) is not allowed")
 _LEVEL = re.compile(r'time="[^"]*" level=\w+ msg="(?P<text>.*)"$')
 _TEMPLATE = re.compile(r"example|sample|template|dist|default|skel", re.IGNORECASE)
 _CHECK = "what Compose thinks of the files: docker compose config --quiet"
 
 
-def explain(settings: Settings, said: str) -> DevctlError:
-    """Return the error for what Compose said."""
+def explain(settings: Settings, said: str, where: Callable[[Path], str]) -> DevctlError:
+    """Return the error for what Compose said; `where` tells file and line of a value."""
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _LEVEL.match(line.strip())]
     reason = lines[-1] if lines else "no reason given"
     if found := _ENV_FILE.search(said):
-        file = Path(found["file"])
+        file = FilePath(found["file"])
         return DevctlError(f"{file} is not there, and a service reads its variables from it", hint=make(file))
     if found := _VARIABLE.search(said):
         why = f": {found['why']}" if found["why"] else ""
         return DevctlError(f"{found['name']} is not set{why}", hint=f"{found['name']}=… in .env, or in the environment")
+    if found := _PROPERTY.search(said):
+        near = difflib.get_close_matches(found["key"], normal.KEYS, n=1)
+        place = where((*found["place"].split("."), found["key"]))
+        return DevctlError(
+            f"{place}: {found['place']}: Compose knows no key {found['key']!r} here"
+            + (f": did you mean {near[0]}?" if near else ""),
+            hint=f"change it in {place.partition(':')[0]}",
+        )
     names = ", ".join(file.name for file in settings.compose_files)
     return DevctlError(
         f"Docker Compose refuses {names}: {reason}",
@@ -33,7 +45,7 @@ def explain(settings: Settings, said: str) -> DevctlError:
     )
 
 
-def make(file: Path) -> str:
+def make(file: FilePath) -> str:
     """Return the command that makes a missing env_file: a copy of its template, where the repository has one."""
     from os.path import relpath
 
@@ -41,7 +53,7 @@ def make(file: Path) -> str:
     try:
         templates = [one for one in file.parent.iterdir() if _TEMPLATE.search(one.name) and "env" in one.name.lower()]
     except OSError:  # nor is its folder
-        return f"mkdir -p {Path(here).parent}; then write NAME=value lines into {here}"
+        return f"mkdir -p {FilePath(here).parent}; then write NAME=value lines into {here}"
     near = max(templates, key=lambda one: difflib.SequenceMatcher(None, one.name, file.name).ratio(), default=None)
     if near is None:
         return f"write NAME=value lines into {here}; if its services need none: touch {here}"

@@ -152,6 +152,12 @@ def test_x_devctl_may_say_one_thing_alone(tmp_path: Path) -> None:
     assert ("", ("a",), "") == (stack.broker, stack.workers, stack.contracts)
 
 
+def test_a_value_that_is_wrong_for_want_of_a_variable_names_it(tmp_path: Path) -> None:
+    with pytest.raises(DevctlError, match=r"services.two.volumes.0: ':/x' is not a volume") as caught:
+        read(tmp_path, f"{GOOD}  two: {{image: x, volumes: ['${{SOURCE}}:/x']}}\n")
+    assert "set SOURCE in .env, or in the environment" == caught.value.hint
+
+
 def test_a_variable_that_nobody_set_is_empty_and_told_with_its_line(tmp_path: Path) -> None:
     text = f"{GOOD}  two:\n    image: x\n    environment:\n      A: a${{NOBODY}}b\n"
     stack, unset = file.load(settled(tmp_path, text))

@@ -122,10 +122,11 @@ def test_what_both_refuse_is_told_with_its_line(docker: Docker) -> None:
         ("env file /x/.env not found: stat …", "/x/.env is not there, and a service reads", "mkdir -p /x"),
         ("required variable KEY is missing a value: say it", "KEY is not set: say it", "KEY=… in .env"),
         (
-            "services.a Additional property imag is not allowed",
-            "Docker Compose refuses compose.yaml: services.a",
-            "config",
+            "validating x: services.a Additional property imag is not allowed",
+            "compose.yaml:2: services.a: Compose knows no key 'imag' here: did you mean image?",
+            "change it in compose.yaml",
         ),
+        ("services.a.x must be a string", "Docker Compose refuses compose.yaml: services.a.x must", "compose config"),
     ],
 )
 def test_what_compose_alone_refuses_is_told_in_its_words(words: str, problem: str, hint: str, docker: Docker) -> None:
