@@ -75,6 +75,24 @@ def test_what_up_starts_can_be_measured(fakes: Any, run: Any, monkeypatch: pytes
     assert "audit.mount,celeriac.workbench" == fakes.runtime.stack.services["worker"].environment["WORKER_MOUNT"]
 
 
+def test_up_names_what_a_service_uses_and_does_not_depend_on(fakes: Any, run: Any) -> None:
+    compose = fakes.root / "docker-compose.yml"
+    text = compose.read_text().replace("    depends_on: {redis: {condition: service_healthy}}\n", "")
+    compose.write_text(text.replace("    build: ./worker\n", "    environment: {BROKER_URL: 'redis://redis'}\n"))
+    said = run("up", "worker", "--no-build")
+    assert 0 == said.code
+    assert "! worker uses redis (BROKER_URL) and does not depend on it: it is not started with it" in said.err
+    assert "→ devctl up worker redis" in said.err.splitlines()
+    assert "does not depend" not in run("up", "worker", "redis", "--no-build").err
+    assert "does not depend" not in run("up", "worker", "--no-build").err  # it runs now
+
+    fakes.runtime.behaviours["worker"] = Behaviour(exits_after=0)
+    run("down")
+    failed = run("up", "worker", "--no-build")
+    assert 4 == failed.code
+    assert "→ devctl up worker redis   what it uses, too" in failed.err.splitlines()
+
+
 def test_up_says_that_a_variable_is_misspelt(fakes: Any, run: Any) -> None:
     (fakes.root / ".env").write_text("SERVICE_PORT=8005\n")
 

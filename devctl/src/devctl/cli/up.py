@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from devctl.cli import options
+from devctl.stack.report import Emit, StartReport
 from devctl.workbench import Workbench
 
 
@@ -104,17 +106,14 @@ def up(
     if not as_json:
         ui.show_in_terminal(in_terminal)
     names = _possible(workbench, names, named=bool(services), as_json=as_json)
-    if not as_json:
-        _say_needs(workbench, names)
     watcher = begin(workbench, names) if watch else None
-    report = watched(
-        workbench,
-        workbench.stack.closure(names),
-        lambda emit: start(
-            workbench.runtime, names, timeout=timeout, build=build, scale=wanted, ask=answering(workbench), emit=emit
-        ),
-        as_json=as_json,
-    )
+
+    def go(emit: Emit) -> StartReport:
+        ask = answering(workbench)
+        return start(workbench.runtime, names, timeout=timeout, build=build, scale=wanted, ask=ask, emit=emit)
+
+    with _needs(workbench, names, as_json=as_json):
+        report = watched(workbench, workbench.stack.closure(names), go, as_json=as_json)
     where = addresses(workbench, report)
     steps = _next(workbench, in_terminals)
     if as_json:
@@ -153,15 +152,26 @@ def _isolated(workbench: Workbench, *, as_json: bool) -> Workbench:
     return Workbench(new)
 
 
-def _say_needs(workbench: Workbench, names: Sequence[str]) -> None:
-    """Say which services these ones name without depending on them, where those do not run."""
+@contextmanager
+def _needs(workbench: Workbench, names: Sequence[str], *, as_json: bool) -> Iterator[None]:
+    """Say which services these ones name without depending on them, and do not run; where it fails, once more."""
     from devctl.discovery.needs import undeclared
+    from devctl.errors import DevctlError
     from devctl.ui import services as ui
 
     needs = undeclared(workbench.stack, names)
     if needs:
         running = {replica.service for replica in workbench.runtime.status() if replica.state == "running"}
-        ui.show_needs([one for one in needs if one.needs not in running], names, workbench.settings.option)
+        needs = [one for one in needs if one.needs not in running]
+    together = " ".join(["devctl up", *names, *(one.needs for one in needs)]) + workbench.settings.option
+    if needs and not as_json:
+        ui.show_needs(needs, together)
+    try:
+        yield
+    except DevctlError as failed:
+        if needs:
+            failed.hint = "\n".join([f"{together}   what it uses, too", *failed.hint.splitlines()])
+        raise
 
 
 def _next(workbench: Workbench, in_terminals: Sequence[str]) -> list[tuple[str, str]]:

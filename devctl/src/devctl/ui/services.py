@@ -123,7 +123,7 @@ def show_unused(variables: Sequence[Unused], stream: IO[str] | None = None) -> N
             stream.write(f"{sign('→', stream)} did you mean {one.meant}?\n")
 
 
-def show_needs(needs: Sequence[Need], names: Sequence[str], option: str, stream: IO[str] | None = None) -> None:
+def show_needs(needs: Sequence[Need], together: str, stream: IO[str] | None = None) -> None:
     """Services that others name and do not depend on: they are not started with them."""
     stream = stream or sys.stderr
     for one in needs:
@@ -131,9 +131,7 @@ def show_needs(needs: Sequence[Need], names: Sequence[str], option: str, stream:
             f"{Paint(stream)('!', 'yellow')} {one.service} uses {one.needs} ({one.source}) and does not depend on it:"
             " it is not started with it\n"
         )
-    if needs:
-        together = " ".join([*names, *(one.needs for one in needs)])
-        stream.write(f"{sign('→', stream)} devctl up {together}{option}\n")
+    stream.write(f"{sign('→', stream)} {together}\n")
 
 
 def show_left_out(services: Sequence[LeftOut], stream: IO[str] | None = None) -> None:
