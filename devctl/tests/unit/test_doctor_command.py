@@ -111,6 +111,19 @@ def test_a_problem_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "1 ok · 2 problems" == capsys.readouterr().out.splitlines()[-1]
 
 
+def test_the_same_of_several_places_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finds(monkeypatch, *(Check("request-timeout", "warning", "no timeout", "timeout=10", f"a.py:{n}") for n in (3, 9)))
+    assert 0 == main(["doctor"])
+    assert [
+        "! request-timeout  no timeout",
+        "                   a.py:3, a.py:9",
+        "                   → timeout=10",
+        "2 warnings",
+    ] == capsys.readouterr().out.splitlines()
+
+
 def test_json_fits_its_schema_and_says_whether_all_is_well(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

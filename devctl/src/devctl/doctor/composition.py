@@ -41,7 +41,7 @@ def exposure(facts: Facts) -> Iterator[Check]:
     rest: dict[str, list[str]] = {}
     for service, port in wide:
         where = f"{service.name} port {port.target} is published to the whole network"
-        fix = f'ports: ["127.0.0.1:{port.published or ""}:{port.target}"]'
+        fix = f'ports: ["127.0.0.1:{port.published or port.target}:{port.target}"]'
         if service.name == stack.broker and facts.broker_kind == "redis":
             closed = _has_password(service)
             says = where if closed else f"{where}, and the broker has no password"

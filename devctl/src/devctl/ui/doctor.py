@@ -9,6 +9,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from devctl.discovery.model import Found
 from devctl.discovery.summary import document
@@ -34,7 +35,7 @@ def show(checks: Sequence[Check], *, everything: bool = False) -> None:
         if subject:
             console.print(Text(subject, style="bold"))
         width = max(len(one.name) for one in shown) + 2
-        for alike in _alike(shown):
+        for alike in _alike(_together(shown)):
             kept = alike if everything else alike[:_SHOWN]
             for one in kept:
                 _finding(one, width, last=one is kept[-1])
@@ -85,6 +86,17 @@ def _subjects(checks: Sequence[Check]) -> list[tuple[str, list[Check]]]:
     return [
         (name, sorted((one for one in checks if one.subject == name), key=lambda one: _ORDER.index(one.status)))
         for name in names
+    ]
+
+
+def _together(checks: Iterable[Check]) -> list[Check]:
+    """Findings that say the same of several places as one."""
+    found: dict[tuple[str, str, str, str], list[Check]] = {}
+    for one in checks:
+        found.setdefault((one.name, one.status, one.message, one.fix), []).append(one)
+    return [
+        replace(ones[0], place=", ".join(dict.fromkeys(one.place for one in ones if one.place)))
+        for ones in found.values()
     ]
 
 

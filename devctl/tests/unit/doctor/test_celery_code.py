@@ -32,6 +32,12 @@ def kinds(text: str) -> list[str]:
         ("no timeout", "@shared_task\ndef a():\n    requests.get('http://x')"),
         ("started", "def view(r):\n    return r.state == 'STARTED'"),
         ("endless retry", "@shared_task(bind=True)\ndef a(self):\n    self.retry(max_retries=None)"),
+        ("unsent", "def view():\n    a.delay"),
+        ("unsent", "from celery import chain\ndef view():\n    chain(a.s(), b.s())"),
+        (
+            "swallowed retry",
+            "@app.task(bind=True)\ndef a(self):\n    try:\n        self.retry()\n    except Exception:\n        pass",
+        ),
         ("before commit", "def view():\n    with transaction.atomic():\n        a.delay(1)"),
         ("before commit", "@transaction.atomic\ndef view():\n    a.delay(1)"),
         ("model", "def view(pk):\n    user = User.objects.get(pk=pk)\n    a.delay(user)"),
@@ -67,6 +73,10 @@ def test_it_is_seen(kind: str, text: str) -> None:
         "@shared_task(**options)\ndef a(self, x):\n    pass",
         "@shared_task(base=Async)\nasync def a(x):\n    pass",
         "class Model(models.Model):\n    def save(self):\n        a.delay(self.pk)",
+        "def view():\n    group(a.s(), b.s())()",
+        "def view():\n    result = group(a.s(), b.s())",
+        "@shared_task(bind=True)\ndef a(self):\n    try:\n        x()\n    except Exception:\n        self.retry()",
+        "@shared_task(bind=True)\ndef a(self):\n    try:\n        self.retry()\n    except Exception:\n        raise",
         "def view(form):\n    cache = {}\n    a.delay(cache.get('x'))",
     ],
 )

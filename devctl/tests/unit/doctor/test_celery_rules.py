@@ -161,6 +161,14 @@ WRONG: dict[str, list[tuple[Evidence, str, str]]] = {
             "app/celery.py:3",
         ),
     ],
+    "soft-limit": [
+        (
+            good(settings=settings(task_soft_time_limit=300)),
+            "a task is killed after 5 min, before its soft limit (5 min)",
+            "app/settings.py:8",
+        ),
+        (good(tasks=(task(time_limit=10, soft_time_limit=60),)), "images.resize is killed", "images/tasks.py:7"),
+    ],
     "limit-ignored": [(good(workers=(runner(pool="threads"),)), "the threads pool of jobs", "compose.yml")],
     "prefetch": [
         (good(settings=settings(worker_prefetch_multiplier=None)), "several messages at once", "app/celery.py:3"),
@@ -207,6 +215,7 @@ WRONG: dict[str, list[tuple[Evidence, str, str]]] = {
         )
     ],
     "results-elsewhere": [(replace(mark("by id"), results="rpc://"), "stays PENDING", "images/views.py:9")],
+    "results-amqp": [(good(results="amqp://broker//"), "no amqp result backend", "app/celery.py:3")],
     "results-endless": [(good(settings=settings(result_expires=0)), "kept for ever", "app/settings.py:8")],
     "results-cleanup": [(good(results="django-db", beats=()), "only grows", "app/celery.py:3")],
     "started-state": [
@@ -220,6 +229,8 @@ WRONG: dict[str, list[tuple[Evidence, str, str]]] = {
     "async-task": [(mark("async", "resize"), "resize is async", "images/views.py:9")],
     "unbound-self": [(mark("unbound", "resize"), "resize takes self and is not bound", "images/views.py:9")],
     "bind-nothing": [(mark("no parameter", "resize"), "every call fails", "images/views.py:9")],
+    "unsent": [(mark("unsent", "this chain"), "this chain is never called", "images/views.py:9")],
+    "swallowed-retry": [(mark("swallowed retry", "resize"), "self.retry() of resize raises", "images/views.py:9")],
     "model-argument": [
         (mark("model", "user, given to resize.delay,"), "JSON cannot hold it", "images/views.py:9"),
         (

@@ -38,6 +38,21 @@ def bind_nothing(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(f"{mark.text} is bound and takes no parameter: every call fails", mark.place)
 
 
+def unsent(evidence: Evidence) -> Iterator[Finding]:
+    """A chain, a group or a delay that is written and never called: nothing is sent."""
+    for mark in evidence.of("unsent"):
+        yield Finding(f"{mark.text} is never called: nothing is sent", mark.place)
+
+
+def swallowed_retry(evidence: Evidence) -> Iterator[Finding]:
+    """retry() raises; caught by the same try, the task goes on, and runs again, too."""
+    for mark in evidence.of("swallowed retry"):
+        yield Finding(
+            f"self.retry() of {mark.text} raises, and its own try catches that: the task goes on, and runs again, too",
+            mark.place,
+        )
+
+
 def model_argument(evidence: Evidence) -> Iterator[Finding]:
     """An object of the ORM as an argument: JSON cannot hold it, pickle makes an old copy."""
     for mark in evidence.of("model"):
@@ -70,6 +85,8 @@ RULES = (
     Rule("async-task", "problem", async_task, "a plain function; asyncio.run(…) inside it"),
     Rule("unbound-self", "problem", unbound_self, "bind=True"),
     Rule("bind-nothing", "problem", bind_nothing, "def …(self), or without bind=True"),
+    Rule("unsent", "problem", unsent, "….delay() or .apply_async()"),
+    Rule("swallowed-retry", "problem", swallowed_retry, "except Retry: raise, before the other"),
     Rule("model-argument", "problem", model_argument, "pass its id, and read it in the task"),
     Rule("before-commit", "warning", before_commit, "transaction.on_commit(lambda: …delay(…))"),
     Rule("request-timeout", "warning", request_timeout, "timeout=10"),

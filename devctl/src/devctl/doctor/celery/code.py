@@ -205,6 +205,26 @@ class _Reader(ast.NodeVisitor):
             self._mark("chord", node)
         self.generic_visit(node)
 
+    def visit_Expr(self, node: ast.Expr) -> None:
+        value = node.value
+        if isinstance(value, ast.Attribute) and value.attr in _SENDS and self._celery:
+            self._mark("unsent", node, f"{_last(value.value)}.{value.attr}")
+        canvas = _last(value.func) if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
+        if canvas in ("chain", "chord", "group") and self._imports.get(canvas, "").startswith("celery"):
+            self._mark("unsent", node, f"this {canvas}")
+        self.generic_visit(node)
+
+    def visit_Try(self, node: ast.Try) -> None:
+        caught = [(one, ast.unparse(one.type) if one.type else "Exception") for one in node.handlers]
+        everything = [one for one, kind in caught if kind in ("Exception", "BaseException")]
+        raises = any(isinstance(inner, ast.Raise) for one in everything for inner in ast.walk(one))
+        apart = any("Retry" in kind for _, kind in caught)
+        if everything and not raises and not apart and self._scope.task:
+            for inner in (part for statement in node.body for part in ast.walk(statement)):
+                if isinstance(inner, ast.Call) and ast.unparse(inner.func) == "self.retry":
+                    self._mark("swallowed retry", inner, self._scope.task)
+        self.generic_visit(node)
+
     def visit_BinOp(self, node: ast.BinOp) -> None:
         group = isinstance(node.op, ast.BitOr) and isinstance(node.left, ast.Call) and _last(node.left) == "group"
         if group and self._imports.get("group", "").startswith("celery"):

@@ -100,6 +100,8 @@ Kind = Literal[
     "async",
     "unbound",  # a task with `self` that is not bound
     "no parameter",  # a bound task without a parameter
+    "unsent",  # a signature, or delay without a call, that nobody sends
+    "swallowed retry",  # the exception of retry() is caught beside it
     "started",  # asks for the state STARTED
 ]
 

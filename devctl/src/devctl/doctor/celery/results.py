@@ -52,6 +52,16 @@ def results_elsewhere(evidence: Evidence) -> Iterator[Finding]:
         return
 
 
+def results_amqp(evidence: Evidence) -> Iterator[Finding]:
+    """Celery 5 has no amqp result backend any more."""
+    old = any(pin.name == "celery" and pin.numbers and pin.numbers < (5,) for pin in evidence.pins)
+    if (evidence.results or "").startswith(("amqp", "pyamqp")) and not old:
+        yield Finding(
+            "Celery 5 has no amqp result backend: the first call of a task fails",
+            evidence.settings.place("result_backend"),
+        )
+
+
 def results_endless(evidence: Evidence) -> Iterator[Finding]:
     """With result_expires off, results fill the store."""
     if not (evidence.results or "").startswith(_KEPT) or evidence.settings.get("task_ignore_result"):
@@ -88,6 +98,7 @@ RULES = (
     Rule("chord-backend", "problem", chord_backend, "result_backend: Redis, or a database"),
     Rule("chord-ignored", "problem", chord_ignored, "ignore_result=False for the tasks of a chord's header"),
     Rule("results-elsewhere", "problem", results_elsewhere, "result_backend: Redis, or a database"),
+    Rule("results-amqp", "problem", results_amqp, "result_backend: Redis, a database, or rpc://"),
     Rule("results-endless", "warning", results_endless, "result_expires = 86400"),
     Rule("results-cleanup", "warning", results_cleanup, "a service with celery -A … beat, or task_ignore_result"),
     Rule("started-state", "warning", started_state, "task_track_started = True"),

@@ -28,6 +28,22 @@ def time_limit(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
+def soft_limit(evidence: Evidence) -> Iterator[Finding]:
+    """A soft limit that is not below the hard one never comes."""
+    for task in (None, *evidence.tasks):
+        if task is None:
+            soft, hard = (evidence.settings.get(f"task_{kind}time_limit") for kind in ("soft_", ""))
+            where = evidence.settings.place("task_soft_time_limit")
+        else:
+            soft, hard = (evidence.option(task, f"{kind}time_limit") for kind in ("soft_", ""))
+            where = place(task)
+        if isinstance(soft, int | float) and isinstance(hard, int | float) and 0 < hard <= soft:
+            who = task.name if task else "a task"
+            yield Finding(
+                f"{who} is killed after {spoken(hard)}, before its soft limit ({spoken(soft)}) lets it clean up", where
+            )
+
+
 def limit_ignored(evidence: Evidence) -> Iterator[Finding]:
     """Time limits in a pool that ends no task: threads, solo, eventlet."""
     if not evidence.limit() and not any(evidence.limit(task) for task in evidence.tasks):
@@ -197,6 +213,7 @@ def _misspelt(evidence: Evidence, name: str) -> str:
 
 RULES = (
     Rule("time-limit", "warning", time_limit, "task_time_limit = 300, or as long as the longest needs"),
+    Rule("soft-limit", "warning", soft_limit, "task_soft_time_limit below task_time_limit"),
     Rule("limit-ignored", "warning", limit_ignored, "the prefork pool, or a timeout of its own in the task"),
     Rule("prefetch", "warning", prefetch, "worker_prefetch_multiplier = 1"),
     Rule("endless-retry", "warning", endless_retry, "a number: max_retries=10"),
