@@ -28,7 +28,7 @@ _DECLARES = re.compile(
 _COMPLETE = "complete"
 _TAIL = 12
 """Lines of a failed installation that are shown."""
-_VERSION = 2
+_VERSION = 3
 """Of what this module makes: another one makes every environment anew."""
 
 
@@ -83,20 +83,12 @@ def make(recipe: Recipe, environment: Environment, root: Root, emit: Callable[[s
     environment.folder.parent.mkdir(parents=True, exist_ok=True)
     python = _python(uv, recipe.python)
     emit(f"Python {_told(python, recipe.python)}")
-    _run(
-        [
-            uv,
-            "venv",
-            "--no-project",
-            "--quiet",
-            *(["--seed"] if recipe.installs else []),
-            "--python",
-            python,
-            str(environment.folder),
-        ],
-        root.folder,
-        emit,
-    )
+    seed = ["--seed"] if recipe.installs else []  # pip, which an image has, too
+    venv = [uv, "venv", "--no-project", "--quiet", *seed, "--python", python, str(environment.folder)]
+    _run(venv, root.folder, emit)
+    if seed and _numbers(_told(python, "")) < (3, 12):  # such an image has them, and old packages count on it
+        pip = [uv, "pip", "install", "--quiet", "--python", str(environment.programs / "python")]
+        _run([*pip, "setuptools<81", "wheel"], root.folder, emit)
     for step in recipe.installs:
         for words in _installs(uv, step, root, environment.folder):
             emit(f"{step.where} {step.tool} {' '.join(step.words)}".replace(str(root.folder), ""))

@@ -140,6 +140,8 @@ class Images:
                 continue
             one = self.environment(service)
             lines = [] if one is None or one.ready else _by_instruction(made.skipped)
+            if service.user and lines:
+                lines.append("`user:` is left out: it runs as you")
             if one and "(" in one.python:
                 lines.append(f"runs on Python {one.python}")
             lines += [f"`{key}:` is left out" for key in service.unmodelled if not _MEANS_NOTHING.fullmatch(key)]

@@ -39,7 +39,7 @@ def targets(stack: Stack) -> dict[str, tuple[int, ...]]:
         for name, service in stack.services.items()
     }
     for name, service in stack.services.items():
-        for port in usual(service):
+        for port in (*usual(service), *_exposed(service)):
             found[name].setdefault(port)
     for caller, service in stack.services.items():
         for text in _texts(service):
@@ -55,6 +55,12 @@ def usual(service: Service) -> tuple[int, ...]:
         return (6379,)
     kind = image(service)
     return next((ports for pattern, ports in _KINDS.items() if kind and re.fullmatch(pattern, kind)), ())
+
+
+def _exposed(service: Service) -> Iterator[int]:
+    for port in service.unmodelled.get("expose") or ():
+        if re.fullmatch(r"\d+(/tcp)?", str(port)):
+            yield int(str(port).partition("/")[0])
 
 
 def image(service: Service) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ from devctl.stack.model import Service, Stack
 # Of the user's shell a service sees what makes programs run, and nothing that a container would not see too:
 # no PYTHONPATH, no CELERY_*, no proxy. Its settings are the Compose file's.
 _FROM_THE_SHELL = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH")
+_SIGNALS = ("TERM", "HUP", "INT", "QUIT", "KILL", "USR1", "USR2")
+"""Those that the supervisor can stop with."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Program:
     """And by what is in them (`sources.digest_of_contents`): a time alone is no change of the code."""
     made_at: float = field(default=0.0, compare=False)
     """Unix seconds, down to the milliseconds of the supervisor's log."""
+    stop_signal: str = "TERM"
+    """The Compose file's, else the Dockerfile's."""
     hostname: str = ""
     """What it believes to be its host's name, as a container would; "" is the machine's."""
 
@@ -64,7 +69,7 @@ class Program:
     @property
     def entry(self) -> Entry:
         """The supervisor's part."""
-        return Entry(self.name, self.restart, self.stop_grace_seconds)
+        return Entry(self.name, self.restart, self.stop_grace_seconds, self.stop_signal)
 
     def runs(self, service: Service) -> bool:
         """Whether it was started with the code that the service has now; files are read only where a time differs."""
@@ -139,6 +144,7 @@ class Programs:
             sources=sources.digest(files),
             contents=sources.digest_of_contents(files),
             made_at=time.time() * 1000 // 1 / 1000,
+            stop_signal=_stop_signal(service, recipe),
             hostname=_hostname(service, number) if recipe else "",
         )
 
@@ -269,6 +275,14 @@ class Programs:
             return folder
         folder = service.build.context if service.build else self._settings.root
         return folder if folder.is_dir() else self._settings.root
+
+
+def _stop_signal(service: Service, recipe: Recipe | None) -> str:
+    said = str(service.unmodelled.get("stop_signal") or (recipe.stop_signal if recipe else "") or "TERM").upper()
+    if said.isdecimal() and int(said) in [*signal.Signals]:
+        said = signal.Signals(int(said)).name
+    name = said.removeprefix("SIG")
+    return name if name in _SIGNALS else "TERM"
 
 
 def _hostname(service: Service, number: int) -> str:

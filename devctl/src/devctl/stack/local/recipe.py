@@ -95,6 +95,7 @@ class Recipe:
     environment: Mapping[str, str] = field(default_factory=dict)
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    stop_signal: str = ""
     skipped: tuple[str, ...] = ()
     """What was left out, and where it stands: `Dockerfile:4 apt-get install gcc`."""
 
@@ -125,6 +126,7 @@ def read(service: Service, root: Path) -> Recipe | None:
         environment=image.environment,
         entrypoint=image.entrypoint,
         command=image.command,
+        stop_signal=stop.text if (stop := image.last("STOPSIGNAL")) else "",
         skipped=tuple(reader.skipped),
     )
 

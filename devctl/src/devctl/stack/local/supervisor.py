@@ -40,6 +40,7 @@ class Entry:
     name: str
     restart: str
     stop_grace_seconds: float
+    stop_signal: str = "TERM"
 
 
 @dataclass(frozen=True)
@@ -280,7 +281,8 @@ def _program(entry: Entry) -> str:
         "startsecs": startsecs,
         "startretries": 10,  # about a minute; Compose would never give up
         "exitcodes": 0,
-        "stopsignal": "TERM",  # to the service alone: its children are its own business, Celery's die with a task
+        # To the service alone: its children are its own business, Celery's would die in the middle of a task.
+        "stopsignal": entry.stop_signal,
         "stopwaitsecs": max(1, round(entry.stop_grace_seconds)),
         "killasgroup": "true",
         "stdout_logfile": "NONE",  # the launcher opens the log
