@@ -185,7 +185,7 @@ class Workbench:
         """What the code of each service says of Celery, read and not imported."""
         from devctl.discovery.code.services import Codes
 
-        return Codes(self.stack, self.found, self.settings.root)
+        return Codes(self.found, self.settings.root)
 
     @cached_property
     def tasks(self) -> Tasks:

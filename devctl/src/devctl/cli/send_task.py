@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -91,7 +92,8 @@ def send_task(
     bare = not (name or json_file or assignments or args or kwargs or as_json or count > 1 or seed is not None)
     if bare and sys.stdin.isatty() and sys.stderr.isatty():
         entries = [(one.name, f"queue {one.queue or 'not sure'}") for one in tasks]
-        name = choose("Which task?", entries) if entries else ""
+        fits = 0 < len(entries) < shutil.get_terminal_size().lines - 2
+        name = choose("Which task?", entries) if fits else ""
     documents = read(json_file) if json_file else None
     asked = Request(name, documents, assignments or (), count, seed, args, kwargs, queue, unchecked)
     made = messages(tasks, replace(asked, consumed=lambda task: consumed(task, living(workbench))))

@@ -142,6 +142,8 @@ class FoundTask:
     """Its first line."""
     services: tuple[str, ...] = ()
     """The services whose workers serve it, by the files."""
+    others_may: bool = False
+    """Whether more of them may serve it: what one imports cannot be read."""
     nodes: tuple[str, ...] = ()
     """The living workers that have it registered."""
 

@@ -39,7 +39,8 @@ def show_all(tasks: Sequence[Signature], option: str, stream: IO[str] | None = N
 
 
 def _row(one: Signature) -> tuple[str, ...]:
-    served = ", ".join(one.found.services) or ("alive" if one.found.nodes else "-")
+    nobody = _UNSURE if one.found.others_may else "-"
+    served = ", ".join(one.found.services) or ("alive" if one.found.nodes else nobody)
     where = f"{one.found.file}:{one.found.line}" if one.found.file else "only registered"
     return (one.name, one.queue or _UNSURE, served, takes(one), where)
 
@@ -85,7 +86,7 @@ def show_one(one: Signature, option: str, stream: IO[str] | None = None) -> None
     about = {
         "queue": f"{one.queue} ({found.queue.source})" if one.queue else f"{_UNSURE}: {found.queue.source}",
         "where": f"{found.file}:{found.line}" if found.file else "only a living worker says that it is there",
-        "served": ", ".join([*found.services, *(f"{node} (alive)" for node in found.nodes)]) or "by no worker's files",
+        "served": ", ".join([*found.services, *(f"{node} (alive)" for node in found.nodes)]) or _nobody(one),
         "result": "not kept" if one.ignore_result else "",
         "options": ", ".join(_option(name, value) for name, value in _options(one)),
         "about": found.docstring,
@@ -103,6 +104,12 @@ def show_one(one: Signature, option: str, stream: IO[str] | None = None) -> None
         _table(one.parameters, stream)
     stream.write("\n" + paste(one, option) + "\n")
     stream.flush()
+
+
+def _nobody(one: Signature) -> str:
+    if one.found.others_may:
+        return f"{_UNSURE}: what the workers import cannot be read"
+    return "by nobody: no worker of the Compose file imports it and consumes its queue"
 
 
 def _options(one: Signature) -> Iterable[tuple[str, Any]]:

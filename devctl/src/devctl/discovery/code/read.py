@@ -38,6 +38,8 @@ class Code:
     tasks: tuple[FoundTask, ...] = ()
     served: frozenset[str] = frozenset()
     """The names of those that a worker of this app imports."""
+    all_served: bool = True
+    """Whether that is all of them: False where what the worker imports cannot be read."""
     queues: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """App (`proj.celery:app`) -> the queues that its settings declare."""
     schedule: tuple[Scheduled, ...] = ()
@@ -77,6 +79,7 @@ class _Reading:
         self.interpreter = Interpreter(Modules(root, paths, app), environment)
         self.finder = Finder(self.interpreter)
         self.wanted = app
+        self.all_imports = False
 
     def app(self) -> FoundApp | None:
         found = self._app(self.wanted) or self._only()
@@ -114,6 +117,7 @@ class _Reading:
             app=self._app_found(app) if app else None,
             tasks=tuple(sorted(found.values(), key=lambda one: (one.file, one.line))),
             served=frozenset(inside),
+            all_served=self.all_imports,
             queues={f"{one.module}:{one.variable}": tuple(routes.declared(one)) for one in apps},
             schedule=tuple(entry for one in apps for entry in self._schedule(one)),
             unreadable=tuple(dict.fromkeys(unreadable)),
@@ -167,19 +171,25 @@ class _Reading:
     def _import(self, app: App) -> None:
         """What a worker of this app imports: `include`, `imports`, and what it discovers."""
         settings = app.all_settings()
+        self.all_imports = not app.unreadable
         for one in (*app.include, *(settings[name].value for name in ("imports", "include") if name in settings)):
-            for name in [one] if isinstance(one, str) else one if isinstance(one, list | tuple) else ():
-                if isinstance(name, str):
-                    self.interpreter.module(name)
+            for name in self._listed([one] if isinstance(one, str) else one):
+                self.interpreter.module(name)
         for said, related in app.discovers:
-            packages = self._installed() if said is None else said
-            if not isinstance(packages, list | tuple):
-                continue
+            packages = self._listed(self._installed() if said is None else said)
             for package in packages:
-                if isinstance(package, str):
-                    self._discover(package, related if isinstance(related, str) else "")
+                self._discover(package, related if isinstance(related, str) else "")
             if said is None:
+                self.all_imports = self.all_imports and self.interpreter.django_settings() is not None
                 self._set_up(packages)
+
+    def _listed(self, names: Any) -> list[str]:
+        """The names that can be read of a list of modules."""
+        if names is None:
+            return []
+        found = [one for one in names if isinstance(one, str)] if isinstance(names, list | tuple) else None
+        self.all_imports = self.all_imports and found is not None and len(found) == len(names)
+        return found or []
 
     def _set_up(self, packages: Sequence[str]) -> None:
         """What Django imports in a worker: models, admin, and the URLs, which its checks look at."""

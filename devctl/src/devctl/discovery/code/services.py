@@ -2,61 +2,33 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from devctl.discovery.code.read import Code, read
-from devctl.discovery.container_files import ContainerFiles
-from devctl.discovery.launch import images
-from devctl.discovery.model import Answer, Found, FoundService, FoundTask
-from devctl.stack import dockerfile
-from devctl.stack.model import Service, Stack
+from devctl.discovery.model import Answer, Found, FoundTask
 
 
 class Codes:
     """What the code of each service says; each place is read once for each app and environment."""
 
-    def __init__(self, stack: Stack, found: Found, repository: Path) -> None:
-        self._stack, self._found, self._repository = stack, found, repository
-        self._builds = images(stack.services.values())
+    def __init__(self, found: Found, repository: Path) -> None:
+        self._found, self._repository = found, repository
         self._read: dict[object, Code] = {}
 
     def of(self, name: str) -> Code | None:
         """The code of a service; None where none of it is here."""
-        return self.read(self._stack.services[name], self._found.services[name])
-
-    def read(self, service: Service, one: FoundService) -> Code | None:
-        """The same, before all was found."""
-        place = self._place(service, one)
-        if place is None:
+        one = self._found.services[name]
+        if one.code is None:
             return None
-        root, paths = place
-        app = one.celery.app if one.celery else ""
-        environment = {**one.launch.environment, **service.environment}
-        key = (root, paths, app, tuple(sorted(environment.items())))
+        root, app = one.code, one.celery.app if one.celery else ""
+        if one.paths and _has_code(one.paths[0]) and all(path.is_relative_to(one.paths[0]) for path in one.paths):
+            root = one.paths[0]  # the context of the build may hold other services, too
+        key = (root, one.paths, app, tuple(sorted(one.launch.environment.items())))
         if key not in self._read:
-            self._read[key] = read(root, environment, app=app, paths=paths, repository=self._repository)
+            self._read[key] = read(root, one.launch.environment, app=app, paths=one.paths, repository=self._repository)
         return self._read[key]
-
-    def _place(self, service: Service, one: FoundService) -> tuple[Path, tuple[Path, ...]] | None:
-        """The folder with all of a service's code, and the folders in it that Python looks in."""
-        build = service.build or self._builds.get(service.image)
-        image = dockerfile.read(build) if build is not None else None
-        files = ContainerFiles(service, build, image)
-        folder = one.launch.folder or service.working_dir or (image.folder if image else "")
-        if one.celery and one.celery.workdir:
-            folder = posixpath.join(folder or "/", one.celery.workdir)
-        wanted = [folder, *one.launch.environment.get("PYTHONPATH", "").split(":")]
-        here = [found for path in wanted if path and (found := files.here(path, folder)) and found.is_dir()]
-        paths = tuple(dict.fromkeys(path.resolve() for path in here))
-        context = build.context.resolve() if build is not None and build.context.is_dir() else None
-        if folder and paths and _has_code(paths[0]) and all(path.is_relative_to(paths[0]) for path in paths):
-            return paths[0], paths
-        if context is not None:
-            return context, tuple(path for path in paths if path.is_relative_to(context))
-        return (paths[0], paths) if paths else None
 
     def tasks(self) -> tuple[FoundTask, ...]:
         """The tasks of all services, each with the services whose workers serve it."""
@@ -66,9 +38,19 @@ class Codes:
         for name, code in codes.items():
             for task in code.tasks:
                 served = (name,) if self._serves(name, code, task) else ()
-                merged[task.name] = _joined(merged.get(task.name), task, served, name)
+                unsure = replace(task, others_may=not code.all_served)
+                merged[task.name] = _joined(merged.get(task.name), unsure, served, name)
+        if not codes:  # images alone: the code may lie here all the same
+            for task in self._anywhere().tasks:
+                merged[task.name] = replace(task, others_may=True)
         real = {(one.file, one.line) for one in merged.values() if one.services}
         return tuple(one for one in merged.values() if one.services or (one.file, one.line) not in real)
+
+    def _anywhere(self) -> Code:
+        environment: dict[str, str] = {}
+        for one in self._found.services.values():
+            environment |= one.launch.environment
+        return read(self._repository, environment)
 
     def consumers(self) -> Mapping[str, str]:
         """Queue -> the first service whose workers consume it."""
@@ -113,7 +95,8 @@ def _joined(before: FoundTask | None, task: FoundTask, served: tuple[str, ...], 
             None, f"{queue.source} says {queue.value}, for {name} {task.queue.source} says {task.queue.value}"
         )
     kept = task if served and not before.services else before
-    return replace(kept, queue=queue, services=(*before.services, *served))
+    more = before.others_may or task.others_may
+    return replace(kept, queue=queue, services=(*before.services, *served), others_may=more)
 
 
 def _has_code(folder: Path) -> bool:
