@@ -15,7 +15,7 @@ from kombu import Connection
 from devctl.broker import server, task_events
 from devctl.broker.masking import HIDDEN
 from devctl.broker.port import Acceptance, Consumer, Execution, Holder, Message, Note, TaskEvents, TaskResult
-from devctl.broker.results import NoResults, Results, open_results
+from devctl.broker.results import WHAT, NoResults, Results, open_results
 from devctl.broker.workers import Workers
 
 if TYPE_CHECKING:
@@ -74,8 +74,10 @@ class PlainBroker(ABC):
 
     def _opened(self, url: str) -> Results:
         """The results of a backend at this address."""
-        prefix = self._about.results_transport.get("global_keyprefix")
-        return open_results(url, self._about.hint, prefix if isinstance(prefix, str) else "", self._connect)
+        told = self._about.results_transport.get("global_keyprefix")
+        prefix, same = told if isinstance(told, str) else "", url == self.url
+        hint = self._about.hint if same else "is it running there? devctl ps"
+        return open_results(url, hint, prefix, self._connect, "the broker" if same else WHAT)
 
     @cached_property
     def _results(self) -> Results:

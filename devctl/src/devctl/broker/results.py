@@ -28,6 +28,7 @@ _STATES: dict[str, TaskState] = {
 }
 """Any other state is one that a task gives itself while it runs: PROGRESS."""
 
+WHAT = "the result backend"
 Connect = Callable[[str], redis.Redis]
 _PICKLED = "is pickled: reading it would run code of the app"
 
@@ -53,8 +54,10 @@ class RedisResults:
 
     why_none = ""
 
-    def __init__(self, url: str, hint: str, prefix: str = "", connect: Connect = server.connect) -> None:
-        self.url, self._hint, self._connect = url, hint, connect
+    def __init__(
+        self, url: str, hint: str, prefix: str = "", connect: Connect = server.connect, what: str = WHAT
+    ) -> None:
+        self.url, self._hint, self._connect, self._what = url, hint, connect, what
         self._head = f"{with_end(prefix)}{key('')}"
 
     @cached_property
@@ -62,7 +65,7 @@ class RedisResults:
         return self._connect(self.url)
 
     def _answering(self) -> AbstractContextManager[None]:
-        return server.answering(self.url, self._hint)
+        return server.answering(self.url, self._hint, self._what)
 
     def read(self, task_ids: Sequence[str]) -> list[TaskResult]:
         """What is known of these tasks now."""
@@ -185,10 +188,10 @@ def why_elsewhere(url: str) -> str:
     return said.replace("{url}", shown)
 
 
-def open_results(url: str, hint: str, prefix: str = "", connect: Connect = server.connect) -> Results:
-    """Where the results of this backend are."""
+def open_results(url: str, hint: str, prefix: str = "", connect: Connect = server.connect, what: str = WHAT) -> Results:
+    """Where the results of this backend are; `what` it is called where it does not answer."""
     why = why_elsewhere(url)
-    return NoResults(why) if why else RedisResults(url, hint, prefix, connect)
+    return NoResults(why) if why else RedisResults(url, hint, prefix, connect, what)
 
 
 def stored_ids(client: redis.Redis, head: str, start: str) -> Iterator[str]:

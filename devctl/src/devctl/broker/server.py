@@ -135,30 +135,30 @@ def place(url: str) -> str:
 
 
 @contextmanager
-def answering(url: str, hint: str) -> Iterator[None]:
+def answering(url: str, hint: str, what: str = "the broker") -> Iterator[None]:
     """Turn what a client raises into a problem with a name."""
     try:
         yield
     except redis.AuthenticationError as exc:
         raise DevctlError(
-            f"the broker at {place(url)} refuses this password: {exc}",
+            f"{what} at {place(url)} refuses this password: {exc}",
             hint="put the right one into CELERY_BROKER_URL: redis://:PASSWORD@redis:6379/0",
         ) from exc
     except redis.TimeoutError as exc:
         raise DevctlError(
-            f"the broker at {place(url)} accepts connections but does not answer within {TIMEOUT_SECONDS:g} s",
+            f"{what} at {place(url)} accepts connections but does not answer within {TIMEOUT_SECONDS:g} s",
             hint="it is paused or overloaded: devctl doctor",
         ) from exc
     except redis.ConnectionError as exc:
         if isinstance(exc, redis.BusyLoadingError):
-            problem = DevctlError(f"the broker at {place(url)} is still loading its data", hint="try again in a moment")
+            problem = DevctlError(f"{what} at {place(url)} is still loading its data", hint="try again in a moment")
         else:
-            problem = DevctlError(f"the broker at {place(url)} does not answer: {why(exc)}", hint=hint)
+            problem = DevctlError(f"{what} at {place(url)} does not answer: {why(exc)}", hint=hint)
         raise problem from exc
     except redis.ResponseError as exc:
-        raise DevctlError(f"the broker at {place(url)} refuses: {exc}", hint=_meaning(str(exc))) from exc
+        raise DevctlError(f"{what} at {place(url)} refuses: {exc}", hint=_meaning(str(exc))) from exc
     except redis.RedisError as exc:
-        raise DevctlError(f"the broker at {place(url)}: {why(exc)}", hint="devctl doctor") from exc
+        raise DevctlError(f"{what} at {place(url)}: {why(exc)}", hint="devctl doctor") from exc
 
 
 def describe(client: redis.Redis) -> ServerInfo:
