@@ -169,8 +169,8 @@ class AmqpBroker(PlainBroker):
         if self._management.queues() is not None:
             return ""
         return (
-            "RabbitMQ's management API does not answer (port 15672; an image such as rabbitmq:4-management has it): only"
-            " queues that a worker consumes or a task goes to are shown, and nobody tells what is claimed"
+            "RabbitMQ's management API does not answer (port 15672; an image such as rabbitmq:4-management has it):"
+            " only queues that a worker consumes or a task goes to are shown, and nobody tells what is claimed"
         )
 
     def queues(self, names: Sequence[str]) -> list[QueueDepth]:

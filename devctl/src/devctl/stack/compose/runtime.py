@@ -282,7 +282,8 @@ class ComposeRuntime:
 
     def address(self, service: str, target: int) -> tuple[str, int]:
         """The published port of the first replica; else that of its container, where this machine reaches it."""
-        present = [one for one in self._project.containers() if one.replica.service == service and one.running]
+        there = [one for one in self._project.containers() if one.replica.service == service]
+        present = [one for one in there if one.replica.state in ("running", "paused")]
         for text in (text for one in present for text in one.replica.ports):
             published, _, inside = text.partition("->")
             if inside == str(target):
