@@ -37,7 +37,7 @@ def calls(folder: Path, tool: str, *words: str) -> tuple[list[str], str]:
     """Return the call of uv, and the list that it reads."""
     (folder / "env").mkdir(exist_ok=True)
     step = Install("Dockerfile:3", "", tool, words, "/app")
-    found = list(environment._installs("uv", step, Root(folder / "root", folder / "volumes"), folder / "env"))
+    found = list(environment._installs("uv", step, Root(folder / "root", folder / "volumes", folder), folder / "env"))
     (folder / "env" / "requirements.txt").touch()
     return found[0], (folder / "env" / "requirements.txt").read_text()
 
@@ -113,7 +113,7 @@ def name(folder: Path, text: str, stack: str = "main") -> str:
     (folder / "Dockerfile").write_text(text)
     found = recipe.read(Service("a", build=Build(folder)), folder)
     assert found is not None
-    return environment.of(found, folder / ".devctl", Root(folder / stack, folder)).folder.name
+    return environment.of(found, folder / ".devctl", Root(folder / stack, folder, folder)).folder.name
 
 
 def test_services_that_install_the_same_share_it_and_a_change_makes_another(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def make(folder: Path, text: str, **service: object) -> tuple[Root, recipe.Recip
     one = Service("worker", build=Build(context), **service)  # type: ignore[arg-type]  # fields of Service
     found = recipe.read(one, context)
     assert found is not None
-    root = Root(folder / "roots" / "worker", folder / "volumes")
+    root = Root(folder / "roots" / "worker", folder / "volumes", folder / "short")
     root.make(found)
     root.mount(one)
     return root, found, one
@@ -83,8 +83,9 @@ def test_volumes_are_the_checkout_s_folders_and_the_stack_s(tmp_path: Path) -> N
     code, data = Mount("bind", str(tmp_path / "checkout"), "/app"), Mount("volume", "data", "/data")
     root, found, _ = make(tmp_path, "WORKDIR /app\nCOPY . .\nCOPY requirements.txt /data/\n", mounts=(code, data))
     paths = root.paths(found)
-    assert str(tmp_path / "checkout") == paths["/app"]
-    assert str(tmp_path / "volumes" / "data") == paths["/data"]
+    assert {"/app": f"{tmp_path}/short/app", "/data": f"{tmp_path}/short/data"} == paths
+    assert (tmp_path / "checkout").samefile(root.path("/app"))
+    assert (tmp_path / "volumes" / "data").samefile(root.path("/data"))
     assert (tmp_path / "volumes" / "data" / "requirements.txt").is_file(), "a new volume begins with the image's files"
 
 
@@ -108,5 +109,5 @@ def test_a_script_is_copied_with_this_machine_s_paths_and_addresses(tmp_path: Pa
     rules = scripts.written(service, found, root, rewrite, tmp_path / "scripts")
     start = Path(rules.arguments(("/start",))[0])
     assert tmp_path / "scripts" / "start" == start
-    assert f"#!/bin/sh\nexec {root.folder}/wait-for 127.0.0.1:7000 -- celery -A shop worker\n" == start.read_text()
+    assert f"#!/bin/sh\nexec {root.short}/wait-for 127.0.0.1:7000 -- celery -A shop worker\n" == start.read_text()
     assert not (tmp_path / "scripts" / "wait-for").exists(), "it says nothing of a container"

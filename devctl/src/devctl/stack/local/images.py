@@ -73,7 +73,8 @@ class Images:
 
     def root(self, service: Service) -> Root:
         """Where its files are, made or not."""
-        return Root(self._place.state / "roots" / service.name, self._place.state / "volumes")
+        place = self._place
+        return Root(place.state / "roots" / service.name, place.state / "volumes", place.roots / service.name)
 
     def files(self, service: Service) -> Root | None:
         """Make its files, where they are not as its sources are now."""

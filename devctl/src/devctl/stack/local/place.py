@@ -70,7 +70,12 @@ class Place:
 
     def scripts(self, replica: str) -> Path:
         """Its shell scripts, with what they say of a container rewritten."""
-        return self.state / "scripts" / replica
+        return self.runtime / "scripts" / replica
+
+    @property
+    def roots(self) -> Path:
+        """The files of all images, by a short name."""
+        return self.runtime / "roots"
 
     def data(self, service: str) -> Path:
         """What outlives a `down`."""
@@ -86,6 +91,9 @@ class Place:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("logs", "programs", "data"):
             (self.state / name).mkdir(exist_ok=True)
+        (self.state / "roots").mkdir(exist_ok=True)
+        if not self.roots.is_symlink():
+            self.roots.symlink_to(self.state.resolve() / "roots")
         write_json(self.state / "place.json", {"runtime": str(self.runtime)})
 
     def clear(self) -> None:

@@ -51,6 +51,8 @@ class Root:
     folder: Path
     volumes: Path
     """Where the named volumes of the stack are."""
+    short: Path
+    """The same folder by a name without blanks and quotes: what scripts say unquoted in a container, they say here."""
 
     def path(self, container: str, stage: str = "") -> Path:
         """Where a path of the container, or of another stage of its image, would be in here."""
@@ -104,9 +106,7 @@ class Root:
         """Return each path of the container that is the image's own -> where it is here."""
         made = [step.words[-1] for step in recipe.steps if isinstance(step, Files) and step.words[0] == "mkdir"]
         found = {
-            path: str(self.path(path))
-            for path in made
-            if path not in ("/", _EACH_PROCESS_S) and self.path(path).is_dir()
+            path: self._seen(path) for path in made if path not in ("/", _EACH_PROCESS_S) and self.path(path).is_dir()
         }
         return found | dict(self._paths("/"))
 
@@ -116,7 +116,10 @@ class Root:
             if path in _EVERYWHERE and not entry.is_symlink() and entry.is_dir():
                 yield from self._paths(path)
             elif path != _EACH_PROCESS_S:
-                yield path, str(self.path(path).resolve() if entry.is_symlink() else self.path(path))
+                yield path, self._seen(path)
+
+    def _seen(self, container: str) -> str:
+        return str(self.short / container.lstrip("/"))
 
     def scripts(self) -> dict[str, Path]:
         """Return the shell scripts among its files that were put there by name: `/entrypoint.sh`, `/app/bin/start`."""

@@ -54,6 +54,7 @@ class LocalRuntime:
     def build(self, services: Sequence[str], emit: Callable[[BuildProgress], None]) -> None:
         """Make the environments of those whose Dockerfile can be followed."""
         with self._place.alone():
+            self._place.make()
             self._images.build(services, emit)
 
     def missing_images(self, services: Sequence[str]) -> list[str]:
