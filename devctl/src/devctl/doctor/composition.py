@@ -22,7 +22,8 @@ _SHELLS = ("sh", "bash", "ash", "dash")
 def compose_file(facts: Facts) -> Iterator[Check]:
     """It reads, and every variable in it has a value."""
     stack, unset = facts.loaded
-    yield Check("compose file", "ok", f"{facts.settings.compose_file.name}: {', '.join(stack.services)}")
+    names = ", ".join(file.name for file in facts.settings.compose_files)
+    yield Check("compose file", "ok", f"{names}: {', '.join(stack.services)}")
     for variable in unset:
         yield Check(
             "compose file",

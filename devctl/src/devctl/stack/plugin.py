@@ -27,7 +27,9 @@ _FOLDERS = (
 _FORMAT = 1  # of what is kept
 _PATIENCE_SECONDS = 30.0  # an include may be fetched
 _OF_COMPOSE = ("COMPOSE_", "DOCKER_")
-_ABSENT = re.compile(r"is not a docker command|unknown (?:command|shorthand flag|flag)|No help topic|no such command")
+_ABSENT = re.compile(  # no plugin, or another program behind the name `docker`
+    r"is not a docker command|unknown (?:command|shorthand flag|flag)|unrecognized arguments|no such command|podman"
+)
 
 
 class Refused(Exception):  # never leaves this folder: it becomes a DevctlError that says more

@@ -30,12 +30,19 @@ from devctl.errors import DevctlError
         ("A", "from outside"),
         ("A=pa$1word", "pa$1word"),
         ('A="costs $"', "costs $"),
+        ('A="abc\\$def"', "abc$def"),
+        ('A="one\n# two\n  three"', "one\n# two\n  three"),
+        ("A='one\n# two'", "one\n# two"),
+        ("A=tab\t#x", "tab\t#x"),
+        ("A=${HERE}", "of the shell"),
     ],
 )
 def test_a_line(line: str, expected: str, tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text(f"# first\n\n{line}\nLAST=1\n")
-    assert {"A": expected, "LAST": "1"} == dotenv.read(file, {"GIVEN": "given", "A": "from outside"})
+    assert {"A": expected, "LAST": "1"} == dotenv.read(
+        file, {"GIVEN": "given", "A": "from outside", "HERE": "of the shell"}
+    )
 
 
 def test_a_value_may_use_the_ones_before_it(tmp_path: Path) -> None:
@@ -50,7 +57,15 @@ def test_a_folder_of_that_name_and_no_file_are_both_empty(tmp_path: Path) -> Non
     assert {} == dotenv.read(tmp_path / "none")
 
 
+def test_a_variable_of_the_environment_wins_over_an_earlier_line(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("A=file\nB=$A\n")
+    assert {"A": "file", "B": "shell"} == dotenv.read(file, {"A": "shell"})
+
+
 WRONG = [
+    (b"this is no entry", "2: this is no NAME=value", "a comment begins with #"),
+    (b'SECRET="pa-word', '2: the value of SECRET begins with ", and no " ends it', 'SECRET="'),
     (b"SECRET=pa${word", "2: the value of SECRET has a ${ that does not begin a variable", "SECRET='…'"),
     (b'SECRET="pa${word"', "2: the value of SECRET has a ${ that does not begin a variable", "$$"),
     (b"SECRET=pa-caf\xe9", "2: SECRET is not UTF-8", "UTF-8"),
