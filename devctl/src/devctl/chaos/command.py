@@ -180,7 +180,8 @@ def _theirs(names: Sequence[str], asked: Asked, runtime: str | None, *, as_json:
     plan = Plan(what, service, rows, asked.celeriac)
     options.announce(checkout, as_json=as_json)
     options.confirm(
-        f"{what.task} runs for real in the copy, some hundred times, with all its side effects", yes=asked.yes
+        f"{what.task} runs for real in the copy, hundreds or thousands of times, with all its side effects",
+        yes=asked.yes,
     )
     try:
         with nullcontext(ignore) if as_json else screen.Progress() as emit:

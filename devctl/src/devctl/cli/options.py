@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import Annotated
 
 import typer
@@ -10,6 +11,8 @@ import typer
 from devctl import settings
 from devctl.errors import DevctlError, Interrupted, UsageError
 from devctl.workbench import Workbench
+
+WIDTH = 80
 
 
 def complete_stacks(incomplete: str) -> list[str]:
@@ -108,5 +111,7 @@ def confirm(what: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(what, hint="--yes says that it may")
-    if not typer.confirm(f"{what}. Go on?", err=True):
+    for line in textwrap.wrap(what, WIDTH):
+        sys.stderr.write(f"{line}\n")
+    if not typer.confirm("Go on?", err=True):
         raise Interrupted("nothing was done")

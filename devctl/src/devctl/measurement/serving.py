@@ -43,7 +43,7 @@ def call(adapters: Adapters, name: str, args: str | None, kwargs: str | None, qu
             adapters.tasks.get(name)  # says what was probably meant
         return Call(name, queue, tuple(given), named)
     if args is None and kwargs is None and task.schema.get("required"):
-        raise _takes(task)
+        raise _takes(task, by_name=not adapters.stack.contracts)
     try:
         message = task.call(given, named, queue=queue)
     except Wrong as wrong:
@@ -55,11 +55,13 @@ def call(adapters: Adapters, name: str, args: str | None, kwargs: str | None, qu
     return Call(task.name, message.queue, message.args, message.kwargs, task.ignore_result)
 
 
-def _takes(task: Task) -> UsageError:
-    example = json.dumps(task.example(), ensure_ascii=False)
+def _takes(task: Task, *, by_name: bool) -> UsageError:
+    """A contract takes one object, a function its parameters."""
+    example = task.example()
+    given = ("--kwargs", example) if by_name else ("--args", [example])
     return UsageError(
         f"{task.name} takes {', '.join(task.schema['required'])}: it runs for real, so nothing is made up",
-        hint=f"for example --kwargs {shlex.quote(example)}",
+        hint=f"for example {given[0]} {shlex.quote(json.dumps(given[1], ensure_ascii=False))}",
     )
 
 

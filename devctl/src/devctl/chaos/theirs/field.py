@@ -19,7 +19,8 @@ LOOK_SECONDS = 0.1
 READY_SECONDS, UNDER_WAY_SECONDS = 40.0, 20.0
 RECONNECT_SECONDS = 8.0
 """Celery tries again after 2, 4, 6 seconds."""
-BACKLOG_SECONDS, MOST_TASKS, LEAST_ROUNDS = 5.0, 600, 6
+LEAST_SECONDS = 0.002  # a task of no time takes a worker so long
+BACKLOG_SECONDS, MOST_TASKS, LEAST_ROUNDS = 5.0, 3_000, 6
 
 
 @dataclass
@@ -56,7 +57,9 @@ class Field:
     def backlog(self) -> int:
         """So many tasks keep one worker busy for some seconds."""
         slots = self.worker.concurrency
-        return max(LEAST_ROUNDS * slots, min(MOST_TASKS, round(BACKLOG_SECONDS * slots / max(self.each, 0.001))))
+        return max(
+            LEAST_ROUNDS * slots, min(MOST_TASKS, round(BACKLOG_SECONDS * slots / max(self.each, LEAST_SECONDS)))
+        )
 
     def send(self, count: int) -> None:
         """Publish so many; the row accounts for each of them."""

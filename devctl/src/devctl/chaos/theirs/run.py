@@ -66,7 +66,7 @@ def _staged(plan: Plan, checkout: Workbench, mine: Workbench, emit: Callable[[ev
     if mine.runtime_choice[0] != "compose":
         raise DevctlError(
             "chaos for a task of yours plays in containers, and this is the local runtime",
-            hint=f"{mine.runtime_choice[1]}; devctl bench --task {plan.call.task} works here",
+            hint="where a container engine is: --runtime compose",
         )
     stack, settings = checkout.stack, mine.settings
     if not stack.broker:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO
 
 from devctl.chaos.theirs import events
+from devctl.chaos.theirs.ledger import Worker
 from devctl.chaos.theirs.report import Report
 from devctl.chaos.theirs.row import Outcome
 from devctl.stack.report import Building, Step
@@ -107,7 +108,8 @@ def lines(report: Report, paint: Paint) -> Iterator[str]:
         if kind in shown:
             yield paint(f"{kind:<6} {meaning}", "dim")
     yield from _why(report, paint)
-    yield ""
+    if shown:
+        yield ""
     yield from _conditions(report, paint)
     yield from _next(report, paint)
 
@@ -143,9 +145,11 @@ def _why(report: Report, paint: Paint) -> Iterator[str]:
     if report.own.reasons:
         yield ""
     for reason in report.own.reasons:
-        value = f" = {reason.value}" if reason.value else ""
-        whose = "set by the app" if reason.given else "Celery's default"
-        yield f"{paint(f'{reason.setting}{value}', 'bold')}  {paint(f'({whose})', 'dim')}"
+        if reason.setting == "broker_transport":
+            yield paint(f"Celery's transport for {reason.value}", "bold")
+        else:
+            whose = "set by the app" if reason.given else "Celery's default"
+            yield f"{paint(f'{reason.setting} = {reason.value}', 'bold')}  {paint(f'({whose})', 'dim')}"
         yield from _wrapped(f"{reason.effect} ({', '.join(reason.rows)})", 2)
 
 
@@ -156,7 +160,7 @@ def _wrapped(text: str, indent: int) -> list[str]:
 def _conditions(report: Report, paint: Paint) -> Iterator[str]:
     worker = report.own.worker
     text = (
-        f"{report.call.task} in a copy of the stack: one worker, {worker.pool} × {worker.concurrency}, Celery "
+        f"{report.call.task} in a copy of the stack: one worker, {_pool(worker)} × {worker.concurrency}, Celery "
         f"{worker.celery}; the task takes {milliseconds(report.own.seconds)}. Counted by id: Celery's signals in the "
         "workers, written to files beside the copy, and a look into the broker."
     )
@@ -165,6 +169,10 @@ def _conditions(report: Report, paint: Paint) -> Iterator[str]:
         text += f" With celeriac: {other.concurrency} threads, Celery {other.celery}, leases of 5 s in place of 60."
     for line in textwrap.wrap(text, WIDTH):
         yield paint(line, "dim")
+
+
+def _pool(worker: Worker) -> str:
+    return "threads of celeriac" if worker.celeriac else worker.pool
 
 
 def _next(report: Report, paint: Paint) -> Iterator[str]:
@@ -176,4 +184,4 @@ def _next(report: Report, paint: Paint) -> Iterator[str]:
     yield f"→ {paint('celeriac.install(app)', 'cyan')}   the one line that ends it: pip install celeriac"
     if report.celeriac is None:
         command = f"devctl chaos{report.call.options} --with-celeriac"
-        yield f"→ {paint(command, 'cyan')}   shows both, side by side"
+        yield f"→ {paint(command, 'cyan')}"

@@ -79,7 +79,7 @@ def _ready(sender: Any = None, **_: Any) -> None:
         concurrency=getattr(getattr(sender, "controller", None), "concurrency", None),
         celery=_version(),
         transport=str(getattr(app.connection_for_read().transport, "driver_type", "")),
-        celeriac="celeriac" in sys.modules and bool(os.environ.get("DEVCTL_CELERIAC")),
+        celeriac=any(kind.__module__.startswith("celeriac.") for kind in type(app).__mro__),
     )
 
 
