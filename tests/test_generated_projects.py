@@ -15,7 +15,7 @@ from devctl import settings
 from devctl.errors import DevctlError
 from devctl.stack import file, normal, plugin
 
-PROJECTS = int(os.environ.get("PROJECTS", "240"))
+PROJECTS = int(os.environ.get("PROJECTS", "200"))
 FIRST = int(os.environ.get("FIRST_SEED", "0"))
 
 

@@ -18,6 +18,7 @@ from devctl.stack import file
 from devctl.stack.model import Stack
 
 ROOT = Path(__file__).parents[1]
+REPOSITORIES = ROOT / "devctl" / "tests" / "repositories"
 HEAD = "x-devctl: {broker: redis, workers: [redis], contracts: tasks}\n"
 
 
@@ -67,6 +68,12 @@ def lines(value: object, path: str = "") -> list[str]:
 )
 def test_the_repository_s_own_file(environ):
     assert lines(asdict(of_compose(ROOT, environ))) == lines(asdict(ours(ROOT, environ)))
+
+
+@pytest.mark.parametrize("repository", sorted(path.name for path in REPOSITORIES.iterdir() if path.is_dir()))
+def test_the_repositories_that_know_nothing_of_devctl(repository, tmp_path):
+    shutil.copytree(REPOSITORIES / repository, tmp_path / repository)
+    assert lines(asdict(of_compose(tmp_path / repository, {}))) == lines(asdict(ours(tmp_path / repository, {})))
 
 
 SHAPES = {

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import foreground, identity
+from devctl.stack import foreground, identity, movable
 from devctl.stack.compose import containers, problems, usage
 from devctl.stack.compose.client import Client, Failed, following
 from devctl.stack.compose.images import Fingerprints, Images, name_of
@@ -337,7 +337,12 @@ class ComposeRuntime:
         return problems.Context(variable=self._variable, holder=self._holder, option=option, builds=builds)
 
     def _variable(self, value: str) -> str:
-        """Return the variable of the Compose file that has this value now, or ""."""
+        """Return the variable of the Compose files that moves this port, or that has this value now; "" for none."""
+        if value.isdigit():
+            moving = movable.variables(self._settings)
+            services = self.stack.services.values()
+            places = ((s.name, port.target) for s in services for port in s.ports if str(port.published) == value)
+            return next((moving[place] for place in places if place in moving), "")
         environment = identity.interpolation(self._settings)
         text = "\n".join(file.read_text(encoding="utf-8") for file in identity.files(self._settings))
         for name, default in re.findall(r"\$\{(\w+):?-([^{}]*)\}", text):
