@@ -85,23 +85,11 @@ def service(url: str, services: Mapping[str, Service]) -> str:
     """Return the service that this URL names, by any name that it has in the network; "" for none."""
     wanted = host(url)
     for name, one in services.items():
-        if wanted and wanted in {_lower(name), _lower(one.hostname), _lower(one.container_name), *_aliases(one)}:
+        names = (name, one.hostname, one.container_name, *one.aliases)
+        if wanted and wanted in map(str.lower, names):
             return name
-    linked = [_link(one, wanted) for one in services.values()]
-    return next((name for name in linked if name in services), "")
-
-
-def _aliases(service: Service) -> set[str]:
-    return {_lower(name) for name in getattr(service, "aliases", ())}
-
-
-def _link(service: Service, wanted: str) -> str:
-    links: Mapping[str, str] = getattr(service, "links", {})
-    return next((target for alias, target in links.items() if _lower(alias) == wanted), "")
-
-
-def _lower(name: str) -> str:
-    return name.lower()
+    links = {alias.lower(): target for one in services.values() for alias, target in one.links.items()}
+    return links.get(wanted, "") if links.get(wanted) in services else ""
 
 
 def _urls(environment: Mapping[str, str], pattern: re.Pattern[str], *, general: bool) -> Iterator[Named]:
