@@ -119,7 +119,7 @@ def repositories(draw: st.DrawFn) -> Repository:
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(repositories())
 def test_each_service_is_found_as_what_it_was_made(made: Repository) -> None:
     with TemporaryDirectory() as folder:
