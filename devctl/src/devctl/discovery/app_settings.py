@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from devctl.discovery.code.read import read, read_app
 from devctl.discovery.launch import Followed
 from devctl.discovery.model import Answer, FoundApp, Unreadable
 from devctl.stack.model import Service
@@ -48,10 +47,12 @@ def reader(repository: Path) -> Reader:
     def urls(service: Service, way: Followed) -> Urls | None:
         root, paths = context(service, way)
         app = next((one.celery.app for one in way.celery if one.celery is not None and one.celery.app), "")
-        if root is None or not way.celery:
+        if root is None or not way.celery or any(one.celeriac for one in way.processes):  # its settings are variables
             return None
         key = (root, paths, app, tuple(sorted(way.launch.environment.items())))
         if key not in known:
+            from devctl.discovery.code.read import read, read_app  # loaded where the environment does not say it
+
             environment = way.launch.environment
             found = read_app(root, environment, app=app, paths=paths, repository=repository) if app else None
             found = found or read(root, environment, app=app, paths=paths, repository=repository).app

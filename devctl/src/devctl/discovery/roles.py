@@ -167,7 +167,7 @@ class _Search:
     def results(self, broker_url: Answer[str]) -> Answer[str]:
         """Return where results go, as the workers have it."""
         for group in self._askers[:2]:
-            found = [url for name in group for url in [self._results_of(name)] if url is not None]
+            found = [url for name in group for url in [self._results_of(name, broker_url)] if url is not None]
             if found:
                 return found[0]
         return Answer(None, "no worker's environment or code says where results go")
@@ -189,7 +189,7 @@ class _Search:
             return Answer(named.url, f"{name}: {named.variable}, by its name")
         return None
 
-    def _results_of(self, name: str) -> Answer[str] | None:
+    def _results_of(self, name: str, broker_url: Answer[str]) -> Answer[str] | None:
         way, environment = self._ways[name], self._ways[name].launch.environment
         for one in way.celery:
             if one.celery is not None and one.celery.result_backend:
@@ -197,6 +197,8 @@ class _Search:
         named = addresses.results(environment)
         if named is not None and named.certain:
             return Answer(named.url, f"{name}: {named.variable}")
+        if any(one.celeriac for one in way.processes):
+            return Answer(broker_url.value, f"{name}: celeriac keeps them in the broker")
         urls = self._urls(name)
         if urls is not None and urls.results.value is not None:
             if addresses.leads_nowhere(urls.results.value):

@@ -362,6 +362,7 @@ def test_celeriac_is_seen_in_the_module_of_the_app(repository: Repository) -> No
         "s.py": "from celeriac import serve\nserve('s', owns=[])\n",
     }
     found = repository(files)
+    assert found.result_url.source == "our: celeriac keeps them in the broker"
     assert {name: one.celeriac for name, one in found.services.items()} == {"it": False, "our": True}
     assert roles(found) == {"it": "worker", "our": "worker"}
     assert repository({"p/app.py": "from celeriac import install\n"}).services["it"].celeriac
