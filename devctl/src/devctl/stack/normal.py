@@ -146,7 +146,7 @@ def _unmodelled(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _says(key: str, value: Any) -> bool:
-    return not key.startswith("x-") and value not in (None, [], {})
+    return not key.startswith("x-") and value is not False and value not in (None, [], {})
 
 
 def _plain(networks: Any) -> bool:

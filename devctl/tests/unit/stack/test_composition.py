@@ -215,6 +215,7 @@ def test_what_the_model_does_not_hold_is_named_with_its_value(tmp_path: Path) ->
     stop_signal: SIGINT
     x-mine: 1
     secrets: []
+    tty: false
     networks: {front: {aliases: [other]}}
     deploy: {replicas: 2, resources: {limits: {cpus: "1"}}}
 networks: {front: }
