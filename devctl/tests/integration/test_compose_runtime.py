@@ -489,12 +489,12 @@ def test_an_isolated_stack_runs_beside_one_that_has_fixed_names_ports_addresses_
     first = ComposeRuntime.open(loaded(shop))
     name = first.stack.name
     before = existing(name)
-    assert start(first, []).failure is None
+    assert start(first, ["redis", "worker"]).failure is None
     with_first = existing(name)
     identity.isolate(loaded(shop, "blue"))
     second = ComposeRuntime.open(loaded(shop, "blue"))
 
-    report = start(second, [], scale={"worker": 2})
+    report = start(second, ["redis", "worker"], scale={"worker": 2})
 
     assert report.failure is None, failure(report)
     assert f"{name}-blue" in docker("compose", "ls")
@@ -508,6 +508,9 @@ def test_an_isolated_stack_runs_beside_one_that_has_fixed_names_ports_addresses_
     assert not [mount for mount in json.loads(docker("inspect", container))[0]["Mounts"] if mount["Type"] == "bind"]
     secret = identity.state_dir(loaded(shop, "blue")) / "isolated.json"
     assert "600" == oct(secret.stat().st_mode)[-3:]
+
+    assert start(second, ["helper"]).failure is None, "it has a profile, and a volume that only it has"
+    assert f"{name}-blue_of-helper" in existing(name)
 
     second.stop(volumes=True)
 

@@ -19,6 +19,7 @@ _DATA = re.compile(
     r"|/var/lib/(?:postgresql|mysql|mariadb|mongodb|rabbitmq|redis|valkey|elasticsearch|clickhouse)(?:/.*)?"
 )
 _ADDRESSES = ("ipv4_address", "ipv6_address", "link_local_ips", "mac_address")
+_SHARED = ("network_mode", "ipc", "pid")
 _BRIDGE = "com.docker.network.bridge.name"
 
 
@@ -34,11 +35,23 @@ class Moved:
 
 def stack(own: Stack) -> Stack:
     """Return the isolated form of a stack."""
+    owners = {one.container_name: name for name, one in own.services.items() if one.container_name}
     services = {
-        name: replace(service, ports=tuple(replace(port, published=0) for port in service.ports))
+        name: replace(
+            service,
+            ports=tuple(replace(port, published=0) for port in service.ports),
+            depends_on={**dict.fromkeys(_shares(service, owners), "service_started"), **service.depends_on},
+        )
         for name, service in own.services.items()
     }
     return replace(own, services=services, isolated=True)
+
+
+def _shares(service: Service, owners: Mapping[str, str]) -> list[str]:
+    """Those whose container it names, to share something with it: to Compose, a service that it names it depends on."""
+    named = [service.unmodelled.get(key) for key in _SHARED] + [*(service.unmodelled.get("volumes_from") or ())]
+    containers = [str(one).removeprefix("container:").partition(":")[0] for one in named if one]
+    return [owners[one] for one in containers if one in owners]
 
 
 def moved(own: Stack, services: Iterable[str]) -> Moved:
@@ -72,10 +85,11 @@ def _service(
     service = {key: value for key, value in raw.items() if key not in ("container_name", "mac_address")}
     if raw.get("ports"):
         service["ports"] = [{key: value for key, value in port.items() if key != "published"} for port in raw["ports"]]
-    mode = str(raw.get("network_mode") or "")
-    if mode.removeprefix("container:") in owners:
-        service["network_mode"] = f"service:{owners[mode.removeprefix('container:')]}"
-    if not mode:
+    for key in _SHARED:
+        container = str(raw.get(key) or "").removeprefix("container:")
+        if container in owners:
+            service[key] = f"service:{owners[container]}"
+    if not raw.get("network_mode"):
         networks = raw.get("networks") or {"default": None}
         service["networks"] = {key: _attached(one or {}, raw.get("container_name")) for key, one in networks.items()}
     if raw.get("volumes_from"):
