@@ -81,7 +81,11 @@ class Project:
             return
         with self._client.changing() as whales:
             whales.compose.up(
-                list(services), start=False, no_build=True, scales=dict(self._scale(before, scale)), quiet=True
+                list(services),
+                start=False,
+                no_build=True,
+                scales=dict(self._scale(before, scale, services)),
+                quiet=True,
             )
         self._made |= {name: scale.get(name) for name in services}
         known = {container.id for container in before}
@@ -128,9 +132,15 @@ class Project:
         with self._client.changing() as whales:
             whales.container.remove(list(ids), force=True)
 
-    def _scale(self, present: Sequence[Container], scale: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-        """Say how many are wanted where that is not the file's number: without it, Compose goes back to that."""
-        for name, service in self._stack.services.items():
+    def _scale(
+        self, present: Sequence[Container], scale: Mapping[str, int], services: Sequence[str]
+    ) -> Iterator[tuple[str, int]]:
+        """Say how many are wanted where that is not the file's number: without it, Compose goes back to that.
+
+        Of these services and what they need: Compose takes a number for no other.
+        """
+        for name in self._stack.closure(services):
+            service = self._stack.services[name]
             count = scale.get(name, sum(container.replica.service == name for container in present))
             if name in scale or (count and count != service.replicas):
                 yield name, count
