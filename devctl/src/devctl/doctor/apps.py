@@ -13,7 +13,7 @@ from devctl.discovery.code.read import Code
 from devctl.discovery.model import Answer, FoundTask
 from devctl.doctor.celery import code as python
 from devctl.doctor.celery import pins
-from devctl.doctor.celery.evidence import Entry, Evidence, Mark, NotKnown, Pin, Runner, Settings
+from devctl.doctor.celery.evidence import NO_CODE, Entry, Evidence, Mark, NotKnown, Pin, Runner, Settings
 from devctl.doctor.celery.rules import Verdict, clean, judge
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
@@ -42,18 +42,22 @@ def celery(facts: Facts) -> Iterator[Check]:
                     fix = one.fix or verdict.rule.fix
                     yield Check(verdict.rule.id, verdict.rule.status, one.message, fix, one.place)
         yield from _unknown(name, verdicts, live=evidence.settings.live is not None)
+        if any(one.unknown for one in verdicts):
+            continue  # not "in order"
         asked = "asked of its worker" if evidence.settings.live is not None else "by its code"
         yield Check("celery", "ok", f"{len(clean(verdicts))} rules found nothing in {name}, {asked}")
 
 
 def _unknown(name: str, verdicts: Sequence[Verdict], *, live: bool) -> Iterator[Check]:
     """What would have to be known for a clean bill, by the reason why it is not."""
-    reasons: dict[str, dict[str, None]] = {}
+    reasons: dict[str, dict[str, bool]] = {}
     for lack in (one.unknown for one in verdicts if one.unknown is not None):
-        reasons.setdefault(lack.why, {})[lack.what] = None
+        reasons.setdefault(lack.why, {})[lack.what] = lack.asked
     for why, whats in reasons.items():
-        shown = ", ".join(list(whats)[:_SHOWN]) + (f" and {len(whats) - _SHOWN} more" if len(whats) > _SHOWN else "")
-        yield Check("celery", "skipped", f"not known of {name}: {shown} ({why})", "" if live else _ASK)
+        wide = sorted(whats, key=lambda one: whats[one])  # whole subjects first, then single settings
+        shown = ", ".join(wide[:_SHOWN]) + (f" and {len(wide) - _SHOWN} more" if len(wide) > _SHOWN else "")
+        fix = _ASK if any(whats.values()) and not live else ""
+        yield Check("celery", "skipped", f"not known of {name}: {shown} ({why})", fix)
 
 
 def _apps(facts: Facts) -> Iterator[tuple[str, Evidence]]:
@@ -73,11 +77,9 @@ def _apps(facts: Facts) -> Iterator[tuple[str, Evidence]]:
             done[root] = python.read(facts.settings.root, [root]), pins.read(facts.settings.root, [root])
         settings = _settings(read, [one.name for one in runners], facts, conf, alone=len(groups) == 1)
         known = [task for task in read.tasks if not read.served or task.name in read.served]
-        certain = (
-            root is not None
-            and _is_there(root, paths, app)
-            and all(one.startswith("settings of ") for one in read.unreadable)
-        )
+        certain = root is not None and _is_there(root, paths, app)
+        here = bool(read.apps or read.tasks)
+        unread = [one for one in read.unreadable if not one.startswith("settings of ")]
         yield (
             app or (read.app.module if read.app else runners[0].name),
             Evidence(
@@ -89,7 +91,9 @@ def _apps(facts: Facts) -> Iterator[tuple[str, Evidence]]:
                 other_beats=bool(facts.having("beat")),
                 services_known=not any("unknown" in one for one in roles),
                 tasks=tuple(known if certain else _without_queues(known)),
-                tasks_known=certain,
+                tasks_lack=(unread[0] if unread else "") if here else NO_CODE,
+                names_known=certain,
+                code_known=here,
                 declared=read.queues.get(f"{read.app.module}:{read.app.variable}", ()) if read.app else (),
                 schedule=tuple(Entry(one.entry, one.task, f"{one.file}:{one.line}") for one in read.schedule),
                 marks=done[root][0],
@@ -123,7 +127,7 @@ def _settings(
         written=app.settings if app else {},
         complete=bool(app and app.complete),
         home=f"{app.file}:{app.line}" if app else "",
-        lack="" if app else "the code of the app is not here, or was not found",
+        lack="" if app else NO_CODE,
         live=None if live is None else _named(live),
     )
 

@@ -63,6 +63,7 @@ def test_each_of_our_three_repositories_has_its_findings(tmp_path: Path, doctor:
 def shop(root: Path, code: str, compose: str = COMPOSE) -> None:
     (root / "docker-compose.yml").write_text(compose)
     (root / "shop.py").write_text(code)
+    (root / "requirements.txt").write_text("celery==5.4.0\n")
 
 
 GOOD = """
@@ -90,7 +91,7 @@ def test_a_setting_that_only_running_the_code_would_tell_is_not_known(tmp_path: 
 def test_of_an_app_that_is_not_here_nothing_is_called_good(tmp_path: Path, doctor: Any) -> None:
     (tmp_path / "docker-compose.yml").write_text(COMPOSE.replace("build: .", "image: somebody/shop:3"))
     (said,) = doctor()["celery"]
-    assert said.startswith("not known of shop: task_acks_late")
+    assert said.startswith("not known of shop: what the code does, all tasks, the versions of packages, task_acks_late")
     assert said.endswith("(the code of the app is not here, or was not found)")
 
 

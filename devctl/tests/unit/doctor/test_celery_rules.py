@@ -50,7 +50,10 @@ def good(**changed: Any) -> Evidence:
         "beats": (runner(name="clock", subcommand="beat"),),
         "services_known": True,
         "tasks": (task(),),
-        "tasks_known": True,
+        "tasks_lack": "",
+        "names_known": True,
+        "code_known": True,
+        "pins": (Pin("celery", "5.4.0", bounded=True, file="requirements.txt", line=1),),
     }
     return Evidence(**{**given, **changed})
 
@@ -64,7 +67,8 @@ def with_marks(evidence: Evidence, kind: Any) -> Evidence:
 
 
 def pin(name: str, version: str = "", *, bounded: bool = True) -> Evidence:
-    return good(pins=(Pin(name, version, bounded, "requirements.txt", 2),))
+    celery = Pin("celery", "5.4.0", bounded=True, file="uv.lock", line=1)
+    return good(pins=(*(() if name == "celery" else (celery,)), Pin(name, version, bounded, "requirements.txt", 2)))
 
 
 def beat(*argv: str, replicas: int = 1, name: str = "clock") -> Runner:
@@ -310,6 +314,13 @@ def test_an_app_that_cannot_be_read_whole_proves_nothing_by_what_it_lacks() -> N
     assert [] == [one.rule.id for one in judge(good(settings=part)) if one.findings]
     unknown = {one.unknown.what for one in judge(good(settings=part)) if one.unknown}
     assert {"task_acks_late", "accept_content", "broker_transport_options"} <= unknown
+
+
+def test_without_the_code_nothing_of_it_is_clean() -> None:
+    away = good(tasks=(), tasks_lack="the code is not here", code_known=False, pins=())
+    verdicts = list(judge(away))
+    assert {"join-in-task", "async-task", "retry-backoff", "celery-unpinned", "kombu-deaf"}.isdisjoint(clean(verdicts))
+    assert {"eager", "detached", "logfile"} <= set(clean(verdicts))
 
 
 def test_a_living_worker_wins_over_the_code_and_the_code_gives_the_line() -> None:

@@ -40,8 +40,8 @@ def green_driver(evidence: Evidence) -> Iterator[Finding]:
     """gevent or eventlet with a database driver in C: one query stops all tasks."""
     if not evidence.pools & _GREEN:
         return
-    names = {pin.name for pin in evidence.pins}
-    for pin in evidence.pins:
+    names = {pin.name for pin in evidence.packages()}
+    for pin in evidence.packages():
         if pin.name in _BLOCKING and _BLOCKING[pin.name] not in names:
             pool = next(iter(evidence.pools & _GREEN))
             yield Finding(f"{pin.name} blocks in C: with {pool}, all tasks of a worker wait for each query", pin.place)

@@ -10,14 +10,18 @@ from typing import Any, Literal
 from devctl.discovery.model import CeleryCommand, FoundService, FoundTask, Setting, Unreadable
 from devctl.stack.model import Service
 
+NO_CODE = "the code of the app is not here, or was not found"
+
 
 class NotKnown(Exception):
     """A rule would have to know this; `why` says what stands in the way."""
 
-    def __init__(self, what: str, why: str) -> None:
+    def __init__(self, what: str, why: str, *, asked: bool = False) -> None:
         super().__init__(what)
         self.what = what
         self.why = why
+        self.asked = asked
+        """Whether a living worker can be asked."""
 
 
 @cache
@@ -50,10 +54,11 @@ class Settings:
         if name in self.written:
             value = self.written[name].value
             if isinstance(value, Unreadable):
-                raise NotKnown(name, f"{self.place(name)}: {value.text}")
+                raise NotKnown(name, f"{self.place(name)}: {value.text}", asked=True)
             return value
         if not self.complete:
-            raise NotKnown(name, self.lack or f"not all settings of the app at {self.home} can be read")
+            why = self.lack or f"not all settings of the app at {self.home} can be read"
+            raise NotKnown(name, why, asked=True)
         return defaults().get(name)
 
     def is_set(self, name: str) -> bool:
@@ -72,10 +77,10 @@ class Settings:
         """One of `broker_transport_options`; None where it is not there."""
         options = self.get("broker_transport_options") or {}
         if isinstance(options, Unreadable) or not isinstance(options, Mapping):
-            raise NotKnown("broker_transport_options", self.place("broker_transport_options"))
+            raise NotKnown("broker_transport_options", self.place("broker_transport_options"), asked=True)
         value = options.get(name)
         if isinstance(value, Unreadable):
-            raise NotKnown(f"broker_transport_options: {name}", value.text)
+            raise NotKnown(f"broker_transport_options: {name}", value.text, asked=True)
         return value
 
     @property
@@ -202,8 +207,12 @@ class Evidence:
     services_known: bool = False
     """Whether of every service it is known what it runs: only then nobody else is a worker or a beat."""
     tasks: tuple[FoundTask, ...] = ()
-    tasks_known: bool = False
-    """Whether these are all tasks of the code."""
+    tasks_lack: str = NO_CODE
+    """Why these are not all tasks of the code; "" where they are."""
+    names_known: bool = False
+    """Whether tasks surely have these names: Python looks for the app where it lies."""
+    code_known: bool = False
+    """Whether the code is here: only then what it does not do is known."""
     declared: tuple[str, ...] = ()
     """The queues that the app's settings declare: a worker without -Q consumes them."""
     schedule: tuple[Entry, ...] = ()
@@ -211,8 +220,28 @@ class Evidence:
     pins: tuple[Pin, ...] = ()
 
     def of(self, *kinds: Kind) -> Iterator[Mark]:
-        """What the code does of these kinds."""
-        return (one for one in self.marks if one.kind in kinds)
+        """What the code does of these kinds; NotKnown at the end where it is not here."""
+        yield from (one for one in self.marks if one.kind in kinds)
+        if not self.code_known:
+            raise NotKnown("what the code does", NO_CODE)
+
+    @property
+    def tasks_known(self) -> bool:
+        """Whether these are all tasks."""
+        return not self.tasks_lack
+
+    def all_tasks(self) -> Iterator[FoundTask]:
+        """The tasks; NotKnown at the end where these are not all."""
+        yield from self.tasks
+        if self.tasks_lack:
+            raise NotKnown("all tasks", self.tasks_lack)
+
+    def packages(self) -> tuple[Pin, ...]:
+        """The packages that are asked for; NotKnown where no file says so."""
+        if not any(pin.name == "celery" for pin in self.pins):
+            why = "no file of requirements beside the code names celery" if self.code_known else NO_CODE
+            raise NotKnown("the versions of packages", why)
+        return self.pins
 
     def option(self, task: FoundTask, name: str, setting: str = "") -> Any:
         """An option of a task, else the app's setting; NotKnown where it cannot be read."""

@@ -19,7 +19,7 @@ def acks_early(evidence: Evidence) -> Iterator[Finding]:
         return
     if explicit and all(explicit):
         if not evidence.tasks_known:
-            raise NotKnown("all tasks", "those that are known are acknowledged late")
+            raise NotKnown("all tasks", evidence.tasks_lack)
         return
     late = sum(explicit)
     who = f"{len(explicit) - late} of {len(explicit)} tasks" if late else "tasks"

@@ -10,7 +10,7 @@ from devctl.doctor.celery.rule import Finding, Rule
 
 def unpinned(evidence: Evidence) -> Iterator[Finding]:
     """celery without a version: the next build may bring another one."""
-    mine = [pin for pin in evidence.pins if pin.name == "celery"]
+    mine = [pin for pin in evidence.packages() if pin.name == "celery"]
     if mine and not any(pin.bounded for pin in mine):
         yield Finding("celery in any version: the next build of the image may bring another one", mine[0].place)
 
@@ -53,7 +53,7 @@ def results_run_code(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _of(evidence: Evidence, name: str) -> list[Pin]:
-    return [pin for pin in evidence.pins if pin.name == name and pin.numbers]
+    return [pin for pin in evidence.packages() if pin.name == name and pin.numbers]
 
 
 RULES = (

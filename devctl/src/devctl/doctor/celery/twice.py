@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from devctl.discovery.model import FoundTask
 from devctl.doctor.celery.evidence import Evidence, NotKnown, place, spoken
@@ -18,7 +19,7 @@ def visibility_limit(evidence: Evidence) -> Iterator[Finding]:
         return
     timeout = _visibility(evidence)
     unknown: NotKnown | None = None
-    for task in (None, *evidence.tasks):
+    for task in chain([None], evidence.all_tasks()):
         try:
             longest = evidence.limit(task)
         except NotKnown as one:
@@ -43,9 +44,7 @@ def visibility_unlimited(evidence: Evidence) -> Iterator[Finding]:
         return
     timeout = _visibility(evidence)
     late = list(evidence.acknowledged_late())
-    if late and not evidence.tasks:
-        raise NotKnown("the tasks", "they may have limits of their own")
-    for task in evidence.tasks if None in late else late:
+    for task in evidence.all_tasks() if None in late else late:
         if not evidence.limit(task):
             where = place(task) or evidence.settings.place("task_acks_late")
             yield Finding(
@@ -64,7 +63,7 @@ def long_wait(evidence: Evidence) -> Iterator[Finding]:
     for mark in evidence.of("wait"):
         if mark.seconds > longest:
             yield _waits(evidence, f"{mark.text} waits {spoken(mark.seconds)}", longest, mark.place)
-    for task in evidence.tasks:
+    for task in evidence.all_tasks():
         delay = task.options.get("default_retry_delay")
         if isinstance(delay, int | float) and delay > longest:
             yield _waits(evidence, f"a retry of {task.name} waits {spoken(delay)}", longest, place(task))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from devctl.discovery.model import Unreadable
 from devctl.doctor.celery.evidence import Evidence, NotKnown, place, spoken
@@ -19,7 +20,9 @@ def time_limit(evidence: Evidence) -> Iterator[Finding]:
     if (evidence.tasks and evidence.tasks_known and not unlimited) or evidence.limit():
         return
     if not evidence.tasks:
-        raise NotKnown("the tasks", "they may have limits of their own")
+        if evidence.tasks_known:
+            return
+        raise NotKnown("all tasks", evidence.tasks_lack)
     some = len(unlimited) < len(evidence.tasks)
     who = f"{len(unlimited)} of {len(evidence.tasks)} tasks have" if some else "tasks have"
     yield Finding(
@@ -30,7 +33,7 @@ def time_limit(evidence: Evidence) -> Iterator[Finding]:
 
 def soft_limit(evidence: Evidence) -> Iterator[Finding]:
     """A soft limit that is not below the hard one never comes."""
-    for task in (None, *evidence.tasks):
+    for task in chain([None], evidence.all_tasks()):
         if task is None:
             soft, hard = (evidence.settings.get(f"task_{kind}time_limit") for kind in ("soft_", ""))
             where = evidence.settings.place("task_soft_time_limit")
@@ -76,14 +79,14 @@ def endless_retry(evidence: Evidence) -> Iterator[Finding]:
     """With max_retries=None, what never works is tried for ever."""
     for mark in evidence.of("endless retry"):
         yield Finding(f"{mark.text} retries for ever (max_retries=None)", mark.place)
-    for task in evidence.tasks:
+    for task in evidence.all_tasks():
         if "max_retries" in task.options and task.options["max_retries"] is None:
             yield Finding(f"{task.name} retries for ever (max_retries=None)", place(task))
 
 
 def retry_backoff(evidence: Evidence) -> Iterator[Finding]:
     """autoretry_for without retry_backoff: what failed together comes back together."""
-    for task in evidence.tasks:
+    for task in evidence.all_tasks():
         if "autoretry_for" not in task.options or task.options.get("retry_backoff"):
             continue
         given = task.options.get("retry_kwargs")
@@ -203,7 +206,7 @@ def _usual(evidence: Evidence) -> set[str]:
 def _misspelt(evidence: Evidence, name: str) -> str:
     """The task that was surely meant by a name that no task has; "" where nothing is sure."""
     names = [task.name for task in evidence.tasks]
-    if not evidence.tasks_known or name in names or name.startswith("celery."):
+    if not (evidence.tasks_known and evidence.names_known) or name in names or name.startswith("celery."):
         return ""
     same = [one for one in names if one.rpartition(".")[2] == name.rpartition(".")[2]]
     if len(same) == 1:
