@@ -95,6 +95,16 @@ def test_of_an_app_that_is_not_here_nothing_is_called_good(tmp_path: Path, docto
     assert said.endswith("(the code of the app is not here, or was not found)")
 
 
+def test_an_app_of_which_something_is_not_known_is_not_in_order(tmp_path: Path) -> None:
+    def statuses(compose: str) -> list[str]:
+        shop(tmp_path, GOOD + "\n@app.task\ndef a():\n    pass\n", compose)
+        facts = Facts(Workbench(load(start=tmp_path, environ={"PATH": "/nowhere"})))
+        return [one.status for one in apps.celery(facts)]
+
+    assert ["ok"] == statuses(COMPOSE)
+    assert ["skipped"] == statuses(COMPOSE.replace("build: .", "image: somebody/shop:3"))
+
+
 def test_names_of_tasks_are_uncertain_where_the_app_lies_elsewhere(tmp_path: Path, doctor: Any) -> None:
     routes = 'app.conf.task_routes = {"deep.shop.resize": "pictures"}\n'
     code = GOOD + routes + "\n@app.task\ndef resize():\n    pass\n\n\ndef view():\n    resize.delay()\n"
