@@ -92,7 +92,7 @@ class Finder:
             if _is_test(file.relative_to(self._modules.root)) and file not in loaded:
                 continue
             text = self._interpreter.text(file) or ""
-            if _MENTION.search(text):
+            if ("task" in text or "Celery" in text) and _MENTION.search(text):
                 found.append(file)
         more = self._wrapper_names(found)
         if more:
@@ -198,11 +198,10 @@ class Finder:
 
     def _called(self, module: Module) -> Iterator[Task]:
         frame = Frame(module, module.scope)
-        for node in _calls(module.tree):
+        for node in _calls(module):
             if not node.args or isinstance(node.args[0], ast.Starred):
                 continue
-            last = ast.unparse(node.func.func if isinstance(node.func, ast.Call) else node.func).rpartition(".")[2]
-            if "task" not in last:
+            if "task" not in _last(node.func):
                 continue
             maker = self._maker(node.func, frame, module)
             if maker is None:
@@ -220,9 +219,10 @@ class Finder:
 
     def _registered(self, module: Module) -> Iterator[Task]:
         frame = Frame(module, module.scope)
-        for node in _calls(module.tree):
-            text = ast.unparse(node.func)
-            if not (text.endswith(("register_task", "tasks.register")) and node.args):
+        for node in _calls(module):
+            if _last(node.func) not in {"register_task", "register"} or not node.args:
+                continue
+            if not ast.unparse(node.func).endswith(("register_task", "tasks.register")):
                 continue
             given = self._interpreter.value(node.args[0], frame)
             cls = given.cls if isinstance(given, Instance) else given
@@ -323,23 +323,29 @@ def _wrapped(holder: Opaque, text: str) -> _Maker | None:
 def _functions(module: Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, Frame]]:
     """Every function of a module at whatever depth, and where its decorators are evaluated."""
     frame = Frame(module, module.scope)
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.decorator_list:
             yield node, frame
 
 
-def _calls(tree: ast.Module) -> Iterator[ast.Call]:
+def _calls(module: Module) -> Iterator[ast.Call]:
     """Calls, without those that decorate."""
     decorating = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in module.nodes
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         for decorator in node.decorator_list
         for inner in ast.walk(decorator)
     }
-    for node in ast.walk(tree):
+    for node in module.nodes:
         if isinstance(node, ast.Call) and id(node) not in decorating:
             yield node
+
+
+def _last(node: ast.expr) -> str:
+    """`task` of `app.task` and of `app.task(…)`."""
+    node = node.func if isinstance(node, ast.Call) else node
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _inherited(cls: Class) -> dict[str, Any]:

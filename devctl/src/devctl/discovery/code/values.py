@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ class Module:
     file: Path
     tree: ast.Module
     scope: Scope = field(default_factory=Scope)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All of its tree, walked once."""
+        return [*ast.walk(self.tree)]
 
     @property
     def package(self) -> str:
