@@ -328,3 +328,9 @@ class Item(BaseModel):
         schema["required"],
         schema["properties"]["count"],
     )
+
+
+def test_a_test_is_not_a_place_for_tasks_but_a_file_that_only_sounds_like_one_is(code):
+    task = "from celery import shared_task\n@shared_task\ndef f(): ...\n"
+    found = code({"test_images.py": task, "test_mail.py": f"import pytest\n{task}", "tests/helper.py": task})
+    assert ["test_images.f"] == [one.name for one in found.tasks]

@@ -42,6 +42,7 @@ _ATTRIBUTES = (
     "queue", "exchange", "routing_key", "ignore_result", "acks_late", "autoretry_for", "max_retries", "rate_limit",
     "time_limit", "soft_time_limit", "reject_on_worker_lost", "track_started",
 )  # fmt: skip
+_TESTING = re.compile(r"\bimport (pytest|unittest)\b|\bfrom (pytest|unittest|django\.test)\b|TestCase")
 _TEST_FOLDERS = {"tests", "test", "testing"}
 _UNCHANGED = {"staticmethod", "classmethod", "atomic", "transaction.atomic", "wraps", "override", "typing.override"}
 """Decorators below the task's own that take what the function takes."""
@@ -89,17 +90,18 @@ class Finder:
         loaded = {one.file for one in self._interpreter.loaded.values() if one}
         found = []
         for file in self._modules.files:
-            if _is_test(file.relative_to(self._modules.root)) and file not in loaded:
-                continue
             text = self._interpreter.text(file) or ""
+            if file not in loaded and _is_test(file.relative_to(self._modules.root), text):
+                continue
             if ("task" in text or "Celery" in text) and _MENTION.search(text):
                 found.append(file)
         more = self._wrapper_names(found)
         if more:
             pattern = re.compile(rf"@(?:\w+\.)*(?:{'|'.join(map(re.escape, more))})\b")
             for file in self._modules.files:
-                seen = file in found or _is_test(file.relative_to(self._modules.root))
-                if not seen and pattern.search(self._interpreter.text(file) or ""):
+                text = self._interpreter.text(file) or ""
+                seen = file in found or _is_test(file.relative_to(self._modules.root), text)
+                if not seen and pattern.search(text):
                     found.append(file)
         return found
 
@@ -353,16 +355,10 @@ def _inherited(cls: Class) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not UNKNOWN}
 
 
-def _is_test(path: Path) -> bool:
-    return (
-        bool({*path.parts[:-1]} & _TEST_FOLDERS)
-        or path.name.startswith("test_")
-        or path.name
-        in {
-            "conftest.py",
-            "tests.py",
-        }
-    )
+def _is_test(path: Path, text: str) -> bool:
+    if {*path.parts[:-1]} & _TEST_FOLDERS or path.name in {"conftest.py", "tests.py"}:
+        return True
+    return path.name.startswith("test_") and _TESTING.search(text) is not None
 
 
 def shown_options(options: Mapping[str, Any]) -> dict[str, object]:
