@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from kombu.exceptions import OperationalError
 from devctl.broker.server import TIMEOUT_SECONDS, is_near, why
 from devctl.errors import DevctlError
 
-SCHEMES = ("amqp", "amqps", "pyamqp", "librabbitmq")
+logging.getLogger("amqp").addHandler(logging.NullHandler())  # an answer that comes too late is nobody's concern
 READ_SECONDS = 5.0  # a server that writes to a slow disk before it confirms
 
 

@@ -43,6 +43,15 @@ class AmqpMailbox:
             replies = Exchange(REPLIES, "direct", durable=False, delivery_mode="transient")
             inbox = Queue(f"{address}.{REPLIES}", replies, address, durable=False, exclusive=True, auto_delete=True)
             inbox(channel).declare()
+
+            def take(message: Any) -> None:
+                ticket = message.headers.get("ticket", "")
+                (node, answer), *_ = json.loads(message.body).items()
+                if ticket in tickets:
+                    answers.setdefault(node, {})[tickets[ticket]] = answer
+
+            # Before anything is asked: py-amqp rejects what arrives while nobody consumes yet.
+            channel.basic_consume(inbox.name, no_ack=True, callback=lambda raw: take(channel.message_to_python(raw)))
             producer = Producer(channel, serializer="json")
             for ticket, method in tickets.items():
                 body = {
@@ -56,14 +65,6 @@ class AmqpMailbox:
                 }
                 headers = {"clock": 1, "expires": 0}
                 producer.publish(body, exchange=exchange, routing_key="", declare=[exchange], headers=headers)
-
-            def take(message: Any) -> None:
-                ticket = message.headers.get("ticket", "")
-                (node, answer), *_ = json.loads(message.body).items()
-                if ticket in tickets:
-                    answers.setdefault(node, {})[tickets[ticket]] = answer
-
-            channel.basic_consume(inbox.name, no_ack=True, callback=lambda raw: take(channel.message_to_python(raw)))
             while most is None or sum(len(one) == len(methods) for one in answers.values()) < most:
                 complete = answers and all(len(one) == len(methods) for one in answers.values())
                 left = min(deadline - time.monotonic(), QUIET_SECONDS if complete else timeout)
