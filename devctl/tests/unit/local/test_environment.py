@@ -106,7 +106,7 @@ def test_pip_s_words_with_the_paths_of_this_machine(
     tmp_path: Path, app: Path, words: tuple[str, ...], expected: list[str]
 ) -> None:
     call, _ = calls(tmp_path, "pip", *words)
-    assert [word.replace("ROOT", str(tmp_path / "root")) for word in expected] == call[4:]
+    assert [word.replace("ROOT", str(tmp_path / "root")) for word in expected] == call[3:]
 
 
 def name(folder: Path, text: str, stack: str = "main") -> str:

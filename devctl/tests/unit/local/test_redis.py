@@ -105,3 +105,12 @@ def test_somebody_else_s_redis_is_not_taken_for_ours(answering: Callable[[bytes]
     port = answering(b"+PONG\r\n" + INFO)
     answer = f"another Redis (pid 42) answers on port {port}, not the one of this stack (pid 7)"
     assert (False, answer) == redis.ping(port, "", 5, pid=7)
+
+
+def test_the_password_is_the_command_s_or_a_variable_s_of_bitnami_s_image() -> None:
+    bitnami = Service("redis", image="bitnami/redis:7", environment={"REDIS_PASSWORD": "secret"})
+    assert "secret" == redis.password(bitnami)
+    assert ["--requirepass", "secret"] == redis.command(bitnami, "redis-server", 1, Path("/d"))[1:3]
+    plain = Service("redis", image="redis:7", environment={"REDIS_PASSWORD": "secret"})
+    assert "" == redis.password(plain)
+    assert "x" == redis.password(Service("redis", command=("redis-server", "--requirepass", "x")))

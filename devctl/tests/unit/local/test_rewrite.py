@@ -140,3 +140,10 @@ def test_a_host_without_its_port_stays_for_a_process_that_finds_services_by_name
     assert {"REDIS_HOST": "redis"} == MAPPED.environment({"REDIS_HOST": "redis"})
     both = {"REDIS_HOST": "redis", "REDIS_PORT": "6379"}
     assert {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "16379"} == MAPPED.environment(both)
+
+
+def test_postgresql_is_called_by_its_address_and_its_port_is_said_where_it_is_asked_for() -> None:
+    """Its library is C: what Python finds by name, it does not."""
+    rewrite = Rewrite("web", {"db": (5432,), "web": ()}, lambda *_: 15432, Path("/t"), Path("/r"), by_name=True)
+    expected = {"SQL_HOST": "127.0.0.1", "SQL_PORT": "15432", "PGPORT": "15432", "POSTGRES_DB": "shop"}
+    assert expected == rewrite.environment({"SQL_HOST": "db", "POSTGRES_DB": "shop"})

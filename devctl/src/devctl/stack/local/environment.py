@@ -89,11 +89,12 @@ def make(recipe: Recipe, environment: Environment, root: Root, emit: Callable[[s
     if seed and _numbers(_told(python, "")) < (3, 12):  # such an image has them, and old packages count on it
         pip = [uv, "pip", "install", "--quiet", "--python", str(environment.programs / "python")]
         _run([*pip, "setuptools<81", "wheel"], root.folder, emit)
+    bytecode = ["--compile-bytecode"] if _numbers(_told(python, "")) >= (3, 7) else []  # uv's way needs that
     for step in recipe.installs:
         for words in _installs(uv, step, root, environment.folder):
             emit(f"{step.where} {step.tool} {' '.join(step.words)}".replace(str(root.folder), ""))
             _run(
-                [*words, "--python", str(environment.programs / "python")],
+                [*words, *bytecode, "--python", str(environment.programs / "python")],
                 root.path(step.folder, step.stage),
                 emit,
                 step,
@@ -206,7 +207,7 @@ def _installs(uv: str, step: Install, root: Root, lists: Path) -> Iterator[list[
     """Return the calls of uv that do what this step does."""
     folder = root.path(step.folder, step.stage)
     if step.tool == "pip":
-        yield [uv, "pip", "install", "--compile-bytecode", *_here(step, root)]
+        yield [uv, "pip", "install", *_here(step, root)]
         return
     wanted = lists / "requirements.txt"
     if step.tool == "uv":
@@ -243,7 +244,7 @@ def _installs(uv: str, step: Install, root: Root, lists: Path) -> Iterator[list[
                 f"{step.where}: uv sync {' '.join(step.words)}: {done.stderr.strip()}",
                 hint="use containers: --runtime compose",
             )
-        yield [uv, "pip", "install", "--compile-bytecode", "-r", str(wanted)]
+        yield [uv, "pip", "install", "-r", str(wanted)]
     elif step.tool == "pipenv":
         lines = _of_pipenv(folder, dev="--dev" in step.words or "-d" in step.words)
         if lines is None:
@@ -256,13 +257,13 @@ def _installs(uv: str, step: Install, root: Root, lists: Path) -> Iterator[list[
             ]
             return
         wanted.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        yield [uv, "pip", "install", "--compile-bytecode", "-r", str(wanted)]
+        yield [uv, "pip", "install", "-r", str(wanted)]
     else:
         lines, pins = _of_poetry(folder, step)
         wanted.write_text("\n".join(lines) + "\n", encoding="utf-8")
         constraints = lists / "constraints.txt"
         constraints.write_text("\n".join(pins) + "\n", encoding="utf-8")
-        yield [uv, "pip", "install", "--compile-bytecode", "-r", str(wanted), "-c", str(constraints)]
+        yield [uv, "pip", "install", "-r", str(wanted), "-c", str(constraints)]
 
 
 def _here(step: Install, root: Root) -> list[str]:

@@ -19,6 +19,7 @@ PORT = 5672
 _MANAGEMENT = 15672
 _PLACES = ("/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin")
 """Before PATH: the one that Debian has there lets only root and its own user run it."""
+_NAMES = ("RABBITMQ_DEFAULT_USER", "RABBITMQ_DEFAULT_PASS", "RABBITMQ_DEFAULT_VHOST")
 _HELLO = b"AMQP\x00\x00\x09\x01"
 _START = 1  # the type of the frame that a server answers with
 # The port mapper stays in this process's group, so that it ends with the node: one that it starts itself would not.
@@ -39,15 +40,16 @@ def form(service: Service, path: str, ports: Mapping[int, int], data: Path) -> t
             hint="install RabbitMQ, or use containers: --runtime compose",
         )
     data.mkdir(parents=True, exist_ok=True)
-    given = service.environment
+    given, bitnami = service.environment, "bitnami/" in service.image
+    names = ("RABBITMQ_USERNAME", "RABBITMQ_PASSWORD", "RABBITMQ_VHOST") if bitnami else _NAMES
     lines = {
         "listeners.tcp.default": f"{LOOPBACK}:{ports[PORT]}",
         "management.tcp.ip": LOOPBACK,
         "management.tcp.port": str(ports[_MANAGEMENT]),
         "loopback_users": "none",
-        "default_user": given.get("RABBITMQ_DEFAULT_USER", "guest"),
-        "default_pass": given.get("RABBITMQ_DEFAULT_PASS", "guest"),
-        "default_vhost": given.get("RABBITMQ_DEFAULT_VHOST", "/"),
+        "default_user": given.get(names[0], "user" if bitnami else "guest"),
+        "default_pass": given.get(names[1], "bitnami" if bitnami else "guest"),
+        "default_vhost": given.get(names[2], "/"),
     }
     (data / "rabbitmq.conf").write_text("".join(f"{key} = {value}\n" for key, value in lines.items()), encoding="utf-8")
     note = data / "inner.json"

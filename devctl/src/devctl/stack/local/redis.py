@@ -61,6 +61,8 @@ def command(service: Service, server: str, port: int, data: Path) -> list[str]:
         else:
             options[-1].append(word)
     kept = [word for option in options if option[0] not in _OURS for word in option]
+    if (secret := _of_bitnami(service)) and "--requirepass" not in kept:
+        kept += ["--requirepass", secret]
     ours = ["--port", str(port), "--bind", LOOPBACK, "--dir", str(data), "--daemonize", "no"]
     return [server, *kept, *ours]
 
@@ -68,7 +70,13 @@ def command(service: Service, server: str, port: int, data: Path) -> list[str]:
 def password(service: Service) -> str:
     """Return what --requirepass says; empty without."""
     pairs = zip(service.command, service.command[1:], strict=False)
-    return next((value for option, value in pairs if option == "--requirepass"), "")
+    return next((value for option, value in pairs if option == "--requirepass"), _of_bitnami(service))
+
+
+def _of_bitnami(service: Service) -> str:
+    """Bitnami's images have the password in a variable."""
+    names = ("REDIS_PASSWORD", "VALKEY_PASSWORD") if "bitnami" in service.image else ()
+    return next((service.environment[name] for name in names if name in service.environment), "")
 
 
 def question(service: Service, ports: Mapping[int, int], pid: int) -> Callable[[float], tuple[bool, str]]:

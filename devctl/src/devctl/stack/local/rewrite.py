@@ -12,6 +12,7 @@ LOOPBACK = "127.0.0.1"
 _ANY = "0.0.0.0"  # noqa: S104  # what a container listens on; here it becomes the loopback address
 _USUAL = {"redis": 6379, "amqp": 5672, "pyamqp": 5672, "postgres": 5432, "postgresql": 5432}
 """Scheme -> the port of a URL without one."""
+_POSTGRES = 5432
 _HOST_WORDS = ("HOST", "HOSTNAME", "ADDR", "ADDRESS", "SERVER")
 
 
@@ -39,7 +40,13 @@ class Rewrite:
 
     def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Rewrite the values of an environment; hosts and ports in variables of their own too."""
-        return {name: self._variable(name, value, environment) for name, value in environment.items()}
+        found = {name: self._variable(name, value, environment) for name, value in environment.items()}
+        for name, value in environment.items():
+            if self.by_name and found[name] == value and _POSTGRES in self.services.get(value, ()):
+                # Its library is no Python and finds nobody by such a name; the port is what the code may ask for.
+                found[name], port = LOOPBACK, str(self.port_of(value, _POSTGRES))
+                found = {**dict.fromkeys([*_ports_beside(name)[:1], "PGPORT"], port), **found}
+        return found
 
     def arguments(self, command: tuple[str, ...]) -> list[str]:
         """Rewrite a command line, also a port that stands alone after its option."""
