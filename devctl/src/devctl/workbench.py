@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from devctl.contracts.port import Tasks
     from devctl.discovery.code.services import Codes
     from devctl.discovery.model import Found
+    from devctl.stack.document import Document
     from devctl.stack.file import Unset
     from devctl.stack.model import Stack
     from devctl.stack.port import Runtime
@@ -51,7 +52,19 @@ class Workbench:
             self.settings.root,
             inspect=inspect(self.settings.environment),
             settings=reader(self.settings.root),
+            written=self._written,
         )
+
+    def _written(self, service: str, key: str) -> str:
+        """The Compose file that says this of a service, the last of several."""
+        names = [one.file.name for one in self._documents if ("services", service, key) in one.lines]
+        return names[-1] if names else self.settings.compose_file.name
+
+    @cached_property
+    def _documents(self) -> tuple[Document, ...]:
+        from devctl.stack.file import outline
+
+        return outline(self.settings).documents
 
     @property
     def unset(self) -> list[Unset]:

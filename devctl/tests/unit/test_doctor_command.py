@@ -235,7 +235,7 @@ def test_what_was_found_stands_first_and_what_was_not_below_it(
         "Not found out",
         "  results  no worker's environment or code says where results go",
         "  odd      what acme/odd runs is not known here",
-        "  → devctl init writes what you know of it into compose.yaml",
+        "  → name them in compose.yaml, x-devctl: {broker: SERVICE, workers: [SERVICE]}; devctl init begins it",
         "✔ in order: engine",
         "1 ok",
     ] == capsys.readouterr().out.splitlines()

@@ -6,13 +6,15 @@ import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devctl.cli import options
-from devctl.stack.report import Emit, StartReport
 from devctl.workbench import Workbench
+
+if TYPE_CHECKING:
+    from devctl.stack.report import Emit, StartReport
 
 
 def up(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,14 +26,25 @@ def find(
     *,
     inspect: Inspect = lambda image: None,
     settings: app_settings.Reader = lambda service, followed: None,
+    written: Callable[[str, str], str] | None = None,
 ) -> Found:
-    """Return what was found of all services; nothing is run, and nothing imported."""
+    """Return what was found of all services; nothing is run, and nothing imported.
+
+    `written`: the file that has a key of a service, where there are several; without it, that is `file`.
+    """
+    of = written or (lambda service, key: file)
     builds = images(stack.services.values())
     ways = {
-        name: follow(one, file, root, builds=builds, inspect=inspect if not kinds.of_image(one.image) else _nothing)
+        name: follow(
+            one,
+            of(name, _says(one)),
+            root,
+            builds=builds,
+            inspect=inspect if not kinds.of_image(one.image) else _nothing,
+        )
         for name, one in stack.services.items()
     }
-    kind = {name: _kind(one, ways[name], file, root) for name, one in stack.services.items()}
+    kind = {name: _kind(one, ways[name], of(name, "image"), root) for name, one in stack.services.items()}
     services = {name: _service(stack, one, ways[name], *kind[name]) for name, one in stack.services.items()}
     candidates = {name: what for name, (what, _) in kind.items() if what in _CAN_BE_BROKER}
     search = _Search(stack, ways, services, candidates, file, settings)
@@ -49,6 +60,11 @@ def find(
             roles = tuple(role for role in services[name].roles if role != "unknown")
             services[name] = replace(services[name], roles=("worker", *roles), source=f"{file}: x-devctl")
     return Found(services, broker, broker_url, result_url)
+
+
+def _says(service: Service) -> str:
+    """The key that says last what a service runs."""
+    return "entrypoint" if service.arguments is None else "command"
 
 
 def _nothing(image: str) -> None:

@@ -21,6 +21,8 @@ class Line:
     services: str
     facts: str
     source: str
+    general: bool = False
+    """Of a question: to name a service does not answer it."""
 
 
 def found_out(found: Found, *, everything: bool = False) -> list[Line]:
@@ -32,12 +34,12 @@ def open_questions(found: Found) -> list[Line]:
     """Return what nobody could find out, and what would have to be known."""
     lines = []
     if found.broker.value is None:
-        lines.append(Line("broker", "", "", found.broker.source))
+        lines.append(Line("broker", "", "", masked(found.broker.source), general=found.broker_url.value is not None))
     elif found.broker_url.value is None:
-        lines.append(Line("broker URL", "", "", found.broker_url.source))
+        lines.append(Line("broker URL", "", "", masked(found.broker_url.source), general=True))
     if found.result_url.value is None and found.having("worker"):
-        lines.append(Line("results", "", "", found.result_url.source))
-    lines += [Line(name, "", "", found.services[name].source) for name in found.having("unknown")]
+        lines.append(Line("results", "", "", masked(found.result_url.source), general=True))
+    lines += [Line(name, "", "", masked(found.services[name].source)) for name in found.having("unknown")]
     return lines
 
 

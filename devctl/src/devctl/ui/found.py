@@ -30,7 +30,12 @@ def show(found: Sequence[Line], questions: Sequence[Line], *, where: str) -> Non
         subjects = max(len(one.subject) for one in questions) + 2
         for one in questions:
             _line(one, subjects, 0)
-        console.print(Text(f"  {sign('→')} devctl init writes what you know of it into {where}"))
+        if any(not one.general for one in questions):
+            text = f"name them in {where}, x-devctl: {{broker: SERVICE, workers: [SERVICE]}}; devctl init begins it"
+            first, *more = _wrapped(text, 4)
+            console.print(Text(f"  {sign('→')} {first}"))
+            for rest in more:
+                console.print(Text(f"    {rest}"))
 
 
 def _line(line: Line, subjects: int, names: int) -> None:

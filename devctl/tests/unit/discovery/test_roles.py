@@ -15,6 +15,7 @@ from devctl.discovery.launch import ImageConfig
 from devctl.discovery.model import Found
 from devctl.discovery.roles import find
 from devctl.stack import file
+from devctl.workbench import Workbench
 
 Repository = Callable[..., Found]
 
@@ -379,3 +380,16 @@ def test_x_devctl_is_believed(repository: Repository) -> None:
     )
     assert roles(found) == {"a": "other", "b": "broker", "w": "worker"}
     assert found.broker.source == found.services["w"].source == "compose.yaml: x-devctl"
+
+
+def test_of_several_files_the_one_is_named_that_says_it(repository: Repository, tmp_path: Path) -> None:
+    repository(
+        {
+            "compose.yaml": "services:\n  w: {image: acme/w, command: sleep 9}\n  r: {image: redis}\n",
+            "compose.override.yaml": "services:\n  w: {command: celery -A p worker}\n",
+        }
+    )
+    found = Workbench(settings.load(start=tmp_path, environ={"DOCKER_HOST": "tcp://nowhere"})).found
+    assert found.services["w"].source == "compose.override.yaml: command of w"
+    assert found.services["w"].roles == ("worker",)
+    assert found.broker.source == "compose.yaml: the only service that can be one"
