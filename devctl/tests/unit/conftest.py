@@ -56,6 +56,13 @@ class Fakes:
 
 
 @pytest.fixture(autouse=True)
+def without_compose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own Compose plugin is not asked: `test_plugin.py` has one of its own."""
+    if request.node.path.name != "test_plugin.py":
+        monkeypatch.setattr("devctl.stack.plugin._call", lambda environment: None)
+
+
+@pytest.fixture(autouse=True)
 def mounts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands that start services set this variable in their process: that ends with the test."""
     monkeypatch.delenv("WORKER_MOUNT", raising=False)

@@ -32,6 +32,10 @@ _ABSENT = re.compile(  # no plugin, or another program behind the name `docker`
 )
 
 
+_answers: dict[str, Mapping[str, Any]] = {}
+"""Of this process: a command reads the files more than once."""
+
+
 class Refused(Exception):  # never leaves this folder: it becomes a DevctlError that says more
     """Compose does not take the files; what it said."""
 
@@ -48,7 +52,7 @@ def config(settings: Settings, files: Iterable[Path] | None) -> Mapping[str, Any
     words = [*call, *project(settings)]
     kept = identity.state_dir(settings) / "compose.json"
     key = None if files is None else _key(words, files, environment)
-    if key and (found := _kept(kept, key)) is not None:
+    if key and (found := _answers.get(key) or _kept(kept, key)) is not None:
         return found
     answer = _ask([*words, "--profile", "*"], environment)
     if isinstance(answer, Refused):  # a file that only a service of some profile needs may not be there
@@ -57,6 +61,7 @@ def config(settings: Settings, files: Iterable[Path] | None) -> Mapping[str, Any
             raise answer
         answer = fewer
     if answer is not None and key:
+        _answers[key] = answer
         _keep(settings, kept, key, answer)
     return answer
 

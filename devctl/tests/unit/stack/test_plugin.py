@@ -11,7 +11,7 @@ import pytest
 
 from devctl import settings
 from devctl.errors import DevctlError
-from devctl.stack import file
+from devctl.stack import file, plugin
 from devctl.stack.model import Stack
 
 ANSWER = {"name": "shop", "services": {"b": {"image": "from-compose", "environment": {"A": "pa$$word"}}}}
@@ -52,6 +52,11 @@ class Docker:
         return calls.read_text().splitlines() if calls.exists() else []
 
     def read(self, environ: Mapping[str, str] | None = None) -> Stack:
+        """Read the stack as another command would, which remembers nothing."""
+        plugin._answers.clear()
+        return self.read_again(environ)
+
+    def read_again(self, environ: Mapping[str, str] | None = None) -> Stack:
         path = f"{self.folder}:/usr/bin:/bin"
         given = {"PATH": path, "DOCKER_CONFIG": str(self.folder), **(environ or {})}
         return file.read(settings.load(start=self.root, environ=given))
@@ -95,9 +100,11 @@ def test_compose_is_asked_again_after_each_change(change: str, docker: Docker) -
     assert 2 == len(docker.calls)
 
 
-def test_a_question_alone_leaves_no_trace(docker: Docker) -> None:
+def test_a_question_alone_leaves_no_trace_and_one_command_asks_once(docker: Docker) -> None:
     (docker.root / ".devctl").rmdir()
     docker.read()
+    docker.read_again()
+    assert 1 == len(docker.calls)
     assert not (docker.root / ".devctl").exists()
 
 
