@@ -41,7 +41,8 @@ def broker(facts: Facts) -> Iterator[Check]:
         itself = "devctl doctor" in hint  # that is where we are
         yield Check("broker", "problem", away.problem, f"devctl logs {name}, devctl restart {name}" if itself else hint)
         return
-    message = f"{info.product} {info.version} at {_place(facts.subject.broker.url)}, {seconds * 1000:.1f} ms"
+    took = "" if facts.broker_kind == "amqp" else f", {seconds * 1000:.1f} ms"  # there it was said with the greeting
+    message = f"{info.product} {info.version} at {_place(facts.subject.broker.url)}{took}"
     if seconds > _SLOW_SECONDS:
         yield Check("broker", "warning", f"{message}: slow", "is it, or this machine, overloaded? devctl ps")
     else:
@@ -211,4 +212,4 @@ def _limit_of(facts: Facts) -> str:
 
 def _place(url: str) -> str:
     parts = urlsplit(url)  # without the password
-    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+    return f"{parts.hostname or 'localhost'}:{parts.port or (5672 if 'amqp' in parts.scheme else 6379)}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar, overload
 
-from devctl.broker.port import Consumer, ServerInfo
+from devctl.broker.port import Consumer, QueueDepth, ServerInfo
 from devctl.discovery.code.read import Code
 from devctl.discovery.code.read import read as read_code
 from devctl.discovery.model import Found, FoundService, Role
@@ -155,21 +155,33 @@ class Facts:
         """Whether a service of the stack runs."""
         return self.started and any(replica.service == service for replica in self.replicas)
 
+    @property
+    def asking(self) -> threading.RLock:
+        """Held by who asks the broker: a connection to RabbitMQ takes one question at a time."""
+        return self.lock_of("the broker")
+
     @Once
     def server(self) -> tuple[ServerInfo, float]:
         """What the broker says of itself, and the seconds in which it does."""
-        info = self.subject.broker.info()  # the first also connects
-        times = []
-        for _ in range(_ROUNDS):
-            begun = time.perf_counter()
-            self.subject.broker.info()
-            times.append(time.perf_counter() - begun)
+        with self.asking:
+            info = self.subject.broker.info()  # the first also connects
+            times = []
+            for _ in range(_ROUNDS):
+                begun = time.perf_counter()
+                self.subject.broker.info()
+                times.append(time.perf_counter() - begun)
         return info, min(times)  # the other checks keep this machine busy: the shortest is the broker's own
 
     @Once
     def conf(self) -> Mapping[str, Mapping[str, Any]]:
         """Node -> the settings of its app, of the workers that answer."""
-        return self.subject.broker.conf(timeout=1.5)
+        with self.asking:
+            return self.subject.broker.conf(timeout=1.5)
+
+    def depths(self, names: Sequence[str]) -> list[QueueDepth]:
+        """These queues, and all others that the broker knows."""
+        with self.asking:
+            return self.subject.broker.queues(names)
 
     def code(self, service: FoundService) -> Code:
         """What the code of a service says of its app and its tasks."""
@@ -186,7 +198,8 @@ class Facts:
     @Once
     def consumers(self) -> list[Consumer]:
         """The Celery workers that answer."""
-        return self.subject.broker.consumers(timeout=1.5)
+        with self.asking:
+            return self.subject.broker.consumers(timeout=1.5)
 
 
 Examination = Callable[[Facts], Iterator[Check]]

@@ -14,7 +14,7 @@ def dead_letters(facts: Facts) -> Iterator[Check]:
     if not facts.started or not facts.stack.contracts:
         return
     try:
-        depths = facts.subject.broker.queues([one.queue for one in facts.contracts])
+        depths = facts.depths([one.queue for one in facts.contracts])
     except DevctlError:  # that the broker does not answer is a check of its own
         return
     buried = [one for one in depths if one.dead]

@@ -80,7 +80,7 @@ def tasks(facts: Facts) -> Iterator[Check]:
         return
     try:
         consumers = facts.consumers
-        waiting = [one for one in facts.subject.broker.queues([]) if one.waiting]
+        waiting = [one for one in facts.depths([]) if one.waiting]
     except DevctlError:  # a check of its own
         return
     if not consumers:
