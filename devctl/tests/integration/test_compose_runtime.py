@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -570,3 +571,51 @@ def test_services_with_the_same_build_are_built_once(tmp_path: Path, monkeypatch
         assert [".gitignore", "builds.json"] == sorted(file.name for file in (tmp_path / ".devctl").iterdir())
     finally:
         docker("image", "rm", "--force", *(f"{name}-{one}" for one in "abc"))
+
+
+HABITS = """\
+name: {name}
+x-devctl: {{broker: redis, workers: [silent, retries, says]}}
+x-image: &image {{image: "${{REDIS_IMAGE:-redis:8-alpine}}", init: true}}
+services:
+  redis: {{<<: *image}}
+  none: {{<<: *image, deploy: {{replicas: 0}}, depends_on: [redis]}}
+  migrate: {{<<: *image, command: ["true"]}}
+  silent: {{<<: *image, command: [sh, -c, "echo KeyError >> /var/log/celery.log; sleep 0.5"]}}
+  loops: {{<<: *image, command: [sh, -c, "echo boom; exit 0"], restart: always}}
+  says: {{<<: *image, command: [sh, -c, "sleep 1; echo celery@here ready.; exec sleep 600"]}}
+  retries:
+    <<: *image
+    command:
+      - sh
+      - -c
+      - "echo Cannot connect to redis://redis:6379/0: refused.; echo Trying again in 32.00 seconds...; sleep 600"
+"""
+
+
+def test_what_a_service_does_without_a_health_check_tells_whether_it_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    name = f"devctl-habits-{os.getpid()}"
+    (tmp_path / "docker-compose.yml").write_text(HABITS.format(name=name))
+    runtime = ComposeRuntime.open(loaded(tmp_path))
+    runtime.stack = replace(runtime.stack, logfiles={"silent": "/var/log/%n.log"})
+    try:
+        report = start(runtime, ["none", "migrate", "says"])
+        ends = {one.service: (one.phase, one.detail) for one in report.services}
+        assert ("ready", "none: the Compose file says 0; devctl scale none=1") == ends["none"]
+        assert ("finished", "exit 0") == ends["migrate"]
+        assert ("ready", "said that it is ready") == ends["says"]
+
+        silent = failed(start(runtime, ["silent"]))
+        assert "exit 0, though it was to go on" == silent.detail
+        assert ("/var/log/celery.log", ("KeyError",)) == (silent.logfile, silent.written)
+
+        loops = failed(start(runtime, ["loops"]))
+        assert ("crashed", ("boom",)) == (loops.phase, loops.log)
+
+        retries = failed(start(runtime, ["retries"], timeout=4))
+        assert "not ready after 4s: Cannot connect to redis://redis:6379/0: refused" == retries.detail
+    finally:
+        remove(name)
