@@ -27,7 +27,7 @@ from devctl.broker.amqp import AmqpBroker
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.ours import CeleriacBroker
 from devctl.broker.plain import App
-from devctl.broker.port import Broker, Message, QueueDepth, TaskEvent, TaskResult
+from devctl.broker.port import Broker, Holder, Message, QueueDepth, TaskEvent, TaskResult
 from devctl.broker.stock import StockBroker
 from devctl.errors import DevctlError
 
@@ -772,3 +772,17 @@ def test_a_task_is_found_by_the_beginning_of_its_id_from_its_note_or_its_result(
     assert [] == place.broker.task_ids("?" + noted.task_id[1:])
     assert [] == place.broker.task_ids("nobody-has-this-id")
     assert ("queued", "", "") == tuple(place.broker.note(one) for one in (noted.task_id, stored.task_id, "nobody"))
+
+
+@pytest.mark.integration
+def test_where_a_task_of_a_stock_app_is_can_be_told(stock: Place, queue: str) -> None:
+    waits, claimed = _echo(queue), _echo(queue)
+    stock.broker.publish([waits])
+    with redis.Redis.from_url(stock.broker.url) as client:
+        client.hset("shop:unacked", "tag", f'[{_raw(claimed).decode()},"","{queue}"]')
+
+    assert Holder(queue=queue) == stock.broker.holder(waits.task_id)
+    assert Holder(queue=queue, claimed=True) == stock.broker.holder(claimed.task_id)
+    assert stock.broker.holder("nobody") is None
+    stock.broker.forget("run", [queue], [])
+    assert stock.broker.holder(claimed.task_id) is None

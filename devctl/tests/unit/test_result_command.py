@@ -135,6 +135,17 @@ def test_of_stock_celery_the_worker_that_has_it_says_so(bench: Bench, said: Any)
     assert {"node": "celery@b", "runs": True} == json.loads(said(OTHER, "--json")[1])["worker"]
 
 
+def test_of_stock_celery_the_queue_says_that_it_waits_or_whose_worker_is_gone(bench: Bench, said: Any) -> None:
+    bench.broker.celeriac = False
+    bench.broker.holders = {ID: Holder(queue="images"), OTHER: Holder(queue="images", claimed=True)}
+
+    assert (0, f"● {ID}  pending: it waits in images\n") == said(ID)[:2]
+    assert "claimed from images, and no worker says that it has it" in said(OTHER)[1]
+    document = json.loads(said(OTHER, "--json")[1])
+    jsonschema.validate(document, SCHEMA)
+    assert {"queue": "images", "claimed": True} == document["message"]
+
+
 def test_where_no_result_can_be_read_the_reason_stands_there(bench: Bench, said: Any) -> None:
     bench.broker.celeriac, bench.broker.why_no_results = False, "the app has no result backend"
 

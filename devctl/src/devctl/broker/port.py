@@ -75,11 +75,16 @@ class Consumer:
 
 @dataclass(frozen=True)
 class Holder:
-    """A worker that has a task which has not ended."""
+    """Where a task is that has not ended: a worker has it, or its message lies in the broker."""
 
-    node: str
-    runs: bool
+    node: str = ""
+    """The worker that says that it has it."""
+    runs: bool = False
     """It runs it; else it has it in its memory: prefetched, or not due yet."""
+    queue: str = ""
+    """Without a node: the queue that its message lies in."""
+    claimed: bool = False
+    """Without a node: a worker claimed it that no longer says so."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,7 @@ class Broker(Protocol):
         """What is known of these tasks now, in the same order; does not wait."""
 
     def holder(self, task_id: str) -> Holder | None:
-        """The worker that says that it has this task now; None where none does, or where celeriac is."""
+        """Where this task is now; None where nothing tells it, or where celeriac is."""
 
     def task_ids(self, start: str) -> list[str]:
         """The ids of tasks with a result or a note that begin so; reads all keys, so not for a loop."""

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
 import redis
 from celery import Celery
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from celeriac.broker.keys import UNACKED
 from devctl.broker import claims, depth, frames, server
 from devctl.broker.control import Control
 from devctl.broker.layout import BINDINGS, Layout, seen
 from devctl.broker.plain import App, PlainBroker, shortfall
-from devctl.broker.port import Message, QueueDepth, ServerInfo
+from devctl.broker.port import Holder, Message, QueueDepth, ServerInfo
 from devctl.broker.workers import Workers
 from devctl.errors import DevctlError
 
+MOST_LOOKED_AT = 20_000  # messages, to find one
 _TOLD = ("priority_steps", "fanout_prefix", "visibility_timeout")
 """Of the options that a worker tells; the prefix it hides, and the separator has to be known before it is asked."""
 
@@ -138,6 +142,26 @@ class StockBroker(PlainBroker):
         """Depths of these queues and of any other queue the broker knows."""
         with self._answering():
             return depth.depths(self._client, names, self._layout)
+
+    def holder(self, task_id: str) -> Holder | None:
+        """The worker that has it, else the queue that its message lies in: of each, the newest are looked at."""
+        if found := super().holder(task_id):
+            return found
+        sign, layout = f'"id": {json.dumps(task_id)}'.encode(), self._layout
+        with self._answering():
+            for queue in (one.name for one in self.queues([]) if one.waiting):
+                for key in layout.lists(queue):
+                    for start in range(0, MOST_LOOKED_AT, 1_000):
+                        page = cast("list[bytes]", self._client.lrange(key, start, start + 999))
+                        if any(sign in raw for raw in page):
+                            return Holder(queue=queue)
+                        if len(page) < 1_000:
+                            break
+            claims = self._client.hscan_iter(layout.key(UNACKED), count=1_000)
+            for _, raw in islice(cast("Iterator[tuple[bytes, bytes]]", claims), MOST_LOOKED_AT):
+                if sign in raw:
+                    return Holder(queue=str(json.loads(raw)[2]), claimed=True)
+        return None
 
     def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
         """Remove a bench run's queues, with what is claimed of them, and what its tasks left."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devctl import errors
 from devctl.cli import options
+
+if TYPE_CHECKING:
+    from devctl.broker.port import Broker
 
 
 def result(
@@ -40,7 +43,7 @@ def result(
     if known.nothing:
         raise errors.DevctlError(
             f"nothing is known of a task {task_id}",
-            details=[_why_nothing(workbench.broker.celeriac, known.why_no_result)],
+            details=[_why_nothing(workbench.broker, known.why_no_result)],
             hint=f"devctl logs --id {task_id}{option}     what the services say of it",
         )
     if as_json:
@@ -51,12 +54,12 @@ def result(
         raise typer.Exit(errors.PROBLEM)
 
 
-def _why_nothing(celeriac: bool, why_no_result: str) -> str:
+def _why_nothing(broker: Broker, why_no_result: str) -> str:
     if why_no_result:
         return f"{why_no_result}; and no worker says that it has it now"
-    if celeriac:
+    if broker.celeriac:
         return "it was never published here, or Redis no longer keeps its result (CELERY_RESULT_EXPIRES)"
+    hidden = "it waits in a queue of RabbitMQ, which lets nobody look, " if broker.url.startswith("amqp") else "it "
     return (
-        "it waits in a queue, was never published here, stores no result (ignore_result), or its result is too old"
-        " (result_expires)"
+        f"{hidden}was never published here, stores no result (ignore_result), or its result is too old (result_expires)"
     )

@@ -6,6 +6,7 @@ import sys
 from typing import IO, Any
 
 from devctl.broker.lookup import Known
+from devctl.broker.port import Holder
 from devctl.ui.console import sign
 from devctl.ui.paint import Colour, Paint
 from devctl.ui.sent import error_of, folded, json_lines
@@ -47,7 +48,11 @@ def document(known: Known) -> dict[str, Any]:
     if found.unreadable:
         said["unreadable"] = found.unreadable
     if known.holder is not None:
-        said["worker"] = {"node": known.holder.node, "runs": known.holder.runs}
+        at = known.holder
+        if at.node:
+            said["worker"] = {"node": at.node, "runs": at.runs}
+        else:
+            said["message"] = {"queue": at.queue, "claimed": at.claimed}
     return said
 
 
@@ -62,13 +67,19 @@ def _said(known: Known) -> tuple[str, Colour, str]:
     if state == "retrying":
         return "●", "yellow", "retrying, after this error"
     if known.holder is not None:
-        return (
-            "●",
-            "yellow",
-            f"{state}: {known.holder.node} {'runs it now' if known.holder.runs else 'has it in memory'}",
-        )
+        return "●", "yellow", f"{state}: {_where(known.holder)}"
     if state == "started":
         return "●", "yellow", "started: it runs now"
     if known.note == "done":
         return "✔", "green", "done; its result is not stored, or no longer"
     return "·", "dim", "pending: published, and not done yet"
+
+
+def _where(at: Holder) -> str:
+    if at.node:
+        return f"{at.node} {'runs it now' if at.runs else 'has it in memory'}"
+    if at.claimed:
+        return (
+            f"claimed from {at.queue}, and no worker says that it has it: it comes back when the broker gives it back"
+        )
+    return f"it waits in {at.queue}"
