@@ -13,7 +13,7 @@ from devctl.interpolation import InterpolationError, interpolate
 _BETWEEN = re.compile(r"(?:\s|#[^\n]*)+")
 _NAME = re.compile(r"(?:export[^\S\n]+)?(?P<name>[^=:\n]*)(?P<end>[=:]|\n|$)")
 _GOOD_NAME = re.compile(r"[\w.\-\[\]]+")
-_LITERAL = re.compile(r"'(?P<text>(?:\\'|[^'])*)'", re.DOTALL)
+_LITERAL = re.compile(r"'(?P<text>(?:\\.|[^'\\])*)'", re.DOTALL)
 _QUOTED = re.compile(r'"(?P<text>(?:\\.|[^"\\])*)"', re.DOTALL)
 _ESCAPE = re.compile(r'\\(?P<sign>[abfnrtv$"\\]|0(?P<octal>[0-7]{3}))')
 _ESCAPES = dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True)) | {'"': '"', "\\": "\\", "$": "$$"}

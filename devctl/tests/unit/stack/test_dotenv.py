@@ -65,6 +65,7 @@ def test_a_variable_of_the_environment_wins_over_an_earlier_line(tmp_path: Path)
 
 WRONG = [
     (b"this is no entry", "2: this is no NAME=value", "a comment begins with #"),
+    (b"SECRET='pa-word\\'", "2: the value of SECRET begins with ', and no ' ends it", "SECRET='"),
     (b'SECRET="pa-word', '2: the value of SECRET begins with ", and no " ends it', 'SECRET="'),
     (b"SECRET=pa${word", "2: the value of SECRET has a ${ that does not begin a variable", "SECRET='…'"),
     (b'SECRET="pa${word"', "2: the value of SECRET has a ${ that does not begin a variable", "$$"),
