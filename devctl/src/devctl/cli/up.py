@@ -22,7 +22,7 @@ def up(
         list[str] | None,
         typer.Argument(
             metavar="[SERVICE]…",
-            help="These services and what they depend on (default: all).",
+            help="These services and what they depend on (default: all without a profile).",
             autocompletion=options.complete_services,
         ),
     ] = None,
