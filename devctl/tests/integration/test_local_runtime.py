@@ -21,7 +21,7 @@ import pytest
 from devctl import settings
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import identity, movable, ports
+from devctl.stack import identity, ports
 from devctl.stack.local import LocalRuntime, redis
 from devctl.stack.local import runtime as local_runtime
 from devctl.stack.local.place import Place
@@ -476,7 +476,7 @@ def test_two_checkouts_with_one_name_run_at_once(checkout: Checkout, tmp_path: P
 def test_an_isolated_stack_beside_the_first_keeps_its_ports_and_goes_alone(checkout: Checkout) -> None:
     own = checkout.open()
     blue = checkout.settings("blue")
-    identity.create(blue, dict.fromkeys(movable.variables(checkout.settings()).values(), "0"))
+    identity.isolate(blue)
     ready(own, "web", "redis")
     isolated = LocalRuntime.open(blue)
     first = ready(isolated, "web", "redis")

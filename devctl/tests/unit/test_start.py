@@ -327,7 +327,10 @@ def test_a_worker_that_tells_what_it_does_is_waited_for_until_it_says_that_it_is
 
     report = start(runtime, ["worker"], timeout=20, clock=runtime.clock)
 
-    assert "timed out" == report.services[1].phase
+    assert ("timed out", "not ready after 20s: nothing shows that it is") == (
+        report.services[1].phase,
+        report.services[1].detail,
+    )
 
 
 def test_a_worker_that_says_nothing_is_ready_when_it_answers() -> None:

@@ -271,8 +271,14 @@ class _Start:
         for name in self._begun:
             if self._starts[name].phase not in _DONE:
                 parts = (verdicts[name].detail, verdicts[name].said)
-                why = "  ".join(part for part in parts if part) or "its health check has not passed"
+                why = "  ".join(part for part in parts if part) or self._lacks(name)
                 self._change(name, "timed out", f"not ready after {timeout:g}s: {why}")
+
+    def _lacks(self, name: str) -> str:
+        start, service = self._starts[name], self._runtime.stack.services[name]
+        if service.healthcheck or any(replica.health != "none" for replica in start.replicas):
+            return "its health check has not passed"
+        return "it has not ended" if self._expected[name].must_end else "nothing shows that it is"
 
     def _collect(self) -> None:
         """Add to what failed its times, what its health check said, and the end of its log."""
