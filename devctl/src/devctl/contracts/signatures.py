@@ -21,6 +21,7 @@ from devctl.errors import UsageError
 _NUMBERS = re.compile(
     r"(^|_)(id|pk|count|number|num|size|width|height|seconds|amount|total|index|page|limit|port|year|[abnxyz])$"
 )
+_NOWHERE = "no code of it was found here"
 _BUILT_IN = "celery."
 """Celery's own tasks: registered everywhere, nobody's to send."""
 
@@ -206,16 +207,19 @@ class Signatures:
         )
 
     def living(self, consumers: Sequence[Consumer]) -> Signatures:
-        """The same with the workers that have each task registered, and the tasks that only they know."""
-        nodes: dict[str, list[str]] = {}
+        """The same with the workers that have each task and consume its queue, and the tasks that only they know."""
+        having: dict[str, list[Consumer]] = {}
         for consumer in consumers:
             for task in consumer.tasks:
                 if not task.startswith(_BUILT_IN):
-                    nodes.setdefault(task, []).append(consumer.node)
-        known = [replace(one.found, nodes=tuple(nodes.pop(one.name, ()))) for one in self.tasks]
+                    having.setdefault(task, []).append(consumer)
+        known = []
+        for one in self.tasks:
+            nodes = [each.node for each in having.pop(one.name, ()) if not one.queue or one.queue in each.queues]
+            known.append(replace(one.found, nodes=tuple(nodes)))
         more = [
-            FoundTask(name, Answer(None, "no code of it was found here"), None, nodes=tuple(where))
-            for name, where in sorted(nodes.items())
+            FoundTask(name, Answer(None, _NOWHERE), None, nodes=tuple(one.node for one in where))
+            for name, where in sorted(having.items())
         ]
         return Signatures([*known, *more])
 

@@ -145,7 +145,7 @@ class FoundTask:
     others_may: bool = False
     """Whether more of them may serve it: what one imports cannot be read."""
     nodes: tuple[str, ...] = ()
-    """The living workers that have it registered."""
+    """The living workers that have it registered and consume its queue."""
 
 
 @dataclass(frozen=True)

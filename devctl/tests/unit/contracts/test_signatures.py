@@ -106,8 +106,9 @@ def test_nothing_is_checked_of_a_task_that_only_a_worker_knows() -> None:
 
 def test_living_workers_are_merged_by_name() -> None:
     known = task(*PARAMETERS).found
-    (made,) = Signatures([known]).living([Consumer("celery@a", ("q",), ("images.resize",))])
-    assert (PARAMETERS, ("celery@a",)) == (made.parameters, made.found.nodes)
+    consumers = [Consumer(f"celery@{queue[0]}", (queue,), ("images.resize",)) for queue in ("mails", "images")]
+    (made,) = Signatures([known]).living(consumers)
+    assert (PARAMETERS, ("celery@i",)) == (made.parameters, made.found.nodes)
 
 
 def test_a_name_of_several_tasks_is_refused_with_all_of_them() -> None:
