@@ -183,14 +183,12 @@ class _Way:
         inner = wrappers.peel(words)
         if inner is not None and inner.text is not None:
             self._script(inner.text, source, folder, {**environment, **inner.environment}, inner.words, may, hops)
-        elif inner is not None and not self._is_script(words, inner):
+        elif inner is not None and not wrappers.is_shell(words):
             self.follow(inner.words, source, folder, {**environment, **inner.environment}, may=may, hops=hops + 1)
+        elif inner is not None:  # `sh start`: a script whatever its name and its first line
+            self._file(replace(here, words=inner.words), hops, by_shell=True)
         else:
-            self._file(here if inner is None else replace(here, words=inner.words), hops)
-
-    def _is_script(self, words: Sequence[str], inner: wrappers.Inner) -> bool:
-        """`sh start.sh`: its inner command is a file, which need not be executable."""
-        return posixpath.basename(words[0]) in ("ash", "bash", "dash", "ksh", "sh", "zsh")
+            self._file(here, hops)
 
     def _script(
         self,
@@ -215,24 +213,25 @@ class _Way:
         found = self._files.find(path, folder)
         return found.text if found else None
 
-    def _file(self, here: Process, hops: int) -> None:
+    def _file(self, here: Process, hops: int, *, by_shell: bool = False) -> None:
         """A command that is a file of the container: a script of a shell or of Python, a list of programs."""
         name, rest = posixpath.basename(here.words[0]), here.words[1:]
         lists = {"supervisord": self._supervisor, "make": self._make, **dict.fromkeys(_PROCFILES, self._procfile)}
-        if name in lists:
+        if name in lists and not by_shell:
             lists[name](here, hops)
             return
-        python = self._python(here)
+        python = None if by_shell else self._python(here)
         found: Source | None
         if python is not None:
             found, arguments = python
         else:
-            found, arguments = self._files.find(here.words[0], here.folder, here.environment.get("PATH", "/bin")), rest
+            programs = "" if by_shell else here.environment.get("PATH", "/bin")
+            found, arguments = self._files.find(here.words[0], here.folder, programs), rest
         if found is None:
             self.processes.append(here)
-        elif python is not None or re.match(r"#!.*python", found.text):
+        elif python is not None or (not by_shell and re.match(r"#!.*python", found.text)):
             self._program(here, found, tuple(arguments))
-        elif found.text.startswith("#!") or name.endswith(".sh"):
+        elif by_shell or found.text.startswith("#!") or name.endswith(".sh"):
             before = len(self.processes)
             self._script(
                 found.text,

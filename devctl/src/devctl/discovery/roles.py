@@ -186,6 +186,10 @@ class _Search:
             found = [url for name in group for url in [self._results_of(name, broker_url)] if url is not None]
             if found:
                 return found[0]
+        for name in self._askers[2]:  # of what is no worker, as far as anybody knows, only what Celery itself reads
+            named = addresses.results(self._ways[name].launch.environment)
+            if named is not None and named.certain:
+                return Answer(named.url, f"{name}: {named.variable}")
         return Answer(None, "no worker's environment or code says where results go")
 
     def _broker_of(self, name: str) -> Answer[str] | None:

@@ -68,6 +68,11 @@ def peel(words: Words) -> Inner | None:
     return None
 
 
+def is_shell(words: Words) -> bool:
+    """Whether a shell runs what follows: the text of `-c`, or a script."""
+    return posixpath.basename(words[0]) in _SHELLS
+
+
 def _some(words: Words) -> Inner | None:
     return Inner(tuple(words)) if words else None
 

@@ -220,6 +220,29 @@ def test_programs_of_python_supervisor_and_make_are_followed(repository: Reposit
     assert sources["manage"] == "p/management/commands/autoreload.py:2"
 
 
+def test_a_script_that_a_shell_is_told_to_run_needs_no_first_line(repository: Repository) -> None:
+    found = repository(
+        {
+            "compose.yaml": """\
+                services:
+                  it:
+                    build: .
+                    command: sh start --now
+                    environment: {CELERY_RESULT_BACKEND: "redis://r"}
+                  other: {image: acme/other, environment: {CELERY_RESULT_BACKEND: "redis://r"}}
+                """,
+            "Dockerfile": "FROM python:3.12\nWORKDIR /app\nCOPY . .\n",
+            "start": "cd sub\ncelery -A p worker $1\n",
+        }
+    )
+    assert found.services["it"].source == "start:2"
+    assert found.services["it"].launch.argv[-1] == "--now"
+    assert found.services["it"].launch.folder == "/app/sub"
+    assert found.result_url.source == "it: CELERY_RESULT_BACKEND"
+    only = repository({"compose.yaml": "services:\n  o: {image: o, environment: {CELERY_RESULT_BACKEND: 'rpc://'}}\n"})
+    assert (only.result_url.value, only.result_url.source) == ("rpc://", "o: CELERY_RESULT_BACKEND")
+
+
 def test_what_may_run_is_said_so(repository: Repository) -> None:
     found = repository(
         {
