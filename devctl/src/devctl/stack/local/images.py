@@ -141,7 +141,7 @@ class Images:
                 continue
             one = self.environment(service)
             lines = [] if one is None or one.ready else _by_instruction(made.skipped)
-            if service.user and lines:
+            if service.user and one and not one.ready:
                 lines.append("`user:` is left out: it runs as you")
             if one and "(" in one.python:
                 lines.append(f"runs on Python {one.python}")
