@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from devctl.errors import DevctlError
+from devctl.interpolation import InterpolationError, interpolate
 from devctl.interpolation import variables as names_in
 from devctl.settings import Settings
 from devctl.stack import identity, normal
@@ -19,15 +20,18 @@ def variables(settings: Settings) -> dict[tuple[str, int], str]:
 
     Not one that stands anywhere else, too: of `${P:-6379}:${P:-6379}` it would move the port in the container as well.
     """
-    composition = Composition()
+    composition, environment = Composition(), identity.interpolation(settings)
     with suppress(normal.Wrong, DevctlError):  # what is wrong in the files is said by who reads them
-        composition.read(identity.files(settings), settings.root, identity.interpolation(settings))
+        composition.read(identity.files(settings), settings.root, environment)
     elsewhere = {name for document in composition.documents for name in _elsewhere(document.data, ())}
     found: dict[tuple[str, int], str] = {}
     for service, raw in (composition.data.get("services") or {}).items():
         for entry in (raw or {}).get("ports") or ():
-            variable = next((name for name in names_in(_published(entry)) if name not in elsewhere), "")
-            with suppress(normal.Wrong):
+            published = _published(entry)
+            variable = next((name for name in names_in(published) if name not in elsewhere), "")
+            with suppress(normal.Wrong, InterpolationError):
+                if ":" in interpolate(published, environment):  # an address and a port in one
+                    continue
                 found |= {(service, port.target): variable for port in normal.ports(entry, ()) if variable}
     return found
 

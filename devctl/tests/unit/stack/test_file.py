@@ -186,6 +186,32 @@ def test_the_variables_of_ports_are_found_in_every_form(tmp_path: Path) -> None:
     assert {8000: "TWO_PORT", 9000: "NINE"} == movable.variables_of(settled_, "two")
 
 
+@pytest.mark.parametrize(
+    ("ports", "variable"),
+    [
+        ("${BIND:-127.0.0.1}:${P:-6379}:6379", "P"),
+        ("${BIND:-127.0.0.1}:${P:-6379}:${P:-6379}", None),
+        ("127.0.0.1:${P:-${OLD_P:-6379}}:6379", "P"),
+        ("${P:-6379}:${INNER:-6379}", "P"),
+        ("[::1]:${P:-6379}:6379/udp", "P"),
+        ("${TOLD:-6379}:6379", None),
+        ("${BOTH:-127.0.0.1:6379}:6379", None),
+        ("${INNER:-6379}", None),
+        ("6379:6379", None),
+    ],
+)
+def test_a_variable_moves_a_port_where_it_says_that_port_and_nothing_else(
+    ports: str, variable: str | None, tmp_path: Path
+) -> None:
+    text = f"{GOOD}  two:\n    image: x\n    ports: ['{ports}']\n    environment: {{PORT: '${{TOLD:-6379}}'}}\n"
+    assert variable == movable.variables_of(settled(tmp_path, text), "two").get(6379)
+
+
+def test_the_variable_of_a_port_is_found_in_an_override_too(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.override.yml").write_text("services: {redis: {ports: ['${P:-1}:6379']}}\n")
+    assert {("redis", 6379): "P"} == movable.variables(settled(tmp_path, GOOD))
+
+
 def test_what_the_command_line_says_of_an_unreadable_file_is_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "docker-compose.yml").write_bytes(b"\xff\xfe\x00services")
     with pytest.raises(DevctlError, match="not YAML"):
