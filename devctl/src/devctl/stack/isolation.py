@@ -31,6 +31,8 @@ class Moved:
     """Published in the file, and here on any free port."""
     data: tuple[str, ...]
     """Volumes, and folders of the checkout that a database or a broker keeps its data in: new ones, and empty."""
+    shared: tuple[str, ...] = ()
+    """Folders and files of this machine that both stacks write to: code, and what lies in it."""
 
 
 def stack(own: Stack) -> Stack:
@@ -55,12 +57,18 @@ def _shares(service: Service, owners: Mapping[str, str]) -> list[str]:
 
 
 def moved(own: Stack, services: Iterable[str]) -> Moved:
-    """Tell what is moved of these services."""
+    """Tell what is moved of these services, and what is not."""
     chosen = [own.services[name] for name in services]
     ports = [port.published for service in chosen for port in service.ports if port.published]
     volumes = [mount.source for one in chosen for mount in one.mounts if mount.kind == "volume" and mount.source]
     folders = [mount.source for one in chosen for mount in one.mounts if is_data(one, mount)]
-    return Moved(tuple(dict.fromkeys(ports)), tuple(dict.fromkeys(volumes + folders)))
+    shared = [
+        mount.source
+        for one in chosen
+        for mount in one.mounts
+        if mount.kind == "bind" and not mount.read_only and not is_data(one, mount)
+    ]
+    return Moved(tuple(dict.fromkeys(ports)), tuple(dict.fromkeys(volumes + folders)), tuple(dict.fromkeys(shared)))
 
 
 def is_data(service: Service, mount: Mount) -> bool:

@@ -103,8 +103,13 @@ def show_moved(moved: Moved, root: Path, stream: IO[str] | None = None) -> None:
     if moved.ports:
         stream.write(f"· on free ports, in place of {', '.join(map(str, moved.ports))}\n")
     if moved.data:
-        data = ", ".join(one.replace(f"{root}/", "./", 1) for one in moved.data)
-        stream.write(f"· with data of its own, new and empty: {data}\n")
+        stream.write(f"· with data of its own, new and empty: {', '.join(_within(root, moved.data))}\n")
+    if moved.shared:
+        stream.write(f"· both stacks write to what is mounted: {', '.join(_within(root, moved.shared))}\n")
+
+
+def _within(root: Path, paths: Sequence[str]) -> list[str]:
+    return ["." if one == str(root) else one.replace(f"{root}/", "./", 1) for one in paths]
 
 
 def show_unset(variables: Sequence[Unset], stream: IO[str] | None = None) -> None:

@@ -137,7 +137,9 @@ def test_the_stack_has_free_ports_and_what_is_moved_is_told() -> None:
     )
     own = Stack("shop", {"redis": redis, "web": web}, "redis", (), {}, "")
 
-    assert isolation.Moved((6379, 80), ("media", "/src/shop/pgdata")) == isolation.moved(own, ["redis", "web"])
+    assert isolation.Moved((6379, 80), ("media", "/src/shop/pgdata"), ("/src",)) == isolation.moved(
+        own, ["redis", "web"]
+    )
     side = Service("side", unmodelled={"network_mode": "container:the_redis", "volumes_from": ["container:other"]})
     named = {**own.services, "redis": replace(redis, container_name="the_redis"), "side": side}
     mine = isolation.stack(replace(own, services=named))
