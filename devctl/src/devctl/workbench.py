@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -10,8 +11,7 @@ from devctl.errors import DevctlError
 from devctl.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from devctl.broker.plain import App
     from devctl.broker.port import Broker
     from devctl.contracts.catalog import Catalog
     from devctl.contracts.port import Tasks
@@ -120,19 +120,17 @@ class Workbench:
     def broker(self) -> Broker:
         """The broker of the running stack, at its address on this machine: as celeriac, or as stock Celery has it."""
         from devctl.broker import address
-        from devctl.broker.plain import App
 
         url, service = self._broker_url, self._service_of(self._broker_url)
-        here, results = self._from_here(url), self.found.result_url.value or ""
+        here = self._from_here(url)
         if url.startswith(("amqp", "pyamqp", "librabbitmq")):
             from devctl.broker.amqp import AmqpBroker
 
-            app = App(results, service=service, from_here=self._from_here)
-            return AmqpBroker(here, app, self._management(service), makes=lambda queue: queue.startswith("bench."))
+            return AmqpBroker(here, self._app(service), self._management(service))
         if not any(one.celeriac for one in self.found.services.values()):
             from devctl.broker.stock import StockBroker
 
-            return StockBroker(here, App(results, service=service, from_here=self._from_here))
+            return StockBroker(here, self._app(service))
         from devctl.broker.ours import CeleriacBroker
 
         told = self.stack.setting("CELERY_RESULT_BACKEND")
@@ -143,6 +141,24 @@ class Workbench:
             dead_bound=address.dead_bound(self.stack),
             queue_bound=address.queue_bound(self.stack),
         )
+
+    def _app(self, service: str) -> App:
+        """What the files say of the app of the workers."""
+        from devctl.broker.plain import App
+
+        return App(
+            self.found.result_url.value or "",
+            self._app_setting("broker_transport_options"),
+            self._app_setting("result_backend_transport_options"),
+            service,
+            self._from_here,
+        )
+
+    def _app_setting(self, name: str) -> Mapping[str, object]:
+        """A table among the settings of the first worker whose code says it."""
+        codes = (self.codes.of(worker) for worker in self.found.having("worker"))
+        said = (code.app.settings.get(name) for code in codes if code is not None and code.app is not None)
+        return next((one.value for one in said if one is not None and isinstance(one.value, Mapping)), {})
 
     @property
     def outside(self) -> str:

@@ -14,6 +14,7 @@ from celery import Celery
 from kombu import Connection, Producer
 
 from devctl.broker import amqp_connection as wire
+from devctl.broker import runs
 from devctl.broker.amqp_mailbox import AmqpMailbox
 from devctl.broker.management import Management
 from devctl.broker.plain import App, PlainBroker, shortfall
@@ -31,7 +32,7 @@ class AmqpBroker(PlainBroker):
     """One virtual host of a RabbitMQ, and the stock Celery workers behind it.
 
     A queue that is not there is not made: its worker would be refused if it declared it in another way, such as with
-    priorities or as a quorum queue. `makes` says for which queues that cannot be.
+    priorities or as a quorum queue. `makes` says for which queues that cannot be: those of a bench.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class AmqpBroker(PlainBroker):
         url: str,
         app: App = App(),  # noqa: B008  # frozen
         management: tuple[str, int] | None = None,
-        makes: Callable[[str], bool] = lambda queue: False,
+        makes: Callable[[str], bool] = lambda queue: queue.startswith(runs.queue("")),
     ) -> None:
         super().__init__(url, app)
         self._management = Management(url, management)

@@ -60,12 +60,15 @@ class Layout:
         return re.sub(r"([*?\[\]\\])", r"\\\1", self.prefix) + pattern
 
 
-def seen(client: redis.Redis) -> dict[str, str]:
-    """The options of those who use this database, by the keys that are there; empty where nobody ever did.
+def seen(client: redis.Redis, told: str | None = None) -> dict[str, str]:
+    """The options of those who use this database, by the keys that are there; empty where nobody ever did. `told` is
+    the prefix where a file says it.
 
     A question that is bound with another separator than the workers' own ends the worker that answers it.
     """
-    prefix = "" if client.exists(f"{BINDINGS}{MAILBOX}") else _most_frequent_prefix(client)
+    prefix = told
+    if told is None:
+        prefix = "" if client.exists(f"{BINDINGS}{MAILBOX}") else _most_frequent_prefix(client)
     found = {"global_keyprefix": prefix} if prefix is not None else {}
     members = cast("set[bytes]", client.smembers(f"{prefix or ''}{BINDINGS}{MAILBOX}"))
     for member in members:  # an empty routing key, an empty pattern, the inbox of a worker

@@ -45,7 +45,8 @@ class StockBroker(PlainBroker):
 
     @cached_property
     def _layout(self) -> Layout:
-        seen_here = seen(self._client)
+        told = self._about.transport.get("global_keyprefix")
+        seen_here = seen(self._client, told if isinstance(told, str) else None)
         first = Layout.of({**self._about.transport, **seen_here})
         return Layout.of({**self._transport(first), **seen_here})
 
