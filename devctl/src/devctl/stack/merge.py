@@ -138,12 +138,6 @@ def _target(entry: Any) -> Any:
     return normpath(parts[1] if len(parts) > 1 else parts[0])
 
 
-def _whole(entry: Any) -> Any:
-    if not isinstance(entry, Mapping):
-        return str(entry)
-    return tuple(str(entry.get(key)) for key in ("host_ip", "published", "target", "protocol"))
-
-
 def _file(entry: Any) -> Any:
     return str(entry.get("path") if isinstance(entry, Mapping) else entry)
 
@@ -159,6 +153,5 @@ _KEYS: dict[tuple[str, ...], Callable[[Any], Any]] = {
     **{(*_SERVICE, key): _mounted for key in ("configs", "secrets")},
     (*_SERVICE, "networks", "*", "aliases"): _name,
     (*_SERVICE, "env_file"): _file,
-    (*_SERVICE, "ports"): _whole,
     (*_SERVICE, "volumes"): _target,
 }

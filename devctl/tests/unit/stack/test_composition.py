@@ -115,7 +115,7 @@ def test_lists_are_joined_maps_are_merged_and_commands_are_replaced(tmp_path: Pa
     assert ("second",) == a.command
     assert [8000, 8001, 8002] == [port.published for port in a.ports]
     assert {"A": "1", "B": "2", "C": "3"} == a.environment
-    assert {"/x": str(tmp_path / "x"), "/y": str(tmp_path / "z")} == {one.target: one.source for one in a.mounts}
+    assert [(f"{tmp_path}/x", "/x"), (f"{tmp_path}/z", "/y")] == [(one.source, one.target) for one in a.mounts]
     assert {"b": "service_started", "c": "service_healthy"} == a.depends_on
 
 
