@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from devctl.discovery.container_files import is_there
 from devctl.discovery.launch import Followed
 from devctl.discovery.model import Answer, FoundApp, Unreadable
 from devctl.stack.model import Service
@@ -33,8 +34,12 @@ def context(service: Service, way: Followed) -> tuple[Path | None, tuple[Path, .
     celery = way.celery[0].celery if way.celery else None
     folder = posixpath.join(way.launch.folder, celery.workdir if celery else "")
     listed = [folder, *way.launch.environment.get("PYTHONPATH", "").split(":")]
-    paths = [found for place in listed if place and (found := way.files.here(place)) is not None and found.is_dir()]
-    root = way.build.context if way.build is not None and way.build.context.is_dir() else None
+    paths = [
+        found
+        for place in listed
+        if place and (found := way.files.here(place)) is not None and is_there(found, folder=True)
+    ]
+    root = way.build.context if way.build is not None and is_there(way.build.context, folder=True) else None
     if root is None or (paths and not any(path.is_relative_to(root) for path in paths)):
         root = paths[0] if paths else root
     return root, tuple(dict.fromkeys(path for path in paths if root and path.is_relative_to(root)))
@@ -54,8 +59,11 @@ def reader(repository: Path) -> Reader:
             from devctl.discovery.code.read import read, read_app  # loaded where the environment does not say it
 
             environment = way.launch.environment
-            found = read_app(root, environment, app=app, paths=paths, repository=repository) if app else None
-            found = found or read(root, environment, app=app, paths=paths, repository=repository).app
+            try:
+                found = read_app(root, environment, app=app, paths=paths, repository=repository) if app else None
+                found = found or read(root, environment, app=app, paths=paths, repository=repository).app
+            except (OSError, RecursionError):  # nobody may look there; an expression that is thousands of levels deep
+                found = None
             known[key] = _urls(found) if found else None
         return known[key]
 

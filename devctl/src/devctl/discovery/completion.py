@@ -18,7 +18,7 @@ def completed(stack: Stack, found: Found) -> Stack:
     return replace(
         stack,
         broker=stack.broker or found.broker.value or "",
-        workers=stack.workers or tuple(_workers(found)),
+        workers=stack.workers or tuple(_workers(stack, found)),
         aliases={**dict(_aliases(stack)), **stack.aliases},
         lasting=tuple(found.having(*_LASTS)),
         logfiles=dict(_logfiles(found)),
@@ -35,9 +35,10 @@ def _aliases(stack: Stack) -> Iterator[tuple[str, str]]:
                 yield alias, name
 
 
-def _workers(found: Found) -> list[str]:
-    """Those that are nothing else first: the first one is measured where none is named."""
-    return sorted(found.having("worker"), key=lambda name: len(found.services[name].roles))
+def _workers(stack: Stack, found: Found) -> list[str]:
+    """Those that start without a profile, and are nothing else, first: the first is measured where none is named."""
+    enabled = {*stack.enabled}
+    return sorted(found.having("worker"), key=lambda name: (name not in enabled, len(found.services[name].roles)))
 
 
 def _logfiles(found: Found) -> Iterator[tuple[str, str]]:

@@ -62,7 +62,7 @@ class ContainerFiles:
         for target, source in self._mounts:
             if _inside(whole, target):
                 found = source / _rest(whole, target)
-                return found if found.exists() else None
+                return found if is_there(found) else None
         copied = (_copied_from(copy, whole) for copy in reversed(self._copies))
         return next((found for found in copied if found is not None), None)
 
@@ -71,11 +71,11 @@ class ContainerFiles:
         if whole in self._texts:
             return Source(self._texts[whole], None)
         found = self.here(whole)
-        if found is None or not found.is_file() or found.stat().st_size > _LARGEST:
-            return None
         try:
+            if found is None or not found.is_file() or found.stat().st_size > _LARGEST:
+                return None
             return Source(found.read_text(encoding="utf-8"), found)
-        except (OSError, UnicodeDecodeError):  # a program, not a script
+        except (OSError, ValueError):  # a program, not a script; a file that is shut; no name of a file at all
             return None
 
     def _copied(self, build: Build, image: Image, depth: int) -> Iterator[_Copy]:
@@ -133,15 +133,23 @@ def _copied_from(copy: _Copy, whole: str) -> Path | None:
         return None
     rest = _rest(whole, copy.target)
     for source in reversed(copy.sources):
-        if source.is_dir():
+        if is_there(source, folder=True):
             found = source / rest
         elif copy.into:
             found = source if rest == source.name else source / rest
         else:
             found = source if not rest else source / rest
-        if found.exists():
+        if is_there(found):
             return found
     return None
+
+
+def is_there(path: Path, *, folder: bool = False) -> bool:
+    """Whether there is a file or a folder of this name; not where nobody may look, or where it can be no name."""
+    try:
+        return path.is_dir() if folder else path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _globbed(context: Path, name: str) -> list[Path]:
@@ -149,7 +157,7 @@ def _globbed(context: Path, name: str) -> list[Path]:
     if any(sign in relative for sign in "*?["):
         try:
             return sorted(context.glob(relative))
-        except (OSError, ValueError):
+        except (OSError, ValueError, NotImplementedError):
             return []
     return [context / relative]
 

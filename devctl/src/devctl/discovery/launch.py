@@ -8,6 +8,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from devctl.stack.model import Build, Service
 _HOPS = 6
 _MOST = 60
 """Processes of one service."""
+_DEEPEST_COMMAND = 7
+_FOREIGN = {"node_modules", "site-packages", "static", "media", "env", "venv"}
 _SERVES = {"worker", "beat", "flower", "events"}
 _SUPERVISOR = ("/etc/supervisor/supervisord.conf", "/etc/supervisord.conf", "supervisord.conf", "etc/supervisord.conf")
 _PROCFILES = {"foreman", "forego", "goreman", "honcho", "overmind"}
@@ -292,11 +295,9 @@ class _Way:
         project = self._files.here(posixpath.dirname(words[0]) or ".", here.folder)
         if project is None or not re.fullmatch(r"\w+", words[1]):
             return None
-        for file in sorted(project.glob(f"**/management/commands/{words[1]}.py")):
-            try:
+        for file in _management_commands(project, f"{words[1]}.py"):
+            with suppress(OSError, UnicodeDecodeError):
                 return Source(file.read_text(encoding="utf-8"), file), words[2:]
-            except (OSError, UnicodeDecodeError):
-                return None
         return None
 
     def _supervisor(self, here: Process, hops: int) -> None:
@@ -338,6 +339,16 @@ class _Way:
                 self._script(text, at, here.folder, here.environment, (), here.may, hops + 1)
         if len(self.processes) == before:
             self.processes.append(here)
+
+
+def _management_commands(project: Path, name: str) -> Iterator[Path]:
+    """Look through the packages of a project, not through what a tool put there."""
+    for folder, below, files in os.walk(project):
+        place = Path(folder)
+        deep = len(place.relative_to(project).parts) > _DEEPEST_COMMAND
+        below[:] = [] if deep else sorted(one for one in below if one[0] != "." and one not in _FOREIGN)
+        if name in files and place.parts[-2:] == ("management", "commands"):
+            yield place / name
 
 
 def _programs(text: str) -> Iterator[tuple[str, str, int]]:

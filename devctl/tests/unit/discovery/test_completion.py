@@ -29,6 +29,8 @@ def test_what_x_devctl_says_stays_and_the_rest_is_completed() -> None:
     services = [Service(name) for name in here.services]
     assert completed(stack(*services), here).broker == "q"
     assert completed(stack(*services), here).workers == ("w", "both")  # the one that is nothing else is measured
+    slow = [Service(name, profiles=("slow",) if name == "w" else ()) for name in here.services]
+    assert completed(stack(*slow), here).workers == ("both", "w")
     assert completed(stack(*services), here).lasting == ("q", "both", "w")
     said = completed(stack(*services, broker="other", workers=("both",)), here)
     assert (said.broker, said.workers) == ("other", ("both",))

@@ -416,3 +416,21 @@ def test_of_several_files_the_one_is_named_that_says_it(repository: Repository, 
     assert found.services["w"].source == "compose.override.yaml: command of w"
     assert found.services["w"].roles == ("worker",)
     assert found.broker.source == "compose.yaml: the only service that can be one"
+
+
+def test_words_that_can_be_no_file_are_no_error(repository: Repository) -> None:
+    long = "x" * 5000
+    found = repository(
+        {
+            "compose.yaml": f"""\
+                services:
+                  one: {{build: ., command: ["{long}", "a"]}}
+                  two: {{build: ., command: "sh {long}"}}
+                  three: {{build: ., entrypoint: ["python", "{long}.py"], working_dir: "/{long}"}}
+                  four: {{image: a, command: ./start, volumes: ["./{long}:/srv"], working_dir: /srv}}
+                  five: {{build: {{context: "./{long}"}}, command: [""]}}
+                """,
+            "Dockerfile": "FROM python:3.12\nWORKDIR /app\nCOPY . .\nCOPY *.sh [ /x/\n",
+        }
+    )
+    assert set(roles(found).values()) == {"unknown"}
