@@ -84,8 +84,11 @@ class Composition:
             for path in document.cleared:
                 merge.without(merged, path)
             self._include(data, root, environment, (*way, files[0]))
+            _resolve(data, root)  # before it is merged: a file is the same one, however it is named
             merged = merge.unique(merge.files(merged, data))
-        _resolve(merged, root)
+        for service in (merged.get("services") or {}).values():
+            if isinstance(service, dict) and isinstance(service.get("build"), dict):
+                service["build"].setdefault("context", str(root))
         _pass_through(merged, environment, top=not way)
         return merged
 
@@ -222,7 +225,8 @@ def _resolve_service(service: dict[str, Any], root: FilePath) -> None:
     if isinstance(build, str):
         service["build"] = {"context": folder(build)}
     elif isinstance(build, dict):
-        build["context"] = folder(build.get("context") or ".")
+        if build.get("context"):
+            build["context"] = folder(build["context"])
         contexts = normal.pairs(build.get("additional_contexts"), ())
         if contexts:
             build["additional_contexts"] = {name: folder(context) for name, context in contexts.items()}

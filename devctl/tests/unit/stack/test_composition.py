@@ -137,6 +137,13 @@ def test_a_service_extends_one_of_another_file_whose_paths_are_its_own(tmp_path:
     assert {"A": "base", "B": "own", "C": "file"} == a.environment
 
 
+def test_an_override_of_a_build_keeps_its_folder(tmp_path: Path) -> None:
+    above = "services: {a: {build: {target: dev}}, b: {build: {target: dev}}}\n"
+    stack = read(tmp_path, {"compose.yaml": "services: {a: {build: ./in}}\n", "compose.override.yml": above})
+    builds = [service.build for service in stack.services.values()]
+    assert [(tmp_path / "in", "dev"), (tmp_path, "dev")] == [(one.context, one.target) for one in builds if one]
+
+
 def test_what_is_included_has_its_own_folder_and_its_own_variables(tmp_path: Path) -> None:
     part = "services: {b: {build: ., image: '$TAG'}}\n"
     files = {"compose.yaml": f"include: [part/c.yml]\n{ONE}", "part/c.yml": part, "part/.env": "TAG=part\n"}
