@@ -223,7 +223,8 @@ class _Start:
             mine = [r for r in replicas if r.service == name]
             if fresh:
                 mine = [replace(r, state="created") if self._unchanged(r) else r for r in mine]
-            if expected.worker and expected.service.healthcheck is None and name in self._begun:
+            unchecked = expected.service.healthcheck is None and any(r.health == "none" for r in mine)
+            if expected.worker and unchecked and name in self._begun:
                 self._hearing.listen(name, mine, {r.name for r in mine if not self._again and self._unchanged(r)})
             verdicts[name] = judge(expected, mine, self._baseline, self._clock.now(), self._hearing.heard)
             self._starts[name] = replace(self._starts[name], replicas=tuple(mine))
