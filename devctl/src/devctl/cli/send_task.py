@@ -30,7 +30,10 @@ def send_task(
     assignments: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="PATH=VALUE", help="Change a field; may be repeated.", autocompletion=completion.paths
+            "--set",
+            metavar="PATH=VALUE",
+            help="Change a field, or give a parameter; may be repeated.",
+            autocompletion=completion.paths,
         ),
     ] = None,
     json_file: Annotated[
@@ -59,12 +62,14 @@ def send_task(
 ) -> None:
     """Publish a task: a valid sample, or what you give it. It is checked before anything is sent.
 
+    A task with a contract gets a sample where you give nothing; one that is known by its signature needs its arguments.
     Without NAME, a terminal shows a list to choose from; a script sends the first contract.
 
     \b
     Examples:
       devctl send-task resize --wait
       devctl send-task resize --set width=200 --set tags.0=red
+      devctl send-task resize --args '["a.png", 200]'
       devctl send-task resize --json-file pictures.jsonl
       devctl send-task tasks.other --args '[1, 2]' --queue other
 
