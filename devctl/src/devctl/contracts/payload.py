@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from devctl.broker.port import Message
-from devctl.contracts.catalog import TaskContract
-from devctl.contracts.port import FieldProblem, Wrong
+from devctl.contracts.port import Contract, FieldProblem, Wrong
 from devctl.contracts.schema import Schema
 
 _LONGEST_SHOWN = 40
 REPEATED_FOR_SECONDS = 60  # of a task that leaves no record
 
 
-def checked(contract: TaskContract, value: Any) -> Any:
+def checked(contract: Contract, value: Any) -> Any:
     """The payload as it travels, with everything that its model fills in; Wrong where it is not one."""
     from pydantic import ValidationError
 
@@ -29,7 +28,7 @@ def checked(contract: TaskContract, value: Any) -> Any:
     return contract.adapter.dump_python(payload, mode="json")
 
 
-def message(contract: TaskContract, value: Any, *, queue: str = "") -> Message:
+def message(contract: Contract, value: Any, *, queue: str = "") -> Message:
     """A checked payload as a message. Its task_id is the task's; where it has none, the task gets one of its own."""
     args = () if contract.payload is None else (checked(contract, value),)
     given = args[0].get("task_id") if args and isinstance(args[0], Mapping) else None
@@ -63,7 +62,7 @@ def _causes(errors: Sequence[Any], value: Any) -> list[Any]:
     return [error for error in errors if not follows(error)] or list(errors)
 
 
-def _problem(contract: TaskContract, error: Any) -> FieldProblem:
+def _problem(contract: Contract, error: Any) -> FieldProblem:
     path = ".".join(str(step) for step in error["loc"]) or "payload"
     missing = error["type"] == "missing"
     return FieldProblem(path, "–" if missing else _shown(error["input"]), _expected(contract, error))
@@ -74,7 +73,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
 
 
-def _expected(contract: TaskContract, error: Any) -> str:
+def _expected(contract: Contract, error: Any) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         *parents, name = [str(step) for step in error["loc"]]
@@ -88,7 +87,7 @@ def _expected(contract: TaskContract, error: Any) -> str:
     return str(error["msg"]).removeprefix("Input ").removeprefix("Value error, ").replace("should", "must", 1)
 
 
-def _siblings(contract: TaskContract, parents: Sequence[str]) -> list[str]:
+def _siblings(contract: Contract, parents: Sequence[str]) -> list[str]:
     schema = Schema(contract.schema)
     node: Any = contract.schema
     for step in parents:

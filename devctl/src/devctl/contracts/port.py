@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     from devctl.broker.port import Message
 
 
@@ -71,6 +73,22 @@ class Task(Protocol):
 
     def example(self) -> Any:
         """An input that it takes, the same every time."""
+
+
+class Contract(Task, Protocol):
+    """A task whose input is one payload of a type that pydantic validates."""
+
+    @property
+    def payload(self) -> Any:
+        """The type; None where it takes nothing."""
+
+    @property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Validates the payload as the owner of the task will."""
+
+    @property
+    def record_seconds(self) -> int | None:
+        """How long a done task makes its duplicates harmless."""
 
 
 class Tasks(Protocol):

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from devctl.contracts.catalog import TaskContract
 from devctl.contracts.pattern import matching
 from devctl.contracts.payload import checked
-from devctl.contracts.port import Task, Wrong
+from devctl.contracts.port import Contract, Task, Wrong
 from devctl.contracts.schema import DEEPEST, Node, Schema
 from devctl.errors import DevctlError
 
@@ -24,7 +23,7 @@ _REPAIRS = 15  # attempts to draw only the wrong fields again, before everything
 _OURS = {"source_service": "devctl"}
 
 
-def samples(contract: TaskContract, *, seed: int | None = None) -> Iterator[Any]:
+def samples(contract: Contract, *, seed: int | None = None) -> Iterator[Any]:
     """Endless valid payloads as JSON values.
 
     The same seed gives the same content. Ids and times are new every time: one id is one piece of work, and sending the
@@ -40,7 +39,7 @@ def part(contract: Task, node: Node, name: str) -> Any:
     return _Draw(Schema(contract.schema), random.Random(0), 0).value(node, name)  # noqa: S311
 
 
-def _valid(contract: TaskContract, rng: random.Random) -> Any:
+def _valid(contract: Contract, rng: random.Random) -> Any:
     if contract.payload is None:
         return None
     problem: Wrong | None = None
@@ -72,7 +71,7 @@ def _valid(contract: TaskContract, rng: random.Random) -> Any:
     )
 
 
-def _examples(contract: TaskContract) -> Iterator[Any]:
+def _examples(contract: Contract) -> Iterator[Any]:
     schema = Schema(contract.schema).resolve(contract.schema)
     config = getattr(contract.payload, "model_config", {}).get("json_schema_extra")
     sources = [schema.get("examples", []), config.get("examples", []) if isinstance(config, Mapping) else []]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from devctl.discovery.code import library, names
+from devctl.discovery.code import names
 from devctl.discovery.code.operators import UNKNOWN, to_bool
+from devctl.discovery.code.session import Call, Session, class_attribute, opaque
 from devctl.discovery.code.values import (
     App,
     Class,
@@ -23,9 +24,6 @@ from devctl.discovery.code.values import (
 )
 from devctl.discovery.model import Setting, Unreadable
 
-if TYPE_CHECKING:
-    from devctl.discovery.code.interpreter import Interpreter
-
 _CONSTRUCTOR = {"broker": "broker_url", "backend": "result_backend", "result_backend": "result_backend"}
 _READERS = {"environ.Env", "environ.FileAwareEnv", "decouple.AutoConfig", "decouple.Config", "environs.Env",
             "starlette.config.Config", "environ.environ.Env"}  # fmt: skip
@@ -36,7 +34,7 @@ _CASTS = {"int": int, "float": float, "str": str}
 # ---- what is set on an app
 
 
-def put(interpreter: Interpreter, app: App, name: str, value: Any, place: Place) -> None:
+def put(interpreter: Session, app: App, name: str, value: Any, place: Place) -> None:
     """`app.conf.name = value`."""
     new = names.setting(name)
     if new:
@@ -44,7 +42,7 @@ def put(interpreter: Interpreter, app: App, name: str, value: Any, place: Place)
         app.settings[new] = Setting(new, value, str(file), line)
 
 
-def construct(interpreter: Interpreter, app: App, call: library.Call) -> None:
+def construct(interpreter: Session, app: App, call: Call) -> None:
     """`Celery("name", broker=…, include=[…], set_as_current=…, task_default_queue=…)`."""
     if not call.whole:
         app.unreadable.append(call.text)
@@ -68,7 +66,7 @@ def construct(interpreter: Interpreter, app: App, call: library.Call) -> None:
             put(interpreter, app, name, value, place)
 
 
-def method(interpreter: Interpreter, app: App, name: str, call: library.Call) -> Any:
+def method(interpreter: Session, app: App, name: str, call: Call) -> Any:
     """A call of something of an app: `conf.update`, `config_from_object`, `autodiscover_tasks`, …"""
     first = call.get(0, "obj")
     if name in {"conf.update", "conf.setdefault", "conf.add_defaults", "add_defaults"}:
@@ -92,7 +90,7 @@ def method(interpreter: Interpreter, app: App, name: str, call: library.Call) ->
     if name == "autodiscover_tasks":
         packages = call.get(0, "packages")
         if isinstance(packages, Function):
-            packages = interpreter.call(packages, library.Call("", call.place, call.module, False, True, [], Table()))
+            packages = interpreter.call(packages, Call("", call.place, call.module, False, True, [], Table()))
         app.discovers.append((packages, call.get(1, "related_name", "tasks")))
         return None
     if name in {"register_task", "tasks.register"}:
@@ -101,10 +99,10 @@ def method(interpreter: Interpreter, app: App, name: str, call: library.Call) ->
     if name in {"conf.include.append", "conf.imports.append"}:
         app.include.append([first])
         return None
-    return library.opaque(call, f"celery.{name}")
+    return opaque(call, f"celery.{name}")
 
 
-def _update(interpreter: Interpreter, app: App, call: library.Call) -> None:
+def _update(interpreter: Session, app: App, call: Call) -> None:
     given = call.get(0, "d")
     if given is not None:
         if not isinstance(given, dict):
@@ -126,11 +124,11 @@ def _update(interpreter: Interpreter, app: App, call: library.Call) -> None:
         put(interpreter, app, name, _doubted(call, value), call.keywords.places.get(name, call.place))
 
 
-def _doubted(call: library.Call, value: Any) -> Any:
+def _doubted(call: Call, value: Any) -> Any:
     return Unreadable(f"{call.text}, under a condition") if call.doubt else value
 
 
-def _from_object(interpreter: Interpreter, app: App, given: Any, namespace: str, call: library.Call) -> None:
+def _from_object(interpreter: Session, app: App, given: Any, namespace: str, call: Call) -> None:
     found = list(members(interpreter, given))
     holder = _resolve(interpreter, given)
     if holder is None:
@@ -150,7 +148,7 @@ def _from_object(interpreter: Interpreter, app: App, given: Any, namespace: str,
 # ---- objects of settings
 
 
-def _resolve(interpreter: Interpreter, given: Any) -> Any:
+def _resolve(interpreter: Session, given: Any) -> Any:
     """The module, class, object or dict that is meant; None where it is not here."""
     if isinstance(given, External):
         if given.name != "django.conf.settings":
@@ -170,7 +168,7 @@ def _resolve(interpreter: Interpreter, given: Any) -> Any:
     return given if isinstance(given, Module | Class | Instance | dict) else None
 
 
-def members(interpreter: Interpreter, given: Any) -> Iterator[tuple[str, Any, Place]]:
+def members(interpreter: Session, given: Any) -> Iterator[tuple[str, Any, Place]]:
     """Name, value and place of each setting that an object has."""
     holder = _resolve(interpreter, given)
     if isinstance(holder, Module):
@@ -186,7 +184,7 @@ def members(interpreter: Interpreter, given: Any) -> Iterator[tuple[str, Any, Pl
         yield from _of_class(interpreter, holder)
 
 
-def _of_class(interpreter: Interpreter, holder: Class | Instance) -> Iterator[tuple[str, Any, Place]]:
+def _of_class(interpreter: Session, holder: Class | Instance) -> Iterator[tuple[str, Any, Place]]:
     cls = holder.cls if isinstance(holder, Instance) else holder
     places: dict[str, Place] = {}
     for one in cls.line():
@@ -204,7 +202,7 @@ def _of_class(interpreter: Interpreter, holder: Class | Instance) -> Iterator[tu
             yield name, interpreter.attribute(holder, name), place
 
 
-def default_of(interpreter: Interpreter, given: Opaque) -> Any:
+def default_of(interpreter: Session, given: Opaque) -> Any:
     """The default of `Field(…)` of pydantic, `field(…)` of a dataclass."""
     if "default" in given.keywords:
         return given.keywords["default"]
@@ -213,13 +211,13 @@ def default_of(interpreter: Interpreter, given: Opaque) -> Any:
         module = factory.module if isinstance(factory, Function) else None
         if module is None:
             return Table() if factory == External("dict") else [] if factory == External("list") else UNKNOWN
-        return interpreter.call(factory, library.Call(given.text, place, module, False, True, [], Table()))
+        return interpreter.call(factory, Call(given.text, place, module, False, True, [], Table()))
     if given.arguments:
         return UNKNOWN if given.arguments[0] is ... else given.arguments[0]
     return UNKNOWN
 
 
-def field(interpreter: Interpreter, cls: Class, name: str, default: Any) -> Any:
+def field(interpreter: Session, cls: Class, name: str, default: Any) -> Any:
     """One field of pydantic's settings: the environment's word, else its default."""
     annotation, validated = _annotation(cls, name)
     if validated:
@@ -251,14 +249,14 @@ def _annotation(cls: Class, name: str) -> tuple[str, bool]:
     return annotation, validated
 
 
-def _prefix(interpreter: Interpreter, cls: Class) -> str:
-    found = library.class_attribute(cls, "model_config")
+def _prefix(interpreter: Session, cls: Class) -> str:
+    found = class_attribute(cls, "model_config")
     if isinstance(found, Opaque):
         found = found.keywords
     prefix = found.get("env_prefix") if isinstance(found, dict) else None
-    inner = library.class_attribute(cls, "Config")
+    inner = class_attribute(cls, "Config")
     if prefix is None and isinstance(inner, Class):
-        prefix = library.class_attribute(inner, "env_prefix")
+        prefix = class_attribute(inner, "env_prefix")
     return prefix if isinstance(prefix, str) else ""
 
 
@@ -292,24 +290,24 @@ def is_reader(value: Opaque) -> bool:
     return value.kind in _READERS
 
 
-def read_external(interpreter: Interpreter, name: str, call: library.Call) -> Any:
+def read_external(interpreter: Session, name: str, call: Call) -> Any:
     """`decouple.config(…)`, or an object that is called so."""
     if name in _READERS:
         return Opaque(call.text, name, tuple(call.arguments), dict(call.keywords))
     return _variable(interpreter, "", call, None)
 
 
-def read_variable(interpreter: Interpreter, reader: Opaque, name: str, call: library.Call) -> Any:
+def read_variable(interpreter: Session, reader: Opaque, name: str, call: Call) -> Any:
     """`env.str("NAME", default=…)`."""
     return _variable(interpreter, name, call, reader)
 
 
-def call_reader(interpreter: Interpreter, reader: Opaque, call: library.Call) -> Any:
+def call_reader(interpreter: Session, reader: Opaque, call: Call) -> Any:
     """`env("NAME", default=…)`."""
     return _variable(interpreter, "", call, reader)
 
 
-def _variable(interpreter: Interpreter, kind: str, call: library.Call, reader: Opaque | None) -> Any:
+def _variable(interpreter: Session, kind: str, call: Call, reader: Opaque | None) -> Any:
     key = call.get(0, "var")
     if not isinstance(key, str) or kind in {"read_env", "read_envfile"}:
         return UNKNOWN

@@ -14,6 +14,7 @@ from typing import Any
 from devctl.discovery.code import library
 from devctl.discovery.code.modules import Modules
 from devctl.discovery.code.operators import UNKNOWN, compare, items, operate, text_of, truth
+from devctl.discovery.code.session import Call, class_attribute
 from devctl.discovery.code.values import (
     App,
     Bound,
@@ -539,12 +540,12 @@ class Interpreter:
             else:
                 keywords[keyword.arg] = value
                 keywords.places[keyword.arg] = (frame.module.file, keyword.value.lineno)
-        call = library.Call(
+        call = Call(
             _text(node), (frame.module.file, node.lineno), frame.module, bool(frame.doubt), whole, arguments, keywords
         )
         return self.call(function, call)
 
-    def call(self, function: Any, call: library.Call) -> Any:
+    def call(self, function: Any, call: Call) -> Any:
         """What a call returns; UNKNOWN where nobody can tell."""
         if isinstance(function, Bound) and isinstance(function.function, Function):
             call = call.given(function.arguments, dict(function.keywords))
@@ -555,7 +556,7 @@ class Interpreter:
             return self._instantiate(function, call)
         return library.call(self, function, call)
 
-    def _instantiate(self, cls: Class, call: library.Call) -> Any:
+    def _instantiate(self, cls: Class, call: Call) -> Any:
         if cls.is_a("Celery"):
             return library.make_app(self, call, cls)
         if cls.is_a("Enum", "StrEnum", "IntEnum"):
@@ -564,13 +565,13 @@ class Interpreter:
                 UNKNOWN,
             )
         instance = Instance(cls, dict(call.keywords))
-        start = library.class_attribute(cls, "__init__")
+        start = class_attribute(cls, "__init__")
         if isinstance(start, Function):
             instance.attributes.clear()
             self._call_function(start, call.given((instance,), {}))
         return instance
 
-    def _call_function(self, function: Function, call: library.Call) -> Any:
+    def _call_function(self, function: Function, call: Call) -> Any:
         if function.kind == "opaque" or self._depth >= _DEEPEST_CALL:
             return UNKNOWN
         bound = bind(function.node.args, call)
@@ -598,7 +599,7 @@ class Default:
         self.node = node
 
 
-def bind(parameters: ast.arguments, call: library.Call) -> dict[str, Any] | None:
+def bind(parameters: ast.arguments, call: Call) -> dict[str, Any] | None:
     """The names of a function's parameters and what a call gives them; None where it does not fit."""
     bound: dict[str, Any] = {}
     usual = [*parameters.posonlyargs, *parameters.args]

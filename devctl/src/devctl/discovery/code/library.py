@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 from devctl.discovery.code import configuration
 from devctl.discovery.code.operators import UNKNOWN, items, to_bool
+from devctl.discovery.code.session import Call, Session, class_attribute, opaque
 from devctl.discovery.code.values import (
     App,
     Attribute,
@@ -29,9 +29,6 @@ from devctl.discovery.code.values import (
 )
 from devctl.discovery.model import Unreadable
 
-if TYPE_CHECKING:
-    from devctl.discovery.code.interpreter import Interpreter
-
 BUILTINS = {
     "str", "int", "float", "bool", "list", "dict", "tuple", "set", "frozenset", "len", "getattr", "hasattr", "sorted",
     "range", "callable", "object", "Exception",
@@ -42,47 +39,10 @@ _TEXT_METHODS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call: its text and place, and what it gives."""
-
-    text: str
-    place: Place
-    module: Module
-    doubt: bool
-    """Whether nobody knows that it happens."""
-    whole: bool
-    """Whether all that it gives is known by position or name."""
-    arguments: list[Any]
-    keywords: Table
-
-    def given(self, before: Iterable[Any], keywords: Mapping[str, Any]) -> Call:
-        """The same with more arguments before its own."""
-        return replace(
-            self,
-            arguments=[*before, *self.arguments],
-            keywords=Table({**keywords, **self.keywords}, self.keywords.places),
-        )
-
-    def get(self, index: int, name: str, default: Any = None) -> Any:
-        """One argument, by position or name."""
-        if index < len(self.arguments):
-            return self.arguments[index]
-        return self.keywords.get(name, default)
-
-
 # ---- attributes and items
 
 
-def class_attribute(cls: Class, name: str) -> Any:
-    """What a class or one of its bases has by this name; UNKNOWN where none that is here has it."""
-    for one in cls.line():
-        if isinstance(one, Class) and name in one.scope.names:
-            return one.scope.names[name]
-    return UNKNOWN
-
-
-def attribute(interpreter: Interpreter, value: Any, name: str) -> Any:
+def attribute(interpreter: Session, value: Any, name: str) -> Any:
     """`value.name`."""
     if isinstance(value, External):
         return _external_attribute(interpreter, value, name)
@@ -102,7 +62,7 @@ def attribute(interpreter: Interpreter, value: Any, name: str) -> Any:
     return getattr(value, name) if isinstance(value, QueueValue) and name in ("name", "routing_key") else UNKNOWN
 
 
-def _external_attribute(interpreter: Interpreter, value: External, name: str) -> Any:
+def _external_attribute(interpreter: Session, value: External, name: str) -> Any:
     full = f"{value.name}.{name}"
     if full == "celery.current_app":
         return interpreter.current_app()
@@ -123,7 +83,7 @@ def _app_attribute(value: App | Attribute, name: str) -> Any:
     return Attribute(value.app, f"{value.name}.{name}")
 
 
-def _instance_attribute(interpreter: Interpreter, value: Instance, name: str) -> Any:
+def _instance_attribute(interpreter: Session, value: Instance, name: str) -> Any:
     if name in value.attributes:
         return value.attributes[name]
     found = class_attribute(value.cls, name)
@@ -144,7 +104,7 @@ def replace_kind(function: Function) -> Function:
     return Function(function.node, function.module, function.outer, function.owner)
 
 
-def item(interpreter: Interpreter, holder: Any, key: Any) -> Any:
+def item(interpreter: Session, holder: Any, key: Any) -> Any:
     """`holder[key]`."""
     if isinstance(holder, External) and holder.name == "os.environ":
         return interpreter.environment.get(key, UNKNOWN) if isinstance(key, str) else UNKNOWN
@@ -163,7 +123,7 @@ def item(interpreter: Interpreter, holder: Any, key: Any) -> Any:
     return UNKNOWN
 
 
-def set_attribute(interpreter: Interpreter, holder: Any, name: str, value: Any, place: Place) -> None:
+def set_attribute(interpreter: Session, holder: Any, name: str, value: Any, place: Place) -> None:
     """`holder.name = value`."""
     if isinstance(holder, Attribute) and holder.name == "conf":
         configuration.put(interpreter, holder.app, name, value, place)
@@ -180,7 +140,7 @@ def set_attribute(interpreter: Interpreter, holder: Any, name: str, value: Any, 
         holder.scope.places[name] = place
 
 
-def set_item(interpreter: Interpreter, holder: Any, key: Any, value: Any, place: Place) -> None:
+def set_item(interpreter: Session, holder: Any, key: Any, value: Any, place: Place) -> None:
     """`holder[key] = value`."""
     if isinstance(holder, External) and holder.name == "os.environ":
         if isinstance(key, str) and isinstance(value, str):
@@ -199,7 +159,7 @@ def set_item(interpreter: Interpreter, holder: Any, key: Any, value: Any, place:
 # ---- calls
 
 
-def call(interpreter: Interpreter, function: Any, call: Call) -> Any:
+def call(interpreter: Session, function: Any, call: Call) -> Any:
     """What a call of something that is not of this repository returns."""
     if isinstance(function, External):
         return _external(interpreter, function.name, call)
@@ -219,7 +179,7 @@ def call(interpreter: Interpreter, function: Any, call: Call) -> Any:
     return UNKNOWN
 
 
-def _method(interpreter: Interpreter, value: Any, name: str, call: Call) -> Any:
+def _method(interpreter: Session, value: Any, name: str, call: Call) -> Any:
     if isinstance(value, Member):
         value = value.value
     if isinstance(value, Opaque):
@@ -269,7 +229,7 @@ def _text_method(value: str, name: str, call: Call) -> Any:
         return UNKNOWN
 
 
-def _table_method(interpreter: Interpreter, value: dict[Any, Any], name: str, call: Call) -> Any:
+def _table_method(interpreter: Session, value: dict[Any, Any], name: str, call: Call) -> Any:
     if name in {"get", "pop", "setdefault"}:
         return _table_item(interpreter, value, name, call)
     if name in {"update", "from_mapping"}:
@@ -284,7 +244,7 @@ def _table_method(interpreter: Interpreter, value: dict[Any, Any], name: str, ca
     return Table(value, getattr(value, "places", {})) if name == "copy" else UNKNOWN
 
 
-def _table_item(interpreter: Interpreter, value: dict[Any, Any], name: str, call: Call) -> Any:
+def _table_item(interpreter: Session, value: dict[Any, Any], name: str, call: Call) -> Any:
     key = call.get(0, "key")
     key = key.value if isinstance(key, Member) else key
     if isinstance(key, Unreadable | Opaque | dict | list):
@@ -294,7 +254,7 @@ def _table_item(interpreter: Interpreter, value: dict[Any, Any], name: str, call
     return value.get(key, call.get(1, "default"))
 
 
-def _table_update(interpreter: Interpreter, value: dict[Any, Any], call: Call) -> None:
+def _table_update(interpreter: Session, value: dict[Any, Any], call: Call) -> None:
     given = call.get(0, "other")
     if given is not None and not isinstance(given, dict):
         value[Unreadable(call.text)] = Unreadable(call.text)
@@ -304,12 +264,7 @@ def _table_update(interpreter: Interpreter, value: dict[Any, Any], call: Call) -
         set_item(interpreter, value, one, Unreadable(call.text) if call.doubt else inner, places.get(one, call.place))
 
 
-def opaque(call: Call, kind: str) -> Opaque:
-    """What nobody knows, with what it was made of."""
-    return Opaque(call.text, kind, tuple(call.arguments), dict(call.keywords))
-
-
-def _external(interpreter: Interpreter, name: str, call: Call) -> Any:
+def _external(interpreter: Session, name: str, call: Call) -> Any:
     if name in _FUNCTIONS:
         return _FUNCTIONS[name](interpreter, call)
     if name.rpartition(".")[2] == "Celery" and name.partition(".")[0] in {"celery", "Celery"}:
@@ -321,57 +276,57 @@ def _external(interpreter: Interpreter, name: str, call: Call) -> Any:
     return opaque(call, name)
 
 
-def _getenv(interpreter: Interpreter, call: Call) -> Any:
+def _getenv(interpreter: Session, call: Call) -> Any:
     key = call.get(0, "key")
     return interpreter.environment.get(key, call.get(1, "default")) if isinstance(key, str) else UNKNOWN
 
 
-def _setdefault(interpreter: Interpreter, call: Call) -> Any:
+def _setdefault(interpreter: Session, call: Call) -> Any:
     key, value = call.get(0, "key"), call.get(1, "value")
     if isinstance(key, str) and isinstance(value, str):
         return interpreter.environment.setdefault(key, value)
     return UNKNOWN
 
 
-def _partial(interpreter: Interpreter, call: Call) -> Any:
+def _partial(interpreter: Session, call: Call) -> Any:
     if not call.arguments:
         return UNKNOWN
     return Bound(call.arguments[0], tuple(call.arguments[1:]), tuple(call.keywords.items()))
 
 
-def _flask(interpreter: Interpreter, call: Call) -> Any:
+def _flask(interpreter: Session, call: Call) -> Any:
     made = opaque(call, "flask.Flask")
     made.attributes.update(config=Table(), extensions=Table(), import_name=call.get(0, "import_name"))
     return made
 
 
-def _pattern(interpreter: Interpreter, call: Call) -> Any:
+def _pattern(interpreter: Session, call: Call) -> Any:
     try:
         return re.compile(call.arguments[0]) if isinstance(call.get(0, "pattern"), str) else UNKNOWN
     except re.error:
         return UNKNOWN
 
 
-def _joined(interpreter: Interpreter, call: Call) -> Any:
+def _joined(interpreter: Session, call: Call) -> Any:
     return posixpath.join(*map(str, call.arguments)) if call.arguments and readable(call.arguments) else UNKNOWN
 
 
-def _quoted(interpreter: Interpreter, call: Call) -> Any:
+def _quoted(interpreter: Session, call: Call) -> Any:
     text = call.get(0, "string")
     return quote(text, safe="") if isinstance(text, str) else UNKNOWN
 
 
-def _module(interpreter: Interpreter, call: Call) -> Any:
+def _module(interpreter: Session, call: Call) -> Any:
     name = call.arguments[0] if call.arguments else None
     return (interpreter.module(name) if isinstance(name, str) else None) or UNKNOWN
 
 
-def _strtobool(interpreter: Interpreter, call: Call) -> Any:
+def _strtobool(interpreter: Session, call: Call) -> Any:
     text = call.get(0, "val")
     return to_bool(text) if isinstance(text, str) else UNKNOWN
 
 
-def _queue(interpreter: Interpreter, call: Call) -> Any:
+def _queue(interpreter: Session, call: Call) -> Any:
     exchange = call.get(1, "exchange")
     kind: Any = "direct"
     if isinstance(exchange, Opaque):
@@ -381,11 +336,11 @@ def _queue(interpreter: Interpreter, call: Call) -> Any:
     return QueueValue(call.get(0, "name"), exchange, call.get(2, "routing_key"), kind)
 
 
-def _broadcast(interpreter: Interpreter, call: Call) -> Any:
+def _broadcast(interpreter: Session, call: Call) -> Any:
     return QueueValue(call.get(0, "name"), None, None, "fanout")
 
 
-_FUNCTIONS: dict[str, Callable[[Interpreter, Call], Any]] = {
+_FUNCTIONS: dict[str, Callable[[Session, Call], Any]] = {
     "os.environ.get": _getenv,
     "os.getenv": _getenv,
     "os.environ.setdefault": _setdefault,
@@ -409,7 +364,7 @@ _FUNCTIONS: dict[str, Callable[[Interpreter, Call], Any]] = {
 # ---- built-in functions
 
 
-def _getattr(interpreter: Interpreter, call: Call) -> Any:
+def _getattr(interpreter: Session, call: Call) -> Any:
     if len(call.arguments) < 2 or not isinstance(call.arguments[1], str):
         return UNKNOWN
     holder = call.arguments[0]
@@ -418,27 +373,27 @@ def _getattr(interpreter: Interpreter, call: Call) -> Any:
     return call.arguments[2] if found is UNKNOWN and known and len(call.arguments) == 3 else found
 
 
-def _dict(interpreter: Interpreter, call: Call) -> Any:
+def _dict(interpreter: Session, call: Call) -> Any:
     source = call.arguments[0] if call.arguments else {}
     if not isinstance(source, dict):
         return UNKNOWN
     return Table({**source, **call.keywords}, {**getattr(source, "places", {}), **call.keywords.places})
 
 
-def _list(interpreter: Interpreter, call: Call) -> Any:
+def _list(interpreter: Session, call: Call) -> Any:
     parts = items(call.arguments[0]) if call.arguments else []
     return UNKNOWN if parts is None else parts
 
 
-def _tuple(interpreter: Interpreter, call: Call) -> Any:
+def _tuple(interpreter: Session, call: Call) -> Any:
     parts = _list(interpreter, call)
     return tuple(parts) if isinstance(parts, list) else parts
 
 
-def _plainly(function: Callable[..., Any]) -> Callable[[Interpreter, Call], Any]:
+def _plainly(function: Callable[..., Any]) -> Callable[[Session, Call], Any]:
     """A function of plain values, where these are known."""
 
-    def call_it(interpreter: Interpreter, call: Call) -> Any:
+    def call_it(interpreter: Session, call: Call) -> Any:
         arguments = [one.value if isinstance(one, Member) else one for one in call.arguments]
         if not call.whole or call.keywords or not readable(arguments):
             return UNKNOWN
@@ -450,7 +405,7 @@ def _plainly(function: Callable[..., Any]) -> Callable[[Interpreter, Call], Any]
     return call_it
 
 
-_BUILT_IN: dict[str, Callable[[Interpreter, Call], Any]] = {
+_BUILT_IN: dict[str, Callable[[Session, Call], Any]] = {
     "getattr": _getattr,
     "dict": _dict,
     "list": _list,
@@ -468,7 +423,7 @@ _BUILT_IN: dict[str, Callable[[Interpreter, Call], Any]] = {
 }
 
 
-def make_app(interpreter: Interpreter, call: Call, cls: Class | None = None) -> App:
+def make_app(interpreter: Session, call: Call, cls: Class | None = None) -> App:
     """A call of `Celery`, or of a class that is one."""
     file, line = call.place
     app = App(call.module.name, file, line, main=call.get(0, "main", ""))

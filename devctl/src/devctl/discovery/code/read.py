@@ -145,7 +145,7 @@ class _Reading:
         return self._of_module(module)
 
     def _called(self, function: Function) -> Any:
-        from devctl.discovery.code.library import Call
+        from devctl.discovery.code.session import Call
         from devctl.discovery.code.values import Table
 
         place = (function.module.file, function.node.lineno)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from devctl.discovery.code import library
 from devctl.discovery.code.interpreter import Interpreter, place_text
+from devctl.discovery.code.session import Call
 from devctl.discovery.code.values import App, Bound, External, Function, Member, Opaque, QueueValue, Table
 from devctl.discovery.model import Answer, Setting, Unreadable
 
@@ -145,7 +145,7 @@ class _Router:
         place = (inner.module.file, inner.node.lineno)
         keywords = Table({"task": Unreadable("task")})
         arguments = [name, Unreadable("args"), Unreadable("kwargs"), Unreadable("options")]
-        call = library.Call(where, place, inner.module, False, True, arguments, keywords)
+        call = Call(where, place, inner.module, False, True, arguments, keywords)
         result = self._interpreter.call(function, call)
         if isinstance(result, Unreadable | Opaque | External):
             raise _Unsure(

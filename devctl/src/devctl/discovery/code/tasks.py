@@ -11,8 +11,8 @@ from typing import Any
 
 from devctl.discovery.code import shapes
 from devctl.discovery.code.interpreter import Frame, Interpreter
-from devctl.discovery.code.library import class_attribute
 from devctl.discovery.code.operators import UNKNOWN
+from devctl.discovery.code.session import class_attribute
 from devctl.discovery.code.values import (
     App,
     Attribute,
