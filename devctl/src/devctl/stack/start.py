@@ -9,7 +9,7 @@ from dataclasses import replace
 from devctl.clock import Clock, SystemClock
 from devctl.errors import UsageError
 from devctl.stack.hearing import Ask, Hearing
-from devctl.stack.model import Service, Stack
+from devctl.stack.model import Stack
 from devctl.stack.port import Replica, Runtime
 from devctl.stack.readiness import Expected, Phase, Verdict, judge
 from devctl.stack.report import Building, Built, Emit, LeftOut, ServiceStart, StartReport, Step, ignore
@@ -298,7 +298,7 @@ class _Start:
                 log=log,
                 logfile=path,
                 written=written,
-                not_installed=_not_installed(self._runtime.stack.services[name], (*log, *written)),
+                not_installed=_not_installed(self._runtime.stack, name, (*log, *written)),
             )
 
     def _last_lines(self, start: ServiceStart) -> tuple[str, ...]:
@@ -311,8 +311,14 @@ class _Start:
         return ()
 
 
-def _not_installed(service: Service, log: Sequence[str]) -> str:
-    """The package that its last words say is not there, where its sources are: it was not installed; else ""."""
+def _not_installed(stack: Stack, name: str, log: Sequence[str]) -> str:
+    """The package that its last words say is not there, where its sources are: it was not installed; else "".
+
+    Only where the services run in the checkout's own environment.
+    """
+    service = stack.services[name]
+    if not stack.contracts:
+        return ""
     missing = _MISSING.findall("\n".join(log))
     folders = [service.build.context, *service.build.additional_contexts.values()] if service.build else []
     return next((name for name in missing if any((folder / "src" / name).is_dir() for folder in folders)), "")

@@ -129,6 +129,17 @@ def test_services_that_install_the_same_share_it_and_a_change_makes_another(tmp_
     assert first != name(tmp_path, text)
 
 
-def test_a_project_that_is_installed_itself_is_its_service_s_alone(tmp_path: Path) -> None:
-    text = "FROM python:3.12\nWORKDIR /app\nCOPY . .\nRUN pip install -e .\n"
-    assert name(tmp_path, text, "one") != name(tmp_path, text, "two")
+@pytest.mark.parametrize(
+    ("run", "alone"),
+    [
+        ("pip install -e .", True),
+        ("uv sync", True),
+        ("poetry install", True),
+        ("uv sync --no-install-project", False),
+        ("poetry install --no-root", False),
+        ("pip install celery", False),
+    ],
+)
+def test_a_project_that_is_installed_itself_is_its_service_s_alone(tmp_path: Path, run: str, alone: bool) -> None:
+    text = f"FROM python:3.12\nWORKDIR /app\nCOPY . .\nRUN {run}\n"
+    assert alone is (name(tmp_path, text, "one") != name(tmp_path, text, "two"))

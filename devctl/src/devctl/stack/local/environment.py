@@ -28,7 +28,7 @@ _DECLARES = re.compile(
 _COMPLETE = "complete"
 _TAIL = 12
 """Lines of a failed installation that are shown."""
-_VERSION = 3
+_VERSION = 4
 """Of what this module makes: another one makes every environment anew."""
 
 
@@ -64,7 +64,7 @@ def of(recipe: Recipe, folder: Path, root: Root) -> Environment:
     total = hashlib.sha256(f"{_VERSION}\0{recipe.python}\0{sys.platform}".encode())
     for step in recipe.installs:
         total.update(json.dumps([step.tool, step.words, step.folder, dict(step.environment)]).encode())
-    if any(_project(word) for step in recipe.installs for word in step.words):
+    if any(_of_a_project(step) or any(map(_project, step.words)) for step in recipe.installs):
         total.update(os.fsencode(root.folder))
     if recipe.build and recipe.installs:
         for context in (recipe.build.context, *recipe.build.additional_contexts.values()):
@@ -99,6 +99,8 @@ def make(recipe: Recipe, environment: Environment, root: Root, emit: Callable[[s
                 emit,
                 step,
             )
+        if _of_a_project(step):
+            _found_in(environment, root.path(step.folder))
     _stand_ins(environment.programs)
     network.install(environment.programs)
     (environment.folder / _COMPLETE).write_text(_told(python, recipe.python) + "\n", encoding="utf-8")
@@ -283,6 +285,20 @@ def _project(word: str) -> bool:
     """Whether a word of `pip install` is a folder with a project: `.`, `./lib[extra]`, `/app`."""
     folder = re.fullmatch(r"(\.{1,2}|/|\./|\.\./)[\w./-]*(\[[\w,-]+\])?", word)
     return bool(folder) and not word.endswith((".txt", ".in", ".whl", ".gz"))
+
+
+def _of_a_project(step: Install) -> bool:
+    """Whether it installs the project itself, too, besides what it depends on."""
+    return (step.tool == "uv" and "--no-install-project" not in step.words) or (
+        step.tool == "poetry" and "--no-root" not in step.words
+    )
+
+
+def _found_in(environment: Environment, folder: Path) -> None:
+    """Have Python look for a project where it is: its code may change, and a build of it would be for nothing."""
+    for packages in (environment.folder / "lib").glob("python*/site-packages"):
+        with (packages / "devctl_projects.pth").open("a", encoding="utf-8") as file:
+            file.write(f"{folder}\n{folder / 'src'}\n")
 
 
 def _of_pipenv(folder: Path, *, dev: bool) -> list[str] | None:

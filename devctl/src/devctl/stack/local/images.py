@@ -81,14 +81,24 @@ class Images:
         made = self.recipe(service)
         if made is None:
             return None
-        root, note = self.root(service), self._place.state / "roots" / f"{service.name}.made"
-        now = self._digest(service, made)
-        if not (root.folder.is_dir() and note.is_file() and note.read_text(encoding="utf-8") == now):
-            note.unlink(missing_ok=True)
-            root.make(made)
-            root.mount(service)
-            note.write_text(now, encoding="utf-8")
+        root, note = self.root(service), self._note(service)
+        if not (
+            root.folder.is_dir() and note.is_file() and note.read_text(encoding="utf-8") == self._digest(service, made)
+        ):
+            self._make_files(service, made, lambda: None)
         return root
+
+    def _make_files(self, service: Service, made: Recipe, before_mounts: Callable[[], None]) -> None:
+        root, note = self.root(service), self._note(service)
+        note.unlink(missing_ok=True)
+        now = self._digest(service, made)
+        root.make(made)
+        before_mounts()
+        root.mount(service)
+        note.write_text(now, encoding="utf-8")
+
+    def _note(self, service: Service) -> Path:
+        return self._place.state / "roots" / f"{service.name}.made"
 
     def missing(self, services: Iterable[str]) -> list[str]:
         """Return those whose environment has to be made."""
@@ -109,9 +119,8 @@ class Images:
                 continue
             done.add(one.folder)
             self._settings.make_state()
-            root = self.files(service)
-            assert root is not None
-            environment.make(made, one, root, partial(_say, emit, name))
+            making = partial(environment.make, made, one, self.root(service), partial(_say, emit, name))
+            self._make_files(service, made, making)  # before its volumes: an installation writes where it is
 
     def refusal(self, service: Service) -> DevctlError | None:
         """Say why this service cannot be made here; None where it can."""
