@@ -12,7 +12,7 @@ from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.stack.model import Build, HealthCheck, Port, Service, Stack
 from devctl.stack.port import BuildProgress, Replica
 from devctl.stack.report import Building, Event, Step, failure
-from devctl.stack.start import restart, start
+from devctl.stack.start import patience, restart, start
 
 CHECK = HealthCheck(("CMD", "true"))
 HEALTHY = {"redis": "service_healthy"}
@@ -470,3 +470,13 @@ def test_a_worker_is_heard_in_its_own_log_file_too_and_not_what_it_said_before()
 
     assert "said that it is ready" == report.services[1].detail
     assert 3 < report.services[1].own_seconds < 4
+
+
+def test_a_health_check_each_half_minute_is_waited_for_and_those_before_it_too() -> None:
+    slow = HealthCheck(("CMD", "true"), interval=30)
+    quick = HealthCheck(("CMD", "true"), interval=30, start_period=10, start_interval=0.5)
+    redis, worker = dataclasses.replace(REDIS, healthcheck=slow), dataclasses.replace(WORKER, healthcheck=slow)
+
+    assert 120 == patience(stack(redis, worker), ["worker"])
+    assert 90 == patience(stack(redis, worker), ["redis"])
+    assert 60 == patience(stack(dataclasses.replace(redis, healthcheck=quick), PLAIN), ["worker"])

@@ -17,8 +17,14 @@ def scale(
         ),
     ],
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, help="How long to wait until all are ready.")
-    ] = 60,
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            help="How long to wait until all are ready (default: 60, and until health checks first look).",
+            show_default=False,
+        ),
+    ] = None,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,

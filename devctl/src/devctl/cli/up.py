@@ -41,8 +41,14 @@ def up(
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, help="How long to wait until all are ready.")
-    ] = 60,
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            help="How long to wait until all are ready (default: 60, and until health checks first look).",
+            show_default=False,
+        ),
+    ] = None,
     isolated: Annotated[
         bool,
         typer.Option("--isolated", help="A second stack beside the first: own name, ports, broker and data."),
@@ -81,7 +87,7 @@ def up(
     from devctl.cli.watched import addresses, answering, watched
     from devctl.errors import DevctlError
     from devctl.stack import isolation, unused
-    from devctl.stack.start import start
+    from devctl.stack.start import TIMEOUT_SECONDS, start
     from devctl.ui import services as ui
     from devctl.ui.console import write_json
 
@@ -125,7 +131,7 @@ def up(
         sys.stdout.flush()
         ui.show_next(steps)
     if watcher:
-        go_on(workbench, watcher, report, timeout, as_json)
+        go_on(workbench, watcher, report, timeout or TIMEOUT_SECONDS, as_json)
 
 
 def _possible(workbench: Workbench, names: list[str], *, named: bool, as_json: bool) -> list[str]:

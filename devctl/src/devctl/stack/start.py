@@ -29,7 +29,7 @@ def start(
     runtime: Runtime,
     services: Sequence[str],
     *,
-    timeout: float = TIMEOUT_SECONDS,
+    timeout: float | None = None,
     build: bool | None = None,
     scale: Mapping[str, int] | None = None,
     ask: Ask | None = None,
@@ -38,6 +38,7 @@ def start(
 ) -> StartReport:
     """Start these services (none named: all) and what they depend on; return when all are ready or one is lost.
 
+    timeout: in seconds; None takes what is usual (`patience`).
     build: None builds what is missing or older than its sources, True builds all, False none. ask: how a worker that
     has no health check and says nothing can be asked whether it is there.
     A service that crashes or is late is in the report (`report.failure` makes the error of it), not raised.
@@ -50,7 +51,7 @@ def start(
     _check_scale(stack, names, scale)
     built, build_seconds = _build(runtime, names, build, emit, clock)
     run = _Start(runtime, names, scale, emit, clock, ask)
-    run.go(timeout)
+    run.go(timeout or patience(stack, names))
     return replace(run.report(), built=built, build_seconds=build_seconds)
 
 
@@ -58,15 +59,33 @@ def restart(
     runtime: Runtime,
     services: Sequence[str],
     *,
-    timeout: float = TIMEOUT_SECONDS,
+    timeout: float | None = None,
     ask: Ask | None = None,
     emit: Emit = ignore,
     clock: Clock | None = None,
 ) -> StartReport:
     """Restart these services in place and wait until they are ready again."""
     run = _Start(runtime, list(services), {}, emit, clock or SystemClock(), ask)
-    run.go(timeout, again=True)
+    run.go(timeout or patience(runtime.stack, services), again=True)
     return run.report()
+
+
+def patience(stack: Stack, services: Sequence[str]) -> float:
+    """How many seconds a start may take where nobody says it: a check each half minute is first made after that."""
+    first: dict[str, float] = {}
+    for level in stack.levels(services):
+        for name in level:
+            needed = max((first.get(other, 0.0) for other in stack.services[name].depends_on), default=0.0)
+            first[name] = needed + _first_check(stack.services[name])
+    slowest = max(first.values(), default=0.0)
+    return TIMEOUT_SECONDS + (slowest if slowest > _USUAL_START_SECONDS else 0.0)
+
+
+def _first_check(service: Service) -> float:
+    check = service.healthcheck
+    if check is None:
+        return 0.0
+    return min(check.start_interval, check.interval) if check.start_period else check.interval
 
 
 def build_images(
