@@ -48,6 +48,8 @@ def build(
     known = workbench.stack.services
     asked = workbench.stack.resolve(services or ())
     options.announce(workbench, as_json=as_json)
+    for refusal in filter(None, map(workbench.runtime.refusal, asked)):
+        raise refusal
     names = workbench.runtime.buildable([name for name in known if name in (asked or workbench.stack.enabled)])
     if as_json:
         built, seconds = build_images(workbench.runtime, names, ignore)

@@ -63,7 +63,8 @@ class LocalRuntime:
 
     def buildable(self, services: Sequence[str]) -> list[str]:
         """Those that have an environment of their own."""
-        return [name for name in services if self._images.recipe(self.stack.services[name])]
+        known = self.stack.services
+        return [name for name in services if not self._images.refusal(known[name]) and self._images.recipe(known[name])]
 
     def refusal(self, service: str) -> DevctlError | None:
         """A Dockerfile that cannot be followed, or an image that is there as a container only."""
