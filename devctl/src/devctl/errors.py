@@ -1,6 +1,7 @@
 """What devctl says when something fails, and the exit code that goes with it.
 
     DevctlError            1   a named problem: what is wrong, what to do next
+    ├── OtherCheckout      1   the containers of this project are another folder's
     ├── UsageError         2   the command line or the payload is wrong; nothing was done
     ├── WaitTimeout        3   gave up waiting
     ├── ServiceCrashed     4   a service of the stack exited or restarted
@@ -30,6 +31,10 @@ class DevctlError(Exception):
         self.problem = problem
         self.hint = hint
         self.details = tuple(details)
+
+
+class OtherCheckout(DevctlError):
+    """The containers of this project are another folder's; there are none of this one."""
 
 
 class UsageError(DevctlError):

@@ -16,7 +16,7 @@ from devctl import settings
 from devctl.__main__ import main
 from devctl.cli import options
 from devctl.cli.app import COMMANDS, name_of
-from devctl.errors import DevctlError
+from devctl.errors import DevctlError, OtherCheckout
 from devctl.stack import identity
 from devctl.stack import start as steps
 from devctl.stack.fake import Behaviour, FakeRuntime
@@ -592,6 +592,25 @@ def test_down_of_all_stacks_asks_where_data_would_go(fakes: Any, run: Any, monke
     assert "stack k3f9 is gone, and its data" in ran.out
     assert "the data stays" in ran.out
     assert [("", [])] == [(one["name"], one["services"]) for one in run("stacks", "--json").document["stacks"]]
+
+
+def test_down_of_all_stacks_leaves_what_another_checkout_runs_under_the_same_name(
+    fakes: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 0 == run("up", "redis", "--isolated", "--stack", "k3f9").code
+    others = fakes.of(Workbench(settings.load()))
+
+    def status() -> Any:
+        raise OtherCheckout("the containers of project 'shop' belong to another checkout: /elsewhere")
+
+    monkeypatch.setattr(others, "status", status)
+
+    ran = run("down", "--all-stacks", "--yes")
+
+    assert 0 == ran.code
+    assert "stack k3f9 is gone, and its data" in ran.out
+    assert "another checkout" not in ran.out + ran.err
+    assert "stop" not in others.calls
 
 
 def test_up_refuses_a_second_runtime_under_the_stack_that_runs_on_the_first(

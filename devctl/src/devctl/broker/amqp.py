@@ -54,7 +54,7 @@ class AmqpBroker(PlainBroker):
     def _connected(self) -> Connection:
         if self._open is None or not self._open.connected:
             self._open = self._connection()
-            self._open.ensure_connection(max_retries=1, interval_start=0, reraise_as_library_errors=False)
+            wire.connect(self._open)
         return self._open
 
     @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +19,13 @@ from devctl.broker.server import TIMEOUT_SECONDS, is_near, why
 from devctl.errors import DevctlError
 
 logging.getLogger("amqp").addHandler(logging.NullHandler())  # an answer that comes too late is nobody's concern
+_PAUSE_SECONDS = 0.2
 READ_SECONDS = 5.0  # a server that writes to a slow disk before it confirms
+
+
+START_SECONDS = 6.0  # for as long a server may cut connections off: its port is there before it is
+_CUT_OFF = (errno.ECONNRESET, errno.EINVAL, errno.EPIPE, errno.ENOTCONN)
+"""EINVAL: py-amqp asks for options of a socket that the port's forwarder has closed already."""
 
 
 def connection(url: str) -> Connection:
@@ -31,6 +39,26 @@ def connection(url: str) -> Connection:
         heartbeat=0,
         ssl={"cert_reqs": ssl.CERT_REQUIRED if checked else ssl.CERT_NONE} if secure else False,
         transport_options={"read_timeout": READ_SECONDS, "write_timeout": READ_SECONDS},
+    )
+
+
+def connect(opened: Connection) -> None:
+    """Connect; where the server cuts it off meanwhile, as one does that is starting, try again for some seconds."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            opened.ensure_connection(max_retries=1, interval_start=0, reraise_as_library_errors=False)
+        except OSError as exc:
+            if not _is_cut_off(exc) or time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _is_cut_off(exc: OSError) -> bool:
+    return not isinstance(exc, ssl.SSLError) and (
+        exc.errno in _CUT_OFF or str(exc) == "Server unexpectedly closed connection"
     )
 
 

@@ -70,7 +70,7 @@ def down(
 
 def _all(runtime: str | None, sure: bool, as_json: bool) -> None:
     """Stop every stack of this checkout."""
-    from devctl.errors import DevctlError, UsageError
+    from devctl.errors import DevctlError, OtherCheckout, UsageError
     from devctl.stack import identity
 
     workbench = options.open_workbench(runtime, "")
@@ -83,6 +83,10 @@ def _all(runtime: str | None, sure: bool, as_json: bool) -> None:
             raise DevctlError("nothing was stopped")
     for name in (*isolated, ""):
         one = Workbench(dataclasses.replace(workbench.settings, stack=name))
+        try:
+            one.runtime.status()
+        except OtherCheckout:  # under this name nothing of this checkout runs
+            continue
         options.announce(one, as_json=as_json)
         _stop(one, None, False, as_json)
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devctl.errors import DevctlError
+from devctl.errors import OtherCheckout
 from devctl.stack.compose import problems
 from devctl.stack.compose.client import Client, Failed
 from devctl.stack.compose.containers import PROJECT, Container, parse
@@ -33,7 +33,7 @@ class Project:
         """Service -> its containers after we made them: nobody has to make them again as long as they are these."""
 
     def containers(self) -> list[Container]:
-        """The project's containers; DevctlError where they are another checkout's."""
+        """The project's containers; OtherCheckout where they are another checkout's."""
         label = f"{PROJECT}={self._stack.name}"
         inspected = None
         if self._daemon:
@@ -62,7 +62,7 @@ class Project:
         for other in {c.working_dir for c in present} - {""}:
             if Path(other).resolve() == root:  # the same folder, perhaps behind a symbolic link
                 continue
-            raise DevctlError(
+            raise OtherCheckout(
                 f"the containers of project {self._stack.name!r} belong to another checkout: {other}",
                 details=("two folders of one name are one project to Compose; devctl does not touch the other's",),
                 hint=f"COMPOSE_PROJECT_NAME={self._stack.name}-2 devctl …, or an isolated stack: devctl up --isolated\n"
