@@ -42,8 +42,10 @@ def _kill_child(field: Field) -> None:
 def _freeze_worker(field: Field) -> None:
     victim = field.victim()
     field.hands.freeze(victim)
-    field.clock.sleep(FREEZE_SECONDS)
-    field.hands.thaw(victim)
+    try:
+        field.clock.sleep(FREEZE_SECONDS)
+    finally:
+        field.hands.thaw(victim)
 
 
 def _stop_worker(field: Field) -> None:
@@ -71,8 +73,10 @@ def _restart_broker(field: Field) -> None:
 def _freeze_broker(field: Field) -> None:
     broker = field.broker()
     field.hands.freeze(broker)
-    field.clock.sleep(BROKER_FREEZE_SECONDS)
-    field.hands.thaw(broker)
+    try:
+        field.clock.sleep(BROKER_FREEZE_SECONDS)
+    finally:
+        field.hands.thaw(broker)
     field.broker_back()
 
 

@@ -105,6 +105,8 @@ class Stage:
             clock=self.clock,
         )
         if problem := failure(report, self.settings.stack):
+            problem.details = tuple(one for one in problem.details if f"--stack {self.settings.stack}" not in one)
+            problem.hint = f"the copy is gone; this must work first: devctl up {self.service}"
             raise problem
         try:
             yield workbench, Ledger(copy.ledger)
