@@ -23,6 +23,8 @@ CHUNK = 10_000
 """Messages that are made and published at a time: a backlog of 200,000 need not be in memory."""
 POLL_SECONDS = 0.1  # one LLEN each
 TELL_SECONDS = 0.25
+DEAF = 5
+"""Times the patience: so long after the last completion, an end that should come was not heard."""
 STALL_SECONDS = 2.0
 """Without a completion for so long, and longer than a few of the tasks take, one looks what is wrong."""
 
@@ -90,7 +92,7 @@ class Drain:
             if now - moved >= self.patience and now - looked >= STALL_SECONDS:
                 looked = now
                 self.fleet.check(workers)
-                if self._nothing_left(run) and not self.counting.running():
+                if self._nothing_left(run) and (now - moved >= DEAF * self.patience or not self.counting.running()):
                     return
             if now - begun >= self.timeout:
                 raise WaitTimeout(

@@ -120,14 +120,14 @@ def of_counting(way: Way, runs: Sequence[Observation]) -> Iterator[Caution]:
     if unproved := sum(run.audit.unproved for run in runs):
         yield Caution(
             "unproved",
-            f"nothing says what became of {unproved:,} tasks: no event was heard, and they leave no result",
-            "over Redis, an event that nobody reads at that moment is gone; a result backend keeps what was done",
+            f"nothing says what became of {unproved:,} tasks: no event, no result",
+            "with a result backend, what is done is kept",
         )
     if unseen := sum(run.unseen for run in runs):
         yield Caution(
             "unseen",
-            f"{unseen:,} events were not heard; these tasks are done, their results say so",
-            "the rate is of the tasks that were heard",
+            f"{unseen:,} ends were not heard: their results say when they were",
+            "Redis drops events that nobody reads, and some pools of Celery lose them",
         )
     if failed := sum(run.audit.failed for run in runs):
         yield Caution(
@@ -136,7 +136,7 @@ def of_counting(way: Way, runs: Sequence[Observation]) -> Iterator[Caution]:
     if way == "results" and any(run.workers > 1 for run in runs):
         yield Caution(
             "no-workers",
-            "results do not say which worker: begin and end of a run, when not all are at work, count too",
+            "results name no worker: the time when not all are at work counts, too",
             "raise --seconds",
         )
 

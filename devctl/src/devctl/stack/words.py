@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from devctl.stack.model import Service
 from devctl.stack.readiness import Heard
 
-_READY = re.compile(r"\S@[\w.-]+ ready\.")
+_READY = re.compile(r"\S@[\w.%-]+ ready\.")
 _BANNER = re.compile(r"^[ *-]*\[(?:config|queues|tasks)\]\s*$", re.MULTILINE)
 _TALKS = re.compile(r": INFO/MainProcess\]")
 _TROUBLE = re.compile(r"(?P<problem>Cannot connect to [^\n]*?)\s*Trying again in (?P<seconds>[\d.]+) seconds")

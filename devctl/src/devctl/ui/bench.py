@@ -234,7 +234,7 @@ def _counted(report: Report, paint: Paint) -> Iterator[str]:
     """What the way of counting cannot tell; nothing where it tells all."""
     match report.counted.way:
         case "events":
-            yield "counted    by task events, on for the run: they slow a no-op down by 42%, 10 ms by 8%"
+            yield "counted    by task events, which slow a no-op down by 42%, one of 10 ms by 8%"
             yield f"           {paint('proved: none is lost. Not proved: none ran twice, for an event', 'dim')}"
             yield f"           {paint('can get lost, and a worker can die before it sends one', 'dim')}"
         case "results":

@@ -85,6 +85,14 @@ def test_what_was_received_and_did_not_end_is_running_whatever_the_queue_says() 
     assert frozenset("a") == counting.count().failed
 
 
+def test_what_has_a_result_does_not_run_though_its_end_was_not_heard() -> None:
+    counting, told = by_events("a", results={"a": done("a")})
+    told.tell("a", "received", "started")
+    counting.done()
+
+    assert not counting.running()
+
+
 def test_an_event_that_was_lost_is_looked_up_among_the_results() -> None:
     counting, told = by_events("a", "b", results={"b": done("b")})
     told.tell("a", "started", "succeeded")
@@ -93,6 +101,7 @@ def test_an_event_that_was_lost_is_looked_up_among_the_results() -> None:
 
     assert frozenset("b") == count.unseen
     assert frozenset() == count.unknown
+    assert {"a": 101.0, "b": 7.0} == {one.task_id: one.finished for one in count.executions}
 
 
 def test_without_results_a_task_that_nobody_saw_end_is_unknown_and_not_lost() -> None:
@@ -242,6 +251,25 @@ def test_an_interrupt_switches_the_events_off(tmp_path: Path) -> None:
         lab.bench()
 
     assert [False, False] == [worker.tells for worker in lab.broker.workers]
+
+
+class HardOfHearing(MemoryBroker):
+    """Over its Redis, the last end of each run gets lost."""
+
+    def _tell(self, worker: Any, kind: EventKind, message: Any) -> None:
+        if kind == "received" or message is not self.published[-1]:
+            super()._tell(worker, kind, message)
+
+
+def test_a_run_whose_last_event_was_lost_ends_all_the_same_and_says_so(tmp_path: Path) -> None:
+    lab = Foreign(tmp_path, HardOfHearing)
+    begun = lab.clock.now()
+
+    report = lab.bench()
+
+    assert lab.clock.now() - begun < 60
+    assert (360, 360, 0) == (report.audit.published, report.audit.executed, report.audit.lost)
+    assert "unseen" in {one.code for one in report.cautions}
 
 
 def test_without_events_results_count(tmp_path: Path) -> None:

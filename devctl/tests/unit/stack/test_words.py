@@ -18,6 +18,7 @@ REFUSED = [
     "line",
     [
         "[2026-11-29 10:00:01,000: INFO/MainProcess] celery@31e0c5 ready.",
+        "[2026-11-29 10:00:01,000: INFO/MainProcess] mail@%31e0c5 ready.",
         '{"level": "info", "message": "mail@31e0c5.local ready."}',
     ],
 )

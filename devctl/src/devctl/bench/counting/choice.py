@@ -90,22 +90,24 @@ class _Probe:
         self.guard.undo(leave)
         count = by_events.count()
         self.guard.undo(forget)
-        if count.executions:
+        if by_events.done():
             if len(count.failed) == len(ids):
                 raise DevctlError(
                     f"{self.workload.label} fails with these arguments: nothing to measure",
                     hint="give it others: --args, --kwargs; devctl logs shows its error",
                 )
             took = max(one.finished - one.started for one in count.executions)
-            return Chosen(by_events, "the workers send Celery's task events when they are told to", took)
-        return Chosen(by_results, "the workers send no task events, but the tasks leave results")
+            return Chosen(by_events, "the workers send them when they are told to", took)
+        return Chosen(by_results, "no task events come, but the tasks leave results")
 
     def _silent(self, events: Events, results: Results, begun: float, was: bool | None) -> bool | None:
         """Whether the tasks are done, or gone, and no event told of it."""
-        if self.clock.now() - begun < SILENCE_SECONDS or events.heard():
+        if self.clock.now() - begun < SILENCE_SECONDS:
             return was
         if results.all_done():
             return True
+        if events.heard():
+            return was
         depth = next(one for one in self.broker.queues([runs.queue(self.run)]) if one.name == runs.queue(self.run))
         if depth.waiting or depth.claimed:
             return was

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from devctl.bench.counting.port import Count, Way
-from devctl.bench.counting.results import over, stored
+from devctl.bench.counting.results import ended, stored
 from devctl.broker.port import Broker, Execution, TaskEvent, TaskEvents
 
 
@@ -14,7 +14,7 @@ from devctl.broker.port import Broker, Execution, TaskEvent, TaskEvents
 class _Life:
     """What was told of one task."""
 
-    received: bool = False
+    received: TaskEvent | None = None
     starts: list[TaskEvent] = field(default_factory=list)
     ends: list[TaskEvent] = field(default_factory=list)
     retries: int = 0
@@ -43,7 +43,7 @@ class Events:
     def _note(self, life: _Life, event: TaskEvent) -> None:
         match event.kind:
             case "received":
-                life.received = True
+                life.received = event
             case "started":
                 life.starts.append(event)
             case "retried":
@@ -56,7 +56,9 @@ class Events:
         return self.done() >= len(self._lives)
 
     def running(self) -> bool:
-        return any((life.received or life.starts) and not life.ends for life in self._lives.values())
+        """What has a result does not run any more, whatever was not heard of it."""
+        open_ = [one for one, life in self._lives.items() if (life.received or life.starts) and not life.ends]
+        return len(ended(self._broker, open_)) < len(open_)
 
     def heard(self) -> bool:
         """Whether anything was told of this run."""
@@ -66,13 +68,15 @@ class Events:
     def count(self) -> Count:
         self.done()
         missing = [one for one, life in self._lives.items() if not life.ends]
-        unseen = over(self._broker, missing)
-        unknown = set(missing) - unseen
+        unseen = ended(self._broker, missing)
+        unknown = set(missing) - unseen.keys()
         # A task that was done has left its result, where tasks leave results: without one it was not done.
         if unknown and stored(self._broker, [one for one, life in self._lives.items() if life.ends]):
             unknown = set()
+        heard = [_execution(life, end) for life in self._lives.values() for end in life.ends]
+        looked_up = [_unheard(one, self._lives[one], at) for one, at in unseen.items() if at is not None]
         return Count(
-            [_execution(life, end) for life in self._lives.values() for end in life.ends],
+            [*heard, *looked_up],
             failed=frozenset(
                 one for one, life in self._lives.items() if any(end.kind == "failed" for end in life.ends)
             ),
@@ -80,6 +84,12 @@ class Events:
             unseen=frozenset(unseen),
             unknown=frozenset(unknown),
         )
+
+
+def _unheard(task_id: str, life: _Life, at: float) -> Execution:
+    """Its end by its result; whose it was, an event before that may say."""
+    known = [*life.starts, *([life.received] if life.received else [])]
+    return Execution(task_id, min(at, known[0].at) if life.starts else at, at, known[0].node if known else "")
 
 
 def _execution(life: _Life, end: TaskEvent) -> Execution:

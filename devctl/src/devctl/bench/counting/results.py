@@ -60,15 +60,15 @@ class Results:
         )
 
 
-def over(broker: Broker, task_ids: Sequence[str]) -> set[str]:
-    """Those of which a result says that they are; none where results cannot be read."""
+def ended(broker: Broker, task_ids: Sequence[str]) -> dict[str, float | None]:
+    """Those of which a result says that they are over, and when; none where results cannot be read."""
     try:
-        return {one.task_id for one in broker.results(task_ids) if one.state in ("succeeded", "failed")}
+        return {one.task_id: one.finished for one in broker.results(task_ids) if one.state in ("succeeded", "failed")}
     except DevctlError:
-        return set()
+        return {}
 
 
-def stored(broker: Broker, ended: Sequence[str]) -> bool:
+def stored(broker: Broker, task_ids: Sequence[str]) -> bool:
     """Whether tasks that have ended leave results."""
-    sample = ended[:SAMPLE]
-    return bool(sample) and len(over(broker, sample)) == len(sample)
+    sample = task_ids[:SAMPLE]
+    return bool(sample) and len(ended(broker, sample)) == len(sample)
