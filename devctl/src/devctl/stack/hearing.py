@@ -14,6 +14,7 @@ from devctl.stack.words import Listener, here, logfile
 
 _LISTEN_SECONDS = 0.5  # between two looks into the log of a worker, which cost a process each
 _ASK_SECONDS = 2.0  # a worker that says nothing is asked over its broker after that, and again
+_EARLY_SECONDS = 0.5  # an engine notes when a container began a moment after it has begun
 _ENOUGH = 5  # lines to know a place in a file again: a log has its times in them
 _FAR_BACK = 400  # lines of a file: more than a worker writes while it starts
 
@@ -72,7 +73,7 @@ class Hearing:
     def _said(self, service: str, replicas: Sequence[Replica]) -> dict[str, list[str]]:
         """Replica -> what it has said in this life."""
         said: dict[str, list[str]] = {replica.name: [] for replica in replicas}
-        begins = [replica.started_at for replica in replicas if replica.started_at is not None]
+        begins = [replica.started_at - _EARLY_SECONDS for replica in replicas if replica.started_at is not None]
         with self._runtime.logs([service], since=min(begins, default=None)) as lines:
             for line in lines:
                 if line.replica in said:
