@@ -9,7 +9,7 @@ from dataclasses import replace
 from devctl.clock import Clock, SystemClock
 from devctl.errors import UsageError
 from devctl.stack.hearing import Ask, Hearing
-from devctl.stack.model import Stack
+from devctl.stack.model import Service, Stack
 from devctl.stack.port import Replica, Runtime
 from devctl.stack.readiness import Expected, Phase, Verdict, judge
 from devctl.stack.report import Building, Built, Emit, LeftOut, ServiceStart, StartReport, Step, ignore
