@@ -102,7 +102,7 @@ def test_what_cannot_be_followed_is_refused_with_its_line(tmp_path: Path, text: 
         ("uv pip install --system -r requirements.txt", [("pip", "-r requirements.txt", "/app")]),
         ("pipenv install --system --deploy", [("pipenv", "--system --deploy", "/app")]),
         ("curl -sSL https://install.python-poetry.org | python3 - && poetry install", [("poetry", "", "/app")]),
-        ("pip install celery || true", [("pip", "celery", "/app")]),
+        ("pip install celery || exit 1", [("pip", "celery", "/app")]),
         ("pip wheel --wheel-dir /wheels -r a.txt && pip install --no-index --find-links=/wheels /wheels/*",
          [("pip", "-r a.txt", "/app")]),
     ],
