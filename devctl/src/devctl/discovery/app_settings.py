@@ -39,6 +39,9 @@ def context(service: Service, way: Followed) -> tuple[Path | None, tuple[Path, .
         for place in listed
         if place and (found := way.files.here(place)) is not None and is_there(found, folder=True)
     ]
+    installed = [found for place in way.installed if (found := way.files.here(place)) is not None]
+    # Of a project whose parts are copied one by one, its folder is where its pyproject.toml is.
+    paths += [one if is_there(one, folder=True) else one.parent for one in installed]
     root = way.build.context if way.build is not None and is_there(way.build.context, folder=True) else None
     if root is None or (paths and not any(path.is_relative_to(root) for path in paths)):
         root = paths[0] if paths else root

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from devctl.discovery import celery_command, python_program, script, wrappers
+from devctl.discovery import celery_command, installs, python_program, script, wrappers
 from devctl.discovery.container_files import ContainerFiles, Source
 from devctl.discovery.model import CeleryCommand, Launch
 from devctl.discovery.variables import readable
@@ -68,6 +68,8 @@ class Followed:
     image: Image | None = None
     build: Build | None = None
     files: ContainerFiles | None = None
+    installed: tuple[str, ...] = ()
+    """The folders of the container that Python looks in, as the image installed what is there."""
 
     @property
     def celery(self) -> list[Process]:
@@ -91,14 +93,15 @@ def follow(
     environment = {**given.environment, **service.environment}
     folder = service.working_dir or given.folder
     files = ContainerFiles(service, build, image)
-    way = _Way(files, root)
+    installed = installs.roots(image, files) if image is not None else ()
+    way = _Way(files, root, installed)
     way.follow(given.words, given.source, folder, environment)
     processes = tuple(way.processes)
     main = _main(processes)
     launch = Launch((), given.source, folder, environment)
     if main is not None:
         launch = Launch(main.words, main.source, main.folder, dict(main.environment))
-    return Followed(launch, processes, image, build, files)
+    return Followed(launch, processes, image, build, files, installed)
 
 
 def _main(processes: Sequence[Process]) -> Process | None:
@@ -158,9 +161,9 @@ class _Given:
 class _Way:
     """Follows command lines to the processes that they come to."""
 
-    def __init__(self, files: ContainerFiles, root: Path) -> None:
+    def __init__(self, files: ContainerFiles, root: Path, installed: Sequence[str] = ()) -> None:
         self.processes: list[Process] = []
-        self._files, self._root = files, root
+        self._files, self._root, self._installed = files, root, installed
 
     def follow(
         self,
@@ -258,6 +261,8 @@ class _Way:
         runs = python_program.started(found.text, arguments)
         for run in runs:
             command = celery_command.read(run.words, here.environment)
+            if command is not None and not command.app and run.of_app:
+                command = replace(command, app=_module_of(here))
             at = f"{self._called(found, here)}:{run.line}"
             self.processes.append(replace(here, words=run.words, source=at, celery=command, celeriac=run.celeriac))
         if not runs:
@@ -283,7 +288,7 @@ class _Way:
 
     def _module(self, name: str, here: Process) -> Source | None:
         path = name.replace(".", "/")
-        places = [here.folder or "/", *here.environment.get("PYTHONPATH", "").split(":")]
+        places = [here.folder or "/", *here.environment.get("PYTHONPATH", "").split(":"), *self._installed]
         for place in places:
             for file in (f"{path}.py", f"{path}/__main__.py"):
                 if place and (found := self._files.find(posixpath.join(place, file), "/")):
@@ -339,6 +344,15 @@ class _Way:
                 self._script(text, at, here.folder, here.environment, (), here.may, hops + 1)
         if len(self.processes) == before:
             self.processes.append(here)
+
+
+def _module_of(here: Process) -> str:
+    """What `-A` would say of a program that runs its app's worker itself: its own module."""
+    module = next((after for word, after in zip(here.words, here.words[1:], strict=False) if word == "-m"), "")
+    file = next((word for word in here.words if word.endswith(".py")), "")
+    if module or not file or posixpath.isabs(file) or file.startswith("../"):
+        return module
+    return posixpath.normpath(file).removesuffix(".py").replace("/", ".")
 
 
 def _management_commands(project: Path, name: str) -> Iterator[Path]:

@@ -32,7 +32,8 @@ class CeleryCommand:
     argv: tuple[str, ...]
     """From `celery` on."""
     app: str = ""
-    """What `-A`, `--app` or CELERY_APP says: `proj`, `proj.celery:app`."""
+    """What `-A`, `--app` or CELERY_APP says: `proj`, `proj.celery:app`; of a program that calls its app's
+    `worker_main`, its module."""
     queues: tuple[str, ...] = ()
     """`-Q`; empty: those of the app's settings."""
     excluded_queues: tuple[str, ...] = ()

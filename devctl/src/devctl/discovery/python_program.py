@@ -24,6 +24,8 @@ class Started:
     words: tuple[str, ...]
     line: int
     celeriac: bool = False
+    of_app: bool = False
+    """An app runs it: one that the module has."""
 
 
 def started(text: str, arguments: tuple[str, ...] = ()) -> list[Started]:
@@ -47,10 +49,13 @@ def _of(tree: ast.Module, arguments: tuple[str, ...]) -> Iterator[Started]:
             continue
         name = _name(node.func)
         if name == "worker_main":
-            given = _words(_argument(node, "argv"))
+            argument = _argument(node, "argv")
+            given = _words(argument)
+            if given is None and argument is not None and (shown := _text(argument)):
+                given = [shown]  # only running it would tell
             words = [*(arguments if given is None else given)]
             words = [word for index, word in enumerate(words) if index or word not in ("celery", "worker")]
-            yield Started(("celery", *([] if "worker" in words else ["worker"]), *words), node.lineno)
+            yield Started(("celery", *([] if "worker" in words else ["worker"]), *words), node.lineno, of_app=True)
         elif name == "start" and (given := _words(_argument(node, "argv"))):
             yield Started(("celery", *(given[1:] if given[0] == "celery" else given)), node.lineno)
         elif name == "Worker" and isinstance(node.func, ast.Attribute) and not node.args:

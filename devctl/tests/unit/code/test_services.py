@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -82,3 +83,32 @@ def test_each_queue_has_the_service_that_consumes_it(repository: Path) -> None:
     services = {one.name: one for one in (worker("a", repository, "t", "mails"), worker("b", repository))}
     found = Found(services, UNKNOWN, UNKNOWN, UNKNOWN)
     assert {"mails": "a", "low": "b"} == Codes(found, repository).consumers()
+
+
+def test_a_worker_whose_words_only_running_its_program_tells_may_serve_any_queue(repository: Path) -> None:
+    one = worker("a", repository)
+    assert one.celery is not None
+    open_ = replace(one, celery=replace(one.celery, argv=("celery", "worker", "${words}")))
+    (repository / "other.py").write_text("from celery import shared_task\n@shared_task\ndef f(): ...\n")
+    found = tasks(repository, open_)
+    assert ((), True) == (found["t.mail"].services, found["t.mail"].others_may)
+    assert not found["other.f"].others_may, "it does not import it"
+
+
+@pytest.mark.parametrize("shared", ["common/pictures/tasks.py", "libraries/pictures/src/pictures/tasks.py"])
+def test_a_module_that_only_one_folder_of_the_context_has_is_what_a_service_imports(
+    tmp_path: Path, shared: str
+) -> None:
+    code = "from celery import Celery\napp = Celery('x')\n@app.task\ndef resize(width): ...\n"
+    for name, text in {
+        shared: code,
+        "tests/pictures/tasks.py": "",
+        "jobs/main.py": "from pictures.tasks import app\nimport redis\n",
+        "requirements.txt": "redis>=5\n",
+        "docker/redis/main.py": "raise SystemExit\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    one = replace(worker("a", tmp_path, "main"), paths=(tmp_path / "jobs",))
+    found = tasks(tmp_path, one)
+    assert [("pictures.tasks.resize", shared, ("a",))] == [(t.name, t.file, t.services) for t in found.values()]

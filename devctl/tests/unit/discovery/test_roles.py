@@ -44,6 +44,52 @@ def roles(found: Found) -> dict[str, str]:
     return {name: " ".join(one.roles) for name, one in found.services.items()}
 
 
+INSTALLED = {
+    "docker-compose.yml": """\
+        services:
+          jobs: {build: {context: ., dockerfile: jobs/Dockerfile}}
+        """,
+    "jobs/Dockerfile": """\
+        FROM python:3.12-slim
+        WORKDIR /srv
+        COPY shared/pyproject.toml shared/
+        COPY shared/src/ shared/src/
+        COPY flat/pyproject.toml flat/
+        COPY flat/figures/ flat/figures/
+        COPY lib/ lib/
+        COPY jobs/ jobs/
+        RUN pip install --no-cache-dir -r jobs/requirements.txt && pip install -e ./shared[extra] ./flat -e ./jobs
+        RUN --mount=type=cache,target=/root/.cache cd lib && uv pip install --system .
+        CMD ["python", "-m", "jobs.main"]
+        """,
+    "shared/pyproject.toml": "[project]\nname = 'shared'\n",
+    "shared/src/pictures/__init__.py": "",
+    "flat/pyproject.toml": "[project]\nname = 'flat'\n",
+    "flat/figures/__init__.py": "",
+    "lib/pyproject.toml": "[tool.setuptools.package-dir]\n'' = 'python'\n",
+    "lib/python/letters/__init__.py": "",
+    "jobs/src/jobs/__init__.py": "",
+    "jobs/src/jobs/main.py": """\
+        from pictures.app import queue_app
+        words = ["worker", *options()]
+        if __name__ == "__main__":
+            queue_app.worker_main(argv=words)
+        """,
+}
+
+
+def test_python_looks_where_the_image_installed_a_project_of_this_repository(
+    tmp_path: Path, repository: Repository
+) -> None:
+    jobs = repository(INSTALLED).services["jobs"]
+    assert ("worker",) == jobs.roles
+    assert jobs.celery is not None
+    assert ("jobs.main", ()) == (jobs.celery.app, jobs.celery.queues)
+    assert ["shared/src", "flat", "jobs/src", "lib/python"] == [
+        path.relative_to(tmp_path).as_posix() for path in jobs.paths
+    ]
+
+
 def test_a_usual_fastapi_repository(repositories: Path) -> None:
     found = found_in(repositories / "fastapi")
     assert roles(found) == {"web": "web", "worker": "worker", "redis": "broker results", "dashboard": "monitor"}

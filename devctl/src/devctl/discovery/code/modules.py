@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +24,9 @@ _FOREIGN = {
     "media",
 }
 """Folders whose Python is somebody else's, or was made by a tool."""
+_OF_OTHERS = {"example", "examples", "test", "testing", "tests", "third_party", "vendor", "vendored"}
+"""Folders in which nobody looks for what a service imports."""
+_REQUIREMENTS = ("requirements*.txt", "requirements/*.txt", "pyproject.toml", "Pipfile", "setup.py", "setup.cfg")
 _MOST_FILES = 20_000
 
 
@@ -85,7 +90,38 @@ class Modules:
             for file in (stem / "__init__.py", stem.with_name(f"{stem.name}.py")):
                 if file in self._set:
                     return file
+        if place := self._only_place(parts[0]):
+            self.paths.append(place)
+            return self._find(dotted)
         return None
+
+    def _only_place(self, name: str) -> Path | None:
+        """The folder with a module that no folder has in which Python is known to look: where there is one only."""
+        places = self._places.get(name, set()) - set(self.paths)
+        if len(places) != 1 or name in sys.stdlib_module_names or re.search(rf"\b{name}\b", self._requirements):
+            return None
+        return next(iter(places))
+
+    @cached_property
+    def _places(self) -> dict[str, set[Path]]:
+        """Top-level module -> the folders that have it."""
+        found: dict[str, set[Path]] = {}
+        for file in self.files:
+            parts = file.relative_to(self.root).parts
+            if _OF_OTHERS & {*parts[:-1]} or self._is_package(Path(*parts[:-2])):
+                continue
+            if len(parts) > 1:
+                found.setdefault(parts[-2], set()).add(file.parents[1])
+            if not self._is_package(Path(*parts[:-1])):
+                found.setdefault(file.stem, set()).add(file.parent)
+        return found
+
+    @cached_property
+    def _requirements(self) -> str:
+        """What asks for packages: a module of such a name is that package's."""
+        files = {file for name in _REQUIREMENTS for place in ("", "*/") for file in self.root.glob(f"{place}{name}")}
+        text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file())
+        return f"celery kombu\n{text}".lower().replace("-", "_")
 
     def is_folder(self, dotted: str) -> bool:
         """Whether it is a package, with or without an `__init__.py`."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from devctl.discovery.code.modules import Modules
 from devctl.discovery.code.read import Code, read
-from devctl.discovery.model import Answer, Found, FoundTask
+from devctl.discovery.model import Answer, CeleryCommand, Found, FoundTask
 
 
 class Codes:
@@ -27,7 +28,10 @@ class Codes:
             root = one.paths[0]  # the context of the build may hold other services, too
         key = (root, one.paths, app, tuple(sorted(one.launch.environment.items())))
         if key not in self._read:
-            self._read[key] = read(root, one.launch.environment, app=app, paths=one.paths, repository=self._repository)
+            code = read(root, one.launch.environment, app=app, paths=one.paths, repository=self._repository)
+            if root != one.code and _has_one(one.code, one.paths, code.imported):
+                code = read(one.code, one.launch.environment, app=app, paths=one.paths, repository=self._repository)
+            self._read[key] = code
         return self._read[key]
 
     def tasks(self) -> tuple[FoundTask, ...]:
@@ -38,7 +42,8 @@ class Codes:
         for name, code in codes.items():
             for task in code.tasks:
                 served = (name,) if self._serves(name, code, task) else ()
-                unsure = replace(task, others_may=not code.all_served)
+                maybe = task.name in code.served and any(map(_is_open, self._workers(name)))
+                unsure = replace(task, others_may=maybe or not code.all_served)
                 merged[task.name] = _joined(merged.get(task.name), unsure, served, name)
         if not codes:  # images alone: the code may lie here all the same
             for task in self._anywhere().tasks:
@@ -56,27 +61,47 @@ class Codes:
         """Queue -> the first service whose workers consume it."""
         found: dict[str, str] = {}
         for name in self._found.having("worker"):
-            one, code = self._found.services[name], self.of(name)
-            for command in (one.celery, *one.more):
-                if command is not None and command.subcommand == "worker":
-                    queues = command.queues or (_declared(code) if code else ())
-                    found = {queue: name for queue in queues if queue not in command.excluded_queues} | found
+            code = self.of(name)
+            for command in self._workers(name):
+                queues = _queues(command, code) if code else command.queues
+                found = {queue: name for queue in queues if queue not in command.excluded_queues} | found
         return found
+
+    def _workers(self, name: str) -> list[CeleryCommand]:
+        one = self._found.services[name]
+        return [command for command in (one.celery, *one.more) if command and command.subcommand == "worker"]
 
     def _serves(self, name: str, code: Code, task: FoundTask) -> bool:
         if task.name not in code.served:
             return False
-        one = self._found.services[name]
         queue = task.queue.value
-        commands = [command for command in (one.celery, *one.more) if command and command.subcommand == "worker"]
+        commands = self._workers(name)
         return (
             not commands
             or queue is None
             or any(
-                queue in (command.queues or _declared(code) or (queue,)) and queue not in command.excluded_queues
+                queue in (_queues(command, code) or (queue,)) and queue not in command.excluded_queues
                 for command in commands
+                if not _is_open(command)
             )
         )
+
+
+def _queues(command: CeleryCommand, code: Code) -> Iterable[str]:
+    """What it consumes, as far as anybody can read it."""
+    return command.queues or (() if _is_open(command) else _declared(code))
+
+
+def _is_open(command: CeleryCommand) -> bool:
+    """Whether its queues may be among words that only running its program tells."""
+    words = zip(command.argv, command.argv[1:], strict=False)
+    return not command.queues and any(word.startswith("$") and not before.startswith("-") for before, word in words)
+
+
+def _has_one(context: Path, paths: Sequence[Path], names: Iterable[str]) -> bool:
+    """Whether one of these modules, which the service's own folder has not, is in the context of its build."""
+    modules = Modules(context, paths)
+    return any(modules.find(name) or modules.is_folder(name) for name in names)
 
 
 def _declared(code: Code) -> Iterable[str]:
