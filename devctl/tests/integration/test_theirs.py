@@ -34,6 +34,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     file.write_text(file.read_text().replace("8004:8000", "8000").replace("5556:5555", "5555"))
     yield folder
     devctl(folder, "down", "--volumes")
+    images = [f"{folder.name}-{service}" for service in ("web", "worker")]
+    subprocess.run(["docker", "image", "rm", *images], capture_output=True, check=False)
 
 
 def command(*words: str) -> list[str]:
