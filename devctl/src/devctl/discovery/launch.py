@@ -75,7 +75,10 @@ class Followed:
     def celery(self) -> list[Process]:
         """The processes that serve: workers, beats, monitors; one of each line, the certain ones first."""
         found = [one for one in self.processes if one.celery is not None and one.celery.subcommand in _SERVES]
-        return sorted(found, key=lambda one: one.may)
+        different: dict[tuple[str, CeleryCommand | None], Process] = {}
+        for one in sorted(found, key=lambda one: one.may):
+            different.setdefault((one.source, one.celery), one)
+        return [*different.values()]
 
 
 def follow(

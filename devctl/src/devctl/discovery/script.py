@@ -6,7 +6,7 @@ import contextlib
 import fnmatch
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from devctl.discovery import condition
@@ -21,6 +21,9 @@ _SILENT = {"alias", "break", "continue", "echo", "printf", "shopt", "sleep", "tr
 _DEEPEST = 8
 _MOST_ROUNDS = 20
 _MOST_RUNS = 400
+_BEFORE_A_COMMAND = {"--", "-c", "eval", "exec", "export", "local", "nohup"}
+_MOST_CHOICES = 2
+"""Variables of one command that a condition gave their values."""
 
 Status = bool | None
 """Of a test: whether it holds; None: only running it would tell. Any other command counts as None, too."""
@@ -67,7 +70,7 @@ class _Walk:
         self.runs: list[Run] = []
         self._variables, self._folder, self._read = variables, folder, read
         self._functions: dict[str, Block] = {}
-        self._depth = self._depth_of_calls = 0
+        self._depth = self._depth_of_calls = self._choices = 0
         self._left = False
         """Whether the script may have ended before, in a branch that may run."""
         self._builtins: dict[str, Callable[[list[str], bool], Status]] = {
@@ -196,6 +199,9 @@ class _Walk:
         return self._one_of(open_branches) if open_branches else None
 
     def _simple(self, node: Simple, may: bool) -> Status:
+        chosen = self._variables.choice([*_deciding(node.words)])
+        if chosen and self._choices < _MOST_CHOICES:
+            return self._for_each(node, *chosen)
         written = [*node.words]
         own: dict[str, Value] = {}
         while written and (found := _ASSIGNMENT.fullmatch(written[0])):
@@ -211,6 +217,23 @@ class _Walk:
             return self._declare(written[0], written[1:])
         words = [word for one in written for word in self._variables.expand(one)]
         return self._command(words, own, node.line, may) if words else None
+
+    def _for_each(self, node: Simple, name: str, values: Sequence[Value]) -> Status:
+        """Walk a command once for each of the values that one of its variables may have."""
+        variables = self._variables
+        before = variables.values
+        after: list[dict[str, Value]] = []
+        self._choices += 1
+        for value in values:
+            variables.values = {**before, name: value}
+            with contextlib.suppress(_Ended):
+                self._simple(node, may=True)
+                after.append(variables.values)
+        self._choices -= 1
+        if not after:
+            raise _Ended
+        variables.merge(after)
+        return None
 
     def _command(self, words: list[str], own: dict[str, Value], line: int, may: bool) -> Status:
         name, rest = words[0], words[1:]
@@ -303,6 +326,18 @@ class _Walk:
 
     def _assigned(self, found: re.Match[str]) -> Value:
         return self._variables.assigned(found["name"], found["value"], added=bool(found["add"]))
+
+
+def _deciding(words: Sequence[str]) -> Iterator[str]:
+    """The words of a command that say what runs, and not with which arguments."""
+    if words[0] in _TESTS:
+        return
+    begins = True
+    for word in words:
+        assigns = begins and _ASSIGNMENT.fullmatch(word)
+        if begins:
+            yield word
+        begins = bool(assigns) or word in _BEFORE_A_COMMAND
 
 
 def _is_test(node: Node) -> bool:

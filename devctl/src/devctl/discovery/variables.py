@@ -21,6 +21,8 @@ _PARAMETER = re.compile(
 _PIECE = re.compile(
     r"""\\(?P<escaped>.)|'(?P<single>[^']*)'?|(?P<double>")|(?P<tick>`[^`]*`?)|(?P<dollar>\$)""", re.DOTALL
 )
+_NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)")
+_MOST_VALUES = 4
 _ALL = ("[@]", "[*]")
 
 
@@ -31,6 +33,8 @@ class Variables:
         self.values: dict[str, Value] = {**values}
         self.arguments = tuple(arguments)
         self._exported = {*values}
+        self._several: dict[str, tuple[Value, ...]] = {}
+        """Name -> the values that it may have, where a condition decides between them."""
 
     def export(self, name: str) -> None:
         """From now on, commands see it."""
@@ -44,6 +48,15 @@ class Variables:
     def forget(self, name: str) -> None:
         """Its value is what nobody can read here."""
         self.values[name] = f"{UNKNOWN}${name}"
+        self._several.pop(name, None)
+
+    def choice(self, written: Sequence[str]) -> tuple[str, tuple[Value, ...]] | None:
+        """The first variable in these words that may have several values, and these."""
+        for word in written:
+            for name in _NAMED.findall(word):
+                if name in self._several and self.values.get(name) == f"{UNKNOWN}${name}":
+                    return name, self._several[name]
+        return None
 
     def merge(self, ways: Sequence[Mapping[str, Value]]) -> None:
         """One of these ways was gone: what they leave behind differently is unknown."""
@@ -55,6 +68,9 @@ class Variables:
                 self.values[name] = first
             else:
                 self.forget(name)
+                found = dict.fromkeys(values.get(name, "") for values in ways)
+                if len(found) <= _MOST_VALUES and not any(UNKNOWN in one for value in found for one in value):
+                    self._several[name] = tuple(found)
 
     def assigned(self, name: str, given: str, *, added: bool) -> Value:
         """Return the value of `NAME=given`, `NAME+=given` or `NAME=(given)`."""

@@ -90,6 +90,40 @@ def test_python_looks_where_the_image_installed_a_project_of_this_repository(
     ]
 
 
+@pytest.mark.parametrize("start", ["CMD sh run.sh", 'CMD ["bash", "run.sh"]', 'ENTRYPOINT ["sh", "-c", "$worker_cmd"]'])
+def test_a_command_in_a_variable_is_followed(repository: Repository, start: str) -> None:
+    found = repository(
+        {
+            "docker-compose.yml": "services:\n  jobs: {build: ., volumes: ['.:/app'], environment: {STAGE: dev}}\n",
+            "Dockerfile": f'FROM python:3.12\nWORKDIR /app\nENV worker_cmd="celery -A tasks worker -Q a"\n{start}\n',
+            "run.sh": """\
+                if [ "$STAGE" = "dev" ]; then worker_cmd="watchmedo auto-restart -p '*.py' -- $worker_cmd"; fi
+                bash -c "$worker_cmd"
+                """,
+        }
+    )
+    command = found.services["jobs"].celery
+    assert command is not None
+    assert ("tasks", ("a",)) == (command.app, command.queues)
+
+
+def test_a_command_that_a_condition_decides_may_run(repository: Repository) -> None:
+    found = repository(
+        {
+            "docker-compose.yml": "services:\n  jobs: {build: ., command: sh run.sh, volumes: ['.:/app']}\n",
+            "Dockerfile": "FROM python:3.12\nWORKDIR /app\n",
+            "run.sh": """\
+                cmd="celery -A tasks worker"
+                if [ -f /etc/dev ]; then cmd="watchmedo auto-restart -- $cmd"; fi
+                bash -c "$cmd"
+                """,
+        }
+    )
+    jobs = found.services["jobs"]
+    assert (("worker",), ()) == (jobs.roles, jobs.more)
+    assert "run.sh:3, under a condition" == jobs.source
+
+
 def test_a_usual_fastapi_repository(repositories: Path) -> None:
     found = found_in(repositories / "fastapi")
     assert roles(found) == {"web": "web", "worker": "worker", "redis": "broker results", "dashboard": "monitor"}

@@ -55,6 +55,19 @@ def test_variables_of_the_environment_and_of_the_script_are_filled_in() -> None:
     assert runs("export U=$R; X=1 run", R="redis://r")[0].environment == {"R": "redis://r", "U": "redis://r", "X": "1"}
 
 
+def test_what_a_condition_decides_may_run_each_way() -> None:
+    text = 'cmd="celery -A p worker"\nif [ -n "$(which x)" ]; then cmd="watch -- $cmd"; fi\nbash -c "$cmd"'
+    assert lines(text)[-2:] == ["bash -c watch -- celery -A p worker ?", "bash -c celery -A p worker ?"]
+    assert lines(f"{text}; exec $cmd")[-2:] == ["watch -- celery -A p worker ?", "celery -A p worker ?"]
+    assert lines('if x; then A="-Q a"; fi; B="celery worker $A"; $B') == [
+        "x",
+        "celery worker -Q a ?",
+        "celery worker ?",
+    ]
+    assert lines("if x; then A=1; fi; A=2; run $A")[-1:] == ["run 2"]
+    assert lines("if x; then A=1; fi; read A; run $A")[-1:] == ["run \ue000$A"]
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
