@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.wheels import WHEELS, bare, built
 
 from devctl.new import parts
 
 ROOT = Path(__file__).parents[1]
-UV = ROOT / ".bootstrap" / "bin" / "uv"
-WHEELS = ("celeriac", "devctl")
-INSTALL_SECONDS = 300
 PACKED = "devctl/new/project_files/"  # what `devctl new project` writes
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(INSTALL_SECONDS + 120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
 SERVICE = """\
 import sys
@@ -80,46 +76,13 @@ print(json.dumps([celeriac.__file__, add.delay(Add(source_service="caller", x=2,
 """
 
 
-def built(folder: Path) -> dict[str, Path]:
-    """The wheels, as `make dist` builds them."""
-    for name in WHEELS:
-        command = ["build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable]
-        _uv(*command, "--out-dir", str(folder), str(ROOT / name))
-    return {name: next(folder.glob(f"{name}-*.whl")) for name in WHEELS}
-
-
-def _uv(*arguments: str) -> None:
-    if not UV.exists():
-        pytest.skip(f"no uv in {UV.parent}; run: make setup")
-    subprocess.run([UV, *arguments], check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS)
-
-
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return built(tmp_path_factory.mktemp("dist"))
-
-
-@pytest.fixture(scope="module")
-def place(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an environment that has the wheels and what they depend on, at the versions of dev.lock."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    pins = re.findall(r"^([a-z0-9][\w.-]*==\S+(?: ; [^\\\n]+)?)", (ROOT / "dev.lock").read_text(), re.MULTILINE)
-    (folder / "pins").write_text("\n".join(pins))
-    _uv("venv", "--quiet", "--python", sys.executable, str(folder / "venv"))
-    install = ["pip", "install", "--quiet", "--python", str(folder / "venv" / "bin" / "python")]
-    asked = [*install, "--constraint", str(folder / "pins"), *map(str, wheels.values())]
-    try:
-        _uv(*asked, "--offline")  # most machines have the packages: .venv was made of them
-    except subprocess.CalledProcessError:
-        try:
-            _uv(*asked)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as problem:
-            said = str(getattr(problem, "stderr", "") or problem).strip().splitlines()
-            pytest.skip(f"what the wheels depend on cannot be had here: {said[-1]}")
-    (folder / "sums.py").write_text(SERVICE)
-    (folder / "caller.py").write_text(CALLER)
-    (folder / "plain.py").write_text(PLAIN)
-    return folder
+def place(installed: Path) -> Path:
+    """The wheels' environment, with three small programs beside it."""
+    (installed / "sums.py").write_text(SERVICE)
+    (installed / "caller.py").write_text(CALLER)
+    (installed / "plain.py").write_text(PLAIN)
+    return installed
 
 
 def run(place: Path, program: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -127,16 +90,12 @@ def run(place: Path, program: str, *arguments: str, **variables: str) -> subproc
     return subprocess.run(
         [place / "venv" / "bin" / program, *arguments],
         cwd=place,
-        env=_bare() | variables,
+        env=bare() | variables,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-
-
-def _bare() -> dict[str, str]:
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
 @pytest.mark.parametrize("name", WHEELS)
@@ -166,7 +125,7 @@ def test_the_same_source_gives_the_same_wheels(wheels: dict[str, Path], tmp_path
 def running(place: Path, program: str, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     with (place / "log").open("wb") as log:
         command = [place / "venv" / "bin" / program, *arguments]
-        process = subprocess.Popen(command, cwd=place, env=_bare() | variables, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=place, env=bare() | variables, stdout=log, stderr=log)
     try:
         yield process
     finally:
@@ -234,7 +193,7 @@ def test_devctl_reads_a_compose_file_without_this_repository(place: Path, tmp_pa
     asked = subprocess.run(
         [place / "venv" / "bin" / "devctl", "tasks", "--json"],
         cwd=tmp_path,
-        env=_bare() | {"PYTHONPATH": str(tmp_path)},
+        env=bare() | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=60,

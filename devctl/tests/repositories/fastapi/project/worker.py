@@ -20,7 +20,7 @@ def add(x: int, y: int) -> int:
     return x + y
 
 
-@celery.task(bind=True, autoretry_for=(OSError,), max_retries=2)
+@celery.task(bind=True, autoretry_for=(OSError,), max_retries=2, default_retry_delay=1)
 def fetch(self, url: str, *, timeout: float = 5.0, headers: dict | None = None):
     if url.startswith("fail:"):
         raise OSError(f"cannot fetch {url}")
