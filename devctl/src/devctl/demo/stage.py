@@ -34,10 +34,11 @@ def left_over(settings: Settings) -> list[Settings]:
 
 def prepare(mine: Settings) -> None:
     """Make the demo's stack known; a port that is taken becomes any free one."""
-    usual = _ports(dataclasses.replace(mine, stack=""))
+    checkouts = dataclasses.replace(mine, stack="")
+    usual = _ports(checkouts)
     mounted = {mount.VARIABLE: mount.value(mine.environment)}  # the demo ends with a bench
     overrides = dict(mounted)
-    for variable in dict.fromkeys(movable.variables(mine).values()):
+    for variable in dict.fromkeys(movable.variables(checkouts).values()):
         # Which ports a variable stands for shows when it alone is changed.
         identity.create(mine, mounted | {variable: "0"})
         stands_for = [usual[place] for place, published in _ports(mine).items() if published == 0 and usual[place]]
