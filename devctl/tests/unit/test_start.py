@@ -368,6 +368,33 @@ def test_a_worker_that_shows_its_banner_and_only_warns_is_given_seconds_from_the
     assert 4 <= report.services[1].own_seconds < 5
 
 
+def test_a_worker_that_is_to_say_when_it_is_ready_is_given_longer_than_its_banner() -> None:
+    class Slow(FakeRuntime):
+        def status(self) -> list[Replica]:
+            if self.clock.now() - begun >= 12:
+                self.say("worker", READY)
+            return super().status()
+
+    banner = Behaviour(logs=(" -------------- [queues]",))
+    telling = of_workers(PLAIN, telling=("worker",))
+
+    runtime = Slow(telling, {"worker": banner})
+    begun = runtime.clock.now()
+
+    report = start(runtime, ["worker"], clock=runtime.clock)
+
+    assert ("ready", "said that it is ready") == (report.services[1].phase, report.services[1].detail)
+
+
+def test_a_worker_that_was_to_say_when_it_is_ready_and_does_not_is_ready_after_half_a_minute() -> None:
+    runtime = FakeRuntime(of_workers(PLAIN, telling=("worker",)))
+
+    report = start(runtime, ["worker"], clock=runtime.clock)
+
+    assert "it runs, and nothing shows that it is ready" == report.services[1].detail
+    assert 30 <= report.services[1].own_seconds < 31
+
+
 def test_a_worker_without_a_connection_to_its_broker_is_not_ready() -> None:
     class Refused(FakeRuntime):
         said = 0.0

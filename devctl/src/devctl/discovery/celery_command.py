@@ -77,6 +77,7 @@ def read(words: Sequence[str], environment: Mapping[str, str]) -> CeleryCommand 
         concurrency=_number(options.get("concurrency") or where.get("CELERY_WORKER_CONCURRENCY", "")),
         hostname=options.get("hostname") or where.get("CELERY_WORKER_HOSTNAME", ""),
         logfile=options.get("logfile", ""),
+        loglevel=(options.get("loglevel") or where.get("CELERY_WORKER_LOGLEVEL", "")).upper(),
         workdir=options.get("workdir", ""),
         beat="beat" in options and subcommand == "worker",
         broker=options.get("broker") or environment.get("BROKER_URL", ""),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from devctl.discovery.model import Found, FoundService, Role
 from devctl.stack.model import Stack
 
+_TELLING = {"DEBUG", "INFO", "10", "20"}
 _LASTS: tuple[Role, ...] = ("beat", "broker", "database", "monitor", "results", "web", "worker")
 """Roles of services that go on until they are stopped."""
 
@@ -22,6 +23,7 @@ def completed(stack: Stack, found: Found) -> Stack:
         aliases={**dict(_aliases(stack)), **stack.aliases},
         lasting=tuple(found.having(*_LASTS)),
         logfiles=dict(_logfiles(found)),
+        telling=tuple(_telling(found)),
     )
 
 
@@ -45,6 +47,14 @@ def _logfiles(found: Found) -> Iterator[tuple[str, str]]:
     for name, service in found.services.items():
         if service.celery is not None and service.celery.logfile:
             yield name, posixpath.join(_folder(service), service.celery.logfile)
+
+
+def _telling(found: Found) -> Iterator[str]:
+    """A stock worker says `ready.` from the level INFO on."""
+    for name in found.having("worker"):
+        command = found.services[name].celery
+        if command is not None and command.subcommand == "worker" and command.loglevel in _TELLING:
+            yield name
 
 
 def _folder(service: FoundService) -> str:

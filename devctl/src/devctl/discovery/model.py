@@ -43,6 +43,8 @@ class CeleryCommand:
     """`-n`."""
     logfile: str = ""
     """`-f`: what it says goes there, and not to the container's log."""
+    loglevel: str = ""
+    """`-l`, in capitals; empty: WARNING."""
     workdir: str = ""
     beat: bool = False
     """`-B`: a beat in the worker."""

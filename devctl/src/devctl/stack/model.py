@@ -132,6 +132,8 @@ class Stack:
     """Services that go on until they are stopped, by what was found of them: whatever they exit with is a failure."""
     logfiles: Mapping[str, str] = field(default_factory=dict)
     """Service -> the file in its container that its worker writes its log to, and not to the container's."""
+    telling: tuple[str, ...] = ()
+    """Services whose worker says in its log when it is ready, as the level of its command line has it."""
     isolated: bool = False
     """Beside the checkout's own: its ports are any free ones, its containers have no names of the file's."""
     profiles: tuple[str, ...] = ()

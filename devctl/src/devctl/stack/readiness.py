@@ -17,6 +17,8 @@ _SETTLE_OWN_SECONDS = 3.0
 """The same for code of the checkout, which imports much before it falls over."""
 QUIET_SECONDS = 20.0
 """How long a worker without a health check may say nothing before it counts as ready: code takes seconds to load."""
+TELLING_SECONDS = 30.0
+"""The same for one whose log is to say when it is ready: its app may have another log than Celery's."""
 RAN_BEFORE = "ran before"
 """What is known of a replica that this start found running."""
 _LOADED_SECONDS = 4.0
@@ -46,6 +48,8 @@ class Expected:
     """Another service waits for that."""
     worker: bool = False
     """A Celery worker: what it says and answers tells more than that it runs."""
+    tells: bool = False
+    """It is to say when it is ready."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,9 @@ def _ready(expected: Expected, replica: Replica, now: float, heard: Heard) -> bo
         return replica.health == "healthy"
     runs = now - replica.started_at if replica.started_at is not None else QUIET_SECONDS
     if expected.worker:
-        loaded = heard.banner_at is not None and now - heard.banner_at >= _LOADED_SECONDS
-        return bool(heard.ready) or ((loaded or runs >= QUIET_SECONDS) and not heard.trouble and not heard.talks)
+        loaded = heard.banner_at is not None and now - heard.banner_at >= _LOADED_SECONDS and not expected.tells
+        enough = loaded or runs >= (TELLING_SECONDS if expected.tells else QUIET_SECONDS)
+        return bool(heard.ready) or (enough and not heard.trouble and not heard.talks)
     return runs >= (_SETTLE_OWN_SECONDS if expected.service.build else SETTLE_SECONDS)
 
 

@@ -156,6 +156,7 @@ class _Start:
                 may_end=stack.may_end(name),
                 must_end=stack.must_end(name),
                 worker=name in stack.workers,
+                tells=name in stack.telling,
             )
             for name in names
         }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from devctl.discovery import celery_command
 from devctl.discovery.completion import completed
 from devctl.discovery.live import answered
 from devctl.discovery.model import Answer, Found, FoundService, Launch, Role
@@ -35,6 +37,16 @@ def test_what_x_devctl_says_stays_and_the_rest_is_completed() -> None:
     said = completed(stack(*services, broker="other", workers=("both",)), here)
     assert (said.broker, said.workers) == ("other", ("both",))
     assert completed(stack(Service("a")), found(("a", ("unknown",)))).broker == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "tells"), [("-l INFO", True), ("--loglevel=debug", True), ("-l warning", False), ("", False)]
+)
+def test_a_worker_whose_log_has_the_level_info_is_to_say_when_it_is_ready(words: str, tells: bool) -> None:
+    here = found(("w", ("worker",)))
+    command = celery_command.read(["celery", "-A", "p", "worker", *words.split()], {})
+    here = replace(here, services={"w": replace(here.services["w"], celery=command)})
+    assert (("w",) if tells else ()) == completed(stack(Service("w")), here).telling
 
 
 def test_a_folder_and_a_container_are_names_of_a_service() -> None:
