@@ -170,6 +170,17 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
+class Binding:
+    """What a queue of `task_queues` takes from its exchange."""
+
+    queue: str
+    exchange: str
+    kind: str
+    """The type of the exchange: direct, topic, fanout."""
+    key: str
+
+
+@dataclass(frozen=True)
 class FoundApp:
     """One Celery app in the code."""
 

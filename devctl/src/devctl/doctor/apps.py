@@ -95,6 +95,7 @@ def _apps(facts: Facts) -> Iterator[tuple[str, Evidence]]:
                 names_known=certain,
                 code_known=here,
                 declared=read.queues.get(f"{read.app.module}:{read.app.variable}", ()) if read.app else (),
+                bindings=read.bindings,
                 schedule=tuple(Entry(one.entry, one.task, f"{one.file}:{one.line}") for one in read.schedule),
                 marks=done[root][0],
                 pins=done[root][1],

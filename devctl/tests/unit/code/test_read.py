@@ -334,3 +334,28 @@ def test_a_test_is_not_a_place_for_tasks_but_a_file_that_only_sounds_like_one_is
     task = "from celery import shared_task\n@shared_task\ndef f(): ...\n"
     found = code({"test_images.py": task, "test_mail.py": f"import pytest\n{task}", "tests/helper.py": task})
     assert ["test_images.f"] == [one.name for one in found.tasks]
+
+
+@pytest.mark.parametrize(
+    ("settings", "bindings"),
+    [
+        ("", [("a", "celery", "direct", "celery"), ("b", "x", "topic", "celery"), ("c", "y", "direct", "key")]),
+        (
+            "app.conf.task_default_queue = 'd'\napp.conf.task_default_exchange_type = 'topic'\n",
+            [("a", "d", "topic", "d"), ("b", "x", "topic", "d"), ("c", "y", "direct", "key")],
+        ),
+        (
+            "app.conf.task_default_exchange = 'e'\napp.conf.task_default_routing_key = 'r'\n",
+            [("a", "e", "direct", "r"), ("b", "x", "topic", "r"), ("c", "y", "direct", "key")],
+        ),
+    ],
+)
+def test_what_a_queue_takes_from_which_exchange_is_completed_as_celery_does(code, settings, bindings):
+    text = """
+        from kombu import Exchange, Queue
+        app.conf.task_queues = (
+            Queue("a"), Queue("b", Exchange("x", type="topic")), Queue("c", Exchange("y"), routing_key="key"),
+        )
+    """
+    found = code({"proj.py": f"{APP}{dedent(text)}{settings}"}, app="proj")
+    assert bindings == [(one.queue, one.exchange, one.kind, one.key) for one in found.bindings]

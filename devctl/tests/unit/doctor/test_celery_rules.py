@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devctl.discovery.model import Answer, CeleryCommand, FoundService, FoundTask, Launch, Setting, Unreadable
+from devctl.discovery.model import Answer, Binding, CeleryCommand, FoundService, FoundTask, Launch, Setting, Unreadable
 from devctl.doctor.celery.evidence import Entry, Evidence, Mark, Pin, Runner, Settings, spoken
 from devctl.doctor.celery.rules import RULES, clean, judge
 from devctl.stack.model import Service
@@ -149,6 +149,13 @@ WRONG: dict[str, list[tuple[Evidence, str, str]]] = {
         (good(beats=(beat(), beat(name="timer"))), "clock, timer: each", "compose.yml: command of clock"),
     ],
     "beat-embedded": [(good(beats=(runner("-B", beat=True),)), "with a second replica", "compose.yml")],
+    "queue-copies": [
+        (
+            good(bindings=(Binding("a", "x", "topic", "k"), Binding("b", "x", "topic", "k"))),
+            "a, b take the same messages, k of the exchange x (topic): each task that is sent to one of them runs 2",
+            "app/celery.py:3",
+        )
+    ],
     "node-name": [
         (
             good(workers=(runner(hostname="w@here"), runner(name="more", hostname="w@here"))),
@@ -340,3 +347,16 @@ def test_what_nobody_sets_is_celerys_default() -> None:
 )
 def test_times_are_spoken(seconds: float, words: str) -> None:
     assert words == spoken(seconds)
+
+
+@pytest.mark.parametrize(
+    "bindings",
+    [
+        (Binding("a", "x", "direct", "k"), Binding("b", "x", "direct", "k")),  # then Celery sends to the queue itself
+        (Binding("a", "x", "topic", "a"), Binding("b", "x", "topic", "b")),
+        (Binding("a", "x", "topic", "k"), Binding("b", "y", "topic", "k")),
+        (Binding("a", "x", "fanout", "k"), Binding("b", "x", "fanout", "k")),  # to all is what it is for
+    ],
+)
+def test_queues_that_get_only_what_is_for_them_are_no_finding(bindings: tuple[Binding, ...]) -> None:
+    assert "queue-copies" in clean(list(judge(good(bindings=bindings))))

@@ -13,7 +13,7 @@ from devctl.discovery.code.interpreter import Frame, Interpreter
 from devctl.discovery.code.modules import Modules
 from devctl.discovery.code.tasks import Finder, Task, shown_options
 from devctl.discovery.code.values import App, Class, Function, Module, QueueValue, plain
-from devctl.discovery.model import Answer, FoundApp, FoundTask, Setting
+from devctl.discovery.model import Answer, Binding, FoundApp, FoundTask, Setting
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Code:
     """Whether that is all of them: False where what the worker imports cannot be read."""
     queues: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """App (`proj.celery:app`) -> the queues that its settings declare."""
+    bindings: tuple[Binding, ...] = ()
+    """Of the queues that the settings of `app` declare, as far as they can be read."""
     schedule: tuple[Scheduled, ...] = ()
     unreadable: tuple[str, ...] = ()
     """Files that do not parse, tasks without a name that can be read, settings that cannot."""
@@ -119,6 +121,7 @@ class _Reading:
             served=frozenset(inside),
             all_served=self.all_imports,
             queues={f"{one.module}:{one.variable}": tuple(routes.declared(one)) for one in apps},
+            bindings=tuple(routes.bindings(app)) if app else (),
             schedule=tuple(entry for one in apps for entry in self._schedule(one)),
             unreadable=tuple(dict.fromkeys(unreadable)),
             imported=frozenset(_libraries(interpreter)),

@@ -11,7 +11,7 @@ from typing import Any
 from devctl.discovery.code.interpreter import Interpreter, place_text
 from devctl.discovery.code.session import Call
 from devctl.discovery.code.values import App, Bound, External, Function, Member, Opaque, QueueValue, Table
-from devctl.discovery.model import Answer, Setting, Unreadable
+from devctl.discovery.model import Answer, Binding, Setting, Unreadable
 
 _DEFAULT = "celery"
 
@@ -39,6 +39,37 @@ def declared(app: App) -> list[str]:
     if isinstance(value, str) and value not in found and not ("task_queues" in settings and default is None):
         found.append(value)
     return found
+
+
+def bindings(app: App) -> list[Binding]:
+    """The queues of `task_queues` whose exchange and key can be read, as Celery completes them."""
+    settings = app.all_settings()
+    found = settings.get("task_queues")
+    if found is None or not isinstance(found.value, list | tuple) or app.unreadable:
+        return []
+
+    def default(name: str, otherwise: Any) -> Any:
+        return _plain(settings[name].value) if name in settings else otherwise
+
+    queue = default("task_default_queue", _DEFAULT)
+    exchange = default("task_default_exchange", queue)
+    kind = default("task_default_exchange_type", "direct")
+    key = default("task_default_routing_key", queue)
+    made = []
+    for one in found.value:
+        if isinstance(one, QueueValue):
+            own = _exchange_name(one.exchange)
+            values = (one.name, own or exchange, one.kind if own else kind, one.routing_key or key)
+            name, *rest = map(_plain, values)
+            if isinstance(name, str) and all(isinstance(value, str) for value in rest):
+                made.append(Binding(name, *rest))
+    return made
+
+
+def _exchange_name(exchange: Any) -> Any:
+    if isinstance(exchange, Opaque):
+        return exchange.arguments[0] if exchange.arguments else exchange.keywords.get("name", "")
+    return exchange
 
 
 class _Router:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-from devctl.discovery.model import CeleryCommand, FoundService, FoundTask, Setting, Unreadable
+from devctl.discovery.model import Binding, CeleryCommand, FoundService, FoundTask, Setting, Unreadable
 from devctl.stack.model import Service
 
 NO_CODE = "the code of the app is not here, or was not found"
@@ -215,6 +215,8 @@ class Evidence:
     """Whether the code is here: only then what it does not do is known."""
     declared: tuple[str, ...] = ()
     """The queues that the app's settings declare: a worker without -Q consumes them."""
+    bindings: tuple[Binding, ...] = ()
+    """What these queues take from their exchanges, as far as that can be read."""
     schedule: tuple[Entry, ...] = ()
     marks: tuple[Mark, ...] = ()
     pins: tuple[Pin, ...] = ()

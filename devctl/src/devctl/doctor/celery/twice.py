@@ -147,6 +147,22 @@ def node_name(evidence: Evidence) -> Iterator[Finding]:
         seen[name] = worker.name
 
 
+def queue_copies(evidence: Evidence) -> Iterator[Finding]:
+    """Queues of one topic exchange with one routing key: a message for one of them goes into all."""
+    shared: dict[tuple[str, str], list[str]] = {}
+    for one in evidence.bindings:
+        if one.kind == "topic":
+            shared.setdefault((one.exchange, one.key), []).append(one.queue)
+    for (exchange, key), queues in shared.items():
+        if len(queues) > 1:
+            yield Finding(
+                f"{', '.join(queues)} take the same messages, {key} of the exchange {exchange} (topic): "
+                f"each task that is sent to one of them runs {len(queues)} times",
+                evidence.settings.place("task_queues"),
+                fix=f'Queue("{queues[0]}", …, routing_key="{queues[0]}"), and so on; or an exchange of the type direct',
+            )
+
+
 def _visibility(evidence: Evidence) -> float:
     value = evidence.settings.transport("visibility_timeout")
     return float(value) if isinstance(value, int | float) else _VISIBILITY
@@ -177,5 +193,6 @@ RULES = (
     ),
     Rule("beat-twice", "problem", beat_twice, "one beat, in one replica"),
     Rule("beat-embedded", "warning", beat_embedded, "a service of its own: celery -A … beat"),
+    Rule("queue-copies", "problem", queue_copies, "a routing_key of its own for each queue"),
     Rule("node-name", "warning", node_name, "-n NAME@%h"),
 )
