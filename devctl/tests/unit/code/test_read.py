@@ -359,3 +359,24 @@ def test_what_a_queue_takes_from_which_exchange_is_completed_as_celery_does(code
     """
     found = code({"proj.py": f"{APP}{dedent(text)}{settings}"}, app="proj")
     assert bindings == [(one.queue, one.exchange, one.kind, one.key) for one in found.bindings]
+
+
+@pytest.mark.parametrize("options", ["bind=True, **kw", "**{**DEFAULTS, **kw}", "**kw"])
+def test_what_a_decorator_of_the_repository_hands_over_itself_is_no_argument(code, options):
+    text = f"""
+        from settings import DEFAULTS
+        def my_task(**kw):
+            def decorate(function):
+                def inner(self, *args, **more):
+                    return function(self, *args, **more)
+                return app.task({options})(inner)
+            return decorate
+        @my_task(max_retries=3)
+        def resize(self, width): ...
+        @my_task(max_retries=3)
+        def rotate(angle, self=None): ...
+    """
+    found = code({"proj.py": f"{APP}{dedent(text)}"}, app="proj")
+    assert {"resize": ["width"], "rotate": ["angle", "self"]} == {
+        one.function: [parameter.name for parameter in one.parameters] for one in found.tasks
+    }

@@ -44,6 +44,7 @@ _ATTRIBUTES = (
 )  # fmt: skip
 _TESTING = re.compile(r"\bimport (pytest|unittest)\b|\bfrom (pytest|unittest|django\.test)\b|TestCase")
 _TEST_FOLDERS = {"tests", "test", "testing"}
+_ITSELF = {"self", "task", "_self", "_task", "celery_task"}
 _UNCHANGED = {"staticmethod", "classmethod", "atomic", "transaction.atomic", "wraps", "override", "typing.override"}
 """Decorators below the task's own that take what the function takes."""
 
@@ -75,6 +76,8 @@ class _Maker:
     app: App | None
     options: Mapping[str, Any] = field(default_factory=dict)
     whole: bool = True
+    own: bool = False
+    """A decorator of the repository, around Celery's: it may hand over the task itself, or not."""
 
 
 class Finder:
@@ -159,7 +162,7 @@ class Finder:
                 options.update({name: one for name, one in given.items() if isinstance(name, str)})
             else:
                 whole = False
-        return _Maker(maker.app, options, whole)
+        return _Maker(maker.app, options, whole, maker.own)
 
     def _known(self, value: Any, text: str, module: Module, depth: int) -> _Maker | None:
         if isinstance(value, Attribute) and value.name == "task":
@@ -168,7 +171,7 @@ class Finder:
             return _Maker(None)
         if isinstance(value, Bound) and isinstance(value.function, External | Attribute | Function):
             inner = self._known(value.function, text, module, depth)
-            return inner and _Maker(inner.app, {**inner.options, **dict(value.keywords)}, inner.whole)
+            return inner and _Maker(inner.app, {**inner.options, **dict(value.keywords)}, inner.whole, inner.own)
         if isinstance(value, Class):  # a decorator that is a class: __call__ gets the function
             value = class_attribute(value, "__call__")
         if isinstance(value, Function) and depth < 2:
@@ -193,7 +196,7 @@ class Finder:
                 last = ast.unparse(node.func).rpartition(".")[2]
                 if last in {"task", "shared_task"} and (found := self._maker(node, frame, function.module, depth + 1)):
                     # What it hands through is what it is called with.
-                    return _Maker(found.app, found.options, True)
+                    return _Maker(found.app, found.options, True, own=True)
         return None
 
     # ---- app.task(…)(f)
@@ -269,7 +272,7 @@ class Finder:
             maker.whole,
             run=node,
             run_module=module,
-            drop_first=options.get("bind") is True,
+            drop_first=_is_the_task(node) if maker.own else options.get("bind") is True,
         )
 
     def parameters(self, task: Task) -> tuple[Parameter, ...] | None:
@@ -302,6 +305,12 @@ class Finder:
             ast.unparse(default) if default is not None else None,
             shapes.schema(one.annotation, self._interpreter, frame),
         )
+
+
+def _is_the_task(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether the first parameter is called as the task itself is."""
+    first = [*node.args.posonlyargs, *node.args.args][:1]
+    return bool(first) and first[0].arg in _ITSELF
 
 
 def _defined(module: Module, name: ast.expr) -> Function | None:
