@@ -170,6 +170,16 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
+class FoundCache:
+    """One cache of Django that is in a Redis."""
+
+    name: str
+    url: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
 class Binding:
     """What a queue of `task_queues` takes from its exchange."""
 

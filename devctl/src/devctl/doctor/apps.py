@@ -96,6 +96,8 @@ def _apps(facts: Facts) -> Iterator[tuple[str, Evidence]]:
                 code_known=here,
                 declared=read.queues.get(f"{read.app.module}:{read.app.variable}", ()) if read.app else (),
                 bindings=read.bindings,
+                caches=read.caches,
+                broker_url=facts.found.broker_url,
                 schedule=tuple(Entry(one.entry, one.task, f"{one.file}:{one.line}") for one in read.schedule),
                 marks=done[root][0],
                 pins=done[root][1],

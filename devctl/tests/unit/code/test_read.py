@@ -380,3 +380,34 @@ def test_what_a_decorator_of_the_repository_hands_over_itself_is_no_argument(cod
     assert {"resize": ["width"], "rotate": ["angle", "self"]} == {
         one.function: [parameter.name for parameter in one.parameters] for one in found.tasks
     }
+
+
+def test_the_caches_of_django_in_a_redis_are_found_with_their_databases(code):
+    files = {
+        "shop/__init__.py": "",
+        "shop/settings.py": """
+            import os
+            REDIS = os.environ.get("REDIS_URL", "redis://cache:6379")
+            CACHES = {
+                "default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": f"{REDIS}/0"},
+                "pages": {
+                    "BACKEND": "django.core.cache.backends.redis.RedisCache",
+                    "LOCATION": [REDIS],
+                    "OPTIONS": {"db": "3"},
+                },
+                "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "redis://no"},
+            }
+        """,
+        "shop/celery.py": """
+            import os
+            from celery import Celery
+            os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+            app = Celery("shop")
+            app.config_from_object("django.conf:settings", namespace="CELERY")
+        """,
+    }
+    found = code(files, app="shop.celery", REDIS_URL="redis://redis:6379")
+    assert [
+        ("default", "redis://redis:6379/0", "shop/settings.py", 5),
+        ("pages", "redis://redis:6379/3", "shop/settings.py", 6),
+    ] == [(one.name, one.url, one.file, one.line) for one in found.caches]

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from devctl.discovery.model import Answer, Binding, CeleryCommand, FoundService, FoundTask, Launch, Setting, Unreadable
+from devctl.discovery.model import (
+    Answer,
+    Binding,
+    CeleryCommand,
+    FoundCache,
+    FoundService,
+    FoundTask,
+    Launch,
+    Setting,
+    Unreadable,
+)
 from devctl.doctor.celery.evidence import Entry, Evidence, Mark, Pin, Runner, Settings, spoken
 from devctl.doctor.celery.rules import RULES, clean, judge
 from devctl.stack.model import Service
@@ -117,6 +127,16 @@ WRONG: dict[str, list[tuple[Evidence, str, str]]] = {
     "startup-retry": [
         (good(settings=settings(broker_connection_retry_on_startup=False)), "ends", "app/settings.py:8"),
         (good(settings=settings(broker_connection_retry=False)), "ends", "app/settings.py:8"),
+    ],
+    "cache-shared": [
+        (
+            good(
+                broker_url=Answer("redis://:secret@redis/0", "jobs: CELERY_BROKER_URL"),
+                caches=(FoundCache("default", "redis://redis:6379?db=0", "shop/settings.py", 9),),
+            ),
+            "the cache 'default' is in the broker's database (redis:6379/0, jobs: CELERY_BROKER_URL): cache.clear()",
+            "shop/settings.py:9",
+        )
     ],
     "visibility-limit": [
         (
@@ -360,3 +380,14 @@ def test_times_are_spoken(seconds: float, words: str) -> None:
 )
 def test_queues_that_get_only_what_is_for_them_are_no_finding(bindings: tuple[Binding, ...]) -> None:
     assert "queue-copies" in clean(list(judge(good(bindings=bindings))))
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://redis:6379/1", "redis://other:6379/0", "redis://redis:6380/0", "unix:///r", "redis://redis:x/0"]
+)
+def test_a_cache_in_a_database_of_its_own_is_no_finding(url: str) -> None:
+    here = good(
+        broker_url=Answer("redis://redis:6379/0", "jobs: BROKER"),
+        caches=(FoundCache("default", url, "settings.py", 9),),
+    )
+    assert "cache-shared" in clean(list(judge(here)))

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devctl.discovery.code import configuration, routes
+from devctl.discovery.code import caches, configuration, routes
 from devctl.discovery.code.interpreter import Frame, Interpreter
 from devctl.discovery.code.modules import Modules
 from devctl.discovery.code.tasks import Finder, Task, shown_options
 from devctl.discovery.code.values import App, Class, Function, Module, QueueValue, plain
-from devctl.discovery.model import Answer, Binding, FoundApp, FoundTask, Setting
+from devctl.discovery.model import Answer, Binding, FoundApp, FoundCache, FoundTask, Setting
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Code:
     """App (`proj.celery:app`) -> the queues that its settings declare."""
     bindings: tuple[Binding, ...] = ()
     """Of the queues that the settings of `app` declare, as far as they can be read."""
+    caches: tuple[FoundCache, ...] = ()
     schedule: tuple[Scheduled, ...] = ()
     unreadable: tuple[str, ...] = ()
     """Files that do not parse, tasks without a name that can be read, settings that cannot."""
@@ -122,6 +123,10 @@ class _Reading:
             all_served=self.all_imports,
             queues={f"{one.module}:{one.variable}": tuple(routes.declared(one)) for one in apps},
             bindings=tuple(routes.bindings(app)) if app else (),
+            caches=tuple(
+                FoundCache(name, url, self._shown(Path(file)), line)
+                for name, url, (file, line) in caches.caches(interpreter)
+            ),
             schedule=tuple(entry for one in apps for entry in self._schedule(one)),
             unreadable=tuple(dict.fromkeys(unreadable)),
             imported=frozenset(_libraries(interpreter)),

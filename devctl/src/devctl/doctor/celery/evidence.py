@@ -7,10 +7,22 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-from devctl.discovery.model import Binding, CeleryCommand, FoundService, FoundTask, Setting, Unreadable
+from devctl.discovery.model import (
+    Answer,
+    Binding,
+    CeleryCommand,
+    FoundCache,
+    FoundService,
+    FoundTask,
+    Setting,
+    Unreadable,
+)
 from devctl.stack.model import Service
 
 NO_CODE = "the code of the app is not here, or was not found"
+
+
+NO_URL = Answer[str](None, "")
 
 
 class NotKnown(Exception):
@@ -217,6 +229,8 @@ class Evidence:
     """The queues that the app's settings declare: a worker without -Q consumes them."""
     bindings: tuple[Binding, ...] = ()
     """What these queues take from their exchanges, as far as that can be read."""
+    caches: tuple[FoundCache, ...] = ()
+    broker_url: Answer[str] = NO_URL
     schedule: tuple[Entry, ...] = ()
     marks: tuple[Mark, ...] = ()
     pins: tuple[Pin, ...] = ()

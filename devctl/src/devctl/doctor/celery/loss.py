@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from devctl.doctor.celery.evidence import Evidence, NotKnown, place
 from devctl.doctor.celery.rule import Finding, Rule
@@ -120,6 +121,32 @@ def startup_retry(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(f"{name} is off: a worker that does not find its broker ends", evidence.settings.place(name))
 
 
+def cache_shared(evidence: Evidence) -> Iterator[Finding]:
+    """A cache of Django in the broker's Redis database: cache.clear() empties the database, queues included."""
+    broker = _database(evidence.broker_url.value or "")
+    for one in evidence.caches:
+        if broker is not None and _database(one.url) == broker:
+            host, port, number = broker
+            yield Finding(
+                f"the cache {one.name!r} is in the broker's database ({host}:{port}/{number}, "
+                f"{evidence.broker_url.source}): cache.clear() removes what waits in the queues",
+                f"{one.file}:{one.line}",
+            )
+
+
+def _database(url: str) -> tuple[str, int, str] | None:
+    """Host, port and number of a database of Redis; None for any other URL, and one that cannot be read."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 6379
+    except ValueError:
+        return None
+    if parts.scheme not in ("redis", "rediss", "valkey", "valkeys") or not parts.hostname:
+        return None
+    number = parse_qs(parts.query).get("db", [parts.path.strip("/") or "0"])[0]
+    return parts.hostname, port, number
+
+
 def _name(serializer: object) -> str:
     return _SHORT.get(str(serializer), str(serializer))
 
@@ -143,4 +170,5 @@ RULES = (
     Rule("publish-confirm", "warning", publish_confirm, 'broker_transport_options = {"confirm_publish": True}'),
     Rule("publish-retry", "warning", publish_retry, "task_publish_retry = True"),
     Rule("startup-retry", "warning", startup_retry, "broker_connection_retry_on_startup = True"),
+    Rule("cache-shared", "warning", cache_shared, "another database for the cache: redis://HOST:6379/2"),
 )
