@@ -59,7 +59,9 @@ def read(words: Sequence[str], environment: Mapping[str, str]) -> CeleryCommand 
     rest = [*words[begin:]]
     options: dict[str, str] = {}
     subcommand = implied
+    unread = False
     for option, value in _options(rest):
+        unread = unread or (not option and value.startswith("$"))
         if option:
             options[option] = value
         elif not subcommand and value in _SUBCOMMANDS:
@@ -67,11 +69,13 @@ def read(words: Sequence[str], environment: Mapping[str, str]) -> CeleryCommand 
     if subcommand == "multi" and _MULTI & {*rest}:  # and not stop, kill, names, …
         subcommand = "worker"
     where = environment if subcommand == "worker" else {}
+    queues = _names(options.get("queues") or where.get("CELERY_WORKER_QUEUES", ""))
     return CeleryCommand(
         subcommand=subcommand or "help",
         argv=(implied or "celery", *rest),
         app=options.get("app") or environment.get("CELERY_APP") or environment.get("APP") or "",
-        queues=_names(options.get("queues") or where.get("CELERY_WORKER_QUEUES", "")),
+        queues=queues,
+        open=subcommand == "worker" and (any("$" in name for name in queues) or (unread and not queues)),
         excluded_queues=_names(options.get("exclude-queues", "")),
         pool=options.get("pool") or where.get("CELERY_WORKER_POOL", ""),
         concurrency=_number(options.get("concurrency") or where.get("CELERY_WORKER_CONCURRENCY", "")),

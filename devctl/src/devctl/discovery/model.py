@@ -36,6 +36,8 @@ class CeleryCommand:
     `worker_main`, its module."""
     queues: tuple[str, ...] = ()
     """`-Q`; empty: those of the app's settings."""
+    open: bool = False
+    """Whether it may consume more queues: only running what starts it tells all of its words."""
     excluded_queues: tuple[str, ...] = ()
     pool: str = ""
     concurrency: int | None = None

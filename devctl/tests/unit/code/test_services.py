@@ -88,7 +88,7 @@ def test_each_queue_has_the_service_that_consumes_it(repository: Path) -> None:
 def test_a_worker_whose_words_only_running_its_program_tells_may_serve_any_queue(repository: Path) -> None:
     one = worker("a", repository)
     assert one.celery is not None
-    open_ = replace(one, celery=replace(one.celery, argv=("celery", "worker", "${words}")))
+    open_ = replace(one, celery=replace(one.celery, open=True))
     (repository / "other.py").write_text("from celery import shared_task\n@shared_task\ndef f(): ...\n")
     found = tasks(repository, open_)
     assert ((), True) == (found["t.mail"].services, found["t.mail"].others_may)

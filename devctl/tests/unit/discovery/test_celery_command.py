@@ -92,3 +92,20 @@ def test_no_words_are_an_error(words: list[str]) -> None:
     found = read(["celery", *words], {})
     assert found is not None
     assert found.argv == ("celery", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "open_"),
+    [
+        ("celery worker ${words}", True),
+        ("celery -A p worker -E $OPTIONS", True),
+        ("celery worker -Q a,$MORE", True),
+        ("celery worker -Q a $OPTIONS", False),
+        ("celery worker -n w@$HOSTNAME -c $COUNT", False),
+        ("celery beat $OPTIONS", False),
+    ],
+)
+def test_a_worker_some_of_whose_words_nobody_can_read_may_consume_more_queues(words: str, open_: bool) -> None:
+    command = read(words.split(), {})
+    assert command is not None
+    assert open_ == command.open

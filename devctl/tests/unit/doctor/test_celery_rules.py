@@ -391,3 +391,14 @@ def test_a_cache_in_a_database_of_its_own_is_no_finding(url: str) -> None:
         caches=(FoundCache("default", url, "settings.py", 9),),
     )
     assert "cache-shared" in clean(list(judge(here)))
+
+
+def test_what_a_worker_consumes_is_not_known_where_only_running_it_tells_its_words() -> None:
+    (verdict,) = (
+        one
+        for one in judge(good(workers=(runner("${words}", open=True),), tasks=(task(queue="orders"),)))
+        if one.rule.id == "queue-unconsumed"
+    )
+    assert () == verdict.findings
+    assert verdict.unknown is not None
+    assert "only running it tells its words" in verdict.unknown.why

@@ -42,7 +42,7 @@ class Codes:
         for name, code in codes.items():
             for task in code.tasks:
                 served = (name,) if self._serves(name, code, task) else ()
-                maybe = task.name in code.served and any(map(_is_open, self._workers(name)))
+                maybe = task.name in code.served and any(command.open for command in self._workers(name))
                 unsure = replace(task, others_may=maybe or not code.all_served)
                 merged[task.name] = _joined(merged.get(task.name), unsure, served, name)
         if not codes:  # images alone: the code may lie here all the same
@@ -80,22 +80,16 @@ class Codes:
             not commands
             or queue is None
             or any(
-                queue in (_queues(command, code) or (queue,)) and queue not in command.excluded_queues
+                queue in (_queues(command, code) or (() if command.open else (queue,)))
+                and queue not in command.excluded_queues
                 for command in commands
-                if not _is_open(command)
             )
         )
 
 
 def _queues(command: CeleryCommand, code: Code) -> Iterable[str]:
     """What it consumes, as far as anybody can read it."""
-    return command.queues or (() if _is_open(command) else _declared(code))
-
-
-def _is_open(command: CeleryCommand) -> bool:
-    """Whether its queues may be among words that only running its program tells."""
-    words = zip(command.argv, command.argv[1:], strict=False)
-    return not command.queues and any(word.startswith("$") and not before.startswith("-") for before, word in words)
+    return command.queues or (() if command.open else _declared(code))
 
 
 def _has_one(context: Path, paths: Sequence[Path], names: Iterable[str]) -> bool:

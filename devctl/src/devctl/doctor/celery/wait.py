@@ -170,9 +170,9 @@ def queue_unconsumed(evidence: Evidence) -> Iterator[Finding]:
     for worker in evidence.workers:
         if worker.command is None:
             raise NotKnown(f"the queues of {worker.name}", worker.found.source)
+        if worker.command.open:
+            raise NotKnown(f"the queues of {worker.name}", f"{worker.found.source}: only running it tells its words")
         consumed |= {*worker.command.queues} or _usual(evidence)
-        if any("$" in name for name in worker.command.queues):
-            raise NotKnown(f"the queues of {worker.name}", worker.found.source)
     usual = str(evidence.settings.get("task_default_queue") or "celery")
     sent = {mark.text for mark in evidence.of("sent")} | {one.task for one in evidence.schedule}
     waiting: dict[str, list[str]] = {}
