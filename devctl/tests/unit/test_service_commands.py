@@ -611,6 +611,8 @@ def test_down_of_all_stacks_leaves_what_another_checkout_runs_under_the_same_nam
     assert "stack k3f9 is gone, and its data" in ran.out
     assert "another checkout" not in ran.out + ran.err
     assert "stop" not in others.calls
+    assert "✔ nothing ran" in run("down", "--all-stacks", "--yes").out
+    assert [] == run("down", "--all-stacks", "--yes", "--json").document["services"]
 
 
 def test_up_refuses_a_second_runtime_under_the_stack_that_runs_on_the_first(

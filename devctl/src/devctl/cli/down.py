@@ -85,7 +85,8 @@ def _all(runtime: str | None, sure: bool, as_json: bool) -> None:
         one = Workbench(dataclasses.replace(workbench.settings, stack=name))
         try:
             one.runtime.status()
-        except OtherCheckout:  # under this name nothing of this checkout runs
+        except OtherCheckout:
+            _say(one, [], 0.0, "this checkout runs no stack of its own", as_json)
             continue
         options.announce(one, as_json=as_json)
         _stop(one, None, False, as_json)
@@ -96,8 +97,6 @@ def _stop(workbench: Workbench, names: list[str] | None, volumes: bool, as_json:
     from devctl.clock import SystemClock
     from devctl.logs import own
     from devctl.stack import identity
-    from devctl.ui import services as ui
-    from devctl.ui.console import write_json
 
     settings = workbench.settings
     clock = SystemClock()
@@ -114,20 +113,30 @@ def _stop(workbench: Workbench, names: list[str] | None, volumes: bool, as_json:
     if isolated:
         identity.forget(settings)
     seconds = clock.now() - begun
-    if as_json:
-        write_json(
-            {
-                "schema": "devctl.down/1",
-                "runtime": workbench.runtime.name,
-                "stack": settings.stack,
-                "services": stopped,
-                "data_removed": data_removed,
-                "seconds": round(seconds, 3),
-            }
-        )
-        return
     if isolated:
         data = f"stack {settings.stack} is gone, and its data"
     else:
         data = "the data is removed, too" if volumes else "the data stays; devctl down --volumes removes it"
-    ui.show_stopped(stopped, seconds, data, sys.stdout)
+    _say(workbench, stopped, seconds, data, as_json, data_removed=data_removed)
+
+
+def _say(
+    workbench: Workbench, stopped: list[str], seconds: float, data: str, as_json: bool, *, data_removed: bool = False
+) -> None:
+    """Print what was stopped."""
+    from devctl.ui import services as ui
+    from devctl.ui.console import write_json
+
+    if not as_json:
+        ui.show_stopped(stopped, seconds, data, sys.stdout)
+        return
+    write_json(
+        {
+            "schema": "devctl.down/1",
+            "runtime": workbench.runtime.name,
+            "stack": workbench.settings.stack,
+            "services": stopped,
+            "data_removed": data_removed,
+            "seconds": round(seconds, 3),
+        }
+    )
