@@ -184,7 +184,7 @@ def test_devctl_without_a_checkout_makes_a_project_of_the_files_that_it_was_buil
 
 def test_devctl_reads_a_compose_file_without_this_repository(place: Path, tmp_path: Path) -> None:
     compose = 'x-devctl: {broker: redis, workers: [worker], contracts: sums}\nservices:\n  redis: {image: "redis:8"}\n'
-    (tmp_path / "docker-compose.yml").write_text(compose + '  worker: {image: "worker:dev", command: [true]}\n')
+    (tmp_path / "docker-compose.yml").write_text(compose + '  worker: {image: "worker:dev", command: "true"}\n')
     (tmp_path / "sums.py").write_text(
         SERVICE.replace("add = Contract(", "add, = CONTRACTS = (Contract(").replace(
             "cap_seconds=0.1))", "cap_seconds=0.1)),)"

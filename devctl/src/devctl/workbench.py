@@ -127,7 +127,8 @@ class Workbench:
             from devctl.broker.amqp import AmqpBroker
 
             return AmqpBroker(here, self._app(service), self._management(service))
-        if not any(one.celeriac for one in self.found.services.values()):
+        # Contracts are celeriac's; the code that says so may be elsewhere.
+        if not self.stack.contracts and not any(one.celeriac for one in self.found.services.values()):
             from devctl.broker.stock import StockBroker
 
             return StockBroker(here, self._app(service))

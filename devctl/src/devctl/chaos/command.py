@@ -106,7 +106,6 @@ def chaos(
     from devctl.chaos.run import Ports, run
     from devctl.chaos.scenario import SoakPlan
     from devctl.chaos.stage import own, staged
-    from devctl.measurement.session import refuse_outside
     from devctl.ui.console import write_json
 
     if task:
@@ -127,7 +126,6 @@ def chaos(
         )
     plan = SoakPlan(kills or SoakPlan.kills, tasks or SoakPlan.tasks, every or SoakPlan.every_seconds)
     checkout = options.open_workbench(runtime, "")
-    refuse_outside(checkout)
     mine, store = own(checkout), reports.new_store(checkout.settings)
     try:
         with nullcontext(ignore) if as_json else ui.Progress() as emit, staged(checkout, mine, stock=stock) as stage:
@@ -171,10 +169,12 @@ def _theirs(names: Sequence[str], asked: Asked, runtime: str | None, *, as_json:
     from devctl.chaos.theirs.rows import choose
     from devctl.chaos.theirs.run import Plan, run
     from devctl.measurement.serving import call, serving
+    from devctl.measurement.session import refuse_outside
     from devctl.ui.console import write_json
 
     rows = choose(names)
     checkout = options.open_workbench(runtime, "")
+    refuse_outside(checkout)
     what = call(checkout, asked.task, asked.args, asked.kwargs, asked.queue)
     service = serving(checkout.stack, asked.service, checkout.owners.get(what.queue, ""))
     plan = Plan(what, service, rows, asked.celeriac)
