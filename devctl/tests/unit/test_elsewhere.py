@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,46 @@ def test_nothing_is_measured_or_broken_on_a_broker_that_is_no_service_of_the_sta
     said = capsys.readouterr().err
     assert "the broker is queue.example.org:6379, outside this stack: nothing is measured or broken there" in said
     assert "s3cret" not in said
+
+
+FRESH = {
+    "docker-compose.yml": """\
+services:
+  redis: {image: redis:8}
+  jobs: {build: ., command: celery -A shop worker, env_file: .env, environment: {KNOWN: known}}
+""",
+    "Dockerfile": "FROM python:3.11\nWORKDIR /app\nCOPY . .\n",
+    ".env.example": "QUEUE=fast\n",
+    "shop.py": """\
+import os
+from celery import Celery
+app = Celery("shop")
+@app.task(queue=os.environ.get("QUEUE", "slow"))
+def add(x, y): ...
+@app.task(queue=os.environ.get("KNOWN", "slow"))
+def sub(x, y): ...
+""",
+}
+
+
+def test_a_clone_without_its_env_file_is_read_as_far_as_it_goes_and_started_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in FRESH.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+
+    assert 0 == main(["tasks", "--runtime", "local", "--json"])
+    queues = {one["name"]: one["queue"] for one in json.loads(capsys.readouterr().out)["tasks"]}
+    assert {"shop.add": "", "shop.sub": "known"} == queues, "the missing file may set QUEUE, and not KNOWN"
+
+    main(["doctor", "--runtime", "local", "--json"])
+    found = [(one["message"], one["fix"]) for one in json.loads(capsys.readouterr().out)["checks"]]
+    reads = ".env is not there, and jobs reads its variables from it"
+    assert (f"{reads}: nobody can start it", "cp .env.example .env") in found
+
+    assert 1 == main(["up", "jobs", "--runtime", "local"])
+    said = capsys.readouterr().err
+    assert reads in said
+    assert "→ cp .env.example .env" in said
+    assert FRESH.keys() == {path.name for path in tmp_path.iterdir()} - {".devctl"}

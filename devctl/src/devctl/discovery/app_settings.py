@@ -57,11 +57,11 @@ def reader(repository: Path) -> Reader:
         app = next((one.celery.app for one in way.celery if one.celery is not None and one.celery.app), "")
         if root is None or not way.celery or any(one.celeriac for one in way.processes):  # its settings are variables
             return None
-        key = (root, paths, app, tuple(sorted(way.launch.environment.items())))
+        environment = way.launch.environment
+        key = (root, paths, app, type(environment), tuple(sorted(environment.items())))
         if key not in known:
             from devctl.discovery.code.read import read, read_app  # loaded where the environment does not say it
 
-            environment = way.launch.environment
             try:
                 found = read_app(root, environment, app=app, paths=paths, repository=repository) if app else None
                 found = found or read(root, environment, app=app, paths=paths, repository=repository).app

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from devctl.discovery import celery_command, installs, python_program, script, wrappers
 from devctl.discovery.container_files import ContainerFiles, Source
-from devctl.discovery.model import CeleryCommand, Launch
+from devctl.discovery.model import CeleryCommand, Incomplete, Launch
 from devctl.discovery.variables import readable
 from devctl.stack import dockerfile
 from devctl.stack.dockerfile import Image
@@ -104,6 +104,8 @@ def follow(
     launch = Launch((), given.source, folder, environment)
     if main is not None:
         launch = Launch(main.words, main.source, main.folder, dict(main.environment))
+    if service.missing_env_files:
+        launch = replace(launch, environment=Incomplete(launch.environment))
     return Followed(launch, processes, image, build, files, installed)
 
 

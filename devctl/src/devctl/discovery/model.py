@@ -23,6 +23,10 @@ class Answer(Generic[T]):
     `worker-1 (inspect)`."""
 
 
+class Incomplete(dict[str, str]):
+    """An environment in part: a file that is not there sets more of it, so no variable is known to be unset."""
+
+
 @dataclass(frozen=True)
 class CeleryCommand:
     """A command line of Celery, as its own parser would read it."""

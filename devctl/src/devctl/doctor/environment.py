@@ -11,7 +11,7 @@ from devctl.discovery import addresses
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.errors import DevctlError
-from devctl.stack import unused
+from devctl.stack import refusal, unused
 
 _CELERY = "CELERY_"
 
@@ -23,6 +23,8 @@ def environment(facts: Facts) -> Iterator[Check]:
     given = dotenv.read(file, facts.settings.environment, wrong.append)
     for line in wrong:
         yield Check("environment", "problem", line.problem, line.hint)
+    lacking = list(_missing_files(facts))
+    yield from lacking
     in_vain = [] if _copied(facts) else unused.find(facts.settings)
     for one in in_vain:
         yield Check(
@@ -35,8 +37,18 @@ def environment(facts: Facts) -> Iterator[Check]:
         )
     if file.is_dir():
         yield Check("environment", "warning", ".env is a folder and is not read", "a file with NAME=value lines")
-    elif not (wrong or in_vain):
+    elif not (wrong or in_vain or lacking):
         yield Check("environment", "ok", f"{len(given)} variables in .env" if file.is_file() else "no .env: defaults")
+
+
+def _missing_files(facts: Facts) -> Iterator[Check]:
+    readers: dict[Path, list[str]] = {}
+    for one in facts.stack.services.values():
+        for missing in one.missing_env_files:
+            readers.setdefault(missing, []).append(one.name)
+    for missing, names in readers.items():
+        error = refusal.missing(missing, ", ".join(names))
+        yield Check("environment", "problem", f"{error.problem}: nobody can start it", error.hint)
 
 
 def _copied(facts: Facts) -> bool:

@@ -52,7 +52,8 @@ def _load(settings: Settings, composition: Composition) -> Stack:
         except DevctlError as wrong:
             problem = wrong
         else:
-            if ours and _forgiven(settings):
+            lacking = refusal.lacks_env_file(str(refused)) and ours and any(_missing(ours))
+            if ours and (lacking or _forgiven(settings)):
                 return ours
         raise problem or refusal.explain(settings, str(refused), composition.where) from refused
     if config is not None:
@@ -135,7 +136,7 @@ def _made(settings: Settings, composition: Composition) -> Stack:
     environment = identity.interpolation(settings)
     with _placed(settings, composition):
         services = {
-            name: normal.service(name, raw, _environment(name, raw, settings, environment))
+            name: replace(normal.service(name, raw, _environment(raw, environment)), missing_env_files=_missing_of(raw))
             for name, raw in (composition.data.get("services") or {}).items()
         }
         _check_names(services, composition.data)
@@ -236,20 +237,25 @@ def _check_names(services: Mapping[str, Service], data: Mapping[str, Any]) -> No
             raise normal.Wrong((*at, "container_name"), f"{owner} has this name already")
 
 
-def _environment(name: str, raw: Mapping[str, Any], settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
+def _missing(stack: Stack) -> Iterator[FilePath]:
+    for service in stack.services.values():
+        yield from service.missing_env_files
+
+
+def _missing_of(raw: Mapping[str, Any]) -> tuple[FilePath, ...]:
+    required = (entry for entry in raw.get("env_file") or () if normal.truth(entry.get("required", True)))
+    return tuple(path for entry in required if not (path := FilePath(str(entry.get("path")))).is_file())
+
+
+def _environment(raw: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
     """The whole environment of a service."""
     values: dict[str, str] = {}
-    for index, entry in enumerate(raw.get("env_file") or ()):
+    for entry in raw.get("env_file") or ():
         path = FilePath(str(entry.get("path")))
         if path.is_file():
             # A variable of an earlier file, or of the project, wins over one that is set in the file itself.
             scope = ChainMap(values, dict(env))
             values |= dotenv.read_raw(path, scope) if entry.get("format") == "raw" else dotenv.read(path, scope)
-        elif normal.truth(entry.get("required", True)):
-            at: Path = ("services", name, "env_file", index)
-            shown = path.name if path.parent == settings.root else path
-            problem = f"{shown} is not there, and neither devctl nor Docker Compose starts anything without it"
-            raise normal.Wrong(at, problem, hint=refusal.make(path))
     given = normal.pairs(raw.get("environment"), ())
     kept = {key: value for key, value in values.items() if key not in given}  # without a value, it is taken away
     return kept | {key: normal.text(value) for key, value in given.items() if value is not None}

@@ -106,6 +106,8 @@ class Service:
     replicas: int = 1
     restart: str = "no"
     stop_grace_seconds: float = 10.0
+    missing_env_files: tuple[Path, ...] = ()
+    """Required files of `env_file:` that are not there: what they set is unknown, and the service cannot be started."""
     watch: tuple[Watch, ...] = ()
     unmodelled: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the service that stand in the file and that nothing above holds, with their values, keys of keys with a

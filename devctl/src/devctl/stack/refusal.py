@@ -25,8 +25,7 @@ def explain(settings: Settings, said: str, where: Callable[[Path], str]) -> Devc
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _LEVEL.match(line.strip())]
     reason = lines[-1] if lines else "no reason given"
     if found := _ENV_FILE.search(said):
-        file = FilePath(found["file"])
-        return DevctlError(f"{file} is not there, and a service reads its variables from it", hint=make(file))
+        return missing(FilePath(found["file"]))
     if found := _VARIABLE.search(said):
         why = f": {found['why']}" if found["why"] else ""
         return DevctlError(f"{found['name']} is not set{why}", hint=f"{found['name']}=… in .env, or in the environment")
@@ -42,6 +41,21 @@ def explain(settings: Settings, said: str, where: Callable[[Path], str]) -> Devc
     return DevctlError(
         f"Docker Compose refuses {names}: {reason}",
         hint=f"nothing can be started from it, neither by devctl nor by docker compose\n{_CHECK}",
+    )
+
+
+def lacks_env_file(said: str) -> bool:
+    """Whether Compose refuses the files because an env_file is not there."""
+    return _ENV_FILE.search(said) is not None
+
+
+def missing(file: FilePath, service: str = "") -> DevctlError:
+    """Return the error for an env_file that is not there."""
+    from os.path import relpath
+
+    shown = min(str(file), relpath(file), key=len)
+    return DevctlError(
+        f"{shown} is not there, and {service or 'a service'} reads its variables from it", hint=make(file)
     )
 
 

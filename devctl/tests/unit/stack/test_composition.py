@@ -9,7 +9,7 @@ import pytest
 
 from devctl import settings
 from devctl.errors import DevctlError, UsageError
-from devctl.stack import file
+from devctl.stack import file, refusal
 from devctl.stack.model import Port, Stack
 
 ONE = "services:\n  a: {image: one}\n"
@@ -188,9 +188,16 @@ def test_a_missing_env_file_is_made_from_its_template(
     template: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DevctlError, match=r"compose.yaml:1: services.a.env_file.0: .env is not there") as caught:
-        read(tmp_path, {"compose.yaml": "services: {a: {image: x, env_file: .env}}\n", template: "A=1\n"})
-    assert hint == caught.value.hint
+    files = {"compose.yaml": "services: {a: {image: x, env_file: .env}, b: {image: x}}\n", template: "A=1\n"}
+    services = read(tmp_path, files).services
+    assert ((tmp_path / ".env",), ()) == (services["a"].missing_env_files, services["b"].missing_env_files)
+    error = refusal.missing(*services["a"].missing_env_files, "a")
+    assert (".env is not there, and a reads its variables from it", hint) == (error.problem, error.hint)
+
+
+def test_an_env_file_that_need_not_be_there_is_not_missing(tmp_path: Path) -> None:
+    files = {"compose.yaml": "services: {a: {image: x, env_file: [{path: a.env, required: false}]}}\n"}
+    assert () == read(tmp_path, files).services["a"].missing_env_files
 
 
 PROFILES = """services:

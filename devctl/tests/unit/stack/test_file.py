@@ -98,10 +98,6 @@ BROKEN = {
         f"{GOOD}  two: {{image: x, command: 'a ${{ b'}}\n",
         "a dollar sign itself is written $$",
     ),
-    "an env_file that is not there": (
-        f"{GOOD}  two:\n    image: x\n    env_file: [none.env]\n",
-        "docker-compose.yml:6: services.two.env_file.0: ",
-    ),
     "no port is that high": (f"{GOOD}  two: {{image: x, ports: ['8000:80001']}}\n", "a port is a number up to 65535"),
     "a port": (f"{GOOD}  two:\n    image: x\n    ports: [web]\n", "docker-compose.yml:6: services.two.ports.0: 'web'"),
     "ranges of two lengths": (f"{GOOD}  two: {{image: x, ports: ['1-3:1-2']}}\n", "differ in length"),

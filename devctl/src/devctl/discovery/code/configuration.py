@@ -231,7 +231,7 @@ def field(interpreter: Session, cls: Class, name: str, default: Any) -> Any:
     for one in wanted:
         if one.lower() in low:
             return _cast(low[one.lower()], annotation)
-    return default
+    return UNKNOWN if interpreter.incomplete else default
 
 
 def _annotation(cls: Class, name: str) -> tuple[str, bool]:
@@ -314,6 +314,8 @@ def _variable(interpreter: Session, kind: str, call: Call, reader: Opaque | None
     cast: Any = call.keywords.get("cast")
     scheme = reader.keywords.get(key) if reader else None
     text = interpreter.environment.get(key)
+    if text is None and interpreter.incomplete:
+        return UNKNOWN
     if text is None:
         missing: Any = UNKNOWN
         if isinstance(scheme, tuple) and len(scheme) == 2:

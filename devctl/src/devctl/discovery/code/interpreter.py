@@ -30,7 +30,7 @@ from devctl.discovery.code.values import (
     Table,
     readable,
 )
-from devctl.discovery.model import Unreadable
+from devctl.discovery.model import Incomplete, Unreadable
 
 _DEEPEST_CALL = 10
 _MOST_STEPS = 200_000
@@ -59,6 +59,7 @@ class Interpreter:
     def __init__(self, modules: Modules, environment: Mapping[str, str]) -> None:
         self.modules = modules
         self.environment: dict[str, str] = dict(environment)
+        self.incomplete = isinstance(environment, Incomplete)
         self.loaded: dict[str, Module | None] = {}
         self.skipped: dict[Path, str] = {}
         self.apps: list[App] = []

@@ -278,7 +278,8 @@ def _external(interpreter: Session, name: str, call: Call) -> Any:
 
 def _getenv(interpreter: Session, call: Call) -> Any:
     key = call.get(0, "key")
-    return interpreter.environment.get(key, call.get(1, "default")) if isinstance(key, str) else UNKNOWN
+    default = UNKNOWN if interpreter.incomplete else call.get(1, "default")
+    return interpreter.environment.get(key, default) if isinstance(key, str) else UNKNOWN
 
 
 def _setdefault(interpreter: Session, call: Call) -> Any:

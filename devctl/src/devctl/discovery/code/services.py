@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from devctl.discovery.code.modules import Modules
 from devctl.discovery.code.read import Code, read
-from devctl.discovery.model import Answer, CeleryCommand, Found, FoundTask
+from devctl.discovery.model import Answer, CeleryCommand, Found, FoundTask, Incomplete
 
 
 class Codes:
@@ -26,7 +27,8 @@ class Codes:
         root, app = one.code, one.celery.app if one.celery else ""
         if one.paths and _has_code(one.paths[0]) and all(path.is_relative_to(one.paths[0]) for path in one.paths):
             root = one.paths[0]  # the context of the build may hold other services, too
-        key = (root, one.paths, app, tuple(sorted(one.launch.environment.items())))
+        environment = one.launch.environment
+        key = (root, one.paths, app, type(environment), tuple(sorted(environment.items())))
         if key not in self._read:
             code = read(root, one.launch.environment, app=app, paths=one.paths, repository=self._repository)
             if root != one.code and _has_one(one.code, one.paths, code.imported):
@@ -52,10 +54,9 @@ class Codes:
         return tuple(one for one in merged.values() if one.services or (one.file, one.line) not in real)
 
     def _anywhere(self) -> Code:
-        environment: dict[str, str] = {}
-        for one in self._found.services.values():
-            environment |= one.launch.environment
-        return read(self._repository, environment)
+        environments = [one.launch.environment for one in self._found.services.values()]
+        kind = Incomplete if any(isinstance(one, Incomplete) for one in environments) else dict
+        return read(self._repository, kind(ChainMap(*(dict(one) for one in reversed(environments)))))
 
     def consumers(self) -> Mapping[str, str]:
         """Queue -> the first service whose workers consume it."""

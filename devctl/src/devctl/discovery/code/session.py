@@ -16,6 +16,8 @@ class Session(Protocol):
 
     modules: Modules
     environment: dict[str, str]
+    incomplete: bool
+    """Whether a variable that is not in it may be set all the same."""
     apps: list[App]
 
     def module(self, name: str) -> Module | None:

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import foreground, identity, movable
+from devctl.stack import foreground, identity, movable, refusal
 from devctl.stack.compose import containers, problems, usage
 from devctl.stack.compose.client import Client, Failed, following
 from devctl.stack.compose.images import Fingerprints, Images, name_of
@@ -73,7 +73,10 @@ class ComposeRuntime:
         return [name for name in services if self.stack.services[name].build]
 
     def refusal(self, service: str) -> DevctlError | None:
-        """Nothing is refused."""
+        """Compose starts nothing while an env_file of a service that counts is not there."""
+        for name in dict.fromkeys([service, *self.stack.enabled]):
+            if missing := self.stack.services[name].missing_env_files:
+                return refusal.missing(missing[0], name)
         return None
 
     def remarks(self, services: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack import file, foreground, identity, logfiles, movable, rotation
+from devctl.stack import file, foreground, identity, logfiles, movable, refusal, rotation
 from devctl.stack.local import program, redis, servers, supervisor
 from devctl.stack.local.images import Images
 from devctl.stack.local.journal import Journal, Life
@@ -67,7 +67,9 @@ class LocalRuntime:
         return [name for name in services if not self._images.refusal(known[name]) and self._images.recipe(known[name])]
 
     def refusal(self, service: str) -> DevctlError | None:
-        """A Dockerfile that cannot be followed, or an image that is there as a container only."""
+        """A Dockerfile that cannot be followed, an image that is there as a container only, a missing env_file."""
+        if missing := self.stack.services[service].missing_env_files:
+            return refusal.missing(missing[0], service)
         return self._made(self._place.ports(self.stack)).refusal(self.stack.services[service])
 
     def remarks(self, services: Sequence[str]) -> list[str]:
