@@ -161,8 +161,11 @@ def following(
 
 def _lines(process: subprocess.Popen[bytes], failed: Callable[[int], None] | None) -> Iterator[str]:
     assert process.stdout is not None
-    for line in process.stdout:
-        yield _ANSI.sub(b"", line).decode(errors="replace").rstrip("\r\n")
+    try:
+        for line in process.stdout:
+            yield _ANSI.sub(b"", line).decode(errors="replace").rstrip("\r\n")
+    except ValueError:  # the context was left, and its pipe closed, while another thread read here
+        return
     code = process.wait()
     if code and failed:
         failed(code)
