@@ -80,7 +80,7 @@ def memory() -> Place:
 
 
 @pytest.fixture(scope="module")
-def ours(redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:  # type: ignore[no-untyped-def]
+def ours(redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:  # type: ignore[no-untyped-def]  # conftest's fixtures
     redis_server.flush()
     url = redis_server.url
     with _workers(tmp_path_factory, url, url), redis.Redis.from_url(url) as client:
@@ -96,7 +96,7 @@ def ours(redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
 
 
 @pytest.fixture(scope="module")
-def stock(redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:  # type: ignore[no-untyped-def]
+def stock(redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:  # type: ignore[no-untyped-def]  # conftest's fixtures
     """Nobody tells it how this Redis is laid out: keys, workers and their settings do."""
     url, results = (redis_server.url.replace("/0", f"/{database}") for database in (4, 5))
     options = {"global_keyprefix": "shop:", "sep": ":", "priority_steps": [0, 1, 2, 3], "visibility_timeout": 60}
@@ -107,7 +107,7 @@ def stock(redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pl
 
 
 @pytest.fixture(scope="module")
-def amqp(rabbitmq, redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:  # type: ignore[no-untyped-def]
+def amqp(rabbitmq, redis_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:  # type: ignore[no-untyped-def]  # conftest's fixtures
     url, results = rabbitmq.url, redis_server.url.replace("/0", "/6")
     with _workers(tmp_path_factory, url, results):
         broker = AmqpBroker(url, management=rabbitmq.management, makes=lambda queue: True)

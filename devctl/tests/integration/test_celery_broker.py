@@ -235,7 +235,7 @@ CALLS: dict[str, Callable[[CeleriacBroker], object]] = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_no_call_waits_for_a_redis_that_is_gone(redis_to_break, call: Callable[[CeleriacBroker], object]) -> None:  # type: ignore[no-untyped-def]
+def test_no_call_waits_for_a_redis_that_is_gone(redis_to_break, call: Callable[[CeleriacBroker], object]) -> None:  # type: ignore[no-untyped-def]  # conftest's fixture
     broker = CeleriacBroker(redis_to_break.url, service="redis")
     redis_to_break.stop()
     started = time.monotonic()
@@ -405,7 +405,7 @@ def test_a_message_whose_answer_is_lost_is_not_sent_again(redis_url: str, redis_
     assert [1] == [one.waiting for one in CeleriacBroker(redis_url).queues(["q"]) if one.name == "q"]
 
 
-def test_the_redis_behind_sentinels_is_found_by_whichever_answers(redis_server, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_redis_behind_sentinels_is_found_by_whichever_answers(redis_server, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # conftest's fixture
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

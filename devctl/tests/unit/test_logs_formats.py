@@ -187,4 +187,4 @@ class Runtime:
     ],
 )
 def test_celerys_own_lines_say_how_long_a_task_ran_and_where(text: str, ran: Ran | None) -> None:
-    assert ran == find(Runtime("other", text), ["worker"], ID, 0, sleep=lambda _: None)  # type: ignore[arg-type]
+    assert ran == find(Runtime("other", text), ["worker"], ID, 0, sleep=lambda _: None)  # type: ignore[arg-type]  # it has what find asks for

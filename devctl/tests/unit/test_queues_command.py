@@ -268,7 +268,7 @@ def test_of_stock_celery_there_is_no_column_of_dead_letters_and_nodes_have_their
 ) -> None:
     bench.broker.celeriac, bench.broker.returned = False, "somebody gives them back"
     bench.runtime.start("worker")
-    bench.runtime.status = lambda: [Replica("worker", "worker-1", "running", hostname="f3a9")]  # type: ignore[method-assign]
+    bench.runtime.status = lambda: [Replica("worker", "worker-1", "running", hostname="f3a9")]  # type: ignore[method-assign]  # a stub
     for node in ("celery@f3a9", "celery@elsewhere"):
         bench.broker.add_worker(node, queues=["orders"], bodies={})
     bench.broker.delay(Message("t", "orders", "d"))

@@ -298,7 +298,7 @@ def test_a_restart_waits_until_the_service_is_ready_again(runtime: FakeRuntime) 
 
 
 def of_workers(worker: Service, **fields: object) -> Stack:
-    return dataclasses.replace(stack(REDIS, worker), **fields)  # type: ignore[arg-type]
+    return dataclasses.replace(stack(REDIS, worker), **fields)  # type: ignore[arg-type]  # fields of Stack
 
 
 PLAIN = dataclasses.replace(WORKER, healthcheck=None)

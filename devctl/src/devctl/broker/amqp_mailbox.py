@@ -10,9 +10,8 @@ from typing import Any
 
 from kombu import Connection, Exchange, Producer, Queue
 
-from devctl.broker.layout import MAILBOX
+from devctl.broker.layout import MAILBOX, REPLIES
 
-REPLIES = "reply.celery.pidbox"
 QUIET_SECONDS = 0.5  # RabbitMQ does not say who listens; after an answer, the others have this long
 
 

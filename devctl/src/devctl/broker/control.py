@@ -17,10 +17,7 @@ from typing import Any, cast
 import redis
 
 from devctl.broker.frames import envelope
-from devctl.broker.layout import BINDINGS, MAILBOX, Layout
-
-# Celery's name for the answers: a worker answers into a list that is bound to this exchange.
-REPLIES = "reply.celery.pidbox"
+from devctl.broker.layout import BINDINGS, MAILBOX, REPLIES, Layout
 
 
 class Control:

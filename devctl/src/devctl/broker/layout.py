@@ -14,6 +14,7 @@ from celeriac.broker.lists import SEPARATOR, STEPS
 
 BINDINGS = "_kombu.binding."
 MAILBOX = "celery.pidbox"
+REPLIES = "reply.celery.pidbox"  # Celery's name for the answers: a worker answers into a list or queue bound to it
 _MOST_KEYS = 200_000  # looked at to find a prefix that nobody told
 
 

@@ -182,7 +182,7 @@ def _state(workbench: Workbench, owner: str) -> Owner:
     return "crashing" if replicas and looping == replicas else "running"
 
 
-def _ran(workbench: Workbench, nodes: Sequence[str], task_id: str, started: float):  # type: ignore[no-untyped-def]
+def _ran(workbench: Workbench, nodes: Sequence[str], task_id: str, started: float):  # type: ignore[no-untyped-def]  # its type is dear to import
     from devctl.broker.nodes import service_of
     from devctl.logs.ran import find
 

@@ -246,7 +246,7 @@ def test_an_interrupt_switches_the_events_off(tmp_path: Path) -> None:
         if isinstance(event, events.RunDone):
             raise KeyboardInterrupt
 
-    lab.said = type("Listener", (), {"append": staticmethod(interrupted)})()  # type: ignore[assignment]
+    lab.said = type("Listener", (), {"append": staticmethod(interrupted)})()  # type: ignore[assignment]  # it only appends
     with pytest.raises(KeyboardInterrupt):
         lab.bench()
 
