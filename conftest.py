@@ -39,6 +39,7 @@ BASE_IMAGES = ("python:3.11-slim", "redis:8-alpine")
 # For tests side by side. Files whose tests take longest, the longest first; and fixtures of a whole session that take
 # a second or more to make: their tests stay together.
 LONGEST = (
+    "test_other_repositories",
     "test_recipe",
     "test_unplugged",
     "test_watch",
