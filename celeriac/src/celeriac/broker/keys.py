@@ -10,6 +10,7 @@ ONCE = "celery-once-"  # + task id -> "queued:<fingerprint>" or "done:<fingerpri
 UNCLAIMED = "celery-unclaimed-"  # + random id: this commit, which has no claim and no record, was done
 REVOKED = "celery-revoked"  # task id -> when it was revoked, in microseconds of Redis's clock
 REVOKED_STAMPS = "celery-revoked-stamps"  # ["<header>", <stamp>] -> the same
+LIFE = "celery-life"  # the stream of the records of steps
 DEAD = "celery-dead-"  # + queue: the stream of its dead letters
 
 

@@ -47,6 +47,8 @@ class AmqpBroker(PlainBroker):
         self._makes = makes
         self._open: Connection | None = None
 
+    _more = "and celeriac, which does, needs Redis as its broker"
+
     def _connection(self) -> Connection:
         return wire.connection(self.url)
 

@@ -21,6 +21,8 @@ from typing import Any
 
 from celeriac.dead_letter.letters import BOUND, Letter, Reason, key_and_id
 from celeriac.dead_letter.replay import Unreadable, opened
+from celeriac.life.extent import Extent
+from celeriac.life.record import Record
 from celeriac.message.fingerprint import fingerprint
 from devctl.broker.port import (
     Acceptance,
@@ -71,6 +73,27 @@ class MemoryEvents:
 
 
 @dataclass
+class MemoryLife:
+    """Records that a test puts here; the id of an entry is its number."""
+
+    records: list[Record] = field(default_factory=list)
+    why_none: str = ""
+
+    def find(self, texts: Sequence[str], after: str = "") -> list[Record]:
+        return [one for one in self.records[int(after or 0) :] if any(text in repr(one) for text in texts)]
+
+    def newest(self) -> str:
+        return str(len(self.records))
+
+    def follow(self, after: str, wait_seconds: float = 0.0) -> tuple[str, list[Record]]:
+        return self.newest(), self.records[int(after) :]
+
+    def span(self) -> Extent:
+        times = [one.at for one in self.records]
+        return Extent(min(times, default=None), max(times, default=None), len(times), 100 * len(times))
+
+
+@dataclass
 class MemoryBroker:
     """Keeps what a Redis would keep; see the module for how its workers run."""
 
@@ -79,6 +102,7 @@ class MemoryBroker:
     blind: str = ""
     why_no_results: str = ""
     returned: str = ""
+    life: MemoryLife = field(default_factory=MemoryLife)
     holders: Mapping[str, Holder] = field(default_factory=dict)
     """What workers say that they have: task id -> who."""
     clock: Callable[[], float] = time.time

@@ -14,11 +14,13 @@ from celeriac.broker.options import Options
 from celeriac.dead_letter import letters as dead_letters
 from celeriac.dead_letter import replay as replaying
 from celeriac.errors import Conflict, PublishError, QueueFull
+from celeriac.life.stream import Life
 from celeriac.publish.attempts import Patience
 from celeriac.publish.publisher import Publisher
 from celeriac.published import Published
 from devctl.broker import delayed, depth, frames, leases, server
 from devctl.broker.layout import Layout
+from devctl.broker.life import StoredLife
 from devctl.broker.plain import App, shortfall
 from devctl.broker.port import Acceptance, Execution, Holder, Message, Note, QueueDepth
 from devctl.broker.results import batches, stored_ids
@@ -54,6 +56,11 @@ class CeleriacBroker(StockBroker):
     @cached_property
     def _layout(self) -> Layout:
         return Layout()
+
+    @cached_property
+    def life(self) -> StoredLife:
+        """The records of steps."""
+        return StoredLife(Life(self._client, lambda entry, fields: []), self._answering)
 
     def publish_once(self, messages: Sequence[Message]) -> Acceptance:
         """Publish what was not published before; DevctlError names a queue that is full, and other work under an id."""

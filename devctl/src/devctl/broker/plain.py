@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 from kombu import Connection
 
 from devctl.broker import server, task_events
+from devctl.broker.life import NoLife
 from devctl.broker.masking import HIDDEN
-from devctl.broker.port import Acceptance, Consumer, Execution, Holder, Message, Note, TaskEvents, TaskResult
+from devctl.broker.port import Acceptance, Consumer, Execution, Holder, Life, Message, Note, TaskEvents, TaskResult
 from devctl.broker.results import WHAT, NoResults, Results, open_results
 from devctl.broker.workers import Workers
 
@@ -105,6 +106,13 @@ class PlainBroker(ABC):
     def blind(self) -> str:
         """All queues can be seen."""
         return ""
+
+    @property
+    def life(self) -> Life:
+        """Stock Celery writes no records."""
+        return NoLife(f"stock Celery writes down no steps; {self._more}")
+
+    _more = "with celeriac installed in the app, a trace shows them: devctl doctor"
 
     @property
     def why_no_results(self) -> str:

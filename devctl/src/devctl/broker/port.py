@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from celeriac.dead_letter.letters import Letter
+    from celeriac.life.extent import Extent
+    from celeriac.life.record import Record
 
 TaskState = Literal["pending", "started", "retrying", "succeeded", "failed"]
 EventKind = Literal["received", "started", "retried", "succeeded", "failed"]
@@ -146,6 +148,26 @@ class TaskEvents(Protocol):
         """All that came since the last call."""
 
 
+class Life(Protocol):
+    """The records of the steps that messages took, where workers and publishers with celeriac write them."""
+
+    why_none: str
+    """Why there are no records, and how to get some; "" where they are written."""
+
+    def find(self, texts: Sequence[str], after: str = "") -> list[Record]:
+        """The records, by time, of entries that hold one of these texts; others of the same entries may be among them.
+        `after`: only entries behind this id."""
+
+    def newest(self) -> str:
+        """The id of the last entry; "0" where there is none."""
+
+    def follow(self, after: str, wait_seconds: float = 0.0) -> tuple[str, list[Record]]:
+        """The records behind this entry, and the id to go on with; waits so long for one, a second at most."""
+
+    def span(self) -> Extent:
+        """From when to when there are records, and how much."""
+
+
 class Broker(Protocol):
     """All calls may raise DevctlError with a hint, soon: no call hangs when the server is away."""
 
@@ -156,6 +178,10 @@ class Broker(Protocol):
     @property
     def blind(self) -> str:
         """What of its queues cannot be seen from here, and why; "" where all can."""
+
+    @property
+    def life(self) -> Life:
+        """The records of steps."""
 
     @property
     def why_no_results(self) -> str:
