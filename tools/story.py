@@ -130,7 +130,7 @@ class Story:
     def done(self, order: str) -> None:
         def answered() -> bool:
             with urllib.request.urlopen(f"{self.api}/api/orders/{order}", timeout=10) as answer:
-                return bool(json.load(answer)["status"] .lower() == "completed")
+                return bool(json.load(answer)["status"] == "succeeded")
 
         wait(answered, "the order is not done")
 
