@@ -15,11 +15,15 @@ WHEELS = ("celeriac", "devctl")
 INSTALL_SECONDS = 300
 
 
-def built(folder: Path) -> dict[str, Path]:
-    """The wheels, as `make dist` builds them."""
+def build(folder: Path) -> None:
+    """As `make dist` builds them."""
     for name in WHEELS:
         command = ["build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable]
         uv(*command, "--out-dir", str(folder), str(ROOT / name))
+
+
+def found(folder: Path) -> dict[str, Path]:
+    """The wheels there."""
     return {name: next(folder.glob(f"{name}-*.whl")) for name in WHEELS}
 
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,9 @@ class Story:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
         (site,) = venv.glob("lib/python*/site-packages")
         theirs = next(Path(sys.prefix).glob("lib/python*/site-packages"))
-        (site / "borrowed.pth").write_text("\n".join([*map(str, sorted(self.folder.glob("*/src"))), str(theirs)]) + "\n")
+        (site / "borrowed.pth").write_text(
+            "\n".join([*map(str, sorted(self.folder.glob("*/src"))), str(theirs)]) + "\n"
+        )
 
     def command(self, *arguments: str) -> list[str]:
         return [str(self.folder / ".venv/bin/python"), "-m", "devctl", *arguments]
@@ -92,11 +94,19 @@ class Story:
             check=False,
             timeout=120,
         )
-        assert code in (None, done.returncode), f"devctl {' '.join(arguments)}: {done.returncode}\n{done.stderr[-3000:]}"
+        assert code in (None, done.returncode), (
+            f"devctl {' '.join(arguments)}: {done.returncode}\n{done.stderr[-3000:]}"
+        )
         return done.stdout
 
     def read(self, *arguments: str) -> Any:
         return json.loads(self.devctl(*arguments, "--json"))
+
+    def ask(self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Any:
+        """What the API answers."""
+        request = urllib.request.Request(self.api + path, body, headers or {})  # noqa: S310  our own, on 127.0.0.1
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  the same
+            return json.load(answer)
 
     # The steps
 
@@ -108,9 +118,7 @@ class Story:
     def order(self) -> str:
         """Its id. The request brings a trace of its own."""
         headers = {"Content-Type": "application/json", "traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}
-        request = urllib.request.Request(f"{self.api}/api/orders", json.dumps(ORDER).encode(), headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return str(json.load(answer)["order_id"])
+        return str(self.ask("/api/orders", json.dumps(ORDER).encode(), headers)["order_id"])
 
     def dead(self, order: str) -> str:
         """Wait until the order is a dead letter; the letter's id."""
@@ -129,8 +137,7 @@ class Story:
 
     def done(self, order: str) -> None:
         def answered() -> bool:
-            with urllib.request.urlopen(f"{self.api}/api/orders/{order}", timeout=10) as answer:
-                return bool(json.load(answer)["status"] == "succeeded")
+            return bool(self.ask(f"/api/orders/{order}")["status"] == "succeeded")
 
         wait(answered, "the order is not done")
 
