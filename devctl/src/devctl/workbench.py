@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from devctl.broker.port import Broker
     from devctl.contracts.catalog import Catalog
     from devctl.contracts.port import Tasks
+    from devctl.dash.sources import Sources
     from devctl.discovery.code.services import Codes
     from devctl.discovery.model import Found
     from devctl.stack.document import Document
@@ -118,7 +119,11 @@ class Workbench:
 
     @cached_property
     def broker(self) -> Broker:
-        """The broker of the running stack, at its address on this machine: as celeriac, or as stock Celery has it."""
+        """The broker of the running stack."""
+        return self.connect()
+
+    def connect(self) -> Broker:
+        """A new connection to it, at its address on this machine now: as celeriac, or as stock Celery has it."""
         from devctl.broker import address
 
         url, service = self._broker_url, self._service_of(self._broker_url)
@@ -126,12 +131,12 @@ class Workbench:
         if url.startswith(("amqp", "pyamqp", "librabbitmq")):
             from devctl.broker.amqp import AmqpBroker
 
-            return AmqpBroker(here, self._app(service), self._management(service))
+            return AmqpBroker(here, self._app, self._management(service))
         # Contracts are celeriac's; the code that says so may be elsewhere.
         if not self.stack.contracts and not any(one.celeriac for one in self.found.services.values()):
             from devctl.broker.stock import StockBroker
 
-            return StockBroker(here, self._app(service))
+            return StockBroker(here, self._app)
         from devctl.broker.ours import CeleriacBroker
 
         told = self.stack.setting("CELERY_RESULT_BACKEND")
@@ -143,7 +148,8 @@ class Workbench:
             queue_bound=address.queue_bound(self.stack),
         )
 
-    def _app(self, service: str) -> App:
+    @cached_property
+    def _app(self) -> App:
         """What the files say of the app of the workers."""
         from devctl.broker.plain import App
 
@@ -151,7 +157,7 @@ class Workbench:
             self.found.result_url.value or "",
             self._app_setting("broker_transport_options"),
             self._app_setting("result_backend_transport_options"),
-            service,
+            self._service_of(self._broker_url),
             self._from_here,
         )
 
@@ -234,6 +240,29 @@ class Workbench:
 
             return owners(self.catalog, self.stack)
         return self.codes.consumers()
+
+    @cached_property
+    def dashboard(self) -> Sources:
+        """What the dashboard reads from and acts on."""
+        from devctl.dash.sources import Sources
+        from devctl.logs import own
+
+        def names() -> list[str]:
+            return list(dict.fromkeys([*(one.queue for one in self.tasks if one.queue), *self.owners]))
+
+        return Sources(
+            self.stack,
+            self.runtime,
+            self.connect,
+            lambda: self.tasks,
+            names,
+            lambda: self.owners,
+            lambda: {name: one.roles[0] for name, one in self.found.services.items() if one.roles},
+            self.settings.stack,
+            self.settings.option,
+            self.refuse_two_runtimes,
+            lambda event, about: own.note(self.settings, event, [about]),
+        )
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -176,14 +176,14 @@ class AmqpBroker(PlainBroker):
             " only queues that a worker consumes or a task goes to are shown, and nobody tells what is claimed"
         )
 
-    def queues(self, names: Sequence[str]) -> list[QueueDepth]:
-        """Depths of these queues and, where the management API answers, of all others."""
+    def queues(self, names: Sequence[str], *, search: bool = True) -> list[QueueDepth]:
+        """Depths of these queues and, after a search, where the management API answers, of all others."""
         listed = self._management.queues()
         told = {one["name"]: one for one in listed or () if _is_for_tasks(one)}
         known = listed is not None
         depths = []
         with self._answering():
-            for name in dict.fromkeys([*names, *sorted(told)]):
+            for name in dict.fromkeys([*names, *(sorted(told) if search else ())]):
                 about = told.get(name, {})
                 waiting, consumers = self._ready(name) or (0, 0)
                 claimed = int(about.get("messages_unacknowledged", 0)) if known else None

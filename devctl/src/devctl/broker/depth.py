@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import redis
 
@@ -20,6 +21,25 @@ _BINDINGS_AND_DEAD_LETTERS = "[_c][ke][ol][me][br][uy][-.][bd][ie][na]*"
 INTERNAL = ("celery.pidbox", "reply.celery.pidbox", "celeryev")
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a search through all keys has found."""
+
+    bound: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Exchange and routing key -> queue, of every declared queue but Celery's own."""
+    buried: Sequence[str] = ()
+    """Queues with dead letters."""
+
+
+def search(client: redis.Redis, layout: Layout, *, letters: bool) -> Known:
+    """Read the names of all keys, for the queues that they tell."""
+    bindings = layout.key(BINDINGS)
+    pattern = layout.pattern(_BINDINGS_AND_DEAD_LETTERS if letters else f"{BINDINGS}*")
+    found = [key.decode(errors="replace") for key in client.scan_iter(match=pattern, count=5_000)]
+    bound = dict(_bound(client, [key for key in found if key.startswith(bindings)], layout))
+    return Known(bound, _with_dead_letters(client, [key for key in found if key.startswith(keys.DEAD)]))
+
+
 def depths(
     client: redis.Redis,
     names: Iterable[str],
@@ -27,20 +47,19 @@ def depths(
     *,
     dead_bound: int | None = None,
     now: float | None = None,
+    known: Known | None = None,
+    alone: bool = False,
 ) -> list[QueueDepth]:
-    """These queues, in this order, then all others that were ever declared here, or of which anything is left.
+    """These queues, in this order, then (not `alone`) all others that were ever declared here, or of which anything is
+    left.
 
     Without a `dead_bound` these are stock workers alone, which keep neither dead letters nor due times here.
     """
-    bindings = layout.key(BINDINGS)
-    pattern = layout.pattern(f"{BINDINGS}*" if dead_bound is None else _BINDINGS_AND_DEAD_LETTERS)
-    found = [key.decode(errors="replace") for key in client.scan_iter(match=pattern, count=5_000)]
-    bound = dict(_bound(client, [key for key in found if key.startswith(bindings)], layout))
-    buried = _with_dead_letters(client, [key for key in found if key.startswith(keys.DEAD)])
-    claimed, later = claims.count(client, bound, layout)
+    found = known or search(client, layout, letters=dead_bound is not None)
+    claimed, later = claims.count(client, found.bound, layout)
     if dead_bound is not None:
         later.update(delayed.count(client))
-    others = sorted({*bound.values(), *later, *buried})
+    others = [] if alone else sorted({*found.bound.values(), *later, *found.buried})
     queues = list(dict.fromkeys([*names, *others]))
     pipe = client.pipeline(transaction=False)
     for queue in queues:

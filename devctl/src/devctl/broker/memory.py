@@ -33,10 +33,12 @@ from devctl.broker.port import (
     Message,
     Note,
     QueueDepth,
+    Running,
     ServerInfo,
     TaskEvent,
     TaskEvents,
     TaskResult,
+    Worker,
 )
 from devctl.errors import DevctlError
 
@@ -56,6 +58,9 @@ class MemoryWorker:
     """It sends task events."""
     conf: Mapping[str, Any] = field(default_factory=dict)
     """What its app's settings are."""
+    threads: int = 1
+    running: list[Running] = field(default_factory=list)
+    """What it says that it runs."""
 
 
 @dataclass
@@ -121,6 +126,7 @@ class MemoryBroker:
     _works: dict[str, str] = field(default_factory=dict)
     _claimed: dict[str, list[Message]] = field(default_factory=dict)
     _abandoned: list[Message] = field(default_factory=list)
+    _paused: set[str] = field(default_factory=set)
     _delayed: list[Message] = field(default_factory=list)
     _dead: dict[str, Letter] = field(default_factory=dict)
     _results: dict[str, TaskResult] = field(default_factory=dict)
@@ -150,7 +156,7 @@ class MemoryBroker:
     def claim(self, queues: Sequence[str]) -> Message | None:
         """Take the oldest message of the first of these queues that has one."""
         for queue in queues:
-            if self._waiting.get(queue) and not self._stopped(queue):
+            if self._waiting.get(queue) and queue not in self._paused and not self._stopped(queue):
                 message = self._waiting[queue].popleft()[1]
                 self._claimed.setdefault(queue, []).append(message)
                 return message
@@ -230,8 +236,10 @@ class MemoryBroker:
         self._works |= asked
         return Acceptance(self.publish(new), frozenset(asked) - {one.task_id for one in new})
 
-    def queues(self, names: Sequence[str]) -> list[QueueDepth]:
+    def queues(self, names: Sequence[str], *, search: bool = True) -> list[QueueDepth]:
         self._reach()
+        if not search:
+            return [self._depth(name) for name in names]
         consumed = {queue for worker in self.workers for queue in worker.queues}
         left = {one.queue for one in self._delayed} | {one.queue for one in self._dead.values()}
         known = sorted(set(self._waiting) | consumed | left)
@@ -259,6 +267,13 @@ class MemoryBroker:
         ]
         return sorted(found, key=lambda consumer: consumer.node)[:expected]
 
+    def at_work(self, *, timeout: float = 1.0) -> list[Worker]:
+        self._reach()
+        found = [
+            Worker(one.node, tuple(one.queues), one.threads, tuple(one.running)) for one in self.workers if one.answers
+        ]
+        return sorted(found, key=lambda worker: worker.node)
+
     def conf(self, *, timeout: float = 1.0) -> Mapping[str, Mapping[str, Any]]:
         self._reach()
         return {one.node: one.conf for one in self.workers if one.answers}
@@ -274,6 +289,22 @@ class MemoryBroker:
     def stop_consuming(self, queue: str, nodes: Sequence[str] | None = None) -> None:
         for worker in self._obeying([one.node for one in self.workers] if nodes is None else nodes):
             worker.queues = [one for one in worker.queues if one != queue]
+
+    def pause(self, queue: str) -> None:
+        self._reach()
+        if not (self.celeriac or any(queue in one.queues for one in self.workers)):
+            raise DevctlError(f"no worker consumes {queue}: nothing to pause")
+        self._paused.add(queue)
+
+    def resume(self, queue: str, nodes: Sequence[str] | None = None) -> None:
+        self._reach()
+        if not self.celeriac and queue not in self._paused:
+            raise DevctlError(f"nobody knows which workers are to consume {queue}")
+        self._paused.discard(queue)
+
+    def paused(self) -> frozenset[str]:
+        self._reach()
+        return frozenset(self._paused)
 
     def _obeying(self, nodes: Sequence[str]) -> list[MemoryWorker]:
         self._reach()

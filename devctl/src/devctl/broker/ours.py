@@ -18,15 +18,16 @@ from celeriac.life.stream import Life
 from celeriac.publish.attempts import Patience
 from celeriac.publish.publisher import Publisher
 from celeriac.published import Published
-from devctl.broker import delayed, depth, frames, leases, server
+from devctl.broker import delayed, frames, leases, server
 from devctl.broker.layout import Layout
 from devctl.broker.life import StoredLife
 from devctl.broker.plain import App, shortfall
-from devctl.broker.port import Acceptance, Execution, Holder, Message, Note, QueueDepth
+from devctl.broker.port import Acceptance, Execution, Holder, Message, Note
 from devctl.broker.results import batches, stored_ids
 from devctl.broker.stock import StockBroker
 from devctl.errors import DevctlError
 
+PAUSED = "celery-paused"
 TWICE = Patience(attempts=2)  # an answer that got lost is asked for once more
 
 
@@ -89,10 +90,20 @@ class CeleriacBroker(StockBroker):
         except DevctlError as problem:
             return DevctlError(problem.problem, hint=problem.hint, details=details)
 
-    def queues(self, names: Sequence[str]) -> list[QueueDepth]:
-        """Depths of these queues and of any other queue the broker knows."""
+    def pause(self, queue: str) -> None:
+        """Have no worker claim from it: a set in Redis that every claim reads."""
         with self._answering():
-            return depth.depths(self._client, names, self._layout, dead_bound=self._dead_bound)
+            self._client.sadd(PAUSED, queue)
+
+    def resume(self, queue: str, nodes: Sequence[str] | None = None) -> None:
+        """Have it claimed from again."""
+        with self._answering():
+            self._client.srem(PAUSED, queue)
+
+    def paused(self) -> frozenset[str]:
+        """As the set in Redis says."""
+        with self._answering():
+            return frozenset(one.decode(errors="replace") for one in cast("set[bytes]", self._client.smembers(PAUSED)))
 
     def task_ids(self, start: str) -> list[str]:
         """The ids of tasks with a result or a note that begin so."""

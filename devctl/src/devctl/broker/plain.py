@@ -15,9 +15,21 @@ from kombu import Connection
 from devctl.broker import server, task_events
 from devctl.broker.life import NoLife
 from devctl.broker.masking import HIDDEN
-from devctl.broker.port import Acceptance, Consumer, Execution, Holder, Life, Message, Note, TaskEvents, TaskResult
+from devctl.broker.port import (
+    Acceptance,
+    Consumer,
+    Execution,
+    Holder,
+    Life,
+    Message,
+    Note,
+    TaskEvents,
+    TaskResult,
+    Worker,
+)
 from devctl.broker.results import WHAT, NoResults, Results, open_results
 from devctl.broker.workers import Workers
+from devctl.errors import DevctlError
 
 if TYPE_CHECKING:
     from celeriac.dead_letter.letters import Letter
@@ -39,6 +51,8 @@ class App:
     """The broker's name in the stack, for hints; "" for one outside."""
     from_here: Callable[[str], str] = lambda url: url
     """An URL that a worker has -> the same on this machine."""
+    left: dict[str, Sequence[str]] = field(default_factory=dict, compare=False)
+    """Queue -> the workers that were told to leave it; every broker of this app knows it."""
 
     @property
     def hint(self) -> str:
@@ -141,6 +155,11 @@ class PlainBroker(ABC):
         with self._answering():
             return self._workers.consumers(expected, timeout)
 
+    def at_work(self, *, timeout: float = ASK_SECONDS) -> list[Worker]:
+        """Workers that answer within `timeout`, and what they run."""
+        with self._answering():
+            return self._workers.at_work(timeout)
+
     def conf(self, *, timeout: float = ASK_SECONDS) -> Mapping[str, Mapping[str, Any]]:
         """Node -> its app's settings, without passwords."""
         with self._answering():
@@ -158,6 +177,28 @@ class PlainBroker(ABC):
     def stop_consuming(self, queue: str, nodes: Sequence[str] | None = None) -> None:
         """Tell these workers, or all, to leave a queue; returns when they have."""
         self._order(queue, "cancel_consumer", {"queue": queue}, nodes)
+
+    def pause(self, queue: str) -> None:
+        """Have the workers leave it; stock Celery knows no other way, and only this process remembers who they were."""
+        nodes = [one.node for one in self.consumers() if queue in one.queues]
+        if not nodes:
+            raise DevctlError(f"no worker consumes {queue}: nothing to pause", hint="devctl queues shows who does what")
+        self.stop_consuming(queue, nodes)
+        self._about.left[queue] = nodes
+
+    def resume(self, queue: str, nodes: Sequence[str] | None = None) -> None:
+        """Have these workers consume it, or those that left it."""
+        told = self._about.left.get(queue, []) if nodes is None else nodes
+        if not told:
+            raise DevctlError(
+                f"nobody knows which workers are to consume {queue}", hint="restart them: they begin with all queues"
+            )
+        self.consume(queue, told)
+        self._about.left.pop(queue, None)
+
+    def paused(self) -> frozenset[str]:
+        """Those that this process has paused."""
+        return frozenset(self._about.left)
 
     def events(self) -> AbstractContextManager[TaskEvents]:
         """What workers tell of their tasks, from the begin of the block to its end."""

@@ -76,6 +76,28 @@ class Consumer:
 
 
 @dataclass(frozen=True)
+class Running:
+    """One task that a worker runs."""
+
+    task: str
+    task_id: str
+    since: float
+    """Unix seconds, the worker's clock."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One Celery worker that answered: what it consumes, how much at once, and what it runs."""
+
+    node: str
+    queues: tuple[str, ...]
+    threads: int | None = None
+    """So many tasks at once: threads or processes of its pool; None where it does not say."""
+    running: tuple[Running, ...] = ()
+    """With celeriac, what has run for 0.2 s."""
+
+
+@dataclass(frozen=True)
 class Holder:
     """Where a task is that has not ended: a worker has it, or its message lies in the broker."""
 
@@ -204,8 +226,23 @@ class Broker(Protocol):
     def returned(self) -> str:
         """How claims of a dead worker come back where nobody has to return them; "" where `give_back` may have to."""
 
-    def queues(self, names: Sequence[str]) -> list[QueueDepth]:
-        """Depths of these queues and of any other queue the broker knows."""
+    def queues(self, names: Sequence[str], *, search: bool = True) -> list[QueueDepth]:
+        """Depths of these queues and of any other queue the broker knows. Without `search`, of these alone: cheap
+        enough for once a second, where a search may read the names of all keys."""
+
+    def at_work(self, *, timeout: float = 1.0) -> list[Worker]:
+        """Workers that answer within `timeout`, and what they run."""
+
+    def pause(self, queue: str) -> None:
+        """Have no worker take anything more from this queue. What was taken before is done, and it still accepts
+        messages. DevctlError where a worker does not obey."""
+
+    def resume(self, queue: str, nodes: Sequence[str] | None = None) -> None:
+        """Have it consumed again. Where the broker keeps no list (stock Celery), these workers are told to consume it:
+        those that this process made leave it where none is named; DevctlError where it made none."""
+
+    def paused(self) -> frozenset[str]:
+        """The queues that are paused; where the broker keeps no list, those that this process has paused."""
 
     def consumers(self, *, expected: int | None = None, timeout: float = 1.0) -> list[Consumer]:
         """Workers that answer within `timeout`; returns as soon as `expected` have."""

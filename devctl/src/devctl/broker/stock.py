@@ -34,10 +34,12 @@ class StockBroker(PlainBroker):
 
     stamp = False
     """Whether messages carry the time at which they were published."""
+    _dead_bound: int | None = None
 
     def __init__(self, url: str, app: App = App()) -> None:  # noqa: B008  # frozen
         super().__init__(url, app)
         self._declared: set[str] = set()
+        self._known: depth.Known | None = None
 
     @cached_property
     def _client(self) -> redis.Redis:
@@ -139,10 +141,15 @@ class StockBroker(PlainBroker):
                 raise redis.ConnectionError(str(exc)) from exc
         self._declared |= queues
 
-    def queues(self, names: Sequence[str]) -> list[QueueDepth]:
-        """Depths of these queues and of any other queue the broker knows."""
+    def queues(self, names: Sequence[str], *, search: bool = True) -> list[QueueDepth]:
+        """Depths of these queues and, after a search, of any other queue the broker knows."""
+        bound = self._dead_bound
         with self._answering():
-            return depth.depths(self._client, names, self._layout)
+            if search or self._known is None:
+                self._known = depth.search(self._client, self._layout, letters=bound is not None)
+            return depth.depths(
+                self._client, names, self._layout, dead_bound=bound, known=self._known, alone=not search
+            )
 
     def holder(self, task_id: str) -> Holder | None:
         """The worker that has it, else the queue that its message lies in: of each, the newest are looked at."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from devctl.broker.masking import masked
-from devctl.broker.port import Consumer, Holder
+from devctl.broker.port import Consumer, Holder, Running, Worker
 from devctl.errors import DevctlError
 
 ORDER_SECONDS = 5.0  # a worker obeys between two tasks: a solo one that runs a task hears us when it ends
@@ -43,6 +43,14 @@ class Workers:
                 queues=tuple(_names(said)),
                 tasks=tuple(name.partition(" [")[0] for name in said.get("registered") or ()),
             )
+            for node, said in sorted(answers.items())
+        ]
+
+    def at_work(self, timeout: float) -> list[Worker]:
+        """Those that answer, and what they run."""
+        answers = self._mailbox.ask(["active_queues", "active", "stats"], timeout=timeout)
+        return [
+            Worker(node, tuple(_names(said)), _threads(said), tuple(_running(said)))
             for node, said in sorted(answers.items())
         ]
 
@@ -91,6 +99,20 @@ class Workers:
                 hint="devctl queues shows who consumes what",
                 details=[f"{node}: {heard.get(node, {}).get(method, 'no answer')}" for node in sorted(late)],
             )
+
+
+def _threads(said: Mapping[str, Any]) -> int | None:
+    stats = said.get("stats")
+    pool = stats.get("pool") if isinstance(stats, dict) else None
+    threads = pool.get("max-concurrency") if isinstance(pool, dict) else None
+    return threads if isinstance(threads, int) else None
+
+
+def _running(said: Mapping[str, Any]) -> Iterator[Running]:
+    active = said.get("active")
+    for one in active if isinstance(active, list) else ():
+        since = one.get("time_start")
+        yield Running(str(one.get("name")), str(one.get("id")), since if isinstance(since, float) else time.time())
 
 
 def _names(said: Mapping[str, Any]) -> list[str]:

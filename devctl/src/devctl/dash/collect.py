@@ -1,0 +1,224 @@
+"""Keeps a snapshot of a stack up to date, cheaply enough to do it once a second all day.
+
+Each source has a pace of its own. What cannot be read stays as it was, and `problems` says so; when it can be read
+again, it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from devctl.broker.masking import masked
+from devctl.broker.nodes import service_of
+from devctl.broker.port import Broker, QueueDepth, Worker
+from devctl.dash.model import BrokerRow, Failure, QueueRow, RunningTask, ServiceRow, Snapshot, WorkerRow
+from devctl.dash.pace import Pace
+from devctl.dash.sources import Sources
+from devctl.errors import DevctlError, UsageError
+from devctl.stack.overview import ServiceState, overview
+from devctl.stack.port import Replica
+
+HISTORY_SECONDS = 120.0
+MOST_FAILURES = 50
+MOST_LETTERS = 20
+"""Of a queue, the newest."""
+ASK_SECONDS = 0.5
+"""How long a worker may take to answer."""
+
+
+class Collector:
+    """Looks at one stack. One thread at a time calls `look`."""
+
+    def __init__(self, sources: Sources, clock: Callable[[], float] = time.time) -> None:
+        """Reads nothing yet."""
+        self._sources, self._clock = sources, clock
+        self._services = _Services(sources)
+        self._broker = _Broker(sources)
+
+    def look(self) -> Snapshot:
+        """What is now. Raises nothing: what cannot be read is in `problems`, and the rest is shown."""
+        now = self._clock()
+        self._services.look(now)
+        self._broker.look(now, self._services.replicas)
+        return Snapshot(
+            at=now,
+            stack=self._sources.name or self._sources.stack.name,
+            runtime=self._sources.runtime.name,
+            broker=self._broker.row,
+            services=self._services.rows,
+            queues=self._broker.queues,
+            workers=self._broker.workers,
+            failures=self._broker.failures,
+            problems=tuple(one for one in (self._services.problem, *self._broker.problems) if one),
+        )
+
+    def soon(self) -> None:
+        """Something was done: the next look is at everything."""
+        self._services.pace.soon()
+        self._broker.soon()
+
+
+class _Services:
+    """What runs, by the runtime."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self.pace = Pace(1.0, part=0.1)
+        self.replicas: Sequence[Replica] = ()
+        self.rows: tuple[ServiceRow, ...] = ()
+        self.problem = ""
+
+    def look(self, now: float) -> None:
+        if not self.pace.due(now):
+            return
+        try:
+            with self.pace.look(now):
+                self.replicas = self._sources.runtime.status()
+                self.problem = ""
+        except DevctlError as problem:
+            self.problem = problem.problem
+            return
+        stack = self._sources.stack
+        there = {
+            one.name: one
+            for one in overview(self.replicas, {}, now, lambda name: name in stack.services and stack.may_end(name))
+        }
+        names = [*(name for name in stack.services if name in there or name in stack.enabled), *there]
+        self.rows = tuple(self._row(name, there.get(name)) for name in dict.fromkeys(names))
+
+    def _row(self, name: str, one: ServiceState | None) -> ServiceRow:
+        role = self._sources.roles().get(name, "")
+        if one is None:
+            return ServiceRow(name, "stopped", "", 0, role, scalable=self._scalable(name))
+        health = "" if one.health == "none" else one.health
+        state = "done" if one.done else one.state
+        return ServiceRow(name, state, health, one.replicas, role, one.ports, self._scalable(name))
+
+    def _scalable(self, name: str) -> bool:
+        stack = self._sources.stack
+        if name not in stack.services or name == stack.broker:
+            return False
+        try:
+            stack.check_scale(name, 2)
+        except UsageError:
+            return False
+        return True
+
+
+class _Broker:
+    """What the broker and the workers behind it say."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._port: Broker | None = None
+        self._depths, self._search = Pace(1.0), Pace(10.0)
+        self._info, self._ask, self._letters = Pace(5.0), Pace(5.0), Pace(5.0)
+        self._names: list[str] = []
+        self._history: dict[str, deque[tuple[float, int, float]]] = {}
+        self._known: list[Worker] = []
+        self._dead: dict[str, int] = {}
+        self.row = BrokerRow("", reachable=False)
+        self.queues: tuple[QueueRow, ...] = ()
+        self.workers: tuple[WorkerRow, ...] = ()
+        self.failures: tuple[Failure, ...] = ()
+        self.problems: tuple[str, ...] = ()
+
+    def soon(self) -> None:
+        for pace in (self._depths, self._search, self._ask, self._letters):
+            pace.soon()
+
+    def look(self, now: float, replicas: Sequence[Replica]) -> None:
+        try:
+            broker = self._port = self._port or self._connected()
+            self._look(broker, now, replicas)
+        except DevctlError as problem:
+            self._port = None  # it may come back at another address
+            self.row = replace(self.row, reachable=False, problem=problem.problem)
+            self.problems = ()
+            self.soon()
+
+    def _connected(self) -> Broker:
+        broker = self._sources.connect()
+        if not self._names:
+            self._names = [*self._sources.queues()]
+        return broker
+
+    def _look(self, broker: Broker, now: float, replicas: Sequence[Replica]) -> None:
+        if self._ask.due(now):
+            self.problems = ()
+            try:
+                with self._ask.look(now):
+                    self._known = broker.at_work(timeout=ASK_SECONDS)
+            except DevctlError as problem:
+                self.problems = (f"workers could not be asked: {problem.problem}",)
+            self._names = [*dict.fromkeys([*self._names, *(name for one in self._known for name in one.queues)])]
+        if self._depths.due(now):
+            with self._depths.look(now):
+                self._measure(broker, now)
+        if self._info.due(now) or not self.row.reachable:
+            with self._info.look(now):
+                info = broker.info()
+            self.row = BrokerRow(str(masked(broker.url)), True, "", info.used_memory_bytes, info.maxmemory_bytes)
+        if broker.celeriac and (self._letters.due(now) or self._buried() != self._dead):
+            with self._letters.look(now):
+                self._read_letters(broker)
+        services = self._sources.stack.services
+        self.workers = tuple(
+            WorkerRow(
+                one.node,
+                service_of(one.node, replicas, services),
+                one.queues,
+                one.threads,
+                tuple(RunningTask(run.task, run.task_id, max(0.0, now - run.since)) for run in one.running),
+            )
+            for one in self._known
+        )
+
+    def _measure(self, broker: Broker, now: float) -> None:
+        if search := self._search.due(now):
+            with self._search.look(now):
+                depths = broker.queues(self._names)
+            self._names = [one.name for one in depths]
+        else:
+            depths = broker.queues(self._names, search=search)
+        paused = broker.paused()
+        self.queues = tuple(self._queue(one, one.name in paused, now) for one in depths)
+        self._history = {one.name: self._history[one.name] for one in depths}
+
+    def _queue(self, depth: QueueDepth, paused: bool, now: float) -> QueueRow:
+        history = self._history.setdefault(depth.name, deque())
+        history.append((now, depth.waiting + (depth.claimed or 0), depth.oldest_seconds or 0.0))
+        while history[0][0] < now - HISTORY_SECONDS:
+            history.popleft()
+        told = sum(depth.name in one.queues for one in self._known)
+        return QueueRow(
+            depth.name,
+            depth.waiting,
+            depth.claimed,
+            depth.delayed,
+            depth.dead,
+            depth.oldest_seconds,
+            paused=paused,
+            stopped=depth.stopped,
+            consumers=max(told, depth.consumers or 0),
+            history=tuple(history),
+        )
+
+    def _buried(self) -> dict[str, int]:
+        return {one.name: one.dead for one in self.queues if one.dead}
+
+    def _read_letters(self, broker: Broker) -> None:
+        found = []
+        self._dead = self._buried()
+        for queue in self._dead:
+            for one in islice(broker.letters(queue=queue, newest_first=True), MOST_LETTERS):
+                failure = Failure(
+                    one.time, "dead", one.task or "", one.task_id or "", queue, one.error or "", one.reason, one.id
+                )
+                found.append(failure)
+        found.sort(key=lambda one: one.at, reverse=True)
+        self.failures = tuple(found[:MOST_FAILURES])
