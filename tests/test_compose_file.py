@@ -108,7 +108,15 @@ def test_image_and_compose_file_have_the_same_health_check(name):
     environment, port = SERVICES[name]["environment"], BUILT[name]["args"].get("HTTP_PORT")
     asked = ["http", f"http://127.0.0.1:{port}/ready"] if port else ["file", environment["WORKER_HEALTH_FILE"]]
     assert ["CMD", *json.loads(command), *asked] == check["test"]
-    assert port == environment.get("HTTP_PORT")
+    assert port in (None, environment.get("HTTP_PORT"))
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_every_replica_answers_prometheus_in_the_network_of_the_stack(name):
+    service, port = SERVICES[name], SERVICES[name]["environment"]["HTTP_PORT"]
+    assert "0.0.0.0" == service["environment"]["HTTP_HOST"]
+    assert port in [one.rpartition(":")[2] for one in (*service.get("ports", []), *service.get("expose", []))]
+    assert "celeriac[" in (ROOT / BUILT[name]["context"] / "pyproject.toml").read_text()
 
 
 def test_an_image_runs_as_nobody_in_particular():
