@@ -56,7 +56,7 @@ def _folder(repository: Repository, home: Home, consumes: TaskName | None, port:
     if home.file("main.py").is_file():
         return
     changes.write(home.file("__init__.py"), "")
-    extra = "" if port is None else "[metrics]" if consumes else "[http]"
+    extra = "[metrics]" if consumes else "[http]"
     sources = {
         distribution: f"../{folder}"
         for distribution, folder in ((_LIBRARY, _LIBRARY), (contracts.distribution, contracts.folder.name))

@@ -157,10 +157,15 @@ WATCHED = ("celeriac", "bytecode")
 """Anchors of `develop: watch:` in the Compose file, beside that of the contracts' folder."""
 
 
+UNPUBLISHED_PORT = 8000
+"""Where a consumer answers Prometheus in the network of the stack."""
+
+
 def service_block(
     name: str, package: str, folder: str, image: str, port: tuple[str, int] | None, *, consumes: bool, watched: str
 ) -> str:
-    """Of the Compose file. A consumer of one replica answers over HTTP, if it does; others have a health file.
+    """Of the Compose file. A consumer whose port is published has one replica and is asked over HTTP; others have a
+    health file, and answer /metrics in the network of the stack only.
 
     `watched`: the anchor of the contracts' folder; "" without one.
     """
@@ -186,9 +191,11 @@ def service_block(
     lines.append(f'    command: ["python", "-m", "{package}.main"]')
     if port:
         lines.append(f'    ports: ["127.0.0.1:${{{port[0]}:-{port[1]}}}:{port[1]}"]')
+    elif consumes:
+        lines.append(f'    expose: ["{UNPUBLISHED_PORT}"]')
     lines += ["    environment:", "      <<: *environment"]
-    if port:
-        lines += ["      HTTP_HOST: 0.0.0.0", f'      HTTP_PORT: "{port[1]}"']
+    if port or consumes:
+        lines += ["      HTTP_HOST: 0.0.0.0", f'      HTTP_PORT: "{port[1] if port else UNPUBLISHED_PORT}"']
     if consumes:
         lines += [
             "      WORKER_CONCURRENCY: ${WORKER_CONCURRENCY:-1}",
