@@ -90,4 +90,6 @@ class _Line:
             line |= {"task": current_task.name, "task_id": current_task.request.id}
         if correlation_id := correlation.current():
             line["correlation_id"] = correlation_id
+        if trace := correlation.trace():
+            line["trace_id"] = trace.id
         return {**line, **getattr(record, "fields", {}), **event}

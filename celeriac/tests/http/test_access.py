@@ -1,10 +1,13 @@
 """Correlation ids, the line for each request, the metrics."""
 
+import time
+
 import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from celeriac.http.access import correlation_id
+from celeriac import correlation
+from celeriac.http.access import correlation_id, via
 
 
 @pytest.fixture
@@ -36,6 +39,60 @@ def test_one_that_could_do_harm_is_replaced(client, given):
 
 def test_a_newline_does_not_get_into_the_logs():
     assert "\n" not in correlation_id({"headers": [(b"x-correlation-id", b"a\nb")]})
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+GIVEN = f"00-{TRACE}-b7ad6b7169203331-01"
+
+
+def test_the_callers_trace_goes_on_in_the_message(client, queued, body):
+    answer = client.post("/letters", json=body, headers={"traceparent": GIVEN, "tracestate": "shop=1"})
+
+    [headers] = [one["headers"] for one in queued()]
+    assert (GIVEN, "shop=1") == (headers["traceparent"], headers["tracestate"])
+    assert [TRACE, TRACE] == [headers["x_correlation_id"], answer.headers["x-correlation-id"]]
+    assert "traceparent" not in answer.headers
+
+
+def test_a_correlation_id_beside_a_trace_stays_the_callers(client, queued, body):
+    client.post("/letters", json=body, headers={"traceparent": GIVEN, "X-Correlation-ID": "shop-42"})
+
+    assert [(GIVEN, "shop-42")] == [
+        (one["headers"]["traceparent"], one["headers"]["x_correlation_id"]) for one in queued()
+    ]
+
+
+@pytest.mark.parametrize("given", [[], [GIVEN.upper()], [GIVEN, GIVEN]])
+def test_without_a_valid_trace_the_message_has_none(client, queued, body, given):
+    headers = [("traceparent", one) for one in given]
+    answer = client.post("/letters", json=body, headers=[*headers, ("tracestate", "shop=1")])
+
+    [found] = [one["headers"] for one in queued()]
+    assert not {"traceparent", "tracestate"} & set(found)
+    assert TRACE != answer.headers["x-correlation-id"]
+
+
+def test_parts_of_a_tracestate_are_put_together(client, queued, body):
+    client.post("/letters", json=body, headers=[("traceparent", GIVEN), ("tracestate", "a=1"), ("tracestate", "b=2")])
+
+    assert ["a=1,b=2"] == [one["headers"]["tracestate"] for one in queued()]
+
+
+def test_who_publishes_knows_the_request(api, client):
+    @api.get("/who")
+    def who():
+        found = correlation.request()
+        return {"who": found.who, "via": found.via, "age": time.monotonic() - found.since}
+
+    found = client.get("/who?token=hunter2").json()
+
+    assert ("post-office", "GET /who") == (found["who"], found["via"])
+    assert 0 < found["age"] < 5
+    assert correlation.request() is None
+
+
+def test_a_path_shows_no_control_characters():
+    assert "GET /a?[2Jb" == via({"method": "GET", "path": "/a\x1b[2Jb"})
 
 
 def test_errors_carry_it_too(client):

@@ -12,6 +12,7 @@ from celeriac.message.schema import check
 from celeriac.message.usual import usual
 
 OURS = {"fingerprint": "0" * 16, "x_correlation_id": "c", "published_at": 1795702860.281}
+TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 HEADERS_OF_CELERY = ("_children", "compression", "called_directly", "get", "mine", "eta", "expires")
 
 
@@ -19,7 +20,13 @@ def text(raw: bytes) -> Any:
     return json.loads(raw)
 
 
-@pytest.mark.parametrize("headers", [OURS, {}, {"x_correlation_id": "c", "published_at": 1}, {"fingerprint": "0"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *(OURS, {}, {"x_correlation_id": "c", "published_at": 1}, {"fingerprint": "0"}),
+        *(TRACE, {**OURS, **TRACE}, {**OURS, **TRACE, "tracestate": "a=b"}),
+    ],
+)
 def test_a_usual_message_is_read_as_any_other(headers: dict[str, Any]) -> None:
     raw = frame("tasks.x", "q", [1], task_id="é-1", headers=headers, priority=3, parent_id="p")
 

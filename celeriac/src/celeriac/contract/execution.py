@@ -31,6 +31,7 @@ from celeriac.publish.announcement import after, listening, shown
 from celeriac.redaction import redact
 from celeriac.retry.policy import Again, Dead, Kind, RetryPolicy, classify
 from celeriac.soft_limit import limited
+from celeriac.trace_context import Trace
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -41,7 +42,7 @@ LONGEST_TEXT = 8_000  # of an error: it is stored with the result and logged
 
 FINGERPRINT, REPLAYS = "fingerprint", "replays"  # headers of ours, beside those of correlation
 DUE_AT = "due_at"  # the eta of a message that has waited in Redis
-KEPT_HEADERS = (correlation.HEADER, correlation.PUBLISHED_AT, FINGERPRINT, REPLAYS)
+KEPT_HEADERS = (correlation.HEADER, correlation.PUBLISHED_AT, *correlation.TRACED, FINGERPRINT, REPLAYS)
 
 Body = Callable[[Any, Outcome], Any]  # gets the checked payload, and what it fills: its outcome
 EMPTY = Outcome(UUID(int=0))  # of all bodies that take none
@@ -192,7 +193,8 @@ class Work:
         """What a line in the log says about the message. Another task may run in this thread when the line is
         written."""
         correlation_id = request.get(correlation.HEADER) or request.root_id or request.id
-        return {"task": self.contract.name, "task_id": request.id, "correlation_id": correlation_id}
+        fields = {"task": self.contract.name, "task_id": request.id, "correlation_id": correlation_id}
+        return fields | correlation.trace_id(request)
 
     def _payload(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
         given = [*args, *kwargs.values()]
@@ -235,7 +237,7 @@ class Work:
 
     def _publish_all(self, children: list[Child], request: Any, commit: Commit, watch: Watch | None) -> None:
         correlation_id = str(request.get(correlation.HEADER) or request.root_id or request.id)
-        stamps = correlation.stamped(correlation_id)
+        stamps = correlation.stamped(correlation_id, Trace.of(request))
         if watch is not None:
             stamps += further(watch.headers)
         above = lineage(request.root_id or request.id, request.id)

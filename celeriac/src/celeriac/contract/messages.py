@@ -18,10 +18,12 @@ from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import listening, shown
 from celeriac.publish.outgoing import Outgoing
 from celeriac.publish.outgoing import marker as pending_entry
+from celeriac.trace_context import Trace
 
 FINGERPRINT = "fingerprint"  # header; it differs for other work with the same id
 REPEATED_FOR_SECONDS = 60  # without a record, an id is remembered for as long as its publisher may repeat the call
-STAMPED = {FINGERPRINT, correlation.HEADER, correlation.PUBLISHED_AT}  # our headers: they replace given ones
+# Our headers: they replace given ones.
+STAMPED = {FINGERPRINT, correlation.HEADER, correlation.PUBLISHED_AT, *correlation.TRACED}
 NONE: Mapping[str, Any] = MappingProxyType({})
 # The tasks of each thread; empty in a process that runs none. There, to ask Celery for the current task takes long: it
 # raises two errors to find none.
@@ -94,6 +96,7 @@ class Messages:
         given: Mapping[str, Any] = options.get("headers") or NONE
         self.parent = app.current_worker_task
         self._correlation_id = "" if kept else str(correlation.current() or given.get(correlation.HEADER) or "")
+        self._trace = None if kept else Trace.of(given) or correlation.trace()
         self._shown = listening()
         self._due_us, self._life_ms = 0, 1000 * (spec.record_seconds or REPEATED_FOR_SECONDS)
         ignored = options.get("ignore_result")
@@ -132,8 +135,11 @@ class Messages:
             if isinstance(data, dict):  # not that of a RootModel
                 data.pop("timestamp", None)  # it does not count; without it, `fingerprint` need not make a copy
             mark = fingerprint(name, (data,), {})
-        correlation_id, list_key = self._correlation_id or correlation.bound() or correlation.new(), self._list
-        stamps = f', "{FINGERPRINT}": "{mark}"{correlation.stamped(correlation_id)}'
+        correlation_id, trace, list_key = self._correlation_id, self._trace, self._list
+        if not correlation_id and (here := correlation.bound()) is not None:
+            correlation_id, trace = here.correlation_id, trace or here.trace
+        correlation_id = correlation_id or correlation.new()
+        stamps = f', "{FINGERPRINT}": "{mark}"{correlation.stamped(correlation_id, trace)}'
         raw = self._mould.message(body, task_id, stamps)
         if self._shown:
             raw, priority, correlation_id = shown(self._app, name, queue, raw)

@@ -51,7 +51,7 @@ class Api(FastAPI):
         publishes = tuple(publishes)
         self.metrics = Metrics(one.name for one in publishes)
         self.broker = Broker(service, settings or environment.load(CelerySettings), publishes, self.metrics.published)
-        self._limits = most_body_bytes, body_seconds
+        self._service, self._limits = service, (most_body_bytes, body_seconds)
         super().__init__(**{"redoc_url": None, **options, "lifespan": _closing(options.get("lifespan"))})
         self.router.route_class = JsonRoute
         add_error_answers(self)
@@ -59,7 +59,7 @@ class Api(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """FastAPI's, inside ours."""
-        return Access(BodyLimit(super().build_middleware_stack(), *self._limits), self.metrics)
+        return Access(BodyLimit(super().build_middleware_stack(), *self._limits), self.metrics, self._service)
 
     def _add_operation(self) -> None:
         # These are coroutines, not plain functions: they answer from the event loop, however busy all threads are.

@@ -23,7 +23,7 @@ from kombu.utils.encoding import safe_repr
 
 from celeriac.broker import keys
 from celeriac.broker.lists import queue_of
-from celeriac.correlation import named
+from celeriac.correlation import named, of_message
 from celeriac.dead_letter.description import about
 from celeriac.errors import Conflict, PermanentError
 from celeriac.events import emit, transition
@@ -149,9 +149,9 @@ class Ends:
         if commit is not None and eventer is not None and eventer.enabled:
             commit.then(lambda: eventer.send("task-failed", uuid=task_id, exception=safe_repr(failure), traceback=""))
         backend = self.app.backend if task is None else task.backend
-        backend.mark_as_failure(
-            task_id, failure, request=request, store_result=reason != "conflict" and _stores_errors(task, headers)
-        )
+        stores = reason != "conflict" and _stores_errors(task, headers)
+        with of_message(headers):  # errbacks belong to the same request
+            backend.mark_as_failure(task_id, failure, request=request, store_result=stores)
         return request, task
 
 
