@@ -32,7 +32,7 @@ SECTIONS = {
 [HTTP services](http-services.md) shows them at work.""",
 }
 NAMES = {
-    "Tasks": "Contract implements Implementation Outcome Pending Published Model TaskPayload TaskResult",
+    "Tasks": "Contract implements Implementation Outcome progress Pending Published Model TaskPayload TaskResult",
     "Retries": "RetryPolicy Kind CLASSIFICATION Breaker",
     "Any Celery app": "install",
     "Apps and services": """serve EventCounter make_app make_worker run_worker CelerySettings WorkerSettings

@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
@@ -60,6 +61,7 @@ QUICK = RetryPolicy(limit=3, cap_seconds=0.01, base_seconds=0.001)
 
 misbehave = Contract(name="test.misbehave", queue="test", payload=Plan, result=Attempts, retries=QUICK)
 note = Contract(name="test.note", queue="notes", payload=Note, result=Attempts)
+walk = Contract(name="test.walk", queue="test", payload=Plan, result=Attempts, retries=QUICK)
 fill = Contract(name="test.fill", queue="test", payload=Plan, result=Attempts, retries=QUICK)
 upper = Contract(name="test.upper", queue="test", payload=Upper, result=Text)
 join = Contract(name="test.join", queue="test", payload=Texts, result=Text)
@@ -98,6 +100,20 @@ def handle(plan: Plan, outcome: Outcome) -> Attempts:
     return Attempts(attempts=ATTEMPTS[plan.task_id])
 
 
+@implements(walk)
+def handle_walk(plan: Plan, outcome: Outcome) -> Attempts:
+    """Half way, also said by a thread of its own, it waits until somebody has seen that."""
+    ATTEMPTS[plan.task_id] += 1
+    thread = Thread(target=outcome.progress, args=(0.5, "half way"))
+    thread.start()
+    thread.join()
+    with redis.Redis.from_url(environment.load(CelerySettings).broker_url) as client:
+        assert client.blpop([f"seen-{plan.task_id}"], timeout=10)
+    if ATTEMPTS[plan.task_id] <= plan.failures:
+        raise failure(plan.how)
+    return Attempts(attempts=ATTEMPTS[plan.task_id])
+
+
 @implements(fill)
 def handle_fill(plan: Plan) -> Attempts:
     """Redis is full from the first attempt on, until somebody gives it room."""
@@ -128,7 +144,8 @@ class Celerys(Task):
 
 
 def worker() -> Celery:
-    app = make_worker("misbehaving", [handle, handle_fill, handle_upper, handle_join], environment.load(CelerySettings))
+    owned = [handle, handle_walk, handle_fill, handle_upper, handle_join]
+    app = make_worker("misbehaving", owned, environment.load(CelerySettings))
 
     @app.task(name="test.plain")
     def plain(text: str) -> str:

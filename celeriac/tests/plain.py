@@ -13,6 +13,7 @@ from celery import Task, chord, group, signals
 from celery.exceptions import Ignore, Reject
 from celery.result import AsyncResult, GroupResult, allow_join_result
 
+import celeriac
 from celeriac import environment, events, logs
 from celeriac.app.settings import CelerySettings, LogSettings, WorkerSettings
 from celeriac.worker.app import make_worker
@@ -218,6 +219,19 @@ def progress(self: Any) -> str:
     self.update_state(state="PROGRESS", meta={"done": 1})
     time.sleep(0.6)
     return str(AsyncResult(self.request.id, app=app).state)
+
+
+@app.task(name="plain.says", shared=False, bind=True)
+def says(self: Any) -> Any:
+    """How its own words about its progress are seen, the second one by another client."""
+    celeriac.progress(0.25, "one of four")
+    own = AsyncResult(self.request.id, app=app)
+    assert until(lambda: own.state == "PROGRESS")
+    first = own.info
+    time.sleep(0.25)
+    celeriac.progress(1, "\ud800" + "n" * 300)
+    assert until(lambda: own.info != first)
+    return [first, own.info]
 
 
 @app.task(name="plain.long", shared=False, bind=True)

@@ -175,6 +175,11 @@ def test_a_failure_that_the_body_stores_stays_where_it_is_ignored_then(app: Cele
         task(app, "says_no").delay().get(timeout=10)
 
 
+def test_what_a_body_says_of_its_progress_is_its_state(app: Celery) -> None:
+    first, last = {"progress": 0.25, "note": "one of four"}, {"progress": 1.0, "note": "?" + "n" * 198 + "…"}
+    assert [first, last] == task(app, "says").delay().get(timeout=10)
+
+
 def test_a_body_that_runs_for_long_is_stored_as_started(app: Celery) -> None:
     assert "STARTED" == task(app, "long").delay().get(timeout=10)
 

@@ -16,6 +16,7 @@ from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings, celery_settings
 from celeriac.contract.contract import Contract
 from celeriac.errors import PermanentError, TransientError, ValidationError
+from celeriac.http.progress import Progress, State, progress_of
 from celeriac.message.frame import frame
 from celeriac.publish.of_app import publisher_of
 
@@ -129,6 +130,25 @@ def test_an_error_reaches_the_caller_with_its_type_and_text(
     assert ["error"] == [line["level"] for line in failed]
     stored = broker.get(f"celery-task-meta-{pending.id}")
     assert "hunter2" not in stored.decode() + misbehaving_worker.output()
+
+
+def test_a_caller_sees_how_far_a_task_is_in_each_attempt(misbehaving: ModuleType, app: Celery, broker: Any) -> None:
+    pending = misbehaving.walk.bind(app).delay(misbehaving.Plan(source_service="test", how="transient", failures=1))
+    stock: Any = Celery("stock", broker=app.conf.broker_url, backend=app.conf.broker_url, set_as_current=False)
+    states = []
+    for _ in range(2):
+        deadline = time.monotonic() + 10
+        while stock.AsyncResult(str(pending.id)).state != "PROGRESS":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        states.append((stock.AsyncResult(str(pending.id)).info, progress_of(misbehaving.walk.bind(app), pending.id)))
+        broker.delete(stock.backend.get_key_for_task(str(pending.id)))
+        broker.rpush(f"seen-{pending.id}", "go")
+    assert 2 == pending.get(timeout=10).attempts
+    assert (
+        2 * [({"progress": 0.5, "note": "half way"}, Progress(State.STARTED, progress=0.5, note="half way"))] == states
+    )
+    stock.close()
 
 
 def test_a_failed_task_publishes_nothing(misbehaving: ModuleType, app: Celery, broker: Any) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from celeriac.events import ignore, listen
     from celeriac.logs import configure as configure_logs
+    from celeriac.outcome.progress import progress
     from celeriac.payloads import Model, TaskPayload, TaskResult
     from celeriac.published import Published
     from celeriac.retry.breaker import Breaker
@@ -93,6 +94,7 @@ __all__ = [
     "listen",
     "make_app",
     "make_worker",
+    "progress",
     "read_dead_letters",
     "replay_dead_letter",
     "run_worker",
@@ -144,6 +146,7 @@ _HOMES = dict.fromkeys(_ERRORS, "errors") | {
     "listen": "events",
     "make_app": "app.client",
     "make_worker": "worker.app",
+    "progress": "outcome.progress",
     "read_dead_letters": "dead_letter.letters:read",
     "replay_dead_letter": "dead_letter.replay:replay",
     "run_worker": "worker.program",

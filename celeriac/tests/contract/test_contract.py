@@ -1,4 +1,5 @@
 import json
+import math
 from types import ModuleType
 from typing import Any
 from uuid import UUID
@@ -173,6 +174,33 @@ def test_a_child_gets_the_same_id_in_every_run_of_its_parent() -> None:
     assert len({*ids, Outcome(UUID(int=8)).publish(send_notification, note("a"))}) == 3
     assert ids == [child.payload.task_id for child in first.children]
     assert ids == [child.payload.notification_id for child in first.children]  # type: ignore[attr-defined]
+
+
+def test_an_outcome_keeps_the_newest_word_about_progress() -> None:
+    from celeriac.contract.outcome import Outcome
+
+    outcome = Outcome()
+    assert outcome.said is None
+    outcome.progress(0.1)
+    outcome.progress(0.4, "resized 4 of 10")
+    assert (0.4, "resized 4 of 10") == outcome.said
+    outcome.progress(1, "n" * 300)
+    assert (1, "n" * 199 + "…") == outcome.said
+
+
+@pytest.mark.parametrize("done", [-0.1, 1.001, 40, math.nan, math.inf])
+def test_progress_is_a_number_from_0_to_1(done: float) -> None:
+    from celeriac import Outcome, progress
+
+    for say in (Outcome().progress, progress):
+        with pytest.raises(ValueError, match="from 0 to 1, and this is"):
+            say(done)
+
+
+def test_outside_a_task_progress_is_told_to_nobody() -> None:
+    from celeriac import progress
+
+    assert progress(0.5) is None  # type: ignore[func-returns-value]  # that it raises nothing
 
 
 def test_an_outcome_refuses_a_wrong_child_at_once() -> None:

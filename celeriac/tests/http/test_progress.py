@@ -40,6 +40,22 @@ def test_what_a_worker_notes_while_it_runs_stays_inside(contract):
     assert (State.STARTED, None, None) == (found.state, found.result, found.failure)
 
 
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ({"progress": 0.4, "note": "4 of 10"}, (0.4, "4 of 10")),
+        ({"progress": 1, "note": ""}, (1.0, None)),
+        ({"progress": 40, "note": 7}, (None, None)),
+        ({"done": 4}, (None, None)),  # of a plain task, which means something else by it
+        ("half way", (None, None)),
+    ],
+)
+def test_what_the_handler_says_of_its_progress_is_shown(contract, stored, shown):
+    found = read(contract, entry("PROGRESS", stored))
+
+    assert (State.STARTED, *shown) == (found.state, found.progress, found.note)
+
+
 def test_a_result_is_shown(contract):
     assert 3 == read(contract, entry("SUCCESS", {"stamps": 3})).result.stamps
 

@@ -221,7 +221,12 @@ def test_a_state_of_what_is_not_ours_any_more_does_not_hide_what_became_of_it(cl
     [
         ("PENDING", 0, False),
         ("RETRY", 0, False),
-        ("PROGRESS", 0, True),  # of the body itself
+        ("HALFWAY", 0, True),  # of the body itself
+        ("PROGRESS", 0, False),  # of a run before
+        ("STARTED", 2, False),
+        ("PROGRESS", 2, False),
+        ("HALFWAY", 2, False),
+        ("SUCCESS", 2, True),
         ("SUCCESS", 0, True),
         ("SUCCESS", 1, True),
         ("PROGRESS", 1, False),

@@ -439,8 +439,18 @@ LEASES = [
     ),
     Mutant(
         "state: STARTED does not hide what the body said of itself",
-        "(was and ARGV[5] ~= '1' and not REPLACED[was])", "false",
-        leasing.test_a_state_replaces_what_is_older_than_it, {"was": "PROGRESS", "end": 0, "stays": True},
+        "(was and (ARGV[5] or '0') == '0' and not REPLACED[was])", "false",
+        leasing.test_a_state_replaces_what_is_older_than_it, {"was": "HALFWAY", "end": 0, "stays": True},
+    ),
+    Mutant(
+        "state: but what a run before said of its progress",
+        "PROGRESS = 1", "PROGRESSED = 1",
+        leasing.test_a_state_replaces_what_is_older_than_it, {"was": "PROGRESS", "end": 0, "stays": False},
+    ),
+    Mutant(
+        "state: a word about progress replaces the one before",
+        "(ARGV[5] or '0') == '0'", "ARGV[5] ~= '1'",
+        leasing.test_a_state_replaces_what_is_older_than_it, {"was": "HALFWAY", "end": 2, "stays": False},
     ),
     Mutant(
         "state: a success stays",

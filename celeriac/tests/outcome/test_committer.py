@@ -918,6 +918,23 @@ def test_a_state_is_shown_only_of_what_is_held(client: redis.Redis) -> None:
     assert b"STARTED" == client.get("meta")
 
 
+def test_progress_is_stored_while_the_message_is_ours(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    commit = Commit(tag, "a")
+    assert committer.tell(commit, ("meta", b"PROGRESS", 60))
+    assert b"PROGRESS" == client.get("meta")
+    overdue(client)
+    restore(client, SEPARATOR, STEPS)
+    assert committer.tell(commit, ("meta", b"of one that has lost its message", 60))
+    assert b"PROGRESS" == client.get("meta")
+
+
+def test_progress_waits_for_a_redis_that_is_away(client: redis.Redis) -> None:
+    committer, (tag,) = holding(client, message())
+    committer.connection.broke()
+    assert not committer.tell(Commit(tag, "a"), ("meta", b"PROGRESS", 60))
+
+
 def test_a_full_redis_takes_outcomes_and_claims_back(redis_to_break: Any) -> None:
     with redis.Redis(port=redis_to_break.port) as client:
         committer, (first, second) = holding(client, message("a"), message("b"))

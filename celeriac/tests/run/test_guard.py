@@ -20,6 +20,7 @@ from celeriac.lease.leases import Lease
 from celeriac.lease.restore import restore
 from celeriac.lease.starts import PROVEN
 from celeriac.outcome import committer as committer_module
+from celeriac.outcome.commit import Commit
 from celeriac.outcome.committer import Committer
 from celeriac.run import guard as module
 from celeriac.run.exclusive import Exclusive, ExclusiveRun
@@ -340,6 +341,34 @@ def test_a_body_that_runs_long_is_shown_once_while_it_runs(client: redis.Redis) 
     state.active_requests.discard(running)
     state.requests.pop(running.id, None)
     assert [running] == shown
+
+
+# Progress
+
+
+def test_the_newest_word_is_sent_five_times_a_second_at_most(client: redis.Redis) -> None:
+    pool, sent = Pool(), []
+    running = pool.threads[0].running = body("tag", time.monotonic())
+    running.commit = Commit("tag", "a")
+    guard = guard_of(pool, committer_of(client), tell=lambda running, said: sent.append(said) or True)
+    now = time.monotonic()
+    guard._look(now)
+    for after, share in ((0.0, 0.1), (0.1, 0.2), (0.15, 0.3), (0.2, 0.4)):
+        running.commit.said = (share, "")
+        guard._look(now + after)
+    guard._look(now + 0.9)
+    assert [(0.1, ""), (0.4, "")] == sent
+
+
+def test_a_word_that_redis_did_not_get_is_sent_again(client: redis.Redis) -> None:
+    pool, answers = Pool(), [False, True]
+    running = pool.threads[0].running = body("tag", time.monotonic())
+    running.commit = Commit("tag", "a")
+    running.commit.said = (0.5, "")
+    guard = guard_of(pool, committer_of(client), tell=lambda running, said: answers.pop(0))
+    for _ in range(3):
+        guard._look(time.monotonic())
+    assert [] == answers
 
 
 # Never hoard

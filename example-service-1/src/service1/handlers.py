@@ -66,6 +66,7 @@ class OrderStatus(Model):
         json_schema_extra={
             "examples": [
                 {"order_id": EXAMPLE_ID, "status": "pending"},
+                {"order_id": EXAMPLE_ID, "status": "started", "progress": 0.5, "note": "1 of 2 items"},
                 {"order_id": EXAMPLE_ID, "status": "succeeded", "result": EXAMPLE_RESULT},
             ]
         }
@@ -73,6 +74,8 @@ class OrderStatus(Model):
 
     order_id: UUID
     status: State
+    progress: float | None = Field(default=None, ge=0, le=1, description="With started, where the worker says it.")
+    note: str | None = Field(default=None, description="With progress: what it does.")
     result: OrderResult | None = Field(default=None, description="With succeeded.")
     error: Failure | None = Field(default=None, description="With failed.")
 
@@ -96,4 +99,11 @@ def find(order_id: UUID) -> OrderStatus | None:
     found = progress_of(process_order, order_id)
     if found is None or (found.result is not None and found.result.order_id != order_id):
         return None
-    return OrderStatus(order_id=order_id, status=found.state, result=found.result, error=found.failure)
+    return OrderStatus(
+        order_id=order_id,
+        status=found.state,
+        progress=found.progress,
+        note=found.note,
+        result=found.result,
+        error=found.failure,
+    )

@@ -56,10 +56,12 @@ def checked(contract: Spec[Any, Any], raw: Any, task_id: str) -> Any:
         raise WrongPayload(f"{contract.name} was sent a wrong payload: {describe(exc)}") from None
 
 
-def perform(contract: Spec[Any, Any], body: Body, payload: Any, task_id: str) -> tuple[Any, Outcome]:
+def perform(
+    contract: Spec[Any, Any], body: Body, payload: Any, task_id: str, commit: Commit | None = None
+) -> tuple[Any, Outcome]:
     """Run the body. Returns its validated result and its outcome. This function knows nothing of Celery."""
     if getattr(body, "takes_outcome", True):
-        outcome = Outcome(payload.task_id if contract.has_task_id else _uuid(task_id))
+        outcome = Outcome(payload.task_id if contract.has_task_id else _uuid(task_id), _commit=commit)
     else:
         outcome = EMPTY
     result = body(payload, outcome)
@@ -142,7 +144,7 @@ class Work:
                 work_id = text_of(payload.task_id)
                 self._record(work_id, commit)
                 commit.apart = work_id != request.id
-            result, outcome = limited(perform, self.contract, self.body, payload, request.id)
+            result, outcome = limited(perform, self.contract, self.body, payload, request.id, commit)
             written = write(result)
             if in_place:
                 eager.RUNNING.children += outcome.children

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from celeriac.contract.spec import Spec
 from celeriac.ids import uuid4, uuid5
+from celeriac.outcome.commit import Commit, Said
+from celeriac.outcome.progress import checked, say
 from celeriac.payloads import TaskPayload
 
 P = TypeVar("P", bound=TaskPayload)
@@ -48,6 +50,9 @@ class Outcome:
     task_id: UUID = field(default_factory=uuid4)
     children: list[Child] = field(default_factory=list)
     effects: list[tuple[str | int | float | bytes, ...]] = field(default_factory=list)
+    said: Said | None = None
+    """What the body said last of its progress: a number from 0 to 1, and a note."""
+    _commit: Commit | None = field(default=None, repr=False, compare=False)  # that it becomes part of; None: in a test
 
     def publish(self, contract: Spec[P, Any], payload: P) -> UUID:
         """Publish a task. Returns its id. The nth child has the same id in every run of this task: it is the same
@@ -55,6 +60,14 @@ class Outcome:
         task_id = uuid5(self.task_id, f"{contract.name}:{len(self.children)}")
         self.children.append(Child(contract, contract.check(payload.with_task_id(task_id))))
         return task_id
+
+    def progress(self, done: float, note: str = "") -> None:
+        """Say how far the work is, from 0 to 1: `outcome.progress(0.4, "resized 4 of 10")`. It costs nothing to call it
+        often: the newest word is sent, five times a second at most, while the message is ours. Callers may see it.
+        Raises ValueError for other numbers; a note is cut at 200 characters."""
+        self.said = said = checked(done, note)
+        if self._commit is not None:
+            say(self._commit, said)
 
     def effect(self, command: str, key: str, *arguments: str | float | bytes) -> None:
         """Write to the broker's Redis: `outcome.effect("HINCRBY", "stock", "book", -2)`. Raises ValueError for a

@@ -35,17 +35,21 @@ class Failure(BaseModel):
 
 @dataclass(frozen=True)
 class Progress(Generic[R]):
-    """`result`: with SUCCEEDED; `failure`: with FAILED."""
+    """`result`: with SUCCEEDED; `failure`: with FAILED; `progress` (0 to 1) and `note`: with STARTED, where the handler
+    says how far it is."""
 
     state: State
     result: R | None = None
     failure: Failure | None = None
+    progress: float | None = None
+    note: str | None = None
 
 
 STATES = {
     "PENDING": State.PENDING,
     "RECEIVED": State.PENDING,
     "STARTED": State.STARTED,
+    "PROGRESS": State.STARTED,
     "RETRY": State.RETRYING,
     "SUCCESS": State.SUCCEEDED,
     "FAILURE": State.FAILED,
@@ -82,7 +86,19 @@ def read(contract: Contract[Any, R], raw: bytes | str) -> Progress[R] | None:
             return None  # the id of some other task
     if state is State.FAILED:
         return Progress(state, failure=failure(entry.get("result")))
-    return None if state is None else Progress(state)
+    if state is None:
+        return None
+    progress, note = said(entry) if entry.get("status") == "PROGRESS" else (None, None)
+    return Progress(state, progress=progress, note=note)
+
+
+def said(entry: dict[str, Any]) -> tuple[float | None, str | None]:
+    """What the handler says of its progress. (A plain task may store anything under this state.)"""
+    told = entry.get("result")
+    told = told if isinstance(told, dict) else {}
+    progress, note = told.get("progress"), told.get("note")
+    share = float(progress) if isinstance(progress, int | float) and 0 <= progress <= 1 else None
+    return share, (note[:LONGEST_TEXT] if isinstance(note, str) and note else None)
 
 
 def failure(stored: Any) -> Failure:

@@ -11,6 +11,7 @@ import msgspec
 
 WORD = 8  # bytes of a number, and of the frame of a word
 NUMBERS = (int, float)
+Said = tuple[float, str]  # how far a body is, from 0 to 1, and a note
 PLAIN = 6  # arguments of a message that has a record and a result, and nothing else
 
 
@@ -52,7 +53,8 @@ class Commit:
     apart = False  # the message has another id than the work
     verdict: Verdict | None = None  # None: Redis was not asked yet
     after: list[Callable[[], None]] | tuple[()] = ()  # called once it is committed
-    stated = False  # a state of this run is stored: the body's own, or STARTED
+    stated = False  # a state of this run is stored: the body's own, STARTED, or PROGRESS
+    said: Said | None = None  # the newest word of the body about its progress; any thread
     done = False  # its task has succeeded, as Celery's tracer says
     succeeded = False  # its body has stored a success itself
     sealed = False  # it is on its way: nothing of it is sent ahead any more

@@ -25,6 +25,7 @@ MOST_COMMITS, MOST_BYTES = 500, 1_000_000  # in one script: while it runs, Redis
 MOST_CALLS = 4  # of the script under way: then whoever has more to send waits for the oldest answer
 
 OUTCOME, STATE = Script("outcome/outcome"), Script("outcome/state")
+STARTED, ENDED, SAID = 0, 1, 2  # of state.lua: what is stored
 
 
 class Counters:
@@ -151,14 +152,22 @@ class Committer:
         stored a state itself."""
         with self._lock:
             if self.connection.reachable:
-                self._state(tag, keys.once(task_id), (result_key, state, seconds), end=0)
+                self._state(tag, keys.once(task_id), (result_key, state, seconds), STARTED)
+
+    def tell(self, commit: Commit, state: tuple[Any, Any, int]) -> bool:
+        """Store PROGRESS for a task that runs, if the message is still ours. False: Redis is away."""
+        with self._lock:
+            if not self.connection.reachable:
+                return False
+            self._state(commit.tag, commit.record_key or keys.once(commit.task_id), state, SAID)
+            return True
 
     def store(self, commit: Commit) -> bool:
         """Store the result of this commit before the commit, because a chord reads it at once. False: the message is
         not ours any more, and this commit has ended."""
         with self._lock:
             result = commit.result_key, commit.result, commit.result_seconds
-            if self._state(commit.tag, commit.record_key or keys.once(commit.task_id), result, end=1):
+            if self._state(commit.tag, commit.record_key or keys.once(commit.task_id), result, ENDED):
                 return True
             self.leases.held.pop(commit.tag, None)
             self.leases.counted.discard(commit.tag)
@@ -166,13 +175,13 @@ class Committer:
             self._end(commit, Verdict.REFUSED)
             return False
 
-    def _state(self, tag: str, record_key: str | bytes, state: tuple[Any, Any, int], *, end: int) -> bool:
+    def _state(self, tag: str, record_key: str | bytes, state: tuple[Any, Any, int], kind: int) -> bool:
         """`state`: the key of the result, the state, its life in s. False: the message is not ours."""
         held = self.leases.held.get(tag)
         if held is None:
             return False
         result_key, value, seconds = state
-        arguments = [tag, held.fence, value, seconds, end]
+        arguments = [tag, held.fence, value, seconds, kind]
         return bool(self.connection.ask(STATE, [keys.LEASES, result_key, record_key], arguments))
 
     # Sending and reading, under the lock

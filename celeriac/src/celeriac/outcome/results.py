@@ -249,7 +249,7 @@ class Results(Followed, RedisBackend):
                 if state == states.STARTED:
                     return result  # the guard stores it, if the task runs for longer than 0.2 s
                 with STATING:
-                    commit.stated = True
+                    commit.stated, commit.said = True, None  # this word is newer
                     commit.succeeded = commit.succeeded or state == states.SUCCESS
             if not own:
                 self._store_end()
@@ -389,9 +389,16 @@ class Results(Followed, RedisBackend):
 
     def started_meta(self, task_id: str, hostname: str) -> tuple[Any, bytes, int]:
         """Key, value and life (s) of the state STARTED."""
+        return self._meta(task_id, states.STARTED, {"pid": os.getpid(), "hostname": hostname})
+
+    def progress_meta(self, task_id: str, done: float, note: str) -> tuple[Any, bytes, int]:
+        """The same of PROGRESS: a state of our own, as Celery's `update_state` would store it."""
+        return self._meta(task_id, "PROGRESS", {"progress": done, "note": note})
+
+    def _meta(self, task_id: str, status: str, result: dict[str, Any]) -> tuple[Any, bytes, int]:
         meta: dict[str, Any] = {
-            "status": states.STARTED,
-            "result": {"pid": os.getpid(), "hostname": hostname},
+            "status": status,
+            "result": result,
             "traceback": None,
             "children": [],
             "date_done": None,

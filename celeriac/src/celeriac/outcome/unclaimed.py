@@ -51,7 +51,7 @@ def commit_unclaimed(app: "Celery", commit: Commit, raw: bytes = b"", *, kept: b
         commit.dead_key = ""
     # After a lost answer it is sent again, and must not be done twice. Its record prevents that; without one, a mark.
     commit.tag = "" if commit.record else f"{keys.UNCLAIMED}{uuid4()}"
-    attempts = _Attempts(_client(app), commit, math.inf if kept else FEW)
+    attempts = _Attempts(client_of_outcomes(app), commit, math.inf if kept else FEW)
     answer = None
     while answer is None:
         try:
@@ -169,7 +169,7 @@ class _Attempts:
             emit("outcome.waits", level=logging.WARNING, task_id=self._commit.task_id, error=redact(str(error)))
 
 
-def _client(app: Any) -> redis.Redis:
+def client_of_outcomes(app: Any) -> redis.Redis:
     """One client for each process. (redis-py sees to it that a forked child does not use its parent's connections.) It
     tries nothing twice by itself: we must know when an answer was lost."""
     client: redis.Redis | None = getattr(app, "unclaimed_client", None)

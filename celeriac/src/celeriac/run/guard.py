@@ -15,11 +15,14 @@ from celeriac import debugger
 from celeriac.events import emit
 from celeriac.lease.leases import Leases
 from celeriac.lease.starts import PROVEN
+from celeriac.outcome.commit import Said
 from celeriac.outcome.committer import Committer
+from celeriac.outcome.progress import PAUSE_SECONDS
 from celeriac.run.pool import TaskPool
 from celeriac.run.threads import Running, TaskThread
 
 TICK_SECONDS = 0.1
+MOST_WORDS = 100  # a second, of progress, of all tasks together: each is a call of its own
 LONG_SECONDS = 0.2  # a body that runs longer is shown: as STARTED, in `inspect active`
 # If every thread runs a body for longer than this, the claimed messages that wait go back: another worker could start
 # them now.
@@ -41,12 +44,14 @@ class Guard:
         *,
         restore: Callable[[], Any],
         show: Callable[[Running], None],
+        tell: Callable[[Running, Said], bool] = lambda running, said: True,
         restore_seconds: float,
         revocations: Callable[[float], float] = lambda now: inf,
     ) -> None:
-        """`revocations(now)` returns when it is to be called again. All times are those of the monotonic clock."""
+        """`tell` sends what a body says of its progress; False: Redis is away. `revocations(now)` returns when it is to
+        be called again. All times are those of the monotonic clock."""
         self._pool, self._committer, self._leases = pool, committer, leases
-        self._restore, self._show = restore, show
+        self._restore, self._show, self._tell = restore, show, tell
         self._restore_seconds = restore_seconds
         self._revocations = revocations
         self._renew_seconds = leases.lease_us / 4e6
@@ -122,6 +127,8 @@ class Guard:
         for thread in self._pool.threads:
             self._long(thread, now)
         self._waiting(now)
+        for thread in self._pool.threads:
+            self._progress(thread, now)
 
     def _limits(self, now: float) -> None:
         culprits = []
@@ -187,6 +194,16 @@ class Guard:
                 running.hide()
                 return
             self._show(running)
+
+    def _progress(self, thread: TaskThread, now: float) -> None:
+        running = thread.running
+        said = None if running is None or running.commit is None else running.commit.said
+        if running is None or said is None or said is running.told:
+            return
+        if now - running.told_at >= max(PAUSE_SECONDS, len(self._pool.threads) / MOST_WORDS) and self._tell(
+            running, said
+        ):
+            running.told, running.told_at = said, now
 
     def _waiting(self, now: float) -> None:
         """Give back what waits, if every thread runs a long body: another worker could start it now."""

@@ -22,8 +22,9 @@ from celeriac.lease.starts import Starts
 from celeriac.message.reading import loads
 from celeriac.message.schema import check, legible
 from celeriac.message.usual import usual
-from celeriac.outcome.commit import STATING, Commit
+from celeriac.outcome.commit import STATING, Commit, Said
 from celeriac.outcome.committer import Committer
+from celeriac.outcome.progress import state_of
 from celeriac.run.celery_pool import CeleryPool
 from celeriac.run.delivery import Delivery
 from celeriac.run.ends import Ends, links_of
@@ -47,9 +48,9 @@ class Intake:
     """One for each app of a worker. It puts the parts of the worker together. It stays when the consumer reconnects;
     `channel` is the newest channel.
 
-    The consumer's thread calls its methods. Three are called elsewhere: `restore` and `_show` by the guard, `overdue`
-    by a timer. `claims` and `runners` belong to the consumer's thread; `leases`, `committer`, `starts`, `ends`,
-    `delivery` and `pool` say themselves who may do what."""
+    The consumer's thread calls its methods. Four are called elsewhere: `restore`, `_show` and `_tell` by the guard,
+    `overdue` by a timer. `claims` and `runners` belong to the consumer's thread; `leases`, `committer`, `starts`,
+    `ends`, `delivery` and `pool` say themselves who may do what."""
 
     def __init__(self, app: Any, channel: Any, pool: Any, hostname: str, options: Options) -> None:
         self.app, self.hostname, self.options = app, hostname, options
@@ -100,6 +101,7 @@ class Intake:
             self.leases,
             restore=self.restore,
             show=self._show,
+            tell=self._tell,
             revocations=self.revocations.look,
             restore_seconds=min(5.0, max(0.5, self.options.lease_seconds / 12)),
         )
@@ -278,6 +280,17 @@ class Intake:
                 return
             self.committer.show(running.tag, running.id, key, meta, seconds)
             commit.stated = True
+
+    def _tell(self, running: Running, said: Said) -> bool:
+        commit = running.commit
+        assert commit is not None
+        ignored = running.headers.get("ignore_result")
+        state = state_of(self.app.backend, running.task, ignored, running.id, said)
+        with STATING:
+            if commit.said is None:  # the body has stored a state of its own
+                return True
+            commit.stated = True
+            return self.committer.tell(commit, state)
 
     def _tell_full(self, list_key: str) -> None:
         now = monotonic()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from celery.worker import state
 from msgspec import Struct, field
 
-from celeriac.outcome.commit import OPEN, Commit
+from celeriac.outcome.commit import OPEN, Commit, Said
 from celeriac.soft_limit import Window
 
 FIRST_GUESS_SECONDS = 0.02  # how long a message takes, until there is one to measure
@@ -62,6 +62,8 @@ class Running(Struct, eq=False, weakref=True):  # a Struct is made in a third of
     shown: bool = False  # as STARTED, and in `inspect active`
     celerys: bool = False  # Celery's own request shows it in `inspect active`
     interrupted: bool = False
+    told: Said | None = None  # of its progress
+    told_at: float = 0.0
     acknowledged: bool = False
 
     def info(self, safe: bool = False) -> dict[str, Any]:

@@ -255,6 +255,8 @@ class {name}(Model):
 
     task_id: UUID
     status: State
+    progress: float | None = None  # 0 to 1, where the handler says it
+    note: str | None = None
 {shown}    error: Failure | None = None
 '''
 
@@ -299,7 +301,9 @@ def endpoint(path: str, service: str, task: TaskName, models: Models, *, with_re
             raise ApiError(404, "not_found", f"There is no {task.words} {{task_id}}.")
         return {models.progress}(
             task_id=task_id,
-            status=found.state,{result}
+            status=found.state,
+            progress=found.progress,
+            note=found.note,{result}
             error=found.failure,
         )
 
