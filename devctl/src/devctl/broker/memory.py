@@ -32,6 +32,7 @@ from devctl.broker.port import (
     Holder,
     Message,
     Note,
+    Place,
     QueueDepth,
     Running,
     ServerInfo,
@@ -339,6 +340,17 @@ class MemoryBroker:
     def holder(self, task_id: str) -> Holder | None:
         self._reach()
         return self.holders.get(task_id)
+
+    def place(self, task_id: str, queue: str = "") -> Place | None:
+        self._reach()
+        for name, waiting in self._waiting.items():
+            for behind, (_, message) in enumerate(waiting):
+                if message.task_id == task_id and queue in ("", name):
+                    return Place("waiting", name, behind)
+        for name, claimed in self._claimed.items():
+            if any(message.task_id == task_id for message in claimed):
+                return Place("claimed", name)
+        return next((Place("due", one.queue) for one in self._delayed if one.task_id == task_id), None)
 
     def task_ids(self, start: str) -> list[str]:
         self._look()

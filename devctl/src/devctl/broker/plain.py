@@ -23,6 +23,7 @@ from devctl.broker.port import (
     Life,
     Message,
     Note,
+    Place,
     TaskEvents,
     TaskResult,
     Worker,
@@ -145,6 +146,10 @@ class PlainBroker(ABC):
         """The worker that says that it has this task now."""
         with self._answering():
             return self._workers.holder(task_id, ASK_SECONDS)
+
+    def place(self, task_id: str, queue: str = "") -> Place | None:
+        """Nobody can look into it."""
+        return None
 
     def publish_once(self, messages: Sequence[Message]) -> Acceptance:
         """Nobody remembers an id here: publish."""

@@ -112,6 +112,20 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where the message of a task lies in the broker."""
+
+    state: Literal["waiting", "claimed", "due"]
+    queue: str
+    behind: int | None = None
+    """How many messages of its queue are taken before it; None: it does not wait."""
+    due: float | None = None
+    """Unix seconds, the broker's clock."""
+    tag: str = ""
+    """Its delivery tag, if it is claimed."""
+
+
+@dataclass(frozen=True)
 class TaskResult:
     """What the result backend knows of a task."""
 
@@ -273,6 +287,10 @@ class Broker(Protocol):
 
     def holder(self, task_id: str) -> Holder | None:
         """Where this task is now; None where nothing tells it, or where celeriac is."""
+
+    def place(self, task_id: str, queue: str = "") -> Place | None:
+        """Where its message lies; in this queue, if one is named. None where it does not, or where nobody can look.
+        It reads messages, so not for a loop."""
 
     def task_ids(self, start: str) -> list[str]:
         """The ids of tasks with a result or a note that begin so; reads all keys, so not for a loop."""

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import redis
 from celery import Celery
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from celeriac.broker.keys import UNACKED
 from devctl.broker import claims, depth, frames, server
+from devctl.broker import place as places
 from devctl.broker.control import Control
 from devctl.broker.layout import BINDINGS, Layout, seen
 from devctl.broker.plain import App, PlainBroker, shortfall
-from devctl.broker.port import Holder, Message, QueueDepth, ServerInfo
+from devctl.broker.port import Holder, Message, Place, QueueDepth, ServerInfo
 from devctl.broker.workers import Workers
 from devctl.errors import DevctlError
 
-MOST_LOOKED_AT = 20_000  # messages, to find one
 _TOLD = ("priority_steps", "fanout_prefix", "visibility_timeout")
 """Of the options that a worker tells; the prefix it hides, and the separator has to be known before it is asked."""
 
@@ -155,21 +152,14 @@ class StockBroker(PlainBroker):
         """The worker that has it, else the queue that its message lies in: of each, the newest are looked at."""
         if found := super().holder(task_id):
             return found
-        sign, layout = f'"id": {json.dumps(task_id)}'.encode(), self._layout
+        found_at = self.place(task_id)
+        return None if found_at is None else Holder(queue=found_at.queue, claimed=found_at.state == "claimed")
+
+    def place(self, task_id: str, queue: str = "") -> Place | None:
+        """Where its message lies: of each queue and of the claims, the next to be taken are looked at."""
         with self._answering():
-            for queue in (one.name for one in self.queues([]) if one.waiting):
-                for key in layout.lists(queue):
-                    for start in range(0, MOST_LOOKED_AT, 1_000):
-                        page = cast("list[bytes]", self._client.lrange(key, start, start + 999))
-                        if any(sign in raw for raw in page):
-                            return Holder(queue=queue)
-                        if len(page) < 1_000:
-                            break
-            claims = self._client.hscan_iter(layout.key(UNACKED), count=1_000)
-            for _, raw in islice(cast("Iterator[tuple[bytes, bytes]]", claims), MOST_LOOKED_AT):
-                if sign in raw:
-                    return Holder(queue=str(json.loads(raw)[2]), claimed=True)
-        return None
+            queues = [queue] if queue else [one.name for one in self.queues([]) if one.waiting]
+            return places.place(self._client, self._layout, task_id, queues, due=self.celeriac)
 
     def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
         """Remove a bench run's queues, with what is claimed of them, and what its tasks left."""
