@@ -1,0 +1,3 @@
+function showTrace(body, trace) {
+  body.replaceChildren(make("pre", { class: "mono" }, JSON.stringify(trace, null, 1)));
+}
