@@ -260,8 +260,8 @@ class Workbench:
             lambda: {name: one.roles[0] for name, one in self.found.services.items() if one.roles},
             self.settings.stack,
             self.settings.option,
-            self.refuse_two_runtimes,
-            lambda event, about: own.note(self.settings, event, [about]),
+            prepare=self.refuse_two_runtimes,
+            note=lambda event, about: own.note(self.settings, event, [about]),
         )
 
     @cached_property

@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from devctl.cli import plugins
 from devctl.cli.bench import bench
 from devctl.cli.build import build
+from devctl.cli.dash import dash
 from devctl.cli.dead_letters import dead_letters
 from devctl.cli.demo import demo
 from devctl.cli.doctor import doctor
@@ -39,6 +40,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     run,
     down,
     ps,
+    dash,
     stacks,
     logs,
     restart,

@@ -6,42 +6,47 @@ again, it is.
 
 from __future__ import annotations
 
-import time
+import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
-from devctl.broker.masking import masked
 from devctl.broker.nodes import service_of
-from devctl.broker.port import Broker, QueueDepth, Worker
+from devctl.broker.port import Broker, QueueDepth, Running, Worker
 from devctl.dash.model import BrokerRow, Failure, QueueRow, RunningTask, ServiceRow, Snapshot, WorkerRow
 from devctl.dash.pace import Pace
 from devctl.dash.sources import Sources
+from devctl.dash.steps import RATE_SECONDS, Steps
 from devctl.errors import DevctlError, UsageError
 from devctl.stack.overview import ServiceState, overview
 from devctl.stack.port import Replica
 
+_LOGIN = re.compile(r"//[^/@]*@")
 HISTORY_SECONDS = 120.0
 MOST_FAILURES = 50
 MOST_LETTERS = 20
 """Of a queue, the newest."""
 ASK_SECONDS = 0.5
 """How long a worker may take to answer."""
+MOST_PAGES = 5
+"""Of records in a look, a thousand entries each."""
+SAME_SECONDS = 1.0
+"""Between a dead letter and its record, which one script writes."""
 
 
 class Collector:
     """Looks at one stack. One thread at a time calls `look`."""
 
-    def __init__(self, sources: Sources, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, sources: Sources) -> None:
         """Reads nothing yet."""
-        self._sources, self._clock = sources, clock
+        self._sources = sources
         self._services = _Services(sources)
         self._broker = _Broker(sources)
 
     def look(self) -> Snapshot:
         """What is now. Raises nothing: what cannot be read is in `problems`, and the rest is shown."""
-        now = self._clock()
+        now = self._sources.clock()
         self._services.look(now)
         self._broker.look(now, self._services.replicas)
         return Snapshot(
@@ -124,6 +129,8 @@ class _Broker:
         self.row = BrokerRow("", reachable=False)
         self.queues: tuple[QueueRow, ...] = ()
         self.workers: tuple[WorkerRow, ...] = ()
+        self._steps, self._after = Steps(), ""
+        self._buried_now: list[Failure] = []
         self.failures: tuple[Failure, ...] = ()
         self.problems: tuple[str, ...] = ()
 
@@ -153,30 +160,49 @@ class _Broker:
             try:
                 with self._ask.look(now):
                     self._known = broker.at_work(timeout=ASK_SECONDS)
+                for one in self._known:
+                    self._steps.settle(one.node, [run.task_id for run in one.running], now)
             except DevctlError as problem:
                 self.problems = (f"workers could not be asked: {problem.problem}",)
             self._names = [*dict.fromkeys([*self._names, *(name for one in self._known for name in one.queues)])]
+        if broker.celeriac:
+            self._follow(broker)
         if self._depths.due(now):
             with self._depths.look(now):
                 self._measure(broker, now)
         if self._info.due(now) or not self.row.reachable:
             with self._info.look(now):
                 info = broker.info()
-            self.row = BrokerRow(str(masked(broker.url)), True, "", info.used_memory_bytes, info.maxmemory_bytes)
+            self.row = BrokerRow(_LOGIN.sub("//", broker.url), True, "", info.used_memory_bytes, info.maxmemory_bytes)
         if broker.celeriac and (self._letters.due(now) or self._buried() != self._dead):
             with self._letters.look(now):
                 self._read_letters(broker)
+        self.failures = tuple(self._failed())
         services = self._sources.stack.services
         self.workers = tuple(
-            WorkerRow(
-                one.node,
-                service_of(one.node, replicas, services),
-                one.queues,
-                one.threads,
-                tuple(RunningTask(run.task, run.task_id, max(0.0, now - run.since)) for run in one.running),
-            )
+            WorkerRow(one.node, service_of(one.node, replicas, services), one.queues, one.threads, self._runs(one, now))
             for one in self._known
         )
+
+    def _follow(self, broker: Broker) -> None:
+        """Take in the records of steps that are new: at first, those of the last seconds."""
+        self._after = self._after or _before(broker.life.newest())
+        for _ in range(MOST_PAGES):
+            after, records = broker.life.follow(self._after)
+            if after == self._after:
+                return
+            self._after = after
+            if over := self._steps.take(records):
+                self._known = [
+                    replace(one, running=kept) if len(kept := _without(one, over)) < len(one.running) else one
+                    for one in self._known
+                ]
+        self._after = ""  # more comes in than can be read: go on with the newest
+
+    def _runs(self, one: Worker, now: float) -> tuple[RunningTask, ...]:
+        said = {run.task_id: RunningTask(run.task, run.task_id, max(0.0, now - run.since)) for run in one.running}
+        runs = said | self._steps.running(one.node, now)
+        return tuple(sorted(runs.values(), key=lambda run: run.seconds, reverse=True))
 
     def _measure(self, broker: Broker, now: float) -> None:
         if search := self._search.due(now):
@@ -194,6 +220,8 @@ class _Broker:
         history.append((now, depth.waiting + (depth.claimed or 0), depth.oldest_seconds or 0.0))
         while history[0][0] < now - HISTORY_SECONDS:
             history.popleft()
+        known = self._after not in ("", "0")
+        rate_in, rate_out = self._steps.rates(depth.name, now) if known else (None, None)
         told = sum(depth.name in one.queues for one in self._known)
         return QueueRow(
             depth.name,
@@ -202,6 +230,8 @@ class _Broker:
             depth.delayed,
             depth.dead,
             depth.oldest_seconds,
+            rate_in,
+            rate_out,
             paused=paused,
             stopped=depth.stopped,
             consumers=max(told, depth.consumers or 0),
@@ -220,5 +250,28 @@ class _Broker:
                     one.time, "dead", one.task or "", one.task_id or "", queue, one.error or "", one.reason, one.id
                 )
                 found.append(failure)
-        found.sort(key=lambda one: one.at, reverse=True)
-        self.failures = tuple(found[:MOST_FAILURES])
+        self._buried_now = found
+
+    def _failed(self) -> list[Failure]:
+        """What was seen to fail, and the dead letters that are there; a letter and its record are one."""
+        letters = {(one.task_id, one.queue): one for one in self._buried_now}
+        found = []
+        for one in self._steps.failures:
+            letter = letters.get((one.task_id, one.queue)) if one.kind == "dead" else None
+            if letter and abs(letter.at - one.at) < SAME_SECONDS:
+                del letters[(one.task_id, one.queue)]
+                found.append(letter)
+            else:
+                found.append(one)
+        found += letters.values()
+        return sorted(found, key=lambda one: one.at, reverse=True)[:MOST_FAILURES]
+
+
+def _without(worker: Worker, over: set[str]) -> tuple[Running, ...]:
+    return tuple(run for run in worker.running if run.task_id not in over)
+
+
+def _before(entry: str) -> str:
+    """The id of an entry that was written some seconds before this one."""
+    milliseconds, _, _ = entry.partition("-")
+    return f"{max(0, int(milliseconds) - round(RATE_SECONDS * 1_000))}-0" if "-" in entry else "0"

@@ -47,6 +47,7 @@ class FakeStack:
             lambda: [QUEUE],
             lambda: {QUEUE: "worker"},
             lambda: {"redis": "redis", "worker": "worker", "web": "web"},
+            clock=self.clock.now,
             note=lambda event, about: self.noted.append(event),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -34,6 +35,8 @@ class Sources:
     """Of an isolated stack."""
     option: str = ""
     """What a command needs to mean this stack: ` --stack k3f9`."""
+    clock: Callable[[], float] = time.time
+    """Unix seconds."""
     prepare: Callable[[], None] = field(default=lambda: None)
     """Before services are started: DevctlError where they run on another runtime."""
     note: Callable[[str, Mapping[str, object]], None] = field(default=lambda event, fields: None)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PLAIN = {"✔": "ok", "✘": "FAIL", "●": "..", "!": "!", "→": "->", "–": "-", "│": "|", "·": "-", "×": "x", "█": "#"}
-_PLAIN |= {"≥": ">=", "≤": "<=", "…": "..."}
+_PLAIN |= {"≥": ">=", "≤": "<=", "…": "...", "▸": ">", "⋮": ":"}
 _PLAIN |= dict(zip("▁▂▃▄▅▆▇", "_.,-=+%", strict=True))  # of a curve
 
 

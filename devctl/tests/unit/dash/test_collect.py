@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from celeriac.life.record import Kind, Record
 from devctl.broker.port import Running
 from devctl.dash.collect import HISTORY_SECONDS, Collector
 from devctl.dash.fake import QUEUE, TASK, FakeStack
@@ -16,7 +19,7 @@ def shop() -> FakeStack:
 
 @pytest.fixture
 def collector(shop: FakeStack) -> Collector:
-    return Collector(shop.sources, shop.clock.now)
+    return Collector(shop.sources)
 
 
 def after(seconds: float, shop: FakeStack, collector: Collector) -> Snapshot:
@@ -110,6 +113,89 @@ def test_dead_letters_are_failures_that_can_be_replayed(shop: FakeStack, collect
     )
     shop.broker.drop([first, second])
     assert () == after(1.0, shop, collector).failures
+
+
+def happened(shop: FakeStack, kind: Kind, **what: Any) -> None:
+    shop.broker.life.records.append(Record(shop.clock.now(), kind, task=TASK, **what))
+
+
+def test_rates_are_those_of_the_last_ten_seconds(shop: FakeStack, collector: Collector) -> None:
+    for n in range(20):
+        happened(shop, Kind.PUBLISHED, task_id=f"id-{n}", queue=QUEUE)
+        happened(shop, Kind.CLAIMED, tag=f"tag-{n}", queue=QUEUE)
+    for n in range(10):
+        happened(shop, Kind.COMMITTED, task_id=f"id-{n}", tag=f"tag-{n}")
+
+    now, later = images(after(1.0, shop, collector)), images(after(10.0, shop, collector))
+
+    assert (2.0, 1.0) == (now.rate_in, now.rate_out)
+    assert (0.0, 0.0) == (later.rate_in, later.rate_out)
+
+
+def test_without_records_no_rate_is_told(collector: Collector) -> None:
+    assert (None, None) == (images(collector.look()).rate_in, images(collector.look()).rate_out)
+
+
+def test_a_task_is_shown_from_its_start_to_its_end_with_its_progress(shop: FakeStack, collector: Collector) -> None:
+    collector.look()
+    began = shop.clock.now()
+    run = {"task_id": "id-1", "tag": "tag-1", "who": "worker@two"}
+    happened(shop, Kind.STARTED, since=began, **run)
+    happened(shop, Kind.PROGRESS, progress=0.4, note="resized 4 of 10", **run)
+
+    assert (RunningTask(TASK, "id-1", 2.0, 0.4, "resized 4 of 10"),) == after(2.0, shop, collector).workers[1].running
+    happened(shop, Kind.COMMITTED, **run)
+    assert () == after(1.0, shop, collector).workers[1].running
+
+
+def test_a_task_whose_end_was_told_is_not_shown_until_the_worker_is_asked_again(
+    shop: FakeStack, collector: Collector
+) -> None:
+    shop.broker.workers[0].running = [Running(TASK, "id-1", shop.clock.now())]
+    assert 1 == len(collector.look().workers[0].running)
+
+    happened(shop, Kind.COMMITTED, task_id="id-1", who="worker@one")
+
+    assert () == after(1.0, shop, collector).workers[0].running
+
+
+def test_a_task_whose_end_nobody_told_goes_when_its_worker_says_so(shop: FakeStack, collector: Collector) -> None:
+    happened(shop, Kind.STARTED, task_id="id-1", tag="tag-1", who="worker@one")
+    assert 1 == len(collector.look().workers[0].running)
+
+    assert () == after(6.0, shop, collector).workers[0].running
+
+
+def test_retries_and_failures_are_shown_and_a_dead_letter_once(shop: FakeStack, collector: Collector) -> None:
+    happened(shop, Kind.CLAIMED, tag="tag-1", queue=QUEUE)
+    happened(shop, Kind.RETRIED, task_id="id-1", tag="tag-1", error="TimeoutError: slow disk")
+    shop.clock.sleep(2.0)
+    letter = shop.bury("id-1")
+    happened(shop, Kind.DEAD, task_id="id-1", queue=QUEUE, error="ValueError: no such image", reason="permanent")
+
+    found = after(1.0, shop, collector).failures
+
+    assert [("dead", letter, QUEUE), ("retried", "", QUEUE)] == [(one.kind, one.letter_id, one.queue) for one in found]
+    shop.broker.drop([letter])
+    dropped = after(1.0, shop, collector).failures
+    assert [("dead", ""), ("retried", "")] == [(one.kind, one.letter_id) for one in dropped]
+
+
+def test_more_records_than_can_be_read_are_left_out(
+    shop: FakeStack, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector.look()
+    read = []
+    monkeypatch.setattr(shop.broker.life, "newest", lambda: "1000000-0")
+    monkeypatch.setattr(
+        shop.broker.life, "follow", lambda after: read.append(after) or (f"{int(after.partition('-')[0]) + 1}-0", [])
+    )
+
+    after(1.0, shop, collector)
+    after(1.0, shop, collector)
+
+    assert "0" == read[0]
+    assert ["990000-0", "990001-0"] == read[5:7]
 
 
 def test_a_paused_queue_says_so(shop: FakeStack, collector: Collector) -> None:
