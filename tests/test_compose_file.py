@@ -1,7 +1,10 @@
 """docker-compose.yml and the Dockerfile as files: what they promise, read without an engine."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
-BUILT = {name: one["build"] for name, one in SERVICES.items() if "build" in one}
+BUILT = {name: one["build"] for name, one in SERVICES.items() if "build" in one and "profiles" not in one}
+MONITORING = {name: one for name, one in SERVICES.items() if "profiles" in one}
 
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
@@ -73,6 +77,31 @@ def test_a_service_needs_redis_and_no_other_service(name):
     assert SERVICES[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
+def test_what_watches_is_off_by_default_and_pinned():
+    assert {"exporter", "prometheus", "grafana", "flower"} == {*MONITORING}
+    for name, service in MONITORING.items():
+        assert service["profiles"] == ["monitoring"]
+        assert "build" in service or re.fullmatch(
+            rf"\$\{{{name.upper()}_IMAGE:-[\w/-]+:v?\d+\.\d+\.\d+\}}", service["image"]
+        )
+        assert [mount for mount in service.get("volumes", []) if mount[0] == "." and not mount.endswith(":ro")] == []
+        assert "healthcheck" in service
+
+
+def test_the_exporter_is_the_workers_image_with_another_command():
+    assert SERVICES["exporter"]["build"] == SERVICES["worker"]["build"]
+    assert SERVICES["exporter"]["environment"] == COMPOSE["x-environment"]
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="no docker on PATH")
+def test_compose_itself_takes_the_file_with_its_profile():
+    asked = subprocess.run(
+        ["docker", "compose", "--profile", "monitoring", "config", "--services"],
+        cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ | {"COMPOSE_FILE": "docker-compose.yml"},
+    )  # fmt: skip
+    assert {*SERVICES} == {*asked.stdout.split()}
+
+
 def test_redis_loses_no_task_by_its_settings():
     command = " ".join(SERVICES["redis"]["command"])
     assert "--appendonly yes" in command
@@ -117,6 +146,9 @@ def test_every_replica_answers_prometheus_in_the_network_of_the_stack(name):
     assert "0.0.0.0" == service["environment"]["HTTP_HOST"]
     assert port in [one.rpartition(":")[2] for one in (*service.get("ports", []), *service.get("expose", []))]
     assert "celeriac[" in (ROOT / BUILT[name]["context"] / "pyproject.toml").read_text()
+    scraped = yaml.safe_load((ROOT / "monitoring/prometheus.yml").read_text())["scrape_configs"]
+    (asked,) = (asked for job in scraped if job["job_name"] == name for asked in job["dns_sd_configs"])
+    assert ([name], "A", int(port)) == (asked["names"], asked["type"], asked["port"])
 
 
 def test_an_image_runs_as_nobody_in_particular():

@@ -129,6 +129,7 @@ def delete_the_examples(clone: Checkout) -> None:
             r"^RETRY_TASKS_PROCESS_ORDER=\nRETRY[^\n]*NOTIFICATION=\n": "",
         },
     )
+    clone.edit("monitoring/prometheus.yml", {r"^  - job_name: service1\n.*?(?=^  - job_name: mails)": ""})
     clone.edit(
         "common/src/common_tasks/tasks.py",
         {

@@ -15,7 +15,8 @@ from celeriac.worker.service import load, serve
 
 ROOT = Path(__file__).parents[1]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-BUILT = {name: one["build"]["args"]["SERVICE"] for name, one in SERVICES.items() if "build" in one}
+OWN = {name: one for name, one in SERVICES.items() if "build" in one and "profiles" not in one}
+BUILT = {name: one["build"]["args"]["SERVICE"] for name, one in OWN.items()}
 PAGE = (ROOT / "docs/settings.md").read_text()
 KINDS = (CelerySettings, WorkerSettings, HttpSettings, LogSettings)
 

@@ -14,7 +14,8 @@ _ANCHORS = ("service", "build", "args", "environment", "probe")
 
 
 def with_service(text: str, name: str, block: str, file: str) -> str:
-    """Return the file with one more service behind the others; DevctlError where its anchors are missing."""
+    """Return the file with one more service behind the others, before those of profiles; DevctlError where its anchors
+    are missing."""
     services = _entry(_root(text), "services")
     if services is None or _entry(services, name) is not None:
         return text
@@ -25,8 +26,10 @@ def with_service(text: str, name: str, block: str, file: str) -> str:
         )
     lines = text.splitlines(keepends=True)
     following = [key.start_mark.line for key, _ in _root(text).value if key.start_mark.line > services.start_mark.line]
-    end = min(following, default=len(lines))
-    while not lines[end - 1].strip() or lines[end - 1].startswith("#"):  # these belong to what follows
+    apart = [key.start_mark.line for key, service in services.value if _entry(service, "profiles") is not None]
+    end = min([*apart, *following], default=len(lines))
+    comment = ("#", " " * services.start_mark.column + "#") if end in apart else "#"
+    while not lines[end - 1].strip() or lines[end - 1].startswith(comment):  # these belong to what follows
         end -= 1
     lines.insert(end, f"\n{block}")
     return "".join(lines)

@@ -31,6 +31,7 @@ PARTS = (
     "devctl/src",
     "docker-compose.yml",
     "docs",
+    "monitoring",
     "pyproject.toml",
     "tests/test_compose_file.py",
     "tests/test_containers.py",

@@ -12,6 +12,7 @@ from devctl.new.repository import Home, Repository
 
 _FIRST_PORT = 8001
 _LIBRARY = "celeriac"
+_SCRAPED = "monitoring/prometheus.yml"
 
 
 def add(repository: Repository, name: str, consumes: TaskName | None, *, http: bool) -> Home:
@@ -33,6 +34,7 @@ def add(repository: Repository, name: str, consumes: TaskName | None, *, http: b
     port = _port(repository, name) if http else None
     _folder(repository, home, consumes, port)
     _compose(repository, home, consumes, port)
+    _monitoring(repository, home, port[1] if port else templates.UNPUBLISHED_PORT)
     if consumes:
         task.implement(repository, consumes, home)
     return home
@@ -100,6 +102,14 @@ def _compose(repository: Repository, home: Home, consumes: TaskName | None, port
         repository.changes.write(
             example, composition.with_example(text, port[0], str(port[1]), r"[A-Z0-9_]+_PORT=", comment)
         )
+
+
+def _monitoring(repository: Repository, home: Home, port: int) -> None:
+    """Have Prometheus ask it, where the repository has a Prometheus."""
+    path = repository.root / _SCRAPED
+    if not repository.changes.has(path) or f"job_name: {home.name}\n" in (text := repository.changes.read(path)):
+        return
+    repository.changes.write(path, text + templates.scraped(home.name, port))
 
 
 def _port(repository: Repository, name: str) -> tuple[str, int]:

@@ -215,6 +215,12 @@ def service_block(
     return "\n".join(lines) + "\n"
 
 
+def scraped(name: str, port: int) -> str:
+    """Of Prometheus's file, whose last part is `scrape_configs`: every replica of the service."""
+    asked = f"{{names: [{name}], type: A, port: {port}, refresh_interval: 5s}}"
+    return f"\n  - job_name: {name}\n    dns_sd_configs: [{asked}]\n"
+
+
 @dataclass(frozen=True)
 class Models:
     """The names that an endpoint uses."""

@@ -90,7 +90,9 @@ weigh = Contract(name="tasks.weigh", queue="parcels", payload=ParcelPayload, res
 
 CONTRACTS: tuple[Contract[Any, Any], ...] = (weigh,)
 """,
-    "worker/pyproject.toml": '[project]\nname = "worker"\ndependencies = [\n  "celeriac[metrics]",\n  "our-tasks",\n]\n',
+    "worker/pyproject.toml": (
+        '[project]\nname = "worker"\ndependencies = [\n  "celeriac[metrics]",\n  "our-tasks",\n]\n'
+    ),
     "worker/requirements.lock": "celery==5.6.0 --hash=sha256:00\n",
     "worker/src/worker_app/__init__.py": "",
     "worker/src/worker_app/handlers.py": """\

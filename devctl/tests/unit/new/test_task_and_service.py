@@ -230,3 +230,26 @@ def test_a_snapshot_that_was_deleted_is_written_anew(repository: Any) -> None:
     snapshot.unlink()
     repository.new("task", "send_mail", "--queue", "lettershop")
     assert '"words"' in snapshot.read_text()
+
+
+def test_prometheus_asks_a_new_service(repository: Any) -> None:
+    before = "scrape_configs:\n  - job_name: worker\n    static_configs: []\n"
+    path = repository.root / "monitoring/prometheus.yml"
+    path.parent.mkdir()
+    path.write_text(before)
+    for _ in range(2):  # the second time there is nothing left to do
+        repository.new("service", "web", "--http")
+        assert path.read_text().startswith(before)
+        added = yaml.safe_load(path.read_text())["scrape_configs"][1:]
+        assert [{"names": ["web"], "type": "A", "port": 8001, "refresh_interval": "5s"}] == [
+            one for job in added for one in job["dns_sd_configs"]
+        ]
+
+
+def test_a_new_service_stands_before_those_of_profiles(repository: Any) -> None:
+    path = repository.root / "docker-compose.yml"
+    watching = "  # Looks on.\n  exporter:\n    profiles: [monitoring]\n    image: exporter\n"
+    path.write_text(path.read_text().replace("# What is kept.", f"{watching}\n# What is kept."))
+    repository.new("service", "web", "--http")
+    assert ["redis", "worker", "web", "exporter"] == [*yaml.safe_load(path.read_text())["services"]]
+    assert f"\n\n{watching}\n# What is kept." in path.read_text()
