@@ -7,17 +7,22 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from celery.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from celeriac.app.client import make_app
 from celeriac.app.installation import install
+from celeriac.app.settings import CelerySettings
 from celeriac.broker.client import client_of, connect
 from celeriac.broker.lists import NAMES, named_by
 from celeriac.dead_letter import letters
 from celeriac.dead_letter.replay import Unreadable, replay
+from celeriac.environment import load
+from celeriac.errors import SettingsError
 from celeriac.lease.restore import restore
 from celeriac.leftovers import Leftovers, as_dict, look
 from celeriac.redaction import redact
@@ -29,9 +34,10 @@ usage: celeriac COMMAND -A APP …
   worker -A APP …          Celery's worker on celeriac, with all options of `celery worker`
   check -A APP             what must be empty before celeriac is taken out; exit 0: it can be, 1: not yet, 2: no Redis
   dead-letters -A APP      list what nobody could run; --replay or --drop all of them, or those named
+  exporter [--port 9808]   queues and Redis for Prometheus: one for each broker; needs celeriac[metrics]
   beat, inspect, purge, …  any other command of Celery's, for this app
 
-Instead of an app, check and dead-letters take --broker URL.
+Instead of an app, check, dead-letters and exporter take --broker URL; exporter also CELERY_BROKER_URL.
 """
 # Celery's own options that stand before its command, and whether a value follows.
 GLOBAL = {
@@ -56,7 +62,11 @@ def main(arguments: Sequence[str]) -> int:
             return check([*before, *rest])
         if command == "dead-letters":
             return dead_letters([*before, *rest])
+        if command == "exporter":
+            return exporter([*before, *rest])
         return celery(before, command, rest)
+    except SettingsError as exc:
+        return said(f"celeriac: {exc}", LEFT)
     except ImproperlyConfigured as exc:
         return said(redact(str(exc)), LEFT)
     except (RedisError, OSError) as exc:
@@ -211,6 +221,30 @@ def _replayed(client: Any, letter: Any) -> bool:
     except Unreadable:
         return False
     return True
+
+
+def exporter(arguments: list[str]) -> int:
+    """Answer Prometheus for the queues and Redis, until a SIGTERM: /metrics and /health."""
+    parser = argparse.ArgumentParser(prog="celeriac exporter", description=exporter.__doc__)
+    _names_a_broker(parser)
+    parser.add_argument("--host", help="where to listen (HTTP_HOST, else 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="the port (HTTP_PORT, else 9808)")
+    asked = parser.parse_args(arguments)
+    if find_spec("prometheus_client") is None:
+        return said("celeriac: the exporter needs prometheus-client: pip install 'celeriac[metrics]'", LEFT)
+    serve = import_module("celeriac.exporter.program").serve
+    if asked.app:
+        if asked.workdir:
+            os.chdir(asked.workdir)
+        app = install(_found(asked.app))
+        named_by(app.conf.broker_transport_options)
+        return int(serve(app, list(app.amqp.queues), asked.host, asked.port))
+    given = {"broker_url": asked.broker, "result_backend": None} if asked.broker else {}
+    try:
+        settings = CelerySettings(**given) if given else load(CelerySettings)
+    except ValueError as exc:
+        raise ImproperlyConfigured("celeriac: --broker is no URL of a Redis: redis://HOST:6379/0") from exc
+    return int(serve(make_app("exporter", settings), [], asked.host, asked.port))
 
 
 def _names_a_broker(parser: argparse.ArgumentParser) -> None:
