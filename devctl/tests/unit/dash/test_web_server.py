@@ -17,7 +17,8 @@ from devctl.dash.actions import Actions
 from devctl.dash.collect import Collector
 from devctl.dash.fake import QUEUE, SERVICES, FakeStack
 from devctl.dash.web.access import HEADER
-from devctl.dash.web.server import Server, Site
+from devctl.dash.web.server import Server
+from devctl.dash.web.site import Site
 from devctl.errors import DevctlError
 from devctl.logs.entry import Entry
 from devctl.logs.read import Page

@@ -18,19 +18,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from devctl.dash.actions import Actions
-from devctl.dash.model import Snapshot
 from devctl.dash.web import access, page
 from devctl.dash.web.feed import Feed
 from devctl.dash.web.lines import Lines
+from devctl.dash.web.site import Site
 from devctl.errors import DevctlError, UsageError
-from devctl.logs.read import Page
 
 PORT = 8765
 _LONGEST_BODY = 10_000  # bytes; an action is a few words
@@ -44,20 +42,6 @@ _SAFE = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-
-
-@dataclass(frozen=True)
-class Site:
-    """What is behind the page."""
-
-    look: Callable[[], Snapshot]
-    soon: Callable[[], None]
-    """Something was done: the next look is at everything."""
-    actions: Actions
-    trace: Callable[[str], Any]
-    """An id -> what JSON can hold."""
-    logs: Callable[[str, str, Page, Callable[[], bool]], None]
-    """Follows the logs of a service ("": of all), of an id ("": any), while somebody wants them."""
 
 
 Act = Callable[[Actions, Mapping[str, Any]], str]

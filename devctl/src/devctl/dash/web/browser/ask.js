@@ -47,8 +47,13 @@ async function perform({ act, body }, words) {
     [good, answer] = [false, { problem: "devctl does not answer: nobody knows whether it was done", details: [], hint: "" }];
   }
   waiting.remove();
-  if (good) setTimeout(() => toast.remove(), 8000);
-  const toast = good ? tell(answer.said, "good") : tell(answer.problem, "bad", [...answer.details, answer.hint && `→ ${answer.hint}`]);
+  if (!good) {
+    tell(answer.problem, "bad", [...answer.details, answer.hint && `→ ${answer.hint}`]);
+    return;
+  }
+  const toast = tell(answer.said, "good");
+  setTimeout(() => toast.remove(), 8000);
+  if (shown) refreshTrace();
 }
 
 function tell(words, kind = "busy", more = []) {

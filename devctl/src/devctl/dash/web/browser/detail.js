@@ -1,10 +1,11 @@
 // What opens below: the trace of a task, or lines of logs.
-let opener = null, shown = null, source = null;
+let opener = null, source = null;
+let shown = null, over = false;  // the id of the trace that is open, and whether nothing of it goes on
 
 function open(title, other) {
   if (find("detail").hidden) opener = document.activeElement;
   source?.close();
-  source = null;
+  source = shown = null;
   find("detail").hidden = false;
   document.body.classList.add("opened");
   say(find("detail-title"), title);
@@ -59,7 +60,7 @@ function line({ at, who, level, text: words, more }) {
 
 async function openTrace(id) {
   open(`Trace of ${shortly(id)}`, { word: "Logs", open: () => openLogs({ id }) });
-  shown = id;
+  [shown, over] = [id, false];
   await refreshTrace();
 }
 
@@ -72,6 +73,7 @@ async function refreshTrace() {
   } catch { return; }  // the banner says that devctl is away
   if (id !== shown) return;
   const body = find("detail-body");
+  over = good && answer.ended;
   if (good) showTrace(body, answer);
   else body.replaceChildren(problem(answer));
 }

@@ -41,7 +41,8 @@ function late() {
   banner("problem", collecting?.problem, [collecting?.hint && `→ ${collecting.hint}`, since].filter(Boolean).join(" "));
   const silent = lost === null && feed?.readyState === EventSource.OPEN && Date.now() - heard > LATE_MILLISECONDS;
   banner("late", silent && `No news since ${clock(heard / 1000)}.`, "devctl waits for an answer, of Redis or the container engine.", true);
-  document.body.classList.toggle("old", lost !== null || silent || collecting !== null || (state !== null && !state.broker.reachable));
+  document.body.classList.toggle("old", lost !== null || silent || collecting !== null);
+  document.body.classList.toggle("away", state !== null && !state.broker.reachable);
 }
 
 function show(snapshot) {
@@ -54,7 +55,7 @@ function show(snapshot) {
     ? size(broker.memory_bytes) + (broker.max_memory_bytes ? ` of ${size(broker.max_memory_bytes)}` : "") : "does not answer"].join(" · "));
   say(find("clock"), `as of ${clock(snapshot.at)}`);
   banner("away", !broker.reachable && "The broker does not answer.",
-    `${broker.problem} ${lastGood ? `Queues, workers and failures are of ${clock(lastGood)}.` : ""}`);
+    [broker.problem && `${broker.problem}.`, lastGood && `Queues, workers and failures are of ${clock(lastGood)}.`].filter(Boolean).join(" "));
   banner("unread", snapshot.problems.length > 0 && "Not everything could be read:", snapshot.problems.join("; "), true);
   fill("queues", snapshot.queues, snapshot);
   fill("services", snapshot.services, snapshot);
@@ -95,7 +96,7 @@ colours.addEventListener("change", () => {
 });
 
 connect();
-setInterval(() => { late(); if (shown && source === null) refreshTrace(); }, 1000);
+setInterval(() => { late(); if (shown && !over) refreshTrace(); }, 1000);
 // A page that nobody sees asks for nothing: browsers give one server six connections, for all its tabs together.
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) feed.close();

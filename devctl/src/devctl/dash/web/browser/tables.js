@@ -17,7 +17,7 @@ const figure = (head, value, more = {}) => text(head, value, { ...more, kind: `n
 
 function tags(name, words) {
   return {
-    make: (cell) => cell.append(make("span"), make("span")),
+    make: (cell) => cell.append(make("span"), " ", make("span")),
     update: (cell, row, state) => {
       say(cell.firstElementChild, name(row));
       keep(cell.lastElementChild, words(row, state), ([word]) => word,
@@ -59,7 +59,7 @@ const TABLES = {
       ]) },
       figure("Waiting", (queue) => number(queue.waiting)),
       figure("Claimed", (queue) => number(queue.claimed)),
-      figure("Due later", (queue) => number(queue.due)),
+      figure("Due", (queue) => number(queue.due)),
       { head: "Dead", kind: "number", update: (cell, queue) => {
         say(cell, number(queue.dead));
         cell.classList.toggle("bad", queue.dead > 0);
@@ -80,7 +80,7 @@ const TABLES = {
       { head: "Service", row: true, ...tags((service) => service.name, () => []) },
       { head: "State", kind: "half tight", update: (cell, service) => signed(cell, ...wellness(service)) },
       figure("Replicas", (service) => number(service.replicas)),
-      text("Ports", (service) => service.ports.map((port) => port.split("->")[0]).join(" "), { kind: "wide muted" }),
+      text("Ports", (service) => service.ports.map((port) => port.split("->")[0].replace(/^.*:/, ":")).join(" "), { kind: "muted" }),
       acts(
         ["l", only("Logs"), always, (service) => openLogs({ service: service.name })],
         ["s", only("Scale"), (service) => service.scalable, (service) => askScale(service)],
@@ -93,10 +93,15 @@ const TABLES = {
     columns: [
       text("At", (failure) => clock(failure.at), { kind: "tight" }),
       { head: "What", kind: "half tight", update: (cell, failure) => signed(cell, ...{
-        dead: ["bad", `dead${failure.reason ? `: ${failure.reason}` : ""}`], failed: ["bad", "failed"], retried: ["warn", "retried"],
+        dead: ["bad", "dead"], failed: ["bad", "failed"], retried: ["warn", "retried"],
       }[failure.kind]) },
       { head: "Task", row: true, ...tags((failure) => failure.task, () => []) },
-      text("Error", (failure) => failure.error, { kind: "wide error" }),
+      { head: "Error", kind: "wide", make: (cell) => cell.append(make("div", { class: "clamped" })),
+        update: (cell, { error, reason }) => {
+          const words = [reason, error].filter(Boolean).join(" · ");
+          say(cell.firstElementChild, words);
+          mark(cell.firstElementChild, "title", words);
+        } },
       acts(
         ["t", only("Trace"), (failure) => failure.task_id, (failure) => openTrace(failure.task_id)],
         ["l", only("Logs"), (failure) => failure.task_id, (failure) => openLogs({ id: failure.task_id })],
@@ -108,8 +113,11 @@ const TABLES = {
   workers: {
     of: "broker", key: (worker) => worker.node, none: "No worker answers. Start one: devctl up",
     columns: [
-      { head: "Worker", row: true, ...tags((worker) => worker.node, () => []) },
-      text("Queues", (worker) => worker.queues.join(" "), { kind: "half muted" }),
+      { head: "Worker", row: true, make: (cell) => cell.append(make("div"), make("div", { class: "muted" })),
+        update: (cell, worker) => {
+          say(cell.firstElementChild, worker.node);
+          say(cell.lastElementChild, worker.queues.join(" "));
+        } },
       figure("Busy", (worker) => `${worker.running.length}${worker.threads ? ` of ${worker.threads}` : ""}`),
       { head: "Runs now", kind: "wide", make: (cell) => cell.append(make("div", { class: "running" })),
         update: (cell, worker) => keep(cell.firstElementChild, worker.running.slice(0, 8), (task) => task.task_id, makeRunning, updateRunning) },
