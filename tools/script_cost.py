@@ -23,6 +23,8 @@ import redis
 from celeriac.broker import keys
 from celeriac.broker.lists import lists
 from celeriac.claim.claims import BATCH, Batch, Claims
+from celeriac.life.pack import outcomes
+from celeriac.life.scribe import Scribe
 from celeriac.message.frame import frame
 from celeriac.outcome.commit import Commit, packed
 from celeriac.outcome.committer import OUTCOME
@@ -31,6 +33,7 @@ from celeriac.publish.publisher import SCRIPT as PUBLISH
 from devctl.stack.local.redis import binary
 
 KINDS = {"noop": "without result", "result": "result and record", "order": "the same, and a message of its own"}
+SCRIBE = Scribe("worker@a", int(os.environ.get("CELERY_LIFE_LENGTH", "100000")))
 STEPS = ("publish", "claim", "outcome")
 MESSAGES, ROUNDS = 20_000, 3
 FEW_MESSAGES = 1_000  # under valgrind
@@ -45,7 +48,7 @@ class Batches:
         self.client, self.kind = client, kind
         self.connection: Any = client.connection_pool.get_connection()
         self.numbers = [range(start, start + BATCH) for start in range(0, messages, BATCH)]
-        self.claims = Claims(60_000_000, 10_000, lambda *_: None)
+        self.claims = Claims(60_000_000, 10_000, lambda *_: None, SCRIBE)
         self.claimed: list[Batch] = []
 
     def publish(self, _: int) -> None:
@@ -56,7 +59,7 @@ class Batches:
             return
         pairs = zip(ids, raws, strict=True)
         chunk = [Outgoing("t", one, "q", "q", "0" * 16, DAY_MS, raw, 0, marker(one)) for one, raw in pairs]
-        names, arguments = words(chunk, 1_000_000, declared=True)
+        names, arguments = words(chunk, 1_000_000, declared=True, scribe=SCRIBE)
         PUBLISH(self.client, names, arguments)
 
     def claim(self, _: int) -> None:
@@ -71,10 +74,14 @@ class Batches:
     def outcome(self, number: int) -> None:
         batch = self.claimed[number]
         arguments: list[Any] = [len(batch.messages)]
+        commits = []
         for index, (_, raw) in enumerate(batch.messages):
             at = raw.index(b'"id": "') + 7
-            arguments += self.commit(batch.tag(index), raw[at : at + 36].decode()).arguments(batch.fence)
-        answer = OUTCOME(self.client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], [packed(arguments)])
+            commits.append(self.commit(batch.tag(index), raw[at : at + 36].decode()))
+            arguments += commits[-1].arguments(batch.fence)
+        record = outcomes(SCRIBE.who, commits) if SCRIBE.length else b""
+        words = [packed(arguments), SCRIBE.length, record]
+        answer = OUTCOME(self.client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], words)
         assert answer == [[], [], []], answer
 
     def commit(self, tag: str, task_id: str) -> Commit:

@@ -27,7 +27,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 def claim(client: redis.Redis, bound: int = 100) -> Any:
     names = [keys.UNACKED, keys.LEASES, keys.DUE, keys.STARTS, "orders", keys.dead("orders")]
-    return Script("claim/claim")(client, names, [1, LEASE_US, bound, 10])
+    return Script("claim/claim")(client, names, [1, LEASE_US, bound, 0, "", 10])
 
 
 def letters(client: redis.Redis) -> list[Letter]:
@@ -61,7 +61,7 @@ def test_a_message_that_died_of_its_outcome_is_kept_byte_for_byte_and_can_be_rep
     text = about("retries-exhausted", "E", queue="orders", headers=headers, starts=2, worker="w@a")
     commit.bury(keys.dead("orders"), text)
     names = [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE]
-    assert [[], [], []] == Script("outcome/outcome")(client, names, [packed([1, *commit.arguments(fence)])])
+    assert [[], [], []] == Script("outcome/outcome")(client, names, [packed([1, *commit.arguments(fence)]), 0, ""])
 
     (letter,) = letters(client)
 

@@ -19,6 +19,7 @@ from celeriac.outcome.committer import STATE
 pytestmark = pytest.mark.integration
 
 RELEASE_KEYS = (keys.UNACKED, keys.LEASES, keys.STARTS)
+UNRECORDED = (0, "", "")
 
 
 @pytest.fixture
@@ -76,15 +77,15 @@ def test_a_full_redis_renews(redis_to_break: Any) -> None:
 def test_starts_are_counted_up_and_the_record_is_told(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
     words = [keys.STARTS, keys.LEASES, keys.once("a")]
-    assert [1, None] == START(client, words, [tag, fence, 1])
+    assert [1, None] == START(client, words, [tag, fence, 1, ""])
     client.set(keys.once("a"), "done:1")
-    assert [2, b"done:1"] == START(client, words, [tag, fence, 1])
+    assert [2, b"done:1"] == START(client, words, [tag, fence, 1, ""])
     assert {tag.encode(): b"2"} == client.hgetall(keys.STARTS)
 
 
 def test_a_task_without_a_record_has_none(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
-    assert [1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1])
+    assert [1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1, ""])
 
 
 def test_a_start_of_what_is_not_ours_any_more_is_not_counted(client: redis.Redis) -> None:
@@ -92,9 +93,9 @@ def test_a_start_of_what_is_not_ours_any_more_is_not_counted(client: redis.Redis
     overdue(client)
     assert 1 == back(client)
     before = everything(client)
-    assert [-1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1])
+    assert [-1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1, ""])
     claim(client)
-    assert [-1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1])
+    assert [-1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1, ""])
     assert before[b"celery-starts"] == everything(client)[b"celery-starts"]
 
 
@@ -102,7 +103,7 @@ def test_a_full_redis_counts_starts(redis_to_break: Any) -> None:
     with redis.Redis(port=redis_to_break.port) as client:
         tag, fence = claim_one(client)
         full(client)
-        assert [1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1])
+        assert [1, None] == START(client, [keys.STARTS, keys.LEASES, ""], [tag, fence, 1, ""])
 
 
 # Release
@@ -112,7 +113,7 @@ def test_what_is_given_back_is_taken_next_and_nothing_of_the_claim_remains(clien
     raw, other = message("first"), message("other")
     tag, fence = claim_one(client, raw)
     push(client, other)
-    assert 1 == RELEASE(client, RELEASE_KEYS, [tag, fence, "orders", "0"])
+    assert 1 == RELEASE(client, RELEASE_KEYS, [*UNRECORDED, tag, fence, "orders", "0"])
     assert {b"orders"} == set(client.keys())
     assert [raw, other] == claim(client).raws
 
@@ -123,13 +124,13 @@ def test_several_are_given_back_to_their_lists(client: redis.Redis) -> None:
     push(client, message(), to=low)
     claimed = claim(client, "orders", low)
     words = [word for name, raw in claimed.messages for word in (tag_of(raw), claimed.fence, name, "0")]
-    assert 2 == RELEASE(client, RELEASE_KEYS, words)
+    assert 2 == RELEASE(client, RELEASE_KEYS, [*UNRECORDED, *words])
     assert claimed.messages == claim(client, "orders", low).messages
 
 
 def test_a_message_for_which_its_worker_ends_starts_next_as_one_whose_death_that_was(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
-    RELEASE(client, RELEASE_KEYS, [tag, fence, "orders", "1"])
+    RELEASE(client, RELEASE_KEYS, [*UNRECORDED, tag, fence, "orders", "1"])
     assert {tag: PROVEN} == claim(client).starts
 
 
@@ -150,21 +151,21 @@ def test_starts_that_were_counted_before_are_kept_and_a_stop_takes_one_back(
 ) -> None:
     tag, fence = claim_one(client)
     client.hset(keys.STARTS, tag, before)
-    RELEASE(client, RELEASE_KEYS, [tag, fence, "orders", how])
+    RELEASE(client, RELEASE_KEYS, [*UNRECORDED, tag, fence, "orders", how])
     assert {tag: after} == claim(client).starts
 
 
 def test_a_stop_does_not_make_the_next_start_count(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
-    RELEASE(client, RELEASE_KEYS, [tag, fence, "orders", "2"])
+    RELEASE(client, RELEASE_KEYS, [*UNRECORDED, tag, fence, "orders", "2"])
     assert {} == claim(client).starts
 
 
 def test_a_start_alone_says_so_until_others_run_beside_it(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
     words = [keys.STARTS, keys.LEASES, ""]
-    assert [PROVEN + 1, None] == START(client, words, [tag, fence, PROVEN + 1])
-    assert [1, None] == START(client, words, [tag, fence, -PROVEN])
+    assert [PROVEN + 1, None] == START(client, words, [tag, fence, PROVEN + 1, ""])
+    assert [1, None] == START(client, words, [tag, fence, -PROVEN, ""])
 
 
 def test_only_what_is_ours_can_be_given_back(client: redis.Redis) -> None:
@@ -172,18 +173,18 @@ def test_only_what_is_ours_can_be_given_back(client: redis.Redis) -> None:
     tag, old = claim_one(client)
     client.zadd(keys.LEASES, {tag: old + 1})
     before = client.hget(keys.UNACKED, tag)
-    assert 1 == RELEASE(client, RELEASE_KEYS, [tag, old, "orders", "1", mine, fence, "orders", "0"])
+    assert 1 == RELEASE(client, RELEASE_KEYS, [*UNRECORDED, tag, old, "orders", "1", mine, fence, "orders", "0"])
     assert (before, old + 1) == (client.hget(keys.UNACKED, tag), client.zscore(keys.LEASES, tag))
     assert 1 == client.llen("orders")
     assert 0 == client.exists(keys.STARTS)
-    assert 0 == RELEASE(client, RELEASE_KEYS, [mine, fence, "orders", "0"])
+    assert 0 == RELEASE(client, RELEASE_KEYS, [*UNRECORDED, mine, fence, "orders", "0"])
 
 
 def test_a_full_redis_takes_claims_back(redis_to_break: Any) -> None:
     with redis.Redis(port=redis_to_break.port) as client:
         tag, fence = claim_one(client)
         full(client)
-        assert 1 == RELEASE(client, RELEASE_KEYS, [tag, fence, "orders", "1"])
+        assert 1 == RELEASE(client, RELEASE_KEYS, [*UNRECORDED, tag, fence, "orders", "1"])
         assert (1, 0, 1) == (client.llen("orders"), client.zcard(keys.LEASES), client.hlen(keys.STARTS))
 
 
@@ -196,7 +197,7 @@ def test_a_state_is_stored_and_told_while_the_message_is_ours(client: redis.Redi
     listener = client.pubsub()
     listener.subscribe("meta")
     assert listener.get_message(timeout=5)["type"] == "subscribe"
-    assert 1 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"STARTED", seconds])
+    assert 1 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"STARTED", seconds, 0, ""])
     assert (b"STARTED", ttl) == (client.get("meta"), client.ttl("meta"))
     assert b"STARTED" == listener.get_message(timeout=5)["data"]
     listener.close()
@@ -205,14 +206,14 @@ def test_a_state_is_stored_and_told_while_the_message_is_ours(client: redis.Redi
 def test_a_state_of_what_was_done_before_does_not_hide_its_result(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
     client.set(keys.once("a"), "done:1")
-    assert 1 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"STARTED", 60, 0])
+    assert 1 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"STARTED", 60, 0, ""])
     assert not client.exists("meta")
 
 
 def test_a_state_of_what_is_not_ours_any_more_does_not_hide_what_became_of_it(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
     overdue(client)
-    assert 0 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"STARTED", 60, 0])
+    assert 0 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"STARTED", 60, 0, ""])
     assert not client.exists("meta")
 
 
@@ -237,13 +238,13 @@ def test_a_state_replaces_what_is_older_than_it(client: redis.Redis, was: str, e
     tag, fence = claim_one(client)
     before = f'{{"status": "{was}", "result": null}}'.encode()
     client.set("meta", before)
-    assert 1 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"new", 60, end])
+    assert 1 == STATE(client, [keys.LEASES, "meta", keys.once("a")], [tag, fence, b"new", 60, end, ""])
     assert (before if stays else b"new") == client.get("meta")
 
 
 def test_who_only_looks_stores_nothing(client: redis.Redis) -> None:
     tag, fence = claim_one(client)
-    assert 1 == STATE(client, [keys.LEASES, "", keys.once("a")], [tag, fence, b"", 60, 1])
+    assert 1 == STATE(client, [keys.LEASES, "", keys.once("a")], [tag, fence, b"", 60, 1, ""])
     assert not client.exists("")
 
 

@@ -989,7 +989,7 @@ WORKER = [
     ),
     Mutant(
         "guard._waiting: nothing waits behind what runs long",
-        "pool.give_back()", "pass",
+        "pool.give_back(why", "str(object",
         guarding.test_what_waits_goes_back_when_every_thread_runs_something_long,
         {"ran": [0.2, 0.3], "unstarted": 1, "expected": 1},
     ),

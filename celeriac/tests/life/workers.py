@@ -22,6 +22,7 @@ from celeriac.broker.lists import list_of
 from celeriac.errors import PermanentError
 from celeriac.lease.leases import Lease
 from celeriac.lease.starts import next_start
+from celeriac.life.scribe import SILENT
 from celeriac.outcome.commit import Commit
 from celeriac.outcome.committer import OUTCOME
 from celeriac.outcome.unclaimed import commit_unclaimed
@@ -203,7 +204,7 @@ class StockWorker:
 
     def commit(self, run: StockRun, end: End) -> str:
         """done, repeated, conflict."""
-        app: Any = SimpleNamespace(unclaimed_client=self.client)
+        app: Any = SimpleNamespace(unclaimed_client=self.client, scribe=SILENT)
         run.committed = True
         try:
             return "done" if commit_unclaimed(app, commit_of(end, "")) else "repeated"

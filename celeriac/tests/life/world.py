@@ -67,7 +67,7 @@ def claim(
     names = lists or ("orders",)
     dead = [keys.dead(queue_of(one)) for one in names]
     words = [keys.UNACKED, keys.LEASES, keys.DUE, keys.STARTS, *names, *dead]
-    fence, wait, taken, before, full, *_, more = CLAIM(client, words, [len(names), lease_us, bound, want])
+    fence, wait, taken, before, full, *_, more = CLAIM(client, words, [len(names), lease_us, bound, 0, "", want])
     return Claimed(
         int(fence),
         wait,
@@ -90,7 +90,9 @@ def outcome(client: redis.Redis, *commits: tuple[Commit, int]) -> Answer:
     words: list[Any] = [len(commits)]
     for commit, fence in commits:
         words += commit.arguments(fence)
-    refused, repeated, left = OUTCOME(client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], [packed(words)])
+    refused, repeated, left = OUTCOME(
+        client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], [packed(words), 0, ""]
+    )
     return Answer(
         [tag.decode() for tag in refused],
         [tag.decode() for tag in repeated],

@@ -18,6 +18,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from celeriac.broker import keys
 from celeriac.errors import PermanentError
+from celeriac.life.scribe import SILENT
 from celeriac.message.frame import frame
 from celeriac.outcome import unclaimed as direct
 from celeriac.outcome.commit import Commit, packed
@@ -42,7 +43,7 @@ def far(line: Any) -> Any:
 def worker_at(port: int, seconds: float = 0.3) -> Any:
     """An app that gives up soon."""
     OPENED.append(impatient(port, seconds))
-    return SimpleNamespace(unclaimed_client=OPENED[-1])
+    return SimpleNamespace(unclaimed_client=OPENED[-1], scribe=SILENT)
 
 
 OPENED: list[redis.Redis] = []
@@ -138,7 +139,7 @@ def test_where_an_attempt_is_still_on_its_way_the_mark_of_the_next_one_stays_for
     line.lose_answers(1)
     commit = plain()
     commit_unclaimed(app, commit)
-    words = [packed([1, *commit.arguments(direct.NO_CLAIM)])]
+    words = [packed([1, *commit.arguments(direct.NO_CLAIM)]), 0, ""]
     assert [[commit.tag.encode()], [], []] == OUTCOME(client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], words)
     assert (1, 1) == (effects(client), children(client))
     assert 86_000 < client.ttl(marks(client)[0]) <= 86_400

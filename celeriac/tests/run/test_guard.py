@@ -55,7 +55,7 @@ class Pool:
         self.interrupted.append(thread)
         return True
 
-    def give_back(self) -> None:
+    def give_back(self, why: str = "") -> None:
         self.given_back += 1
 
 
@@ -454,7 +454,7 @@ def test_a_stop_says_when_not_all_is_committed_and_then_it_comes_back(
 def pool() -> Iterator[TaskPool]:
     pool = TaskPool(1)
     released: list[str] = []
-    pool.release = lambda tags, started=False: released.extend((tag, started) for tag in tags)
+    pool.release = lambda tags, started=False, why="": released.extend((tag, started) for tag in tags)
     pool.released = released
     yield pool
     pool.stopping = True

@@ -75,6 +75,10 @@ class CelerySettings(Settings):
     # Of a queue; at it, the queue is no longer claimed from.
     dead_letter_bound: int = Field(default=10_000, ge=1, le=MOST_MESSAGES)
     max_starts: int = Field(default=5, ge=1, le=100)  # of a message whose workers die; then it is a dead letter
+    # What is written down of the steps of messages: entries (0: nothing is written), seconds, bytes of Redis's memory.
+    life_length: int = Field(default=100_000, ge=0, le=MOST_MESSAGES)
+    life_seconds: float = Field(default=86_400.0, ge=1, le=LONGEST_RESULT_SECONDS)
+    life_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
 
     @model_validator(mode="after")
     def _master_is_named(self) -> Self:
@@ -222,6 +226,9 @@ def transport_settings(settings: CelerySettings, patience_seconds: float | None 
             "queue_bound": settings.queue_bound,
             "dead_letter_bound": settings.dead_letter_bound,
             "max_starts": settings.max_starts,
+            "life_length": settings.life_length,
+            "life_seconds": settings.life_seconds,
+            "life_bytes": settings.life_bytes,
             "visibility_timeout": settings.visibility_timeout,
             "unacked_restore_interval": 5,  # with a throttle of 1: a stock worker's message is back within 5 s, not 100
             "unacked_restore_throttle": 1,

@@ -1,5 +1,7 @@
 """Deletes messages together with the note of publish once, so that the same work can be published again."""
 
+import os
+import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +27,13 @@ def purge(client: "redis.Redis", lists: Sequence[str]) -> int:
 def drop(client: "redis.Redis", stream: str, ids: Sequence[str]) -> int:
     """Delete dead letters. Returns how many there were."""
     parts = [ids[start : start + LETTERS] for start in range(0, len(ids), LETTERS)]
-    return sum(int(REMOVE(client, [stream], ["letters", *part])[0]) for part in parts)
+    return sum(int(REMOVE(client, [stream], ["letters", _who(), *part])[0]) for part in parts)
 
 
 def _due(client: "redis.Redis", lists: Sequence[str]) -> int:
     removed, cursor = 0, "0"
     while True:
-        now, after = REMOVE(client, [keys.DUE], ["due", cursor, *lists])
+        now, after = REMOVE(client, [keys.DUE], ["due", _who(), cursor, *lists])
         removed += int(now)
         cursor = _text(after)
         if cursor == "0":
@@ -41,11 +43,16 @@ def _due(client: "redis.Redis", lists: Sequence[str]) -> int:
 def _list(client: "redis.Redis", name: str, most: int) -> int:
     removed = 0
     while removed < most:
-        now, _ = REMOVE(client, [name], ["list", min(MESSAGES, most - removed), BYTES])
+        now, _ = REMOVE(client, [name], ["list", _who(), min(MESSAGES, most - removed), BYTES])
         if not now:
             break
         removed += int(now)
     return removed
+
+
+def _who() -> str:
+    """For the record."""
+    return f"{os.getpid()}@{socket.gethostname()}"
 
 
 def _text(value: Any) -> str:

@@ -2,9 +2,9 @@
 -- the same step, so that the same work can be published again. The record of work that is done (`done:…`) stays.
 --
 -- KEYS  1 where the messages are: a list, celery-due, or a stream of dead letters
--- ARGV  1 "list": 2 how many messages at most  3 bytes after which the script ends
---         "due": 2 cursor of ZSCAN  3… the lists that the messages wait for
---         "letters": 2… their ids
+-- ARGV  1 "list": 2 who removes them  3 how many messages at most  4 bytes after which the script ends
+--         "due": 2 who  3 cursor of ZSCAN  4… the lists that the messages wait for
+--         "letters": 2 who  3… their ids
 -- Returns {how many were removed, the next cursor ("due") or "0"}
 local key, kind = KEYS[1], ARGV[1]
 
@@ -33,9 +33,12 @@ local function forget(raw)
   if string.find(text(result), '^{"status": ?"PENDING"') then redis.call('DEL', result) end
 end
 
+local dropped = {}  -- id, delivery tag, …
+local function plain(word) return type(word) == 'string' and string.gsub(word, '[^ -~]', '?') or '' end
+
 local removed, cursor = 0, '0'
 if kind == 'list' then
-  local most, bytes, seen = tonumber(ARGV[2]), tonumber(ARGV[3]), 0
+  local most, bytes, seen = tonumber(ARGV[3]), tonumber(ARGV[4]), 0
   while removed < most and seen < bytes do
     local raw = redis.call('LINDEX', key, -1)
     if not raw then break end
@@ -45,8 +48,8 @@ if kind == 'list' then
   end
 elseif kind == 'due' then
   local wanted = {}
-  for i = 3, #ARGV do wanted[ARGV[i]] = true end
-  local page = redis.call('ZSCAN', key, ARGV[2], 'COUNT', 100)
+  for i = 4, #ARGV do wanted[ARGV[i]] = true end
+  local page = redis.call('ZSCAN', key, ARGV[3], 'COUNT', 100)
   cursor = page[1]
   for i = 1, #page[2], 2 do
     local list, raw = string.match(page[2][i], '^([^\n]*)\n(.*)$')
@@ -56,7 +59,7 @@ elseif kind == 'due' then
     end
   end
 else
-  for i = 2, #ARGV do
+  for i = 3, #ARGV do
     local entry = redis.call('XRANGE', key, ARGV[i], ARGV[i])[1]
     if entry then
       local fields = {}
@@ -64,7 +67,16 @@ else
       -- A conflict is a second message with the same id: the note belongs to the first one.
       if not string.find(fields.about or '', '"reason": ?"conflict"') then forget(fields.raw or '') end
       removed = removed + redis.call('XDEL', key, ARGV[i])
+      dropped[#dropped + 1] = plain(read(fields.raw or '').id)
+      dropped[#dropped + 1] = plain(string.match(fields.raw or '', '"delivery_tag": ?"([^"]*)"'))
     end
   end
+end
+if removed > 0 then  -- not `call`: whatever is wrong with the record, they are gone. Without a stream, nobody writes records
+  local fields = {'v', ARGV[2], 'l', kind == 'list' and key or kind == 'due' and ARGV[4] or string.sub(key, #'celery-dead-' + 1)}
+  for _, word in ipairs(kind == 'letters' and {'t', table.concat(dropped, '\n')} or {'m', removed}) do
+    fields[#fields + 1] = word
+  end
+  redis.pcall('XADD', 'celery-life', 'NOMKSTREAM', '*', unpack(fields))
 end
 return {removed, cursor}

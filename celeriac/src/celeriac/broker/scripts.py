@@ -21,11 +21,11 @@ class Script:
         self.text = (PACKAGE / f"{path}.lua").read_text(encoding="utf-8")
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()  # Redis's own name for it
 
-    def command(self, keys: Sequence[str], args: Sequence[Any]) -> bytes:
+    def command(self, keys: Sequence[str], args: Sequence[Any], last: int = 1) -> bytes:
         """A call by its hash, packed for a connection. redis-py looks at each word of each call. But mostly only the
-        last one differs from that of the call before: so the others are packed once."""
-        *others, last = args
-        return _before_last(self.sha, tuple(keys), tuple(others)) + _packed(last)
+        `last` ones differ from those of the call before: so the others are packed once."""
+        known = _before_last(self.sha, tuple(keys), tuple(args[:-last]), last)
+        return known + b"".join([_packed(word) for word in args[-last:]])
 
     def __call__(self, client: redis.Redis, keys: Sequence[Any], args: Sequence[Any]) -> Any:
         try:
@@ -35,9 +35,9 @@ class Script:
 
 
 @lru_cache(maxsize=256)
-def _before_last(sha: str, keys: tuple[str, ...], args: tuple[Any, ...]) -> bytes:
+def _before_last(sha: str, keys: tuple[str, ...], args: tuple[Any, ...], last: int) -> bytes:
     words = ["EVALSHA", sha, len(keys), *keys, *args]
-    return b"*%d\r\n" % (len(words) + 1) + b"".join([_packed(word) for word in words])
+    return b"*%d\r\n" % (len(words) + last) + b"".join([_packed(word) for word in words])
 
 
 def _packed(word: bytes | str | int) -> bytes:

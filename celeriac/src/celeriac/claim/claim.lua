@@ -3,7 +3,10 @@
 -- Redis's clock.
 --
 -- KEYS  1 unacked  2 leases  3 due  4 starts, then n lists in the order of priority, then the dead letters of each
--- ARGV  1 n  2 lease in us  3 dead letters at which a queue is no longer claimed from  4 how many messages at most
+-- ARGV  1 n  2 lease in us  3 dead letters at which a queue is no longer claimed from
+--       4 how many entries of records are kept (0: none are written)  5 the worker  6 how many messages at most
+--
+-- A queue whose name is in the set `celery-paused` is not claimed from.
 -- Returns {fence: the deadline of the leases,
 --          ms until the next message is due, or -1,
 --          {list number, {message, …}, …} of the claimed messages,
@@ -15,7 +18,7 @@
 -- With client tracking, Redis tells the caller when a list or `due` changes after this.
 local unacked, leases, due, starts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local find, sub = string.find, string.sub
-local lists, want = tonumber(ARGV[1]), tonumber(ARGV[4])
+local lists, want = tonumber(ARGV[1]), tonumber(ARGV[6])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local fence = string.format('%.0f', now + ARGV[2])
@@ -80,6 +83,7 @@ end
 local MOST_BYTES = 1000000  -- of a claim of several messages; and of a message that is returned with its dead letter
 local FIRST_STEP = 4
 local buried = {}
+local record_lists, record_tags, letters = {}, {}, {}  -- for the record: list and tags of what is claimed; dead letters
 
 -- The queue of a list, by the name of its dead letters: an app may separate queue and priority in its own way.
 local function queue_of(stream) return sub(stream, #'celery-dead-' + 1) end
@@ -92,6 +96,8 @@ local function bury(stream, i, raw, reason, problem, other)
   local id = string.match(raw, '"id": ?"([^"]*)"')
   local told = #raw <= MOST_BYTES and (not other or id and not find(other, id, 1, true))
   for _, word in ipairs({i - 1, reason, problem, told and raw or ''}) do buried[#buried + 1] = word end
+  id = string.gsub(id or '', '[^ -~]', '?')
+  for _, word in ipairs({KEYS[4 + i], reason, problem, id}) do letters[#letters + 1] = word end
 end
 
 -- Returns the next messages of a list, the oldest first; and 1 if it stopped at the limit of bytes, else 0. It reads in
@@ -118,6 +124,9 @@ end
 -- same script. So the first write here is a HDEL of nothing.
 redis.call('HDEL', starts, '')
 
+local paused = {}
+for _, queue in ipairs(redis.call('SMEMBERS', 'celery-paused')) do paused[queue] = true end
+
 local ripe = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 100)
 for _, member in ipairs(ripe) do
   local list, raw = string.match(member, '^([^\n]*)\n(.*)$')
@@ -133,7 +142,9 @@ for i = 1, lists do
   local list, stream = KEYS[4 + i], KEYS[4 + lists + i]
   local there = redis.call('EXISTS', list) == 1
   if there then filled = filled - 1 end
-  if there and redis.call('XLEN', stream) >= tonumber(ARGV[3]) then
+  if there and paused[queue_of(stream)] then
+    closed[i] = true
+  elseif there and redis.call('XLEN', stream) >= tonumber(ARGV[3]) then
     full[#full + 1] = i - 1
     closed[i] = true
   elseif there then
@@ -169,6 +180,7 @@ for i = 1, lists do
       local function drop(m, holder)
         bury(stream, i, messages[m], 'conflict', 'its delivery tag belongs to another message', holder or messages[m])
         table.remove(messages, m)
+        table.remove(tags, m)
         for _, words in ipairs({deadlines, entries}) do
           table.remove(words, 2 * m)
           table.remove(words, 2 * m - 1)
@@ -190,6 +202,10 @@ for i = 1, lists do
       if #entries > 0 then redis.call('HSET', unacked, unpack(entries)) end
       taken[#taken + 1] = i - 1
       taken[#taken + 1] = messages
+      if #tags > 0 then
+        record_lists[#record_lists + 1] = list
+        record_tags[#record_tags + 1] = table.concat(tags, '\n')
+      end
       if came_back or next(strange) then
         for m = 1, #messages do
           local tag = entries[2 * m - 1]
@@ -210,6 +226,16 @@ for i = 1, lists do
     want = want - #got
   end
 end
+if ARGV[4] ~= '0' and #record_lists + #letters > 0 then  -- not `call`: whatever is wrong with it, they are claimed
+  local fields = {'c', ARGV[5], 'l', table.concat(record_lists, '\n'), 't', table.concat(record_tags, '\n\n')}
+  if #record_lists == 0 then fields = {'c', ARGV[5]} end
+  if #letters > 0 then
+    fields[#fields + 1] = 'd'
+    fields[#fields + 1] = table.concat(letters, '\n')
+  end
+  redis.pcall('XADD', 'celery-life', 'MAXLEN', '~', ARGV[4], '*', unpack(fields))
+end
+
 -- Redis tells of a change of what was read, but not if this script wrote to it later: so these are read once more.
 for i = 1, found and more == 0 and lists or 0 do
   if not closed[i] then open[#open + 1] = KEYS[4 + i] end

@@ -21,6 +21,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from celeriac.broker import keys
 from celeriac.broker.scripts import Script
 from celeriac.events import emit
+from celeriac.life.scribe import SILENT, Scribe
 from celeriac.retry.classification import refused_for_now
 
 BATCH = 100  # messages in one claim: the script blocks Redis for half a millisecond
@@ -53,9 +54,15 @@ class Claims:
     consumer's thread: no other thread calls it. (`room` of an intake reads `asked`
     and `brought`, in the same thread.)"""
 
-    def __init__(self, lease_us: int, dead_bound: int, later: Callable[[float, Callable[[], None]], Any]) -> None:
+    def __init__(
+        self,
+        lease_us: int,
+        dead_bound: int,
+        later: Callable[[float, Callable[[], None]], Any],
+        scribe: Scribe = SILENT,
+    ) -> None:
         """`later(seconds, callback)` gives a timer with `cancel()`."""
-        self._lease_us, self._dead_bound, self._later = lease_us, dead_bound, later
+        self._lease_us, self._dead_bound, self._later, self._scribe = lease_us, dead_bound, later, scribe
         self._lists: list[str] = []
         self._timer: Any = None
         self._timer_at = self._until = 0.0  # when the timer ends, and when the wait does
@@ -78,7 +85,9 @@ class Claims:
         self.asked = want
         self.state = "claiming"
         names = (keys.UNACKED, keys.LEASES, keys.DUE, keys.STARTS, *lists, *dead)
-        connection.send_packed_command([CLAIM.command(names, [len(lists), self._lease_us, self._dead_bound, want])])
+        who, length = self._scribe
+        words = [len(lists), self._lease_us, self._dead_bound, length, who, want]
+        connection.send_packed_command([CLAIM.command(names, words)])
 
     def read(self, client: Any, connection: Any) -> Batch | None:
         """Read what has arrived on the connection. Returns messages, or None."""

@@ -19,7 +19,8 @@ from celeriac.broker import keys
 from celeriac.broker.lists import queue_of
 from celeriac.broker.removal import purge
 from celeriac.claim.claims import Batch, Claims
-from celeriac.outcome.commit import HOME, OPEN, Commit
+from celeriac.life.pack import facts_of
+from celeriac.outcome.commit import HOME, OPEN, Commit, Sent
 from celeriac.outcome.unclaimed import publish_ahead
 from celeriac.retry.policy import refused_for_now
 
@@ -347,9 +348,18 @@ def _capture(commit: Commit, list_key: str, message: dict[str, Any]) -> None:
         if wait > 0:
             # A copy: listeners of after_task_publish see the headers after us.
             again = {**message, "headers": {**headers, "due_at": eta, "eta": None}}
-            commit.add_due(list_key, dumps(again), int(wait * 1e6))
+            commit.add_due(list_key, dumps(again), int(wait * 1e6), sent_of(message))
             return
-    commit.add_child(list_key, dumps(message))
+    commit.add_child(list_key, dumps(message), sent_of(message))
+
+
+def sent_of(message: dict[str, Any]) -> Sent | None:
+    """What the record of a message says; None if it is no task's."""
+    headers, properties = message.get("headers") or {}, message.get("properties") or {}
+    task_id, task = headers.get("id"), headers.get("task")
+    if not task_id or not task:
+        return None
+    return str(task_id), str(properties.get("delivery_tag") or ""), str(task), facts_of(headers)
 
 
 class Channel(ChannelMixin, kombu_redis.Channel):

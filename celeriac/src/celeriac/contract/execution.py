@@ -22,6 +22,7 @@ from celeriac.contract.spec import Spec, describe
 from celeriac.dead_letter.description import about
 from celeriac.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
 from celeriac.events import emit, heard, logged_at, own_events, transition
+from celeriac.life.pack import error_text
 from celeriac.message.fingerprint import fingerprint
 from celeriac.message.frame import body_of, frame, further, lineage, plain_mould, text_of
 from celeriac.observer import Watch, watch_of
@@ -127,7 +128,7 @@ class Work:
     def _run(
         self, args: list[Any], kwargs: dict[str, Any], request: Any, opened: Commit | None, write: Callable[[Any], Any]
     ) -> Any:
-        commit = opened or Commit("", request.id)
+        commit = opened or self._unclaimed(request)
         in_place = bool(request.is_eager and self.app.conf.task_always_eager)
         ends_a_child = opened is None and not request.is_eager
         self._record(request.id, commit)
@@ -168,9 +169,16 @@ class Work:
             watch.done(request.id, started, time.time(), request.hostname)
         return written
 
+    def _unclaimed(self, request: Any) -> Commit:
+        commit = Commit("", request.id, self.contract.name)
+        commit.since = time.monotonic()
+        tag = (request.get("properties") or {}).get("delivery_tag") or ""
+        commit.note(tag=str(tag), attempt=request.retries or 0)
+        return commit
+
     def _commit(self, commit: Commit, in_place: bool, request: Any) -> None:
         """A success where no commit is open."""
-        if in_place or commit_unclaimed(self.app, commit, kept=not request.is_eager):
+        if in_place or commit_unclaimed(self.app, commit, kept=not request.is_eager, who=str(request.hostname or "")):
             _tell(commit)
         else:
             transition("outcome.repeated", level=logging.WARNING, **self._fields(request))
@@ -180,7 +188,7 @@ class Work:
         if commit.dead_key and not in_place:
             raw = self._message(args, kwargs, request, request.retries)
             try:
-                commit_unclaimed(self.app, commit, raw, kept=not request.is_eager)
+                commit_unclaimed(self.app, commit, raw, kept=not request.is_eager, who=str(request.hostname or ""))
             except PermanentError as exc:  # Redis will never take it: the caller is told all the same
                 emit("outcome.impossible", level=logging.ERROR, task_id=commit.task_id, error=str(exc))
         _tell(commit)
@@ -236,6 +244,8 @@ class Work:
         if outcome.children:
             self._publish_all(outcome.children, request, commit, watch)
         commit.of_the_work = len(commit.children) // 2
+        if commit.apart:
+            commit.note(apart=len((commit.facts or {}).get("sent", ())))
 
     def _publish_all(self, children: list[Child], request: Any, commit: Commit, watch: Watch | None) -> None:
         correlation_id = str(request.get(correlation.HEADER) or request.root_id or request.id)
@@ -244,6 +254,7 @@ class Work:
             stamps += further(watch.headers)
         above = lineage(request.root_id or request.id, request.id)
         shows, tells = listening(), watch is None and heard()
+        further_facts = {"root": request.root_id} if request.root_id and request.root_id != request.id else {}
         for child in children:
             contract, task_id = child.contract, text_of(child.payload.task_id)
             name, ignored = contract.name, contract.ignore_result
@@ -254,7 +265,7 @@ class Work:
             if shows:
                 raw, priority, _ = shown(self.app, name, queue, raw)
                 list_key = list_of(queue, priority)
-            commit.add_child(list_key, raw)
+            commit.add_child(list_key, raw, (task_id, raw[-39:-3].decode(), name, further_facts))
             if shows:
                 after(name, queue, raw)
             if tells:
@@ -277,6 +288,7 @@ class Work:
             "error": str(ended),
             "run_seconds": round(time.time() - started, 6),
         }
+        commit.note(error=error_text(error), state="FAILURE")
         decision: Again | Dead = self.retries.decide(error, request.retries)
         if request.is_eager and request.retries >= self.retries.limit and isinstance(decision, Again):
             decision = Dead("retries-exhausted")  # a breaker is open, and an eager task cannot wait until it closes
@@ -288,6 +300,7 @@ class Work:
                 when: Any = decision.delay_seconds
                 raise Retry(exc=ended, when=when) from None
             commit.discard()
+            commit.note(state="RETRY")
             if opened is not None:
                 commit.then(lambda: transition("task.retrying", level=logging.WARNING, **fields))
             try:
@@ -297,6 +310,7 @@ class Work:
                     transition("task.retrying", level=logging.WARNING, **fields)
                 raise
             commit.discard()
+            commit.note(state="FAILURE")
         shown = None if isinstance(error, TaskError) else error  # of other errors, the log shows the traceback
         dead = watch is None
         reason = decision.reason if not isinstance(decision, Again) else "retries-exhausted"
@@ -323,7 +337,9 @@ class Work:
         if listening():  # as Celery's retry, which is a publish
             raw, priority, _ = shown(self.app, name, queue, raw)
         commit.discard()
-        commit.add_due(list_of(queue, priority), raw, int(decision.delay_seconds * 1e6))
+        list_key, sent = list_of(queue, priority), (request.id, raw[-39:-3].decode(), name, {"attempt": retries})
+        commit.add_due(list_key, raw, int(decision.delay_seconds * 1e6), sent)
+        commit.note(state="RETRY")
         after(name, queue, raw)
 
     def _queue(self, request: Any) -> str:
@@ -365,6 +381,7 @@ class Work:
         worker, starts = str(request.hostname or ""), int(request.get("_starts") or 1)
         commit.discard()
         commit.bury(keys.dead(queue), about(reason, error, queue=queue, headers=told_of, starts=starts, worker=worker))
+        commit.note(reason=reason)
 
 
 def register(contract: Spec[Any, Any], body: Body, app: "Celery", retries: RetryPolicy | None = None) -> None:

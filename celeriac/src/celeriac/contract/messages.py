@@ -12,6 +12,7 @@ from celery._state import get_current_task
 from celeriac import correlation, ids
 from celeriac.broker.lists import list_of
 from celeriac.contract.spec import Spec
+from celeriac.life.request import REQUEST
 from celeriac.message.fingerprint import fingerprint
 from celeriac.message.frame import CELERYS, Mould, body_of, dumps, text_of
 from celeriac.payloads import TaskPayload
@@ -115,6 +116,7 @@ class Messages:
             parts["parent_id"] = parent.request.id
             if options.get("priority") is None and app.conf.task_inherit_parent_priority:
                 parts["priority"] = int((parent.request.delivery_info or {}).get("priority") or 0)
+        self._root, self._parent = parts.get("root_id") or "", parts.get("parent_id") or ""
         self._list = list_of(self._queue, parts.get("priority", 0))
         self._mould = Mould(
             spec.name,
@@ -147,7 +149,10 @@ class Messages:
         # An app may want a result entry that says PENDING, in the same step (celeriac.http does).
         if not (marker or self._ignored) and getattr(self._app, "marks_pending", False):
             marker = pending_entry(task_id)
-        return Outgoing(name, task_id, queue, list_key, mark, self._life_ms, raw, self._due_us, marker, correlation_id)
+        return Outgoing(
+            *(name, task_id, queue, list_key, mark, self._life_ms, raw, self._due_us, marker, correlation_id),
+            *(REQUEST.get(), self._root, self._parent),
+        )
 
 
 def messages(spec: Spec[Any, Any], app: Celery, options: Mapping[str, Any], now_us: Callable[[], int]) -> Messages:

@@ -31,7 +31,7 @@ def publish(spec: Spec[Any, Any], app: Celery, checked: Any, options: Mapping[st
     makes = messages(spec, app, options, publisher.now_us)
     message = makes.make(checked)
     if (commit := open_commit(app)) is not None:
-        commit.add_child(message.list, message.raw)
+        commit.add_child(message.list, message.raw, (message.task_id, message.raw[-39:-3].decode(), message.task, {}))
         tell(message)
     else:
         tell_all([message], publisher.place(message))

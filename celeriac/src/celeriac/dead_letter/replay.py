@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from celeriac.broker import keys
 from celeriac.broker.lists import list_of
 from celeriac.broker.scripts import Script
 from celeriac.dead_letter.letters import Letter, Reason, key_and_id
+from celeriac.life.pack import Replay, facts_of, packed
 
 if TYPE_CHECKING:
     import redis
@@ -106,10 +109,23 @@ def replay(client: "redis.Redis", letter: Letter) -> bool:
     message = opened(letter.raw)
     stream, stream_id = key_and_id(letter.id)
     tag = message.properties.get("delivery_tag")
+    old = tag if isinstance(tag, str) else ""
+    list_key, new = list_of(letter.queue, priority_of(message)), renewed(message, time.time())
+    facts = facts_of(message.headers)
+    record = Replay(
+        f"{os.getpid()}@{socket.gethostname()}",
+        message.task_id,
+        message.task,
+        list_key,
+        old,
+        new[-39:-3].decode(),
+        letter.id,
+        *(str(facts.get(name, "")) for name in ("root", "parent", "correlation", "traceparent")),
+    )
     answer = _REPLAY(
         client,
-        [stream, list_of(letter.queue, priority_of(message)), keys.STARTS],
-        [stream_id, renewed(message, time.time()), tag.encode(errors="replace") if isinstance(tag, str) else ""],
+        [stream, list_key, keys.STARTS],
+        [stream_id, new, old.encode(errors="replace"), packed(record)],
     )
     return bool(answer)
 

@@ -41,7 +41,7 @@ class Broker:
         self._reading = Calls("reading", self.availability)
         make_patient(app.backend, self._reading)
         app.marks_pending = True
-        parts = parts_of(app.conf)
+        parts = parts_of(app)
         self._client = parts[0]
         app.publisher = PatientPublisher(parts, self._publishing, markers if self._apart else None, count)
         for contract in publishes:

@@ -11,7 +11,10 @@ from celeriac.broker import keys
 from celeriac.broker.connection import BrokerConnection
 from celeriac.broker.scripts import Script
 from celeriac.events import emit
+from celeriac.life.pack import Start, packed
+from celeriac.life.scribe import SILENT, Scribe
 
+STOPS = "its worker stops"
 AT_ONCE = 500  # messages in one call of a script: Redis serves nobody else meanwhile
 
 RENEW, START, RELEASE = Script("lease/renew"), Script("lease/start"), Script("lease/release")
@@ -31,8 +34,8 @@ class Leases:
     in what it has claimed, the committer takes out what is finished, anybody looks. Whoever looks at a lease and then
     sends it to Redis has the lock of the connection meanwhile: a renewal changes the leases."""
 
-    def __init__(self, connection: BrokerConnection, lease_seconds: float) -> None:
-        self._connection, self._lock = connection, connection.lock
+    def __init__(self, connection: BrokerConnection, lease_seconds: float, scribe: Scribe = SILENT) -> None:
+        self._connection, self._lock, self.scribe = connection, connection.lock, scribe
         self.lease_us = int(lease_seconds * 1e6)
         self.held: dict[str, Lease] = {}  # by delivery tag
         self.lost = 0  # leases that could not be renewed, since this process began
@@ -45,14 +48,16 @@ class Leases:
             held = self.held.get(tag)
             if held is None:
                 return -1, None
-            answer = self._connection.ask(START, [keys.STARTS, keys.LEASES, record_key], [tag, held.fence, by])
+            record = packed(Start(self.scribe.who, tag)) if by > 0 and self.scribe.length else b""
+            answer = self._connection.ask(START, [keys.STARTS, keys.LEASES, record_key], [tag, held.fence, by, record])
             if answer[0] >= 0:
                 self.counted.add(tag)
             return answer[0], answer[1] or None
 
-    def release(self, tags: Iterable[str], *, started: bool = False) -> int:
+    def release(self, tags: Iterable[str], *, started: bool = False, why: str = STOPS) -> int:
         """Give claimed messages back; they are claimed next. Returns how many were still ours. `started`: their worker
-        ends because of them, so their next start counts. Otherwise a start that was counted is taken back."""
+        ends because of them, so their next start counts. Otherwise a start that was counted is taken back. `why`: for
+        the record."""
         with self._lock:  # a renewal between here and there would change the fences
             arguments: list[Any] = []
             for tag in tags:
@@ -62,17 +67,18 @@ class Leases:
                     arguments += (tag, held.fence, held.list_key, how)
                 self.counted.discard(tag)
             size = 4 * AT_ONCE
-            return sum(self._release(arguments[at : at + size]) for at in range(0, len(arguments), size))
+            return sum(self._release(arguments[at : at + size], why) for at in range(0, len(arguments), size))
 
-    def _release(self, arguments: list[Any]) -> int:
+    def _release(self, messages: list[Any], why: str) -> int:
         names = [keys.UNACKED, keys.LEASES, keys.STARTS]
+        arguments = [int(self.scribe.length > 0), self.scribe.who, why, *messages]
         try:
             try:
                 return int(self._connection.ask(RELEASE, names, arguments))
             except Lost:  # the connection had died. What the first call has done, the second one cannot do again
                 return int(self._connection.ask(RELEASE, names, arguments))
         except (RedisError, OSError) as exc:
-            emit("claims.not_released", level=logging.WARNING, error=str(exc), claims=len(arguments) // 4)
+            emit("claims.not_released", level=logging.WARNING, error=str(exc), claims=len(messages) // 4)
             return 0  # they come back when their lease is over
 
     def renew(self) -> bool:

@@ -29,6 +29,10 @@ class NotCommitted(BaseException):
     `except Exception:` on the way catches it."""
 
 
+Sent = tuple[str, str, str, dict[str, Any]]
+"""Of a message that a commit publishes: its id, delivery tag and task, and further facts: attempt, root, …"""
+
+
 class Commit:
     """What one message commits: keys and bytes, ready for outcome.lua.
 
@@ -58,22 +62,46 @@ class Commit:
     done = False  # its task has succeeded, as Celery's tracer says
     succeeded = False  # its body has stored a success itself
     sealed = False  # it is on its way: nothing of it is sent ahead any more
+    # For its record (see celeriac.life.pack):
+    since = 0.0  # when its body began, monotonic clock
+    until = 0.0  # when it was finished
+    facts: dict[str, Any] | None = None  # what is unusual: attempt, state, error, what it sends, …
 
-    def __init__(self, tag: str, task_id: str = "") -> None:
+    def __init__(self, tag: str, task_id: str = "", task: str = "") -> None:
         self.tag = tag
         self.task_id = task_id
+        self.task = task
 
-    def add_child(self, list_key: str, raw: str | bytes) -> None:
-        """Add a message that is published if, and only if, this is committed."""
+    def add_child(self, list_key: str, raw: str | bytes, sent: "Sent | None" = None) -> None:
+        """Add a message that is published if, and only if, this is committed. `sent`: what it is, for the record."""
         with SENDING:
             if isinstance(self.children, tuple):
                 self.children = []
             self.children += (list_key, raw)
+            self._note_sent(list_key, 0, sent)
 
-    def add_due(self, list_key: str, raw: str | bytes, wait_us: int) -> None:
+    def add_due(self, list_key: str, raw: str | bytes, wait_us: int, sent: "Sent | None" = None) -> None:
         """The same, for a message that has to wait: a retry, a countdown."""
         with SENDING:
             self.due = [*self.due, list_key, raw, wait_us]
+            self._note_sent(list_key, wait_us, sent)
+
+    def _note_sent(self, list_key: str, wait_us: int, sent: "Sent | None") -> None:
+        if sent is None:
+            return
+        task_id, tag, task, more = sent
+        word = [task_id, tag, task, list_key, wait_us, more]
+        if self.facts is None:
+            self.facts = {"sent": [word]}
+        else:
+            self.facts.setdefault("sent", []).append(word)
+
+    def note(self, **facts: Any) -> None:
+        """For the record of this end."""
+        if self.facts is None:
+            self.facts = facts
+        else:
+            self.facts.update(facts)
 
     def seal(self) -> None:
         """Its body has ended, but a thread of that body may still ask for what the body has sent."""
@@ -93,10 +121,15 @@ class Commit:
         self.record = ""  # the key stays: if the work was done before, its first outcome stays
         self.effects = self.children = self.due = self.after = ()
         self.of_the_work = 0
+        if self.facts is not None:
+            self.facts.pop("sent", None)
+            if self.apart:
+                self.facts["apart"] = 0
 
     def bury(self, dead_key: str, about: str | bytes) -> None:
         """Add a dead letter."""
         self.dead_key, self.dead_about = dead_key, about
+        self.note(dead=True, state="FAILURE")
 
     @property
     def size(self) -> int:
@@ -158,6 +191,7 @@ class _Open(threading.local):
     commit: Commit | None = None  # what this thread publishes and stores becomes part of it
     own: Commit | None = None  # of the message that this thread works on; also while `commit` is set aside
     ending = False  # a state that is stored is the task's end, and not a body's own word
+    revoked = ""  # the task that Celery's consumer has just called revoked: its acknowledgement follows
     looks = True  # the task itself reads; False: Celery reads, in order to store
 
 

@@ -17,6 +17,8 @@ from celeriac.broker.scripts import Script
 from celeriac.correlation import named
 from celeriac.events import emit, transition
 from celeriac.lease.leases import Lease, Leases
+from celeriac.life.pack import outcomes
+from celeriac.life.scribe import SILENT, Scribe
 from celeriac.outcome.commit import Commit, Verdict, packed
 from celeriac.retry.policy import refused_for_now
 
@@ -49,9 +51,16 @@ class Committer:
     message: while one is under way its message is not held, and what is not held is not sent. Nor is its lease renewed.
     That is bounded: the guard reads all answers every 0.1 s, and then sends again what had none."""
 
-    def __init__(self, connection: BrokerConnection, leases: Leases, bury: Callable[[Commit, str], None]) -> None:
+    def __init__(
+        self,
+        connection: BrokerConnection,
+        leases: Leases,
+        bury: Callable[[Commit, str], None],
+        scribe: Scribe = SILENT,
+    ) -> None:
         """`bury(commit, why)` makes a dead letter of a commit that Redis will never take."""
         self.connection, self.leases, self._bury = connection, leases, bury
+        self._scribe = scribe
         self._lock = connection.lock
         self.counters = Counters()
         self._done: deque[Commit] = deque()
@@ -70,13 +79,15 @@ class Committer:
     def submit(self, commit: Commit) -> None:
         """This message is finished; it is committed within a few milliseconds."""
         commit.seal()
+        commit.until = now = monotonic()
         self._done.append(commit)
-        if monotonic() - self._flushed_at > FLUSH_SECONDS:
+        if now - self._flushed_at > FLUSH_SECONDS:
             self.flush(wait=False)
 
     def commit(self, commit: Commit) -> Verdict:
         """Commit this message and wait for the answer, however long Redis is away."""
         commit.seal()
+        commit.until = monotonic()
         self._done.append(commit)
         while True:
             with self._lock:
@@ -147,19 +158,21 @@ class Committer:
         self.leases.release(list(self.leases.held))
         return answered
 
-    def show(self, tag: str, task_id: str, result_key: str | bytes, state: bytes, seconds: int) -> None:
-        """Store STARTED for a task that runs. Nothing is stored if the message is not ours any more, or if the body has
-        stored a state itself."""
+    def show(
+        self, tag: str, task_id: str, result_key: str | bytes, state: bytes, seconds: int, record: bytes = b""
+    ) -> None:
+        """Store STARTED for a task that runs. Nothing is stored if the message is not ours any more, if the body has
+        stored a state itself, or without a key."""
         with self._lock:
             if self.connection.reachable:
-                self._state(tag, keys.once(task_id), (result_key, state, seconds), STARTED)
+                self._state(tag, keys.once(task_id), (result_key, state, seconds), STARTED, record)
 
-    def tell(self, commit: Commit, state: tuple[Any, Any, int]) -> bool:
+    def tell(self, commit: Commit, state: tuple[Any, Any, int], record: bytes = b"") -> bool:
         """Store PROGRESS for a task that runs, if the message is still ours. False: Redis is away."""
         with self._lock:
             if not self.connection.reachable:
                 return False
-            self._state(commit.tag, commit.record_key or keys.once(commit.task_id), state, SAID)
+            self._state(commit.tag, commit.record_key or keys.once(commit.task_id), state, SAID, record)
             return True
 
     def store(self, commit: Commit) -> bool:
@@ -175,13 +188,15 @@ class Committer:
             self._end(commit, Verdict.REFUSED)
             return False
 
-    def _state(self, tag: str, record_key: str | bytes, state: tuple[Any, Any, int], kind: int) -> bool:
+    def _state(
+        self, tag: str, record_key: str | bytes, state: tuple[Any, Any, int], kind: int, record: bytes = b""
+    ) -> bool:
         """`state`: the key of the result, the state, its life in s. False: the message is not ours."""
         held = self.leases.held.get(tag)
         if held is None:
             return False
         result_key, value, seconds = state
-        arguments = [tag, held.fence, value, seconds, kind]
+        arguments = [tag, held.fence, value, seconds, kind, record]
         return bool(self.connection.ask(STATE, [keys.LEASES, result_key, record_key], arguments))
 
     # Sending and reading, under the lock
@@ -202,16 +217,19 @@ class Committer:
         except (RedisError, OSError) as exc:  # also -BUSY, while the connection signs in: no fault of the messages
             self._unsent(exc)
             return
-        batch = self._unknown.popleft() if self._unknown else self._next_batch()
+        again = bool(self._unknown)
+        batch = self._unknown.popleft() if again else self._next_batch()
         if not batch:
             return
         words: list[Any] = [len(batch)]
         for commit, held in batch:
             words += commit.arguments(held.fence)
+        who, length = self._scribe
+        record = outcomes(who, [commit for commit, _ in batch], again=again) if length else b""
         self._under_way.append(batch)
         try:
             names = (keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE)
-            self.connection.send("EVALSHA", OUTCOME.sha, len(names), *names, packed(words))
+            self.connection.send("EVALSHA", OUTCOME.sha, len(names), *names, packed(words), length, record)
         except (Lost, Silent, OSError) as exc:
             self._unsent(exc)
         except (RedisError, ValueError, TypeError) as exc:  # an argument that cannot be sent; nothing was sent

@@ -23,6 +23,7 @@
 --       message and the work have the same id)
 --       then of each message that it publishes: list, message
 --       These counts and the wait are numbers; all else is text, also the lives, which go to Redis as they are.
+--       2 how many entries of records are kept (0: none are written)  3 their record
 -- Returns {tags that are refused, tags whose record was there before, {tag, why, …} of those that are not committed:
 -- the record is of another payload ("conflict"), or an effect does not fit the type of its key}
 local unacked, leases, starts, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -264,5 +265,16 @@ if #mine > 0 then
   redis.call('ZREM', leases, unpack(mine))
   redis.call('HDEL', unacked, unpack(mine))
   if redis.call('EXISTS', starts) == 1 then redis.call('HDEL', starts, unpack(mine)) end
+end
+if ARGV[2] ~= '0' then  -- not `call`: whatever is wrong with the records, the outcomes stay
+  if #refused + #repeated + #left == 0 then
+    redis.pcall('XADD', 'celery-life', 'MAXLEN', '~', ARGV[2], '*', 'o', ARGV[3])
+  else
+    local fields = {'o', ARGV[3], 'x', '', 'd', '', 'l', ''}
+    for _, one in ipairs(refused) do fields[4] = fields[4] .. one .. '\n' end
+    for _, one in ipairs(repeated) do fields[6] = fields[6] .. one .. '\n' end
+    for i = 1, #left, 2 do fields[8] = fields[8] .. left[i] .. '\n' end
+    redis.pcall('XADD', 'celery-life', 'MAXLEN', '~', ARGV[2], '*', unpack(fields))
+  end
 end
 return {refused, repeated, left}

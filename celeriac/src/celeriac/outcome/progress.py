@@ -11,6 +11,8 @@ from celery.exceptions import SoftTimeLimitExceeded
 from redis.exceptions import RedisError
 
 from celeriac.broker import keys
+from celeriac.life.pack import Progress, packed
+from celeriac.life.scribe import scribe_of
 from celeriac.outcome.commit import OPEN, Commit, Said
 from celeriac.outcome.committer import SAID, STATE
 from celeriac.outcome.unclaimed import NO_CLAIM, client_of_outcomes
@@ -82,8 +84,11 @@ def _send(commit: Commit | None, said: Said) -> None:
     record_key = (commit.record_key if commit is not None else "") or keys.once(task_id)
     result_key, value, seconds = state_of(task.backend, task, task.request.ignore_result, task_id, said)
     client = client_of_outcomes(task.app)
+    scribe, tag = scribe_of(task.app), str((task.request.get("properties") or {}).get("delivery_tag") or "")
+    who = str(task.request.hostname or scribe.who)
+    record = packed(Progress(who, tag, task_id, task.name, *words(said))) if scribe.length else b""
     try:
-        STATE(client, [keys.LEASES, result_key, record_key], ["", NO_CLAIM, value, seconds, SAID])
+        STATE(client, [keys.LEASES, result_key, record_key], ["", NO_CLAIM, value, seconds, SAID, record])
     except (RedisError, OSError):
         HERE.again_at = monotonic() + AWAY_SECONDS
     except SoftTimeLimitExceeded:  # perhaps in the middle of the call: its answer may still come

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from celeriac.broker.url import same_redis
 from celeriac.correlation import named
 from celeriac.events import emit, listening, own_events, transition
+from celeriac.life.pack import cause_of, error_text
 from celeriac.message.frame import dumps, encode
 from celeriac.outcome.commit import HOME, OPEN, STATING, Commit, NotCommitted, closed, ending
 from celeriac.outcome.hooks import commit_before
@@ -61,6 +62,16 @@ def _follow(task_id: str, event: str) -> None:
         commit.then(lambda: transition(event, logged=False, **fields))
 
 
+def _note(task_id: str, state: str, error: Any = None) -> None:
+    """For the record of its end, which Celery's tracer decides."""
+    commit = OPEN.commit
+    if commit is None or commit.task_id != task_id or commit.dead_key:
+        return
+    commit.note(state=state)
+    if isinstance(error, BaseException) and commit.facts is not None:
+        commit.facts.setdefault("error", error_text(cause_of(error)))
+
+
 class _Clock:
     """ISO time, made once a millisecond."""
 
@@ -95,6 +106,7 @@ class Followed:
             return super().store_result(task_id, result, state, *args, **kwargs)  # type: ignore[misc]  # Celery's
 
     def mark_as_done(self, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any) -> None:
+        _note(task_id, states.SUCCESS)
         with ending():
             super().mark_as_done(task_id, result, request, *args, **kwargs)  # type: ignore[misc]  # Celery's
         _follow(task_id, "task.succeeded")
@@ -104,12 +116,14 @@ class Followed:
         commit_before(task_id, signals.task_success, "on_success", "after_return")
 
     def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:
+        _note(task_id, states.FAILURE, exc)
         with ending():
             super().mark_as_failure(task_id, exc, *args, **kwargs)  # type: ignore[misc]  # Celery's
         _follow(task_id, "task.failed")
         commit_before(task_id, signals.task_failure, "on_failure", "after_return")
 
     def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
+        _note(task_id, states.RETRY, exc)
         with ending():
             stored = super().mark_as_retry(task_id, exc, *args, **kwargs)  # type: ignore[misc]  # Celery's
         _follow(task_id, "task.retrying")
@@ -117,6 +131,8 @@ class Followed:
         return stored
 
     def mark_as_revoked(self, task_id: str, *args: Any, **kwargs: Any) -> None:
+        _note(task_id, states.REVOKED)
+        OPEN.revoked = task_id
         with ending():
             super().mark_as_revoked(task_id, *args, **kwargs)  # type: ignore[misc]  # Celery's
         _follow(task_id, "task.revoked")

@@ -22,6 +22,8 @@ from celeriac.broker.client import client_of
 from celeriac.broker.scripts import Script
 from celeriac.errors import PermanentError
 from celeriac.events import emit
+from celeriac.life.pack import AHEAD, outcomes
+from celeriac.life.scribe import Scribe, scribe_of
 from celeriac.message.reading import Undecodable, loads, raw_body
 from celeriac.outcome.commit import SENDING, Commit, packed
 from celeriac.redaction import redact
@@ -38,8 +40,9 @@ TELL_SECONDS = 30.0  # between two lines in the log about it
 UNANSWERED = (Lost, Silent, OSError)  # Redis may have done it
 
 
-def commit_unclaimed(app: "Celery", commit: Commit, raw: bytes = b"", *, kept: bool = True) -> bool:
-    """Commit in this thread. False: there was a record, and nothing happened. `raw` is the message, for a dead letter.
+def commit_unclaimed(app: "Celery", commit: Commit, raw: bytes = b"", *, kept: bool = True, who: str = "") -> bool:
+    """Commit in this thread. False: there was a record, and nothing happened. `raw` is the message, for a dead letter;
+    `who`: the worker, for the record.
 
     `kept`: try until Redis takes it, because the body has ended and must not run again; a soft time limit that comes
     now is ignored. Otherwise try for about a second, then raise the error of redis-py. Raises PermanentError if Redis
@@ -51,7 +54,10 @@ def commit_unclaimed(app: "Celery", commit: Commit, raw: bytes = b"", *, kept: b
         commit.dead_key = ""
     # After a lost answer it is sent again, and must not be done twice. Its record prevents that; without one, a mark.
     commit.tag = "" if commit.record else f"{keys.UNCLAIMED}{uuid4()}"
-    attempts = _Attempts(client_of_outcomes(app), commit, math.inf if kept else FEW)
+    commit.until = commit.since and monotonic()
+    scribe = scribe_of(app)
+    scribe = scribe._replace(who=who or scribe.who)
+    attempts = _Attempts(client_of_outcomes(app), commit, math.inf if kept else FEW, scribe)
     answer = None
     while answer is None:
         try:
@@ -90,6 +96,7 @@ def _taken(commit: Commit) -> Commit:
     ahead = Commit("", commit.task_id)
     ahead.children, ahead.due = commit.children, commit.due
     commit.children, commit.due, commit.of_the_work = (), (), 0
+    ahead.note(state=AHEAD, sent=commit.facts.pop("sent", []) if commit.facts else [])
     return ahead
 
 
@@ -99,6 +106,7 @@ def _publish(app: "Celery", ahead: Commit, commit: Commit, *, kept: bool) -> Non
     except BaseException:
         with SENDING:
             commit.children, commit.due = [*ahead.children, *commit.children], [*ahead.due, *commit.due]
+            commit.note(sent=[*(ahead.facts or {})["sent"], *(commit.facts or {}).get("sent", [])])
         raise
 
 
@@ -121,8 +129,8 @@ def _mentions(raw: str | bytes, task_id: bytes) -> bool:
 class _Attempts:
     """The attempts to commit one outcome, until Redis answers."""
 
-    def __init__(self, client: redis.Redis, commit: Commit, most: float) -> None:
-        self._client, self._commit, self._most = client, commit, most
+    def __init__(self, client: redis.Redis, commit: Commit, most: float, scribe: Scribe) -> None:
+        self._client, self._commit, self._most, self._scribe = client, commit, most, scribe
         self._words = [1, *commit.arguments(NO_CLAIM)]
         self._failed = 0
         self._told_at = monotonic() - TELL_SECONDS + LONGEST_PAUSE_SECONDS  # the first 2 s are not worth a line
@@ -132,7 +140,10 @@ class _Attempts:
         """One attempt. Returns the answer; or None, after a pause, if no answer came or Redis takes no writes now.
         Raises the error of the last attempt, and PermanentError if Redis will never take it."""
         try:
-            return OUTCOME(self._client, [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE], [packed(self._words)])
+            who, length = self._scribe
+            record = outcomes(who, [self._commit], again=self._in_doubt) if length else b""
+            names = [keys.UNACKED, keys.LEASES, keys.STARTS, keys.DUE]
+            return OUTCOME(self._client, names, [packed(self._words), length, record])
         except (RedisError, OSError, ValueError, TypeError) as exc:
             unanswered = isinstance(exc, UNANSWERED)
             if not unanswered and not refused_for_now(exc):

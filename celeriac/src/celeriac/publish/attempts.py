@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import redis.exceptions as refusals
 
 from celeriac.errors import Conflict, NotPublished, OutcomeUnknown, QueueFull
+from celeriac.life.scribe import SILENT, Scribe
 from celeriac.publish.backlog import Backlog
 from celeriac.publish.outgoing import CONFLICT, FULL, MISSING, PUSHED, UNCHECKED, Outgoing, words
 from celeriac.published import Published
@@ -40,12 +41,14 @@ class Patience:
 class Call:
     """One chunk on its way."""
 
-    def __init__(self, chunk: list[Outgoing], bound: int, patience: Patience, backlog: Backlog) -> None:
+    def __init__(
+        self, chunk: list[Outgoing], bound: int, patience: Patience, backlog: Backlog, scribe: Scribe = SILENT
+    ) -> None:
         self._chunk, self._bound, self._patience, self._backlog = chunk, bound, patience, backlog
         self._attempts = 0
         self._in_doubt = False  # an attempt got no answer
         self._usual: Published | None = None
-        self.keys, self.arguments = words(chunk, bound, declared=backlog.used)
+        self.keys, self.arguments = words(chunk, bound, declared=backlog.used, scribe=scribe)
 
     def failed(self, error: Exception, *, sent: bool) -> float:
         """How long to wait before the next attempt. Raises PublishError when there is none. `sent`: the script, or a
@@ -105,12 +108,13 @@ class Calls:
 
     bound: int
     patience: Patience
+    scribe: Scribe = SILENT
     backlogs: dict[str, Backlog] = field(default_factory=dict)
 
     def __call__(self, chunk: list[Outgoing]) -> Call:
         queue = chunk[0].queue
         backlog = self.backlogs.get(queue) or self.backlogs.setdefault(queue, Backlog())
-        return Call(chunk, self.bound, self.patience, backlog)
+        return Call(chunk, self.bound, self.patience, backlog, self.scribe)
 
 
 def unauthenticated(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ from redis.retry import Retry
 
 from celeriac.broker.client import connect
 from celeriac.broker.options import Options
+from celeriac.life.scribe import Scribe, scribe_of
 from celeriac.publish.attempts import Patience
 from celeriac.publish.publisher import Publisher
 
@@ -23,11 +24,12 @@ def publisher_of(app: "Celery") -> Publisher | None:
     try:
         known: Publisher | None = app.publisher  # type: ignore[attr-defined]
     except AttributeError:
-        known = app.publisher = _made(app.conf)  # type: ignore[attr-defined]
+        known = app.publisher = _made(app)  # type: ignore[attr-defined]
     return known
 
 
-def _made(conf: Any) -> Publisher | None:
+def _made(app: "Celery") -> Publisher | None:
+    conf: Any = app.conf
     options = conf.broker_transport_options
     url = conf.broker_write_url or conf.broker_url
     if not (
@@ -40,11 +42,12 @@ def _made(conf: Any) -> Publisher | None:
         and not conf.task_send_sent_event
     ):
         return None
-    return Publisher(*parts_of(conf))
+    return Publisher(*parts_of(app))
 
 
-def parts_of(conf: Any) -> tuple[redis.Redis, int, Patience]:
-    """What a publisher of an app with this configuration is made from."""
+def parts_of(app: "Celery") -> tuple[redis.Redis, int, Patience, Scribe]:
+    """What a publisher of this app is made from."""
+    conf: Any = app.conf
     options = conf.broker_transport_options
     url = conf.broker_write_url or conf.broker_url
     socket = url.startswith("redis+socket:")
@@ -64,7 +67,7 @@ def parts_of(conf: Any) -> tuple[redis.Redis, int, Patience]:
         step_seconds=policy.get("interval_step") or 0.0,
         longest_seconds=policy.get("interval_max") or 0.0,
     )
-    return client, Options.of(options).queue_bound, patience
+    return client, Options.of(options).queue_bound, patience, scribe_of(app)
 
 
 def _one_broker(url: str, options: Any) -> bool:

@@ -7,6 +7,9 @@ import msgspec
 
 from celeriac.broker.keys import DUE
 from celeriac.broker.lists import lists
+from celeriac.life.pack import publishes
+from celeriac.life.request import Request
+from celeriac.life.scribe import SILENT, Scribe
 
 # One call of publish.lua carries a chunk: large enough for few round trips, small enough not to block Redis.
 CHUNK_MESSAGES, CHUNK_BYTES = 500, 1_000_000
@@ -39,6 +42,11 @@ class Outgoing(NamedTuple):
     due_us: int = 0  # of Redis's clock; 0: at once
     marker: bytes = b""  # a first result, stored in the same step as the push if there is no result yet
     correlation_id: str = ""  # for the log; "": no line in the log
+    # For its record: the HTTP request that it comes from, root and parent if it has others than itself, further facts.
+    request: Request | None = None
+    root: str = ""
+    parent: str = ""
+    more: dict[str, Any] | None = None
 
     @property
     def way(self) -> tuple[str, str, int, int]:
@@ -60,7 +68,9 @@ def chunks(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
         yield chunk
 
 
-def words(chunk: list[Outgoing], bound: int, *, declared: bool = False) -> tuple[list[str], list[Any]]:
+def words(
+    chunk: list[Outgoing], bound: int, *, declared: bool = False, scribe: Scribe = SILENT
+) -> tuple[list[str], list[Any]]:
     """KEYS and ARGV for publish.lua. `declared`: this publisher has declared the queue."""
     first = chunk[0]
     # As one argument: redis-py looks at each, which for a chunk costs more than all that Redis does with it.
@@ -68,5 +78,6 @@ def words(chunk: list[Outgoing], bound: int, *, declared: bool = False) -> tuple
     packed = pack(
         [word for one in chunk for word in (one.task_id, one.fingerprint, one.raw.decode(), one.marker.decode())]
     )
-    arguments = [bound, first.life_ms, first.due_us, MARKER_MS, int(declared), packed]
+    record = publishes(scribe.who, chunk) if scribe.length else b""
+    arguments = [bound, first.life_ms, first.due_us, MARKER_MS, int(declared), scribe.length, packed, record]
     return [first.list, DUE, *lists(first.queue)], arguments

@@ -6,7 +6,9 @@
 -- ARGV  1 bound of the queue (0: none)  2 for how many ms an id is remembered (0: not at all)
 --       3 due time in us of Redis's clock (0: now)  4 life of the first results in ms
 --       5 whether this publisher has declared the queue (1, 0)
---       6 the messages, in MessagePack, as one array: of each its id, fingerprint, bytes, first result ("" none)
+--       6 how many entries of records are kept (0: none are written)
+--       7 the messages, in MessagePack, as one array: of each its id, fingerprint, bytes, first result ("" none)
+--       8 their record
 -- Returns {how many messages wait in the queue now, then of each message:
 --          1 pushed, -1 the queue is full, -2 the id belongs to other work;
 --          or, of one that was published before: 0 it is done, or its message was found; 2 it is not done, and its
@@ -28,7 +30,7 @@ for k = 3, #KEYS do
 end
 local taken = when > 0 and math.max(waiting, redis.call('ZCARD', due)) or waiting
 
-local words = cmsgpack.unpack(ARGV[6])
+local words = cmsgpack.unpack(ARGV[7])
 local answers, seen, new, repeats = {waiting}, {}, {}, {}
 for at = 1, #words, 4 do
   local id, print = words[at], words[at + 1]
@@ -122,5 +124,13 @@ end
 if type(done) == 'table' and done.err then  -- only the access rules of Redis (ACL) can still refuse this write
   if #written > 0 then redis.call('DEL', unpack(written)) end
   return done
+end
+if ARGV[6] ~= '0' then  -- not `call`: whatever is wrong with the records, the messages are published
+  if 4 * #new == #words then
+    redis.pcall('XADD', 'celery-life', 'MAXLEN', '~', ARGV[6], '*', 'p', ARGV[8])
+  else
+    for i, at in ipairs(new) do new[i] = (at + 3) / 4 end
+    redis.pcall('XADD', 'celery-life', 'MAXLEN', '~', ARGV[6], '*', 'p', ARGV[8], 'n', cmsgpack.pack(new))
+  end
 end
 return answers

@@ -10,6 +10,7 @@ from redis.exceptions import NoScriptError
 
 from celeriac.broker.scripts import Script
 from celeriac.errors import Conflict, NotPublished, PublishError
+from celeriac.life.scribe import SILENT, Scribe
 from celeriac.publish.attempts import FAILURES, Call, Calls, Patience
 from celeriac.publish.connections import Connections
 from celeriac.publish.outgoing import Outgoing, chunks
@@ -28,10 +29,12 @@ def unheard(chunk: list[Outgoing], published: Published) -> None:
 class Publisher:
     """Over redis-py; safe in every thread."""
 
-    def __init__(self, client: redis.Redis, bound: int, patience: Patience | None = None) -> None:
+    def __init__(
+        self, client: redis.Redis, bound: int, patience: Patience | None = None, scribe: Scribe = SILENT
+    ) -> None:
         self._client = client
         self._connections = Connections(client.connection_pool)
-        self._calls = Calls(bound, patience or Patience())
+        self._calls = Calls(bound, patience or Patience(), scribe)
         self._clock: tuple[float, float] | None = None  # monotonic time of the question; offset of Redis
 
     def publish(self, message: Outgoing) -> bool:
@@ -101,7 +104,7 @@ class _Flight:
         try:
             self._connection = self._connections.take()
             self._sent = True
-            self._connection.send_packed_command([SCRIPT.command(call.keys, call.arguments)])
+            self._connection.send_packed_command([SCRIPT.command(call.keys, call.arguments, last=2)])
             call.usual()
         except FAILURES as exc:
             self._problem = exc

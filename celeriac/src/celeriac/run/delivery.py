@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 import redis
+from celery.states import REVOKED
 from celery.worker import state as celerys
 from kombu.utils.json import dumps
 from redis.exceptions import RedisError
@@ -15,11 +16,12 @@ from redis.exceptions import RedisError
 from celeriac.broker import keys
 from celeriac.broker.lists import queue_of
 from celeriac.events import emit
-from celeriac.lease.leases import Leases
+from celeriac.lease.leases import STOPS, Leases
 from celeriac.lease.starts import Start, Starts
+from celeriac.life.pack import REQUEUED, UNKNOWN, facts_of
 from celeriac.message.reading import loads
 from celeriac.message.schema import OLD_ETA, legible, refusal
-from celeriac.outcome.commit import Commit
+from celeriac.outcome.commit import OPEN, Commit
 from celeriac.outcome.committer import Committer
 from celeriac.retry.classification import of_the_broker
 from celeriac.run.ends import Ends, links_of
@@ -128,6 +130,7 @@ class Delivery:
         message = {**job.message, "headers": {**job.message["headers"], "eta": due.isoformat()}}
         commit = Commit(job.tag)
         commit.add_due(job.list_key, dumps(message), 0)
+        commit.note(state=REQUEUED, reason="its ETA is ahead")
         self.committer.submit(commit)
 
     def count_start(self, tag: str, start: Start, alone: bool) -> bool:
@@ -141,8 +144,10 @@ class Delivery:
 
     def acknowledge(self, tag: str) -> None:
         """Celery acknowledges: commit what its tracer has left in the open commit."""
-        self.delivered.pop(tag, None)
-        commit = self.commits.pop(tag, None) or Commit(tag)
+        headers = self.delivered.pop(tag, None) or {}
+        commit = self.commits.pop(tag, None) or self._known(tag, headers)
+        if OPEN.revoked and OPEN.revoked == commit.task_id:
+            commit.note(state=REVOKED)
         if commit.verdict is None:  # else it was committed before its hooks ran
             self.committer.submit(commit)
 
@@ -150,8 +155,15 @@ class Delivery:
         """Open the commit of a task that starts on Celery's own way; None if its message is not ours any more."""
         if tag not in self.leases.held:
             return None
-        commit = self.commits[tag] = Commit(tag, request["id"])
+        commit = self.commits[tag] = self._known(tag, request)
         commit.headers = request
+        return commit
+
+    @staticmethod
+    def _known(tag: str, headers: Mapping[str, Any]) -> Commit:
+        """How it ends is for Celery's tracer to say; in its own pools, it does not say so here."""
+        commit = Commit(tag, str(headers.get("id") or ""), str(headers.get("task") or ""))
+        commit.facts = {"state": UNKNOWN, **facts_of(headers)}
         return commit
 
     def reject(self, tag: str, *, requeue: bool, commit: Commit | None = None, error: Exception | None = None) -> None:
@@ -191,15 +203,16 @@ class Delivery:
         commit.discard()
         if held is not None:
             commit.add_child(held.list_key, dumps(message))
+        commit.note(state=REQUEUED, reason="its task has asked for it")
         self.committer.submit(commit)
 
-    def release(self, tags: Iterable[str], *, started: bool = False) -> int:
+    def release(self, tags: Iterable[str], *, started: bool = False, why: str = STOPS) -> int:
         """Give claimed messages back, also those that went Celery's own way."""
         given = list(tags)
         for tag in given:
             self.delivered.pop(tag, None)
             self.commits.pop(tag, None)
-        return self.leases.release(given, started=started)
+        return self.leases.release(given, started=started, why=why)
 
     def come_back(self, tag: str) -> None:
         """Give back a message on Celery's own way whose body had begun; how it ended is not known. The next start

@@ -27,6 +27,7 @@ from celeriac.correlation import named, of_message
 from celeriac.dead_letter.description import about
 from celeriac.errors import Conflict, PermanentError
 from celeriac.events import emit, transition
+from celeriac.life.pack import facts_of, short
 from celeriac.message.reading import body, loads, whole_body
 from celeriac.message.schema import check_links, legible
 from celeriac.outcome.commit import Commit, NotCommitted, commit_now, opened
@@ -68,6 +69,11 @@ class Ends:
         commit.discard()
         written = about(reason, error, queue=queue, headers=dict(known), starts=starts, worker=self.hostname)
         commit.bury(keys.dead(queue), written)
+        commit.task_id, commit.task = (
+            commit.task_id or str(known.get("id") or ""),
+            commit.task or str(known.get("task") or ""),
+        )
+        commit.note(reason=reason, error=short(error), **facts_of(known))
         fields = {**named(known, str(known.get("id") or commit.task_id)), "queue": queue}
         commit.then(lambda: transition("task.dead", level=logging.ERROR, reason=reason, error=error[:500], **fields))
         try:

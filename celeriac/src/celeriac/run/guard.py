@@ -213,4 +213,4 @@ class Guard:
             return
         for thread, seconds in zip(pool.threads, ran, strict=True):
             thread.seconds = max(thread.seconds, seconds)  # a claim asks for less from here on
-        pool.give_back()
+        pool.give_back(why="all threads of its worker run long tasks")

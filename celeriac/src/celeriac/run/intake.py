@@ -19,12 +19,14 @@ from celeriac.events import emit
 from celeriac.lease.leases import Lease, Leases
 from celeriac.lease.restore import restore
 from celeriac.lease.starts import Starts
+from celeriac.life.pack import Progress, Start, packed
+from celeriac.life.scribe import Scribe
 from celeriac.message.reading import loads
 from celeriac.message.schema import check, legible
 from celeriac.message.usual import usual
 from celeriac.outcome.commit import STATING, Commit, Said
 from celeriac.outcome.committer import Committer
-from celeriac.outcome.progress import state_of
+from celeriac.outcome.progress import state_of, words
 from celeriac.run.celery_pool import CeleryPool
 from celeriac.run.delivery import Delivery
 from celeriac.run.ends import Ends, links_of
@@ -60,8 +62,9 @@ class Intake:
         self.client = client
         _refuse_cluster(client)
         connection = BrokerConnection(lambda: client)
-        self.leases = Leases(connection, options.lease_seconds)
-        self.committer = Committer(connection, self.leases, self._impossible)
+        self.scribe = Scribe(hostname, options.life_length)
+        self.leases = Leases(connection, options.lease_seconds, self.scribe)
+        self.committer = Committer(connection, self.leases, self._impossible, self.scribe)
         self.starts = Starts(self.leases, self.committer.commit_all, options.max_starts)
         self.ends = Ends(app, hostname, self.committer.submit, self.starts.end)
         self.refusals = Refusals()
@@ -86,7 +89,7 @@ class Intake:
         def later(seconds: float, callback: Callable[[], None]) -> Any:
             return self.hub.call_later(seconds, callback)
 
-        return Claims(self.leases.lease_us, self.options.dead_letter_bound, later)
+        return Claims(self.leases.lease_us, self.options.dead_letter_bound, later, self.scribe)
 
     def _guard(self) -> None:
         pool = self.pool or TaskPool(0)  # a pool of Celery's own: no task threads, but leases to renew
@@ -231,7 +234,7 @@ class Intake:
         for tag in waiting:
             self.delivery.delivered.pop(tag, None)
         if self.pool is None or not self.pool.stopping:
-            self.leases.release(waiting)
+            self.leases.release(waiting, why="its worker lost its connection")
         self.claims.forget()
         if self.celery_pool is not None and self.celery_pool.stopped:
             self._stopped()
@@ -268,17 +271,21 @@ class Intake:
         return restore(self.client, self.channel.sep, self.channel.priority_steps)
 
     def _show(self, running: Running) -> None:
+        """A body runs for long: write that down; store STARTED, where Celery would store it."""
+        commit = running.commit
+        if commit is None:
+            return
         ignored = running.headers.get("ignore_result")
-        if not running.task.track_started or (running.task.ignore_result if ignored is None else ignored):
+        stores = running.task.track_started and not (running.task.ignore_result if ignored is None else ignored)
+        if not stores or not hasattr(self.app.backend, "started_meta"):
+            if self.scribe.length:
+                self.committer.show(running.tag, running.id, "", b"", 0, self._started(running))
             return
-        backend, commit = self.app.backend, running.commit
-        if commit is None or not hasattr(backend, "started_meta"):
-            return
-        key, meta, seconds = backend.started_meta(running.id, self.hostname)
+        key, meta, seconds = self.app.backend.started_meta(running.id, self.hostname)
         with STATING:
             if commit.stated:
-                return
-            self.committer.show(running.tag, running.id, key, meta, seconds)
+                key = ""
+            self.committer.show(running.tag, running.id, key, meta, seconds, self._started(running))
             commit.stated = True
 
     def _tell(self, running: Running, said: Said) -> bool:
@@ -290,7 +297,16 @@ class Intake:
             if commit.said is None:  # the body has stored a state of its own
                 return True
             commit.stated = True
-            return self.committer.tell(commit, state)
+            record = b""
+            if self.scribe.length:
+                record = packed(Progress(self.hostname, running.tag, running.id, running.task.name, *words(said)))
+            return self.committer.tell(commit, state, record)
+
+    def _started(self, running: Running) -> bytes:
+        if not self.scribe.length:
+            return b""
+        age_us, attempt = int((monotonic() - running.since) * 1e6), running.headers.get("retries") or 0
+        return packed(Start(self.hostname, running.tag, running.id, running.task.name, age_us, 0, attempt))
 
     def _tell_full(self, list_key: str) -> None:
         now = monotonic()

@@ -16,6 +16,7 @@ from celery.exceptions import Ignore, Reject, WorkerShutdown, WorkerTerminate
 from celery.worker import state
 
 from celeriac.events import emit
+from celeriac.lease.leases import STOPS
 from celeriac.lease.starts import Start
 from celeriac.outcome.commit import OPEN, Commit, NotCommitted
 from celeriac.retry.classification import of_the_broker
@@ -54,7 +55,7 @@ class TaskPool(BasePool):
         self.hub: Any = None
         self.flush: Callable[[], None] = lambda: None  # an intake's, when there is one
         self.decline: Callable[[Job], None] = lambda job: None
-        self.release: Callable[..., Any] = lambda tags, started=False: None
+        self.release: Callable[..., Any] = lambda tags, started=False, why="": None
         self.come_back: Callable[[str], None] = lambda tag: None
         self.fail: Callable[[Commit, Any, Exception, Any], None] = lambda commit, headers, error, links: None
         self.open: Callable[[str, dict[str, Any]], Commit | None] = lambda tag, request: None
@@ -305,6 +306,8 @@ class TaskPool(BasePool):
         hard, soft = kwargs.get("timeout") or self.hard_limit, kwargs.get("soft_timeout") or self.soft_limit
         running = Running(found[0], commit.tag if commit else "", found[1], hard, soft)
         running.commit, running.celerys = commit, True
+        if commit is not None:
+            commit.since = running.since
         return running
 
     def obey(self, error: BaseException) -> None:
@@ -330,7 +333,7 @@ class TaskPool(BasePool):
         self.stopping = True
         self.give_back()
 
-    def give_back(self) -> list[str]:
+    def give_back(self, why: str = STOPS) -> list[str]:
         """Take back what no thread has started, and release it; the tags."""
         with self._returning:
             tags: list[str] = []
@@ -353,7 +356,7 @@ class TaskPool(BasePool):
             for given in celerys:
                 self.inbox.put(given)
             self._returned += len(tags)
-        self.release(tags)
+        self.release(tags, why=why)
         return tags
 
     def on_stop(self) -> None:

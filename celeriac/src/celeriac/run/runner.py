@@ -22,9 +22,10 @@ from celery.utils.saferepr import saferepr
 from celery.worker import state
 from kombu.utils.encoding import safe_repr, safe_str
 
-from celeriac.correlation import named
+from celeriac.correlation import PUBLISHED_AT, named
 from celeriac.events import emit, heard, transition
 from celeriac.lease.starts import Start
+from celeriac.life.pack import cause_of, error_text, facts_of
 from celeriac.message.reading import body, loads
 from celeriac.message.schema import check_links
 from celeriac.outcome.commit import Commit, NotCommitted, ending
@@ -167,7 +168,7 @@ class Runner:
         delivery_info.setdefault("redelivered", False)
         if delivery_info.get("exchange") or delivery_info["routing_key"] != job.list_key:
             address(delivery_info, job.list_key)
-        commit = Commit(job.tag, headers["id"])
+        commit = Commit(job.tag, headers["id"], self.name)
         commit.headers = headers
         try:
             args, kwargs, embed = body(message)
@@ -197,7 +198,7 @@ class Runner:
                 return self._go(job, thread, commit, args, kwargs, embed, linked)
         return self._go(job, thread, commit, args, kwargs, embed, linked)
 
-    def _go(
+    def _go(  # noqa: C901  a function more would take time from each message
         self, job: Job, thread: TaskThread, commit: Commit, args: Any, kwargs: Any, embed: dict[str, Any], linked: bool
     ) -> bool:
         headers, properties = job.message["headers"], job.message["properties"]
@@ -213,6 +214,9 @@ class Runner:
         task, pool = self.task, self.pool  # remote control may have changed the limits
         hard, soft = hard or task.time_limit or pool.hard_limit, soft or task.soft_time_limit or pool.soft_limit
         thread.running = running = Running(task, job.tag, headers, hard, soft, commit)
+        commit.since = running.since
+        if headers.get("retries") or PUBLISHED_AT not in headers:  # else the record of its publish says it all
+            commit.facts = facts_of(headers)
         opened = thread.opened
         opened["commit"] = opened["own"] = commit
         if running.soft:
@@ -358,6 +362,8 @@ class Runner:
                 self.requests.pop()
         if info is not None and info.state == REJECTED:
             return self._reject(info.retval, commit, events)
+        if info is not None and commit.verdict is None:
+            commit.note(state=info.state)
         if events and info is None:
             self._tell_succeeded(commit, shown, runtime)
         elif events and info.state in (FAILURE, RETRY):
@@ -378,9 +384,13 @@ class Runner:
             self.pool.obey(error)
             return IGNORED, error, False
         if isinstance(error, Ignore):  # its publishes go out: that is how a task replaces itself
+            commit.note(state=IGNORED)
             return IGNORED, error, True
         status = RETRY if isinstance(error, Retry) else FAILURE
         error = failure_of(error)
+        commit.note(state=status)
+        if commit.facts is not None and "error" not in commit.facts:
+            commit.note(error=error_text(cause_of(error)))
         try:
             info = TraceInfo(status, error).handle_error_state(self.task, request)
         except (Exception, SystemExit) as exc:  # an errback that cannot be called, or a hook that failed
