@@ -26,6 +26,7 @@ SECTIONS = {
     "Any Celery app": "One line for an app that is there already: [installing](installing.md).",
     "Apps and services": "`serve` is a whole service; the others are its parts, for who puts them together otherwise.",
     "Following a task": "What happened to a message, and which request it belongs to.",
+    "Queues": "`where` is the app, or a `redis.Redis` of its broker.",
     "Dead letters": "What nobody will run. `client`: a `redis.Redis` of the broker, not with `decode_responses`.",
     "Errors": "",
     "HTTP services": """Of `celeriac.http`, which needs the extra: `pip install 'celeriac[http]'`.
@@ -38,6 +39,7 @@ NAMES = {
     "Apps and services": """serve EventCounter make_app make_worker run_worker CelerySettings WorkerSettings
         configure_logs""",
     "Following a task": "listen ignore bind_correlation current_correlation",
+    "Queues": "pause_queue resume_queue paused_queues",
     "Dead letters": """DeadLetter Reason read_dead_letters find_dead_letter replay_dead_letter drop_dead_letters
         Unreadable""",
     "Errors": """SettingsError TaskError ValidationError WrongPayload PermanentError Conflict TransientError CircuitOpen

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from celeriac.app.client import make_app
     from celeriac.app.installation import install
     from celeriac.app.settings import CelerySettings, WorkerSettings
+    from celeriac.claim.pauses import pause as pause_queue
+    from celeriac.claim.pauses import paused as paused_queues
+    from celeriac.claim.pauses import resume as resume_queue
     from celeriac.contract.contract import Contract
     from celeriac.contract.implementation import Implementation, implements
     from celeriac.contract.outcome import Outcome
@@ -94,9 +97,12 @@ __all__ = [
     "listen",
     "make_app",
     "make_worker",
+    "pause_queue",
+    "paused_queues",
     "progress",
     "read_dead_letters",
     "replay_dead_letter",
+    "resume_queue",
     "run_worker",
     "serve",
 ]
@@ -147,8 +153,11 @@ _HOMES = dict.fromkeys(_ERRORS, "errors") | {
     "make_app": "app.client",
     "make_worker": "worker.app",
     "progress": "outcome.progress",
+    "pause_queue": "claim.pauses:pause",
+    "paused_queues": "claim.pauses:paused",
     "read_dead_letters": "dead_letter.letters:read",
     "replay_dead_letter": "dead_letter.replay:replay",
+    "resume_queue": "claim.pauses:resume",
     "run_worker": "worker.program",
     "serve": "worker.service",
 }

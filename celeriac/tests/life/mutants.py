@@ -439,7 +439,7 @@ LEASES = [
     ),
     Mutant(
         "state: STARTED does not hide what the body said of itself",
-        "(was and (ARGV[5] or '0') == '0' and not REPLACED[was])", "false",
+        "(was and ARGV[5] == '0' and not REPLACED[was])", "false",
         leasing.test_a_state_replaces_what_is_older_than_it, {"was": "HALFWAY", "end": 0, "stays": True},
     ),
     Mutant(
@@ -449,7 +449,7 @@ LEASES = [
     ),
     Mutant(
         "state: a word about progress replaces the one before",
-        "(ARGV[5] or '0') == '0'", "ARGV[5] ~= '1'",
+        "ARGV[5] == '0' and", "ARGV[5] ~= '1' and",
         leasing.test_a_state_replaces_what_is_older_than_it, {"was": "HALFWAY", "end": 2, "stays": False},
     ),
     Mutant(
@@ -725,7 +725,7 @@ WORKER = [
     ),
     Mutant(
         "committer._send: and before what was finished later",
-        "self._unknown.popleft() if self._unknown else self._next_batch()",
+        "self._unknown.popleft() if again else self._next_batch()",
         "self._next_batch() or (self._unknown.popleft() if self._unknown else [])",
         committing.test_an_outcome_of_unknown_fate_goes_before_what_was_finished_later,
     ),
