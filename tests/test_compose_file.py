@@ -90,7 +90,7 @@ def test_what_watches_is_off_by_default_and_pinned():
 
 def test_the_exporter_is_the_workers_image_with_another_command():
     assert SERVICES["exporter"]["build"] == SERVICES["worker"]["build"]
-    assert SERVICES["exporter"]["environment"] == COMPOSE["x-environment"]
+    assert SERVICES["exporter"]["environment"] == COMPOSE["x-environment"] | {"HTTP_HOST": "0.0.0.0"}
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="no docker on PATH")

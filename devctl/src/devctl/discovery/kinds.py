@@ -83,6 +83,8 @@ def of_words(words: Sequence[str]) -> Kind:
         return _of_python([word for word in words[1:] if word not in ("-u", "-O", "-B")])
     if name in ("manage.py", "django-admin"):
         return _of_management(following)
+    if name == "celeriac" and following == "exporter":
+        return "monitor"
     if name == "flask" and following in ("db", "init-db", "seed", "shell"):
         return "job"
     if name == "docker-entrypoint.sh" and following:
@@ -96,6 +98,8 @@ def _of_python(rest: Sequence[str]) -> Kind:
     if rest[:1] == ["-m"] and len(rest) > 1:
         if rest[1] in _PYTHON_WEB:
             return of_words(rest[1:]) or "web"
+        if rest[1] == "celeriac":
+            return of_words(rest[1:])
         return "job" if rest[1] in ("pytest", "unittest", "alembic", "compileall") else ""
     if rest and posixpath.basename(rest[0]) == "manage.py":
         return _of_management(rest[1] if len(rest) > 1 else "")
