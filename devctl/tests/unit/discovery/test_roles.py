@@ -193,6 +193,8 @@ def test_the_stack_gets_what_x_devctl_does_not_say(repositories: Path) -> None:
         ("su-exec app nice -n 5 celery -A p worker", "worker"),
         ("su app -c 'celery -A p worker'", "worker"),
         ("sh -c 'celery -A p worker & uvicorn main:app'", "web worker"),
+        ("python -m celeriac exporter --port 9808", "monitor"),
+        ("celeriac exporter", "monitor"),
         ("sh -c 'until celery -A p inspect ping; do sleep 1; done; celery -A p flower'", "monitor"),
         ("celery -A p inspect ping", "unknown"),
         ("uvicorn main:app", "web"),
