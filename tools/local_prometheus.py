@@ -1,5 +1,5 @@
-"""Prometheus beside the stack that runs on the local runtime: the configuration and the alert rules of monitoring/, with
-the ports that the processes have here. It needs the program `prometheus` (Debian: apt-get install prometheus).
+"""Prometheus beside the stack that runs on the local runtime: the configuration and the alert rules of monitoring/,
+with the ports that the processes have here. It needs the program `prometheus` (Debian: apt-get install prometheus).
 
     .venv/bin/devctl up exporter --runtime local
     .venv/bin/python tools/local_prometheus.py                 http://127.0.0.1:9090, until Ctrl-C
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -147,6 +148,7 @@ def main() -> None:
         services: Services = json.loads(done.stdout)["services"]
         return services
 
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     with tempfile.TemporaryDirectory() as folder:
         prometheus = Prometheus(Path(folder), given.port, read)
         prometheus.start()

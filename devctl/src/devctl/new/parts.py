@@ -41,6 +41,7 @@ PARTS = (
     "tests/test_settings.py",
     "tools/bootstrap.in",
     "tools/bootstrap.lock",
+    "tools/local_prometheus.py",
     "tools/lock",
     "tools/reference.py",
     "tools/setup",
