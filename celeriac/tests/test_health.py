@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 import threading
@@ -9,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.health import main
+from celeriac.health import judge, main
+from celeriac.worker import heartbeat as heartbeats
 from celeriac.worker.heartbeat import Heartbeat
 from celeriac.worker.program import Consumption
 
@@ -21,30 +21,21 @@ def eventually(true: Callable[[], bool], seconds: float = 5) -> None:
         time.sleep(0.005)
 
 
-def test_the_file_is_touched_while_the_consumer_lives_and_no_longer(tmp_path: Path) -> None:
-    alive, looked = threading.Event(), threading.Semaphore(0)
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeats, "BEAT_SECONDS", 0.001)
 
-    def look() -> bool:
-        looked.release()
-        return alive.is_set()
 
+def test_the_file_says_what_is_seen_and_is_gone_at_the_end(tmp_path: Path) -> None:
+    looks = iter(range(1_000_000))
     file = tmp_path / "made" / "health"
-    heartbeat = Heartbeat(file, look, interval_seconds=0.001)
+    heartbeat = Heartbeat(file, lambda: f"at {next(looks)}\n")
     heartbeat.clear()
-    heartbeat.start()
-    assert looked.acquire(timeout=5)
     assert not file.exists()
-    alive.set()
+    heartbeat.start()
     eventually(file.exists)
-    alive.clear()
-    while looked.acquire(blocking=False):  # looks that nobody has waited for
-        pass
-    for _ in range(3):  # a touch of the turn that was under way is over then
-        assert looked.acquire(timeout=5)
-    os.utime(file, (0, 0))
-    for _ in range(100):
-        looked.acquire(timeout=5)
-    assert 0 == file.stat().st_mtime
+    first = file.read_text()
+    eventually(lambda: file.read_text() != first)
     heartbeat.stop()
     assert not file.exists()
 
@@ -52,29 +43,30 @@ def test_the_file_is_touched_while_the_consumer_lives_and_no_longer(tmp_path: Pa
 def test_a_file_of_a_former_run_does_not_count(tmp_path: Path) -> None:
     file = tmp_path / "health"
     file.touch()
-    Heartbeat(file, lambda: False).clear()
+    Heartbeat(file, lambda: "").clear()
     assert not file.exists()
 
 
-def test_the_first_touch_does_not_wait_for_a_turn(tmp_path: Path) -> None:
-    heartbeat = Heartbeat(tmp_path / "health", lambda: True, interval_seconds=3600)
+def test_the_first_look_does_not_wait_for_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeats, "BEAT_SECONDS", 3600)
+    heartbeat = Heartbeat(tmp_path / "health", lambda: "at 1\n")
     heartbeat.start()
     eventually((tmp_path / "health").exists)
     heartbeat.stop()
 
 
-def test_a_file_that_cannot_be_touched_is_told_once_and_tried_again(
+def test_a_file_that_cannot_be_written_is_told_once_and_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     looked = threading.Semaphore(0)
 
-    def look() -> bool:
+    def look() -> str:
         looked.release()
-        return True
+        return "at 1\n"
 
     folder = tmp_path / "run"
     folder.touch()  # a file where the folder should be
-    heartbeat = Heartbeat(folder / "health", look, interval_seconds=0.001)
+    heartbeat = Heartbeat(folder / "health", look)
     heartbeat.start()
     for _ in range(5):
         assert looked.acquire(timeout=5)
@@ -112,23 +104,67 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
     return main(list(arguments)), capsys.readouterr().out.strip()
 
 
+def written(file: Path, text: str = "", age: float = 0.0) -> str:
+    file.write_text(f"at {time.monotonic() - age:.3f}\n{text}")
+    return str(file)
+
+
 def test_a_fresh_file_is_healthy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "health").touch()
-    assert (0, "ok") == said(capsys, "file", str(tmp_path / "health"))
+    assert (0, "ok") == said(capsys, "file", written(tmp_path / "health"))
 
 
 def test_an_old_file_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "health"
-    file.touch()
-    os.utime(file, (time.time() - 60, time.time() - 60))
-    code, text = said(capsys, "file", str(file))
-    assert (1, True) == (code, "was touched 60 s ago, more than 15" in text)
-    assert (0, "ok") == said(capsys, "file", str(file), "--max-age", "120.5")
+    file = written(tmp_path / "health", age=60)
+    assert (1, "the worker hangs: its last sign of life is 60 s old, more than 15") == said(capsys, "file", file)
+    assert (0, "ok") == said(capsys, "file", file, "--max-age", "120.5")
+
+
+def test_a_file_of_another_boot_is_old(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 1 == said(capsys, "file", written(tmp_path / "health", age=-1e6))[0]
 
 
 def test_no_file_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = said(capsys, "file", str(tmp_path / "health"))
     assert (1, True) == (code, "does not consume yet" in text)
+    (tmp_path / "other").write_text("something else")
+    assert (1, "this is no file of a worker's health") == said(capsys, "file", str(tmp_path / "other"))
+
+
+def test_degraded_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path / "health", "degraded orders is paused\ndegraded Redis takes no writes: OOM\n")
+    assert (0, "degraded: orders is paused; Redis takes no writes: OOM") == said(capsys, "file", file)
+
+
+@pytest.mark.parametrize(
+    ("seen", "problem"),
+    [
+        ("redis 0\nloop 986\nguard 999\n", None),
+        ("redis 0\nloop 984\nguard 999\n", "the claim loop hangs: its last turn was 16 s ago"),
+        ("redis 0\nloop 999\nguard 984\n", "the guard hangs: its last turn was 16 s ago, and leases are not renewed"),
+        ("redis 0\nguard dead\n", "the guard has ended: leases are renewed no more"),
+        ("redis 0\ncommit 980\n", "an outcome has waited for Redis's answer for 20 s, and Redis answers others"),
+        ("redis 0\nthread 980\n", "a task thread hangs outside of any task, for 20 s"),
+        ("redis 0\nunbound 930\n", "it has not been bound to its queues for 70 s, and Redis answers"),
+        ("redis 990\nunbound 900\nloop 900\nguard 900\ncommit 900\nthread 900\n", None),  # Redis was away
+        ("away 900\nunbound 900\nloop 900\nguard 900\ncommit 900\nthread 900\n", None),
+        ("redis 0\nstopping\nunbound 900\nloop 900\n", None),
+    ],
+)
+def test_a_part_that_stands_still_while_redis_answers_hangs(seen: str, problem: str | None) -> None:
+    assert problem == judge(f"at 1000\n{seen}", 1000.0)[0]
+
+
+@pytest.mark.parametrize(
+    ("seen", "less"),
+    [
+        ("redis 0\n", ""),
+        ("away 988\nunbound 990\n", "Redis has not answered for 12 s; it connects again by itself"),
+        ("redis 999\nunbound 990\n", "it connects to its queues again"),
+        ("redis 0\nstopping\n", "it stops"),
+    ],
+)
+def test_what_a_restart_would_not_mend_is_said(seen: str, less: str) -> None:
+    assert (None, less) == judge(f"at 1000\n{seen}", 1000.0)
 
 
 @pytest.fixture
@@ -145,9 +181,10 @@ def test_a_wrong_call_is_a_usage_error(bare: pytest.MonkeyPatch, capsys: pytest.
 
 class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/ready" else 503)
+        self.send_response(503 if self.path == "/other" else 200)
         self.end_headers()
-        self.wfile.write(b"broker refused")
+        said = {"/other": b"broker refused", "/less": b'{"status": "degraded", "why": "orders is paused"}'}
+        self.wfile.write(said.get(self.path, b'{"status": "ready"}'))
 
     def log_message(self, *_: object) -> None:
         pass
@@ -167,6 +204,7 @@ def test_an_http_service_is_healthy_when_it_answers_200(http: str, capsys: pytes
     assert (0, "ok") == said(capsys, "http", f"{http}/ready")
     code, text = said(capsys, "http", f"{http}/other")
     assert (1, True) == (code, text.endswith("answered 503: broker refused"))
+    assert (0, "degraded: orders is paused") == said(capsys, "http", f"{http}/less")
 
 
 def test_an_http_service_that_does_not_answer_is_not_healthy(capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,11 +224,11 @@ def test_without_arguments_the_environment_says_whom_to_ask(
 
 
 def test_the_probe_loads_nothing_but_the_standard_library(tmp_path: Path) -> None:
-    (tmp_path / "health").touch()
+    written(tmp_path / "health")
     code = (
         "import sys; sys.argv[1:] = ['file', sys.argv[1]]\n"
         "from celeriac.health import main; assert main(sys.argv[1:]) == 0\n"
-        "heavy = {'celery', 'redis', 'pydantic', 'structlog', 'http', 'threading', 'pathlib'} & set(sys.modules)\n"
+        "heavy = {'celery', 'redis', 'pydantic', 'structlog', 'http', 'threading', 'pathlib', 're', 'socket'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "health")], check=True)

@@ -1,13 +1,14 @@
 """Is a service well? `python -m celeriac.health` asks over HTTP where HTTP_PORT is set, else looks at a worker's file.
 
+It says `ok`, or `degraded: …` (it does less than it should, and to restart it would mend nothing), or what is wrong.
 Little is imported, and only from the standard library: a container runs the probe every few seconds."""
 
 import os
-import socket
 import sys
 import time
 
 MAX_AGE_SECONDS = 15.0
+REBIND_SECONDS = 60.0  # Celery waits up to half of it between two attempts to connect
 HTTP_TIMEOUT_SECONDS = 3.0
 
 USAGE = """usage: python -m celeriac.health                    of the service with this environment:
@@ -15,26 +16,64 @@ USAGE = """usage: python -m celeriac.health                    of the service wi
        python -m celeriac.health file PATH [--max-age SECONDS]
        python -m celeriac.health http URL"""
 
+Judgement = tuple[str | None, str]  # what is wrong, or None; why it does less than it should, or ""
 
-def check_file(path: str, max_age_seconds: float = MAX_AGE_SECONDS) -> str | None:
-    """What is wrong, or None."""
+
+def judge(text: str, now: float, max_age_seconds: float = MAX_AGE_SECONDS) -> Judgement:
+    """Of what `celeriac.worker.vitals` has written. Each line is a name and a value; times are those of the monotonic
+    clock, which is one for all processes of a machine and stands still while that sleeps."""
+    seen = [line.partition(" ")[::2] for line in text.splitlines()]
+    one = dict(seen)
+    if "at" not in one:
+        return "this is no file of a worker's health", ""
+    looked = now - float(one["at"])
+    if not -1 < looked <= max_age_seconds:
+        return f"the worker hangs: its last sign of life is {looked:.0f} s old, more than {max_age_seconds:g}", ""
+    if one.get("guard") == "dead":
+        return "the guard has ended: leases are renewed no more", ""
+    if "stopping" in one:
+        return None, "it stops"
+    if "away" in one:  # everything may wait for it
+        return None, f"Redis has not answered for {now - float(one['away']):.0f} s; it connects again by itself"
+
+    def age(name: str) -> float:
+        """Since Redis is back, at most: before, everything may have waited for it."""
+        return now - max(float(one.get(name, now)), float(one.get("redis", 0)))
+
+    problem = None
+    if age("unbound") > max(REBIND_SECONDS, max_age_seconds):
+        problem = f"it has not been bound to its queues for {age('unbound'):.0f} s, and Redis answers"
+    elif age("loop") > max_age_seconds:
+        problem = f"the claim loop hangs: its last turn was {age('loop'):.0f} s ago"
+    elif age("guard") > max_age_seconds:
+        problem = f"the guard hangs: its last turn was {age('guard'):.0f} s ago, and leases are not renewed"
+    elif age("commit") > max_age_seconds:
+        problem = f"an outcome has waited for Redis's answer for {age('commit'):.0f} s, and Redis answers others"
+    elif age("thread") > max_age_seconds:
+        problem = f"a task thread hangs outside of any task, for {age('thread'):.0f} s"
+    less = ["it connects to its queues again"] if "unbound" in one else []
+    less += [value for name, value in seen if name == "degraded"]
+    return problem, "; ".join(less)
+
+
+def check_file(path: str, max_age_seconds: float = MAX_AGE_SECONDS) -> Judgement:
     try:
-        age = time.time() - os.stat(path).st_mtime  # noqa: PTH116  pathlib would take as long as the rest of the probe
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123  pathlib takes as long to load as the rest
+            text = file.read()
     except FileNotFoundError:
-        return f"the worker does not consume yet: there is no {path}"
-    if age > max_age_seconds:
-        why = "the worker has lost its broker, or hangs"
-        return f"{path} was touched {age:.0f} s ago, more than {max_age_seconds:g}: {why}"
-    return None
+        return f"the worker does not consume yet: there is no {path}", ""
+    return judge(text, time.monotonic(), max_age_seconds)
 
 
-def check_http(url: str) -> str | None:
-    """What is wrong, or None. By hand: http.client takes three times as long to load as this to run."""
+def check_http(url: str) -> Judgement:
+    """By hand: http.client takes three times as long to load as this to run."""
+    import socket  # here: a third of what the probe of a file takes
+
     scheme, _, rest = url.partition("://")
     address, slash, path = rest.partition("/")
     host, _, port = address.rpartition(":") if ":" in address else (address, "", "80")
     if scheme != "http" or not host or not port.isdigit():
-        return f"{url} is not an http:// address"
+        return f"{url} is not an http:// address", ""
     request = f"GET {slash + path or '/'} HTTP/1.0\r\nHost: {address}\r\n\r\n"
     try:
         with socket.create_connection((host, int(port)), HTTP_TIMEOUT_SECONDS) as connection:
@@ -43,12 +82,19 @@ def check_http(url: str) -> str | None:
             while len(answer) < 4096 and (part := connection.recv(4096)):
                 answer += part
     except (OSError, OverflowError) as exc:
-        return f"{url} does not answer: {exc}"
+        return f"{url} does not answer: {exc}", ""
     head, _, body = answer.decode(errors="replace").partition("\r\n\r\n")
     status = head.split(" ", 2)[1:2]
     if status != ["200"]:
-        return f"{url} answered {status[0] if status else 'no HTTP'}: {body[:500]}"
-    return None
+        return f"{url} answered {status[0] if status else 'no HTTP'}: {body[:500]}", ""
+    if '"degraded"' not in body:
+        return None, ""
+    import json  # here: it takes as long to load as all of the rest
+
+    try:
+        return None, str(json.loads(body)["why"])
+    except (ValueError, LookupError, TypeError):  # it means something else by the word
+        return None, ""
 
 
 def _of_the_environment() -> list[str]:
@@ -61,15 +107,16 @@ def _of_the_environment() -> list[str]:
 def main(arguments: list[str]) -> int:
     match arguments or _of_the_environment():
         case ["file", path]:
-            problem = check_file(path)
+            problem, less = check_file(path)
         case ["file", path, "--max-age", seconds] if seconds.replace(".", "", 1).isdigit():
-            problem = check_file(path, float(seconds))
+            problem, less = check_file(path, float(seconds))
         case ["http", url]:
-            problem = check_http(url)
+            problem, less = check_http(url)
         case _:
             print(USAGE, file=sys.stderr)  # noqa: T201  a command
             return 2
-    print(problem or "ok")  # noqa: T201  a command; the container engine keeps what it says
+    # A command; the container engine keeps what it says.
+    print(problem or (f"degraded: {less}" if less else "ok"))  # noqa: T201
     return 1 if problem else 0
 
 

@@ -58,7 +58,7 @@ def document() -> Any:
 
     listener = listen("127.0.0.1", 0)
     readiness: Any = Ready()
-    Endpoints(listener, routes(readiness, Metrics(["mail"], lambda: True))).start()
+    Endpoints(listener, routes(readiness, Metrics(["mail"], lambda: True), lambda: (None, ""))).start()
     document = schemathesis.openapi.from_dict(DOCUMENT)
     document.config.update(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
     return document

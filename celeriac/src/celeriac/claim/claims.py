@@ -73,6 +73,7 @@ class Claims:
         self.asked = 0  # messages that the claim under way may bring
         self.brought = 0  # messages that the last claim has brought, until they are handed out
         self.sent_at = 0.0
+        self.refused = ""  # why Redis takes no claims now
 
     def start(self, connection: Any, lists: Sequence[str], dead: Sequence[str], want: int) -> None:
         """Send a claim."""
@@ -108,6 +109,7 @@ class Claims:
         except ResponseError as exc:  # Redis takes no writes now; the messages stay in their lists
             self._refused(exc)
             return None
+        self.refused = ""
         lists = self._lists
         messages = [(lists[number], raw) for number, raws in zip(taken[::2], taken[1::2], strict=True) for raw in raws]
         if not more and not self._has_rung(connection):
@@ -134,6 +136,7 @@ class Claims:
             self._refused(exc)
 
     def _refused(self, error: ResponseError) -> None:
+        self.refused = str(error)
         if monotonic() - self._refused_logged_at > TELL_REFUSED_SECONDS:
             emit("claim.refused", level=logging.WARNING, error=str(error))
             self._refused_logged_at = monotonic()

@@ -63,6 +63,7 @@ class Committer:
         self._scribe = scribe
         self._lock = connection.lock
         self.counters = Counters()
+        self.refused = ""  # why Redis takes no outcomes now
         self._done: deque[Commit] = deque()
         self._ended: deque[Commit] = deque()  # Redis has answered, and their callbacks are not called yet
         self._why: dict[str, str] = {}  # tag -> why Redis will never take this commit
@@ -274,6 +275,7 @@ class Committer:
             return
         batch = self._under_way.popleft()
         self.connection.answered()
+        self.refused = ""
         self.counters.committed += len(batch) - len(refused) - len(repeated) - len(left) // 2
         self.counters.refused += len(refused)
         self.counters.repeated += len(repeated)
@@ -296,6 +298,7 @@ class Committer:
             self._unknown.appendleft(batch)
             self._load()
         elif refused_for_now(error):  # full, loading, read-only: later
+            self.refused = str(error)
             emit("outcomes.refused", level=logging.WARNING, error=str(error), outcomes=len(batch))
             self._unknown.appendleft(batch)
             self.connection.pause()

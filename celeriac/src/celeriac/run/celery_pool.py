@@ -24,6 +24,11 @@ class CeleryPool:
         return int(self._pool.num_processes)
 
     @property
+    def solo(self) -> bool:
+        """Whether it runs tasks in the thread that calls it."""
+        return type(self._pool).__module__ == "celery.concurrency.solo"
+
+    @property
     def stopped(self) -> bool:
         return not self._pool.active
 

@@ -61,9 +61,15 @@ class Guard:
         self._woken = threading.Event()
         self._worked = False  # a message was handed out since the last look
         self.asleep = False
+        self.turned_at = monotonic()
+        self._thread = debugger.goes_on(threading.Thread(target=self._run, name="guard", daemon=True))
 
     def start(self) -> None:
-        debugger.goes_on(threading.Thread(target=self._run, name="guard", daemon=True)).start()
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """Its thread ends; leases are renewed no more."""
@@ -81,6 +87,7 @@ class Guard:
         rested = False
         while not self._ended.wait(0.0 if rested else tick):
             rested = False
+            self.turned_at = monotonic()
             try:
                 self._look(monotonic())
                 self._away_logged = False

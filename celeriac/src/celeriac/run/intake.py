@@ -81,6 +81,8 @@ class Intake:
             in_celerys_pool=self.celery_pool is not None,
         )
         self._full_logged_at: dict[str, float] = {}
+        self.full: dict[str, float] = {}  # queue -> when a claim last left it alone, for its dead letters
+        self.turned_at = monotonic()  # the consumer's loop
         self.claims = self._claims()
         self.revocations = Revocations(client)
         self._guard()
@@ -210,7 +212,9 @@ class Intake:
             self.pump()
 
     def pump(self) -> None:
-        """Do in the consumer's thread what has to be done there: apply revocations, hand messages to Celery."""
+        """Do in the consumer's thread what has to be done there, at each turn of its loop: apply revocations, hand
+        messages to Celery."""
+        self.turned_at = monotonic()
         if self.revocations.pending:
             self.revocations.apply()
         if self.guard.asleep and self.revocations.told:
@@ -256,6 +260,10 @@ class Intake:
         self.committer.commit_all(END_SECONDS)
         self.leases.release(list(self.delivery.delivered), started=True)  # a cold stop ended them
         self._end(0.0)
+
+    @property
+    def runs_tasks_in_its_loop(self) -> bool:
+        return self.celery_pool is not None and self.celery_pool.solo
 
     def running(self) -> list[Any]:
         """What runs: bodies in task threads, and Celery's own requests."""
@@ -311,6 +319,7 @@ class Intake:
     def _tell_full(self, list_key: str) -> None:
         now = monotonic()
         queue = queue_of(list_key)
+        self.full[queue] = now
         if now - self._full_logged_at.get(queue, -TELL_FULL_SECONDS) >= TELL_FULL_SECONDS:
             self._full_logged_at[queue] = now
             bound = self.options.dead_letter_bound

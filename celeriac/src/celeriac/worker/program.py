@@ -18,11 +18,12 @@ from celery.concurrency import get_implementation
 from celery.exceptions import ImproperlyConfigured
 
 from celeriac import debugger
-from celeriac.app.installation import POOL, add_usual, is_ours, storing_settings
+from celeriac.app.installation import POOL, SCHEMES, add_usual, is_ours, storing_settings
 from celeriac.broker.lists import named_by
 from celeriac.broker.options import Options
 from celeriac.events import emit, logger
 from celeriac.worker.heartbeat import Heartbeat
+from celeriac.worker.vitals import Vitals, ping_of
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -43,6 +44,7 @@ class Consumption:
 
     def __init__(self) -> None:
         self._consumer: Any = None
+        self.stopping = False
         self._listeners: list[Callable[[], None]] = []
         signals.worker_ready.connect(self._ready, weak=False)
         signals.worker_shutting_down.connect(self._ends, weak=False)
@@ -64,14 +66,15 @@ class Consumption:
             listener()
 
     def _ends(self, **_: Any) -> None:
-        self._consumer = None
+        self._consumer, self.stopping = None, True
 
 
 class Program:
     """Over the class of Celery's worker, of an app that is ours.
 
-    Settings of its own: `worker_health_file`, a file that is touched while it consumes; `worker_stop_seconds`, what
-    tasks have to end at a stop (without it, as with Celery, a stop waits for them)."""
+    Settings of its own: `worker_health_file`, a file into which it writes every two seconds what
+    `python -m celeriac.health file PATH` judges; `worker_stop_seconds`, what tasks have to end at a stop (without it, as
+    with Celery, a stop waits for them)."""
 
     if TYPE_CHECKING:  # of Celery's worker
         app: Any
@@ -153,12 +156,16 @@ class Program:
 
     def _heartbeat(self) -> Heartbeat | None:
         path = self.app.conf.get("worker_health_file")
-        if not path:
+        if not path and self.consumption is None:
             return None
         consumption = self.consumption or Consumption()
-        heartbeat = Heartbeat(Path(path), consumption.alive)
+        ping = ping_of(self.app) if _on_redis(self.app) else None
+        self.app.vitals = vitals = Vitals(self.app, consumption, ping)
+        heartbeat = Heartbeat(Path(path) if path else None, vitals.look)
         heartbeat.clear()
-        consumption.on_ready(heartbeat.start)  # not before: the pool must not fork its children beside a thread
+        # Not before: the pool must not fork its children beside a thread.
+        for thread in (heartbeat, ping) if ping else (heartbeat,):
+            consumption.on_ready(thread.start)
         return heartbeat
 
     def _end_in_time(self, **_: Any) -> None:
@@ -176,6 +183,11 @@ class Program:
 def ours(kind: type[Any]) -> type[Any]:
     """Celery's worker, or an app's own, with ours over it."""
     return type(kind.__name__, (Program, kind), {"__module__": kind.__module__})
+
+
+def _on_redis(app: Any) -> bool:
+    url = app.conf.broker_write_url
+    return all(str(one).startswith(SCHEMES) for one in ([url] if isinstance(url, str) else url or [""]))
 
 
 def _pool(chosen: Any, usual: Any) -> Any:

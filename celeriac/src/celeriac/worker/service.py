@@ -12,6 +12,7 @@ from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings, HttpSettings, LogSettings, Routed, WorkerSettings
 from celeriac.contract.implementation import Implementation
 from celeriac.errors import SettingsError
+from celeriac.health import Judgement
 from celeriac.retry import policy as retries
 from celeriac.retry.policy import RetryPolicy
 from celeriac.worker.app import make_worker
@@ -89,4 +90,9 @@ def _answer(
     readiness.stay_out_of_forks()
     tasks = [name for name in app.tasks if not name.startswith("celery.")]
     metrics = Metrics(tasks, consumption.alive, counters) if find_spec("prometheus_client") else None
-    Endpoints(listener, routes(readiness, metrics)).start()
+    Endpoints(listener, routes(readiness, metrics, lambda: _judgement(app))).start()
+
+
+def _judgement(app: Any) -> Judgement | None:
+    vitals = getattr(app, "vitals", None)  # before its worker is made there are none
+    return None if vitals is None else vitals.judgement()
