@@ -28,6 +28,6 @@ USER app
 ARG SERVICE
 ARG HTTP_PORT
 ENV SERVICE=${SERVICE} HTTP_HOST=0.0.0.0 HTTP_PORT=${HTTP_PORT} WORKER_HEALTH_FILE=/tmp/worker-health
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --start-interval=500ms --retries=3 \
+HEALTHCHECK --interval=8s --timeout=3s --start-period=30s --start-interval=500ms --retries=2 \
     CMD ["python", "-m", "celeriac.health"]
 CMD ["sh", "-c", "exec python -m $SERVICE.main"]

@@ -17,6 +17,7 @@ from celeriac import health
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
 from celeriac.broker import keys
+from celeriac.claim.pauses import pause, resume
 
 pytestmark = pytest.mark.integration
 
@@ -90,20 +91,27 @@ def test_a_worker_without_redis_is_degraded_and_well_when_it_is_back(redis_to_br
         worker.process.wait()
 
 
-def test_a_queue_that_is_full_of_dead_letters_degrades_its_worker(redis_server: Any, tmp_path: Path) -> None:
+def test_a_queue_that_is_full_of_dead_letters_or_paused_degrades_its_worker(redis_server: Any, tmp_path: Path) -> None:
     url = f"redis://127.0.0.1:{redis_server.port}/9"
-    worker = start_worker(STUCK, url, tmp_path, WORKER_QUEUES="full", CELERY_DEAD_LETTER_BOUND="1")
+    worker = start_worker(
+        STUCK, url, tmp_path, WORKER_QUEUES="full", CELERY_DEAD_LETTER_BOUND="1", CELERY_LEASE_SECONDS="1"
+    )
     app = make_app("test", CelerySettings(broker_url=url))
+    file = str(worker.health_file)
     try:
         worker.wait_until_ready()
         with redis.Redis.from_url(url) as client:
             client.xadd(keys.dead("full"), {"raw": "x", "about": "{}"})
-        app.send_task("stuck.fault", ("nothing",), queue="full", ignore_result=True)
-        less = eventually(lambda: health.check_file(str(worker.health_file))[1])
-        assert "nothing is claimed from full: its dead letters are at their bound" == less
-        with redis.Redis.from_url(url) as client:
+            app.send_task("stuck.fault", ("nothing",), queue="full", ignore_result=True)
+            less = eventually(lambda: health.check_file(file)[1])
+            assert "nothing is claimed from full: its dead letters are at their bound" == less
             client.delete(keys.dead("full"))
-        eventually(lambda: health.check_file(str(worker.health_file)) == (None, ""))
+            for name in ("full", "of-others"):
+                pause(client, name)
+            eventually(lambda: health.check_file(file) == (None, "full is paused"))
+            for name in ("full", "of-others"):
+                resume(client, name)
+            eventually(lambda: health.check_file(file) == (None, ""))
         assert 0 == worker.stop()
     finally:
         app.close()

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-MAX_AGE_SECONDS = 15.0
+MAX_AGE_SECONDS = 10.0
 REBIND_SECONDS = 60.0  # Celery waits up to half of it between two attempts to connect
 HTTP_TIMEOUT_SECONDS = 3.0
 
@@ -15,6 +15,14 @@ USAGE = """usage: python -m celeriac.health                    of the service wi
                                                 HTTP_PORT, else WORKER_HEALTH_FILE
        python -m celeriac.health file PATH [--max-age SECONDS]
        python -m celeriac.health http URL"""
+
+PARTS = (
+    ("unbound", "it has not been bound to its queues for {:.0f} s, and Redis answers", REBIND_SECONDS),
+    ("loop", "the claim loop hangs: its last turn was {:.0f} s ago", 0.0),
+    ("guard", "the guard hangs: its last turn was {:.0f} s ago, and leases are not renewed", 0.0),
+    ("commit", "an outcome has waited for Redis's answer for {:.0f} s, and Redis answers others", 0.0),
+    ("thread", "a task thread hangs outside of any task, for {:.0f} s", 0.0),
+)
 
 Judgement = tuple[str | None, str]  # what is wrong, or None; why it does less than it should, or ""
 
@@ -36,24 +44,14 @@ def judge(text: str, now: float, max_age_seconds: float = MAX_AGE_SECONDS) -> Ju
     if "away" in one:  # everything may wait for it
         return None, f"Redis has not answered for {now - float(one['away']):.0f} s; it connects again by itself"
 
-    def age(name: str) -> float:
-        """Since Redis is back, at most: before, everything may have waited for it."""
-        return now - max(float(one.get(name, now)), float(one.get("redis", 0)))
-
-    problem = None
-    if age("unbound") > max(REBIND_SECONDS, max_age_seconds):
-        problem = f"it has not been bound to its queues for {age('unbound'):.0f} s, and Redis answers"
-    elif age("loop") > max_age_seconds:
-        problem = f"the claim loop hangs: its last turn was {age('loop'):.0f} s ago"
-    elif age("guard") > max_age_seconds:
-        problem = f"the guard hangs: its last turn was {age('guard'):.0f} s ago, and leases are not renewed"
-    elif age("commit") > max_age_seconds:
-        problem = f"an outcome has waited for Redis's answer for {age('commit'):.0f} s, and Redis answers others"
-    elif age("thread") > max_age_seconds:
-        problem = f"a task thread hangs outside of any task, for {age('thread'):.0f} s"
     less = ["it connects to its queues again"] if "unbound" in one else []
     less += [value for name, value in seen if name == "degraded"]
-    return problem, "; ".join(less)
+    back_at = float(one.get("redis", 0))  # before, everything may have waited for Redis
+    for name, text, most in PARTS:
+        age = now - max(float(one.get(name, now)), back_at)
+        if age > max(most, max_age_seconds):
+            return text.format(age), "; ".join(less)
+    return None, "; ".join(less)
 
 
 def check_file(path: str, max_age_seconds: float = MAX_AGE_SECONDS) -> Judgement:

@@ -10,7 +10,6 @@ ONCE = "celery-once-"  # + task id -> "queued:<fingerprint>" or "done:<fingerpri
 UNCLAIMED = "celery-unclaimed-"  # + random id: this commit, which has no claim and no record, was done
 REVOKED = "celery-revoked"  # task id -> when it was revoked, in microseconds of Redis's clock
 REVOKED_STAMPS = "celery-revoked-stamps"  # ["<header>", <stamp>] -> the same
-LIFE = "celery-life"  # the stream of the records of steps
 LIFE = "celery-life"  # a stream: what is written down of each step of a message (see celeriac.life)
 PAUSED = "celery-paused"  # a set: the queues from which no worker of ours claims
 DEAD = "celery-dead-"  # + queue: the stream of its dead letters

@@ -14,6 +14,7 @@ from celeriac.broker.connection import BrokerConnection
 from celeriac.broker.lists import queue_of
 from celeriac.broker.options import Options
 from celeriac.claim.claims import BATCH, Batch, Claims
+from celeriac.claim.pauses import paused
 from celeriac.claim.revocations import Revocations
 from celeriac.events import emit
 from celeriac.lease.leases import Lease, Leases
@@ -82,6 +83,7 @@ class Intake:
         )
         self._full_logged_at: dict[str, float] = {}
         self.full: dict[str, float] = {}  # queue -> when a claim last left it alone, for its dead letters
+        self.paused: list[str] = []  # of its queues
         self.turned_at = monotonic()  # the consumer's loop
         self.claims = self._claims()
         self.revocations = Revocations(client)
@@ -275,7 +277,8 @@ class Intake:
         self.ends.impossible(commit, why, held.list_key if held else "")
 
     def restore(self) -> int:
-        """Give back the messages of workers that died. Returns how many."""
+        """Give back the messages of workers that died. Returns how many. And see which of our queues are paused."""
+        self.paused = [queue for queue in paused(self.client) if queue in self.channel.active_queues]
         return restore(self.client, self.channel.sep, self.channel.priority_steps)
 
     def _show(self, running: Running) -> None:

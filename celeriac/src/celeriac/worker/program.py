@@ -72,9 +72,9 @@ class Consumption:
 class Program:
     """Over the class of Celery's worker, of an app that is ours.
 
-    Settings of its own: `worker_health_file`, a file into which it writes every two seconds what
-    `python -m celeriac.health file PATH` judges; `worker_stop_seconds`, what tasks have to end at a stop (without it, as
-    with Celery, a stop waits for them)."""
+    Settings of its own: `worker_health_file`, into which it writes every two seconds what
+    `python -m celeriac.health file PATH` judges; `worker_stop_seconds`, what tasks have to end at a stop (without it,
+    as with Celery, a stop waits for them)."""
 
     if TYPE_CHECKING:  # of Celery's worker
         app: Any

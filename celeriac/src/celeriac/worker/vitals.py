@@ -139,6 +139,7 @@ class Vitals:
         for queue, full_at in list(intake.full.items()):
             if now - full_at < FULL_SECONDS:
                 lines.append(f"degraded nothing is claimed from {queue}: its dead letters are at their bound")
+        lines += [f"degraded {queue} is paused" for queue in intake.paused]
         refused = committer.refused or (intake.claims.refused if bound else "")
         if refused:
             lines.append(f"degraded Redis takes no writes: {' '.join(refused.split())[:200]}")
