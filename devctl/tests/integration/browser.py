@@ -165,6 +165,8 @@ const at = document.activeElement;
 return at.getAttribute("aria-label") || at.textContent.trim() || at.id || at.tagName
 """
 _VISIBLE = """
-return [...document.querySelectorAll(arguments[0])].find(
+const found = [...document.querySelectorAll(arguments[0])].find(
   one => one.checkVisibility({visibilityProperty: true}) && one.innerText.includes(arguments[1])) ?? null
+found?.scrollIntoView({block: "nearest"})
+return found
 """

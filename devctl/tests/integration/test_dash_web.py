@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-import json
 import os
 import signal
 import subprocess
@@ -14,12 +13,11 @@ from pathlib import Path
 import pytest
 from devctl.tests.integration import browser
 from devctl.tests.integration.browser import Browser
-from devctl.tests.integration.checkout import eventually
 
-from celeriac.life.record import Kind
 from devctl import settings
 from devctl.errors import DevctlError
 from devctl.stack.local import LocalRuntime, redis
+from devctl.stack.port import Replica
 
 pytestmark = [
     pytest.mark.integration,
@@ -114,6 +112,9 @@ class Parcels:
         fields = {"task_id": task_id, "gate": self.gate, "problem": self.problem}
         self.devctl("send-task", "parcels.pack", *(f"--set={name}={value}" for name, value in fields.items()))
 
+    def replica(self, service: str) -> Replica:
+        return next(one for one in self.runtime.status() if one.service == service)
+
     def serve(self, port: int = 0) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "devctl", "dash", "--web", "--no-open", "--port", str(port)]
         process = subprocess.Popen(
@@ -128,8 +129,8 @@ class Parcels:
 def parcels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parcels]:
     try:
         redis.binary(os.environ.get("PATH", os.defpath))
-    except DevctlError as missing:
-        pytest.skip(missing.problem)
+    except DevctlError as lacking:
+        pytest.skip(lacking.problem)
     parcels = Parcels(tmp_path_factory.mktemp("parcels"))
     try:
         parcels.devctl("up")
@@ -151,13 +152,12 @@ def chromium(parcels: Parcels) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(parcels: Parcels, chromium: Browser) -> Iterator[Browser]:
+def page(parcels: Parcels, chromium: Browser) -> Browser:
     chromium.open(parcels.page)
     chromium.size(1280, 800)
     chromium.see("#services", "packer", "healthy")
     chromium.complaints()
-    yield chromium
-    assert [] == chromium.complaints()
+    return chromium
 
 
 def test_a_task_is_seen_running_failed_found_its_trace_opened_replayed_and_done(
@@ -165,7 +165,7 @@ def test_a_task_is_seen_running_failed_found_its_trace_opened_replayed_and_done(
 ) -> None:
     parcels.problem.write_text(STRANGE)
     parcels.send(TASK_ID)
-    page.see("#workers", "parcels.pack", TASK_ID[:8], "40% · packed 4 of 10", seconds=SOON_SECONDS)
+    page.see("#workers", "parcels.pack", TASK_ID[:8], seconds=SOON_SECONDS)
 
     parcels.gate.touch()
     page.see("#failures", "dead", "parcels.pack", STRANGE)  # as text
@@ -181,3 +181,88 @@ def test_a_task_is_seen_running_failed_found_its_trace_opened_replayed_and_done(
     page.see("#said", "parcels.pack is back in parcels")
     page.see("#detail", "succeeded")
     page.see("#failures", "Nothing has failed lately")
+    assert [] == page.complaints()
+
+
+def test_the_keyboard_alone_will_do(page: Browser) -> None:
+    page.keys("Tab")
+    assert "Skip to the tables" == page.focused()
+    page.keys("Enter", "Tab")
+    assert "Pause parcels" == page.focused()
+    seen = page.text("#clock")
+    page.until(lambda: page.text("#clock") != seen)  # another snapshot
+    assert "Pause parcels" == page.focused()
+
+    page.keys("p")
+    page.see("#ask", "Pause parcels?")
+    assert "Cancel" == page.focused()  # what changes nothing
+    page.keys("Tab", "Tab", "Tab")  # round, within the dialog: the third is the browser's own
+    assert page.run("return find => document.querySelector('#ask').contains(document.activeElement)") is not False
+    page.keys("Escape")
+    assert "Pause parcels" == page.focused()
+
+    page.keys("p", "Tab", "Enter")
+    page.see("#queues", "paused", "Resume")
+    page.keys("p", "Tab", "Enter")
+    page.see("#said", "parcels is consumed again")
+    page.see("#queues", "Pause")
+
+    page.run("document.querySelector('#services button').focus()")
+    page.keys("Down")
+    assert "Logs packer" == page.focused()
+    page.keys("l")
+    page.see("#detail", "Logs of packer", "ready.")
+    assert "Logs of packer" == page.focused()
+    page.keys("Escape")
+    assert "Logs packer" == page.focused()
+    assert [] == page.complaints()
+
+
+def test_no_rule_of_accessibility_is_broken_in_either_colour_on_a_desk_and_on_a_phone(page: Browser) -> None:
+    page.run((importlib.resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8"))
+    page.prefer(reduced_motion="reduce")
+    page.click("#services button", "Logs")
+    page.see("#detail", "Ready to accept connections")
+    for colours, (width, height) in (("light", (1280, 800)), ("dark", (360, 740))):
+        page.prefer(color_scheme=colours, reduced_motion="reduce")
+        page.size(width, height)
+        assert [] == _broken(page)
+        assert width == page.run("return document.documentElement.scrollWidth")
+        page.click("#services button", "Scale")
+        assert [] == _broken(page)
+        page.keys("Escape")
+
+
+def test_a_broker_that_goes_away_is_told_and_what_was_known_stays_and_is_dated(parcels: Parcels, page: Browser) -> None:
+    parcels.runtime.stop(["redis"])
+    page.see("#banners", "The broker does not answer.", "Queues, workers and failures are of ")
+    assert "parcels" in page.text("#queues")
+    assert page.run("return getComputedStyle(document.querySelector('#queues')).borderTopStyle") == "dashed"
+
+    parcels.devctl("up", "redis")
+    page.until(lambda: not page.text("#banners"), "end of the banner")
+    assert [] == page.complaints()
+
+
+def test_a_devctl_that_ends_is_told_and_the_page_goes_on_with_the_next_one(parcels: Parcels, page: Browser) -> None:
+    first = parcels.serve()
+    port = int(parcels.page.rpartition(":")[2].strip("/"))
+    page.open(parcels.page)
+    page.see("#services", "packer")
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=10)
+    page.see("#banners", "The connection to devctl is lost.", "What is shown is of ")
+
+    second = parcels.serve(port)
+    page.until(lambda: not page.text("#banners") and "packer" in page.text("#services"), "the new page")
+    page.click("#queues button", "Pause")  # its token is the new one's
+    page.click("#ask-yes")
+    page.see("#said", "parcels is paused")
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=10)
+
+
+def _broken(page: Browser) -> list[str]:
+    """The rules that the page breaks, with the first of what breaks each."""
+    found = page.run("return axe.run().then(found => found.violations)")
+    return [f"{one['id']}: {one['nodes'][0]['html']} {one['nodes'][0]['failureSummary']}" for one in found]

@@ -66,18 +66,19 @@ function show(snapshot) {
 }
 
 // For those who hear the page: new failures as one sentence, at most one in ten seconds.
-let told = 0, untold = 0;
+let toldAt = 0, untold = [];
 function tellFailures(failures) {
-  const first = failuresSeen.size === 0 && untold === 0 && told === 0;
+  const first = toldAt === 0;
   for (const one of failures) {
     const key = TABLES.failures.key(one);
-    if (!failuresSeen.has(key)) { failuresSeen.add(key); untold += 1; }
+    if (!failuresSeen.has(key)) untold.unshift(one);
+    failuresSeen.add(key);
   }
-  if (first) { untold = 0; told = Date.now(); }
-  if (untold && Date.now() - told > 10000) {
-    announce(`${plural(untold, "new failure")}, the last: ${failures[0].task}, ${failures[0].error}`);
-    told = Date.now();
-    untold = 0;
+  if (first) untold = [];
+  if (first || (untold.length && Date.now() - toldAt > 10000)) {
+    const last = untold[0];
+    if (last) announce(`${plural(untold.length, "new failure")}, the last: ${last.task}, ${last.error}`);
+    [toldAt, untold] = [Date.now(), []];
   }
   if (failuresSeen.size > 5000) failuresSeen.clear();
 }
