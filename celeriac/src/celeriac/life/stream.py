@@ -73,6 +73,11 @@ class Life:
         page = answer[0][1]
         return page[-1][0].decode(), [record for entry, fields in page for record in self._unpack(entry, fields)]
 
+    def now(self) -> float:
+        """Redis's clock."""
+        seconds, micros = self._client.time()
+        return seconds + micros / 1e6
+
     def span(self) -> Extent:
         """From when to when, and how much."""
         pipe = self._client.pipeline(transaction=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -37,6 +38,11 @@ class StoredLife:
         with self._answering():
             return self._records.follow(after, wait_seconds)
 
+    def now(self) -> float:
+        """Redis's clock."""
+        with self._answering():
+            return self._records.now()
+
     def span(self) -> Extent:
         """From when to when there are records."""
         with self._answering():
@@ -60,6 +66,10 @@ class NoLife:
     def follow(self, after: str, wait_seconds: float = 0.0) -> tuple[str, list[Record]]:
         """None."""
         return after, []
+
+    def now(self) -> float:
+        """This machine's clock."""
+        return time.time()
 
     def span(self) -> Extent:
         """Nothing."""

@@ -84,6 +84,7 @@ class MemoryLife:
 
     records: list[Record] = field(default_factory=list)
     why_none: str = ""
+    clock: Callable[[], float] = time.time
 
     def find(self, texts: Sequence[str], after: str = "") -> list[Record]:
         return [one for one in self.records[int(after or 0) :] if any(text in repr(one) for text in texts)]
@@ -93,6 +94,9 @@ class MemoryLife:
 
     def follow(self, after: str, wait_seconds: float = 0.0) -> tuple[str, list[Record]]:
         return self.newest(), self.records[int(after) :]
+
+    def now(self) -> float:
+        return self.clock()
 
     def span(self) -> Extent:
         times = [one.at for one in self.records]

@@ -200,6 +200,9 @@ class Life(Protocol):
     def follow(self, after: str, wait_seconds: float = 0.0) -> tuple[str, list[Record]]:
         """The records behind this entry, and the id to go on with; waits so long for one, a second at most."""
 
+    def now(self) -> float:
+        """Unix seconds by the clock of the records."""
+
     def span(self) -> Extent:
         """From when to when there are records, and how much."""
 

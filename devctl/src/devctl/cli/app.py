@@ -30,6 +30,7 @@ from devctl.cli.scale import scale
 from devctl.cli.send_task import send_task
 from devctl.cli.stacks import stacks
 from devctl.cli.tasks import tasks
+from devctl.cli.trace import trace
 from devctl.cli.up import up
 from devctl.cli.watch import watch
 
@@ -51,6 +52,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     restore,
     send_task,
     result,
+    trace,
     bench,
     doctor,
     init,

@@ -67,7 +67,12 @@ class _Task:
             self.published, self.publisher = record.at, record.who
             if record.via:
                 self.via = (record.who, record.via, record.since if record.since is not None else record.at)
-        self._queue(record)
+        waiting = self.messages[-1] if self.messages else None
+        if waiting is not None and waiting.open and not waiting.at.tag and waiting.at.queued == record.at:  # a retry
+            due = record.due_at if record.due_at is not None else waiting.at.due
+            waiting.at = replace(waiting.at, tag=record.tag, due=due)
+        else:
+            self._queue(record)
 
     def replayed(self, record: Record) -> None:
         self._queue(record, replay=True)

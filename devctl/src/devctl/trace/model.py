@@ -124,6 +124,8 @@ class Shares:
     waited: float = 0.0
     due: float = 0.0
     """It was not to run yet: the wait of a retry, a countdown."""
+    dead: float = 0.0
+    """It was a dead letter, before its replay."""
     request: float = 0.0
     other: float = 0.0
     """Nothing of it was recorded."""
@@ -185,27 +187,14 @@ class Trace:
         return _shares(self)
 
 
-_ORDER = ("ran", "claimed", "waited", "due", "request")
+_ORDER = ("ran", "claimed", "waited", "due", "dead", "request")
 
 
 def _shares(trace: Trace) -> Shares:
     changes: list[tuple[float, int, str]] = [(trace.begin, 0, ""), (trace.end, 0, "")]
-
-    def add(name: str, begin: float | None, end: float | None) -> None:
+    for name, begin, end in _pieces(trace):
         if begin is not None and end is not None and end > begin:
-            changes.extend([(begin, 1, name), (end, -1, name)])
-
-    for span in trace.walk():
-        if span.kind == "request":
-            add("request", span.begin, span.end)
-        for one in span.attempts:
-            last = one.settled if one.settled is not None else (trace.now if one.state in GOES_ON else one.begin)
-            taken = next((at for at in (one.claimed, one.began) if at is not None), last)
-            ready = one.queued if one.queued is None or one.due is None else max(one.queued, one.due)
-            add("due", one.queued, ready if ready is None or taken is None else min(ready, taken))
-            add("waited", ready, taken)
-            add("claimed", taken, last)
-            add("ran", one.began, one.ended if one.ended is not None else last)
+            changes += [(begin, 1, name), (end, -1, name)]
     totals, open_ = dict.fromkeys([*_ORDER, "other"], 0.0), dict.fromkeys(_ORDER, 0)
     before = trace.begin
     for at, change, name in sorted(changes):
@@ -215,3 +204,20 @@ def _shares(trace: Trace) -> Shares:
         if change:
             open_[name] += change
     return Shares(**totals)
+
+
+def _pieces(trace: Trace) -> Iterator[tuple[str, float | None, float | None]]:
+    for span in trace.walk():
+        if span.kind == "request":
+            yield "request", span.begin, span.end
+        for one in span.attempts:
+            last = one.settled if one.settled is not None else (trace.now if one.state in GOES_ON else one.begin)
+            taken = next((at for at in (one.claimed, one.began) if at is not None), last)
+            ready = one.queued if one.queued is None or one.due is None else max(one.queued, one.due)
+            yield "due", one.queued, ready if ready is None or taken is None else min(ready, taken)
+            yield "waited", ready, taken
+            yield "claimed", taken, last
+            yield "ran", one.began, one.ended if one.ended is not None else last
+        for one, following in zip(span.attempts, span.attempts[1:], strict=False):
+            if following.replay:
+                yield "dead", one.settled, following.queued
