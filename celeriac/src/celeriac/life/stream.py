@@ -30,15 +30,15 @@ class Life:
         self._client = client
         self._unpack = unpack
 
-    def find(self, texts: Iterable[str], after: str = "") -> list[Record]:
+    def find(self, texts: Iterable[str], since: float = 0.0) -> list[Record]:
         """The records, by time, of entries that hold one of these texts. An entry may hold other records, too.
-        `after`: only entries behind this id."""
+        `since`: only entries of this time and later."""
         words = [one.encode() for one in dict.fromkeys(texts) if one]
         if not words:
             return []
         if len(words) > MOST_TEXTS:
-            return self._sift(words, after)
-        start, found = f"({after}" if after else "-", list[Record]()
+            return self._sift(words, str(int(since * 1_000)))
+        start, found = str(int(since * 1_000)), list[Record]()
         while True:
             last, entries = cast("Any", _FIND(self._client, [keys.LIFE], [start, PIECE_BYTES // len(words), *words]))
             for at in range(0, len(entries), 2):
@@ -48,8 +48,8 @@ class Life:
                 return found
             start = f"({last.decode()}"
 
-    def _sift(self, words: list[bytes], after: str) -> list[Record]:
-        start, found = f"({after}" if after else "-", list[Record]()
+    def _sift(self, words: list[bytes], start: str) -> list[Record]:
+        found = list[Record]()
         while page := cast("list[Any]", self._client.xrange(keys.LIFE, start, "+", count=_PAGE)):
             for entry, fields in page:
                 text = b"".join(fields.values())

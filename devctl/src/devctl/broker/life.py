@@ -23,10 +23,10 @@ class StoredLife:
         self._records = records
         self._answering = answering
 
-    def find(self, texts: Sequence[str], after: str = "") -> list[Record]:
+    def find(self, texts: Sequence[str], since: float = 0.0) -> list[Record]:
         """The records of entries that hold one of these texts."""
         with self._answering():
-            return self._records.find(texts, after)
+            return self._records.find(texts, since)
 
     def newest(self) -> str:
         """The id of the last entry."""
@@ -55,7 +55,7 @@ class NoLife:
     def __init__(self, why_none: str) -> None:
         self.why_none = why_none
 
-    def find(self, texts: Sequence[str], after: str = "") -> list[Record]:
+    def find(self, texts: Sequence[str], since: float = 0.0) -> list[Record]:
         """None."""
         return []
 

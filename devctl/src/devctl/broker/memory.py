@@ -86,8 +86,8 @@ class MemoryLife:
     why_none: str = ""
     clock: Callable[[], float] = time.time
 
-    def find(self, texts: Sequence[str], after: str = "") -> list[Record]:
-        return [one for one in self.records[int(after or 0) :] if any(text in repr(one) for text in texts)]
+    def find(self, texts: Sequence[str], since: float = 0.0) -> list[Record]:
+        return [one for one in self.records if one.at >= since and any(text in repr(one) for text in texts)]
 
     def newest(self) -> str:
         return str(len(self.records))

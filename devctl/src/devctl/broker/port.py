@@ -190,9 +190,9 @@ class Life(Protocol):
     why_none: str
     """Why there are no records, and how to get some; "" where they are written."""
 
-    def find(self, texts: Sequence[str], after: str = "") -> list[Record]:
+    def find(self, texts: Sequence[str], since: float = 0.0) -> list[Record]:
         """The records, by time, of entries that hold one of these texts; others of the same entries may be among them.
-        `after`: only entries behind this id."""
+        `since`: only entries of this time and later."""
 
     def newest(self) -> str:
         """The id of the last entry; "0" where there is none."""

@@ -11,7 +11,7 @@ from devctl.trace.model import GOES_ON, Attempt, Span, State, Trace, Where
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from devctl.broker.port import Broker, Place, QueueDepth
+    from devctl.broker.port import Broker, Place
 
 MOST_ASKED = 20
 """Messages whose place is looked for: each may take reading thousands."""
@@ -28,18 +28,25 @@ class Unknown:
     oldest: float | None = None
     """How far back the records go."""
     why: str = ""
+    """Of stock Celery: what it does not keep."""
 
 
 def located(trace: Trace, broker: Broker) -> Trace:
     """The trace, and where each message is that has not ended; and which dead letters are still there."""
     going = [span for span in trace.tasks if span.state in GOES_ON][:MOST_ASKED]
-    depths = {one.name: one for one in broker.queues([])} if going else {}
-    where = {span.task_id: _where(span, broker, depths, trace.now) for span in going}
+    queues = _queues(broker) if going else {}
+    where = {span.task_id: _where(span, broker, queues, trace.now) for span in going}
     dead = {span.task_id for span in trace.tasks if span.state == "dead"}
     return replace(trace, where=where, letters=_letters(broker, dead))
 
 
-def _where(span: Span, broker: Broker, depths: dict[str, QueueDepth], now: float) -> Where:
+def _queues(broker: Broker) -> dict[str, str]:
+    """The queues from which nothing is claimed now: paused, or stopped."""
+    stopped = {one.name: "stopped" for one in broker.queues([]) if one.stopped}
+    return stopped | dict.fromkeys(broker.paused(), "paused")
+
+
+def _where(span: Span, broker: Broker, queues: dict[str, str], now: float) -> Where:
     last = next(one for one in reversed(span.attempts) if one.state in GOES_ON)
     since = next((at for at in (last.began, last.claimed, last.queued) if at is not None), None)
     if last.state in ("claimed", "running"):
@@ -47,15 +54,16 @@ def _where(span: Span, broker: Broker, depths: dict[str, QueueDepth], now: float
     place = broker.place(span.task_id, span.queue)
     if place is None and now - (last.begin or now) > _LAG_SECONDS:
         return Where("gone", span.queue, since=since)
-    found = place_of(place, depths, since) if place else Where("waiting", span.queue, since=since)
+    found = _at(place, queues, since) if place else Where("waiting", span.queue, since=since)
     return replace(found, due=found.due or last.due)
 
 
-def place_of(place: Place, depths: dict[str, QueueDepth], since: float | None = None) -> Where:
-    """A place in the broker, and what is known of its queue."""
-    depth = depths.get(place.queue)
-    stopped = depth is not None and depth.stopped
-    return Where(place.state, place.queue, place.behind, since, place.due, stopped=stopped)
+def _at(place: Place, queues: dict[str, str], since: float | None = None) -> Where:
+    """A place in the broker, and whether anything is claimed from there."""
+    held = queues.get(place.queue)
+    return Where(
+        place.state, place.queue, place.behind, since, place.due, paused=held == "paused", stopped=held == "stopped"
+    )
 
 
 def _letters(broker: Broker, task_ids: Iterable[str]) -> dict[str, str]:
@@ -95,7 +103,7 @@ def _rest(broker: Broker, known: Known, place: Place | None, asked: str, now: fl
         where = Where(state, holder.queue, worker=holder.node)
     elif place is not None:
         state = place.state
-        where = place_of(place, {one.name: one for one in broker.queues([])})
+        where = _at(place, _queues(broker))
     elif known.note == "done" and result.state == "pending":
         state = "succeeded"
     elif result.state == "pending":
@@ -139,4 +147,18 @@ def _unknown(broker: Broker, known: Known) -> Unknown:
     if broker.life.why_none:
         return Unknown("stock", why=known.why_no_result or broker.life.why_none)
     oldest = broker.life.span().oldest
-    return Unknown("off" if oldest is None else "never", oldest, known.why_no_result)
+    if oldest is None:
+        return Unknown("off")
+    made = _made_at(known.task_id)
+    return Unknown("expired" if made is not None and made < oldest else "never", oldest)
+
+
+def _made_at(identity: str) -> float | None:
+    """When an id was made, if it says so: a UUID of version 7."""
+    from uuid import UUID
+
+    try:
+        found = UUID(identity)
+    except ValueError:
+        return None
+    return (found.int >> 80) / 1_000 if found.version == 7 else None

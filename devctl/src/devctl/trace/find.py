@@ -69,19 +69,20 @@ class Search:
             self._tasks.add(record.task_id)
 
     def complete(self, broker: Broker) -> None:
-        """Look for what else belongs to it, until nothing new comes."""
+        """Look for what else belongs to it, until nothing new comes. Each time for all of it: only a whole answer has
+        the records of one millisecond in their order."""
         asked = set[str]()
-        while texts := sorted((self._links | self._tags) - asked):
-            asked.update(texts)
-            if not self.add(broker.life.find(texts, self._begin)):
-                break
+        while new := (self._links | self._tags) - asked:
+            asked |= new
+            found = broker.life.find(sorted(asked), self._since(new))
+            self.records, self._known, self._tasks = [], set(), set()
+            self.add(found)
 
-    @property
-    def _begin(self) -> str:
-        """The entry before which there is nothing of it: where its first task was published."""
-        first = min(self.records, key=lambda one: one.at, default=None)
-        rooted = first is not None and first.kind == "published" and first.task_id == first.root_id and not first.via
-        return f"{int(first.at * 1_000) - 1}" if first is not None and rooted else ""
+    def _since(self, new: set[str]) -> float:
+        """The time before which nothing can belong to it. A task has nothing before its publishing; what a request, a
+        group or a parent is known for may be older."""
+        published = {one.task_id for one in self.records if one.kind == "published"}
+        return min((one.at for one in self.records), default=0.0) if new <= published | self._tags else 0.0
 
 
 def find(broker: Broker, given: str) -> Search:
