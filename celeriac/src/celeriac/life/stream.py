@@ -1,12 +1,13 @@
 """Reads the records of steps: those that hold a text, those that are new, and how far back they go."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from celeriac.broker import keys
 from celeriac.broker.scripts import Script
 from celeriac.life.extent import Extent
 from celeriac.life.record import Record
+from celeriac.life.unpack import records
 
 if TYPE_CHECKING:
     import redis
@@ -19,16 +20,12 @@ _PAGE = 1_000
 
 _FIND = Script("life/find")
 
-Unpack = Callable[[bytes, dict[bytes, bytes]], list[Record]]
-"""An entry of the stream, by its id, read."""
-
 
 class Life:
     """The records that lie in this Redis."""
 
-    def __init__(self, client: "redis.Redis", unpack: Unpack) -> None:
+    def __init__(self, client: "redis.Redis") -> None:
         self._client = client
-        self._unpack = unpack
 
     def find(self, texts: Iterable[str], since: float = 0.0) -> list[Record]:
         """The records, by time, of entries that hold one of these texts. An entry may hold other records, too.
@@ -43,7 +40,7 @@ class Life:
             last, entries = cast("Any", _FIND(self._client, [keys.LIFE], [start, PIECE_BYTES // len(words), *words]))
             for at in range(0, len(entries), 2):
                 fields = entries[at + 1]
-                found += self._unpack(entries[at], dict(zip(fields[::2], fields[1::2], strict=True)))
+                found += records(entries[at], dict(zip(fields[::2], fields[1::2], strict=True)))
             if not last:
                 return found
             start = f"({last.decode()}"
@@ -54,7 +51,7 @@ class Life:
             for entry, fields in page:
                 text = b"".join(fields.values())
                 if any(word in text for word in words):
-                    found += self._unpack(entry, fields)
+                    found += records(entry, fields)
             start = f"({page[-1][0].decode()}"
         return found
 
@@ -71,7 +68,7 @@ class Life:
         if not answer:
             return after, []
         page = answer[0][1]
-        return page[-1][0].decode(), [record for entry, fields in page for record in self._unpack(entry, fields)]
+        return page[-1][0].decode(), [record for entry, fields in page for record in records(entry, fields)]
 
     def now(self) -> float:
         """Redis's clock."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,28 +50,6 @@ def once(message: Message) -> Outgoing:
     marked = replace(message, headers={**message.headers, FINGERPRINT: mark})
     queue, life_ms = message.queue, message.remembered_seconds * 1000
     return Outgoing(message.task, message.task_id, queue, queue, mark, life_ms, frame(marked))
-
-
-def envelope(
-    body: Any, headers: dict[str, Any], properties: dict[str, Any], *, exchange: str, routing_key: str
-) -> bytes:
-    """kombu's virtual message: the body in base64, and all around it as JSON."""
-    return json.dumps(
-        {
-            "body": base64.b64encode(json.dumps(body).encode()).decode(),
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": headers,
-            "properties": {
-                **properties,
-                "delivery_mode": 2,
-                "delivery_info": {"exchange": exchange, "routing_key": routing_key},
-                "priority": 0,
-                "body_encoding": "base64",
-                "delivery_tag": str(uuid.uuid4()),
-            },
-        }
-    ).encode()
 
 
 def _shown(value: Any) -> str:

@@ -18,7 +18,7 @@ from celeriac.life.stream import Life
 from celeriac.publish.attempts import Patience
 from celeriac.publish.publisher import Publisher
 from celeriac.published import Published
-from devctl.broker import delayed, frames, leases, server
+from devctl.broker import delayed, leases, server
 from devctl.broker.layout import Layout
 from devctl.broker.life import StoredLife
 from devctl.broker.plain import App, shortfall
@@ -61,10 +61,12 @@ class CeleriacBroker(StockBroker):
     @cached_property
     def life(self) -> StoredLife:
         """The records of steps."""
-        return StoredLife(Life(self._client, lambda entry, fields: []), self._answering)
+        return StoredLife(Life(self._client), self._answering)
 
     def publish_once(self, messages: Sequence[Message]) -> Acceptance:
         """Publish what was not published before; DevctlError names a queue that is full, and other work under an id."""
+        from devctl.broker import frames  # a third of a second, for those who publish
+
         with self._answering():
             self._client.ping()  # what is wrong with the way to it has a name of its own
         started = time.perf_counter()

@@ -10,9 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from kombu import Connection
-
-from devctl.broker import server, task_events
+from devctl.broker import server
 from devctl.broker.life import NoLife
 from devctl.broker.masking import HIDDEN
 from devctl.broker.port import (
@@ -33,6 +31,8 @@ from devctl.broker.workers import Workers
 from devctl.errors import DevctlError
 
 if TYPE_CHECKING:
+    from kombu import Connection
+
     from celeriac.dead_letter.letters import Letter
 
 ASK_SECONDS = 1.0
@@ -207,6 +207,8 @@ class PlainBroker(ABC):
 
     def events(self) -> AbstractContextManager[TaskEvents]:
         """What workers tell of their tasks, from the begin of the block to its end."""
+        from devctl.broker import task_events  # Celery's app with it, for bench and chaos alone
+
         return task_events.listening(self._connection())
 
     def send_events(self, nodes: Sequence[str]) -> list[str]:

@@ -6,14 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
-from celery import Celery
-from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from devctl.broker import claims, depth, frames, server
+from devctl.broker import claims, depth, server
 from devctl.broker import place as places
 from devctl.broker.control import Control
 from devctl.broker.layout import BINDINGS, Layout, seen
@@ -21,6 +19,10 @@ from devctl.broker.plain import App, PlainBroker, shortfall
 from devctl.broker.port import Holder, Message, Place, QueueDepth, ServerInfo
 from devctl.broker.workers import Workers
 from devctl.errors import DevctlError
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from kombu import Connection
 
 _TOLD = ("priority_steps", "fanout_prefix", "visibility_timeout")
 """Of the options that a worker tells; the prefix it hides, and the separator has to be known before it is asked."""
@@ -63,6 +65,8 @@ class StockBroker(PlainBroker):
 
     @cached_property
     def _app(self) -> Celery:
+        from celery import Celery
+
         app = Celery("devctl", broker=server.plain(self.url), set_as_current=False)
         wait = server.TIMEOUT_SECONDS
         layout = self._layout
@@ -108,6 +112,8 @@ class StockBroker(PlainBroker):
         return self._send(messages)
 
     def _send(self, messages: Sequence[Message]) -> float:
+        from devctl.broker import frames  # a third of a second, for those who publish
+
         accepted, started = 0, 0.0
         for queue, chunk in frames.chunks(messages, self.stamp):
             started = started or time.perf_counter()

@@ -65,7 +65,10 @@ def trace(
     if output is not None:
         from devctl.ui import trace_page
 
-        output.write_text(trace_page.page(found), encoding="utf-8")
+        try:
+            output.write_text(trace_page.page(found), encoding="utf-8")
+        except OSError as exc:
+            raise errors.DevctlError(f"{output} cannot be written: {exc.strerror}", hint="name another file") from exc
     if as_json:
         write_json(ui.document(found))
     else:

@@ -119,8 +119,10 @@ class Shares:
     """Where the time between begin and end went; each moment counts once, for the first of these that it fits."""
 
     ran: float = 0.0
+    commit: float = 0.0
+    """Its body had ended, and Redis did not have the outcome."""
     claimed: float = 0.0
-    """A worker had it, and its body did not run: before it, or until the outcome was in Redis."""
+    """A worker had it, and its body had not begun."""
     waited: float = 0.0
     due: float = 0.0
     """It was not to run yet: the wait of a retry, a countdown."""
@@ -187,7 +189,7 @@ class Trace:
         return _shares(self)
 
 
-_ORDER = ("ran", "claimed", "waited", "due", "dead", "request")
+_ORDER = ("ran", "commit", "claimed", "waited", "due", "dead", "request")
 
 
 def _shares(trace: Trace) -> Shares:
@@ -216,7 +218,8 @@ def _pieces(trace: Trace) -> Iterator[tuple[str, float | None, float | None]]:
             ready = one.queued if one.queued is None or one.due is None else max(one.queued, one.due)
             yield "due", one.queued, ready if ready is None or taken is None else min(ready, taken)
             yield "waited", ready, taken
-            yield "claimed", taken, last
+            yield "claimed", taken, one.began if one.began is not None else last
+            yield "commit", one.ended, last
             yield "ran", one.began, one.ended if one.ended is not None else last
         for one, following in zip(span.attempts, span.attempts[1:], strict=False):
             if following.replay:

@@ -35,6 +35,8 @@ _WORDS: dict[State, str] = {
     "refused": "came too late: another worker had the message",
 }
 _SHORT = 8
+_LONG_COMMIT = 0.02
+"""Seconds, above which a commit is worth a word: mostly it takes a few milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,8 @@ def _took(one: Attempt, now: float) -> str:
         end = one.ended if one.ended is not None else now if one.state in GOES_ON else one.settled
         if end is not None:
             parts.append(f"run {quick(max(0.0, end - one.began))}")
+        if one.ended is not None and one.settled is not None and one.settled - one.ended >= _LONG_COMMIT:
+            parts.append(f"commit {quick(one.settled - one.ended)}")
     return " ".join(parts)
 
 
@@ -218,7 +222,8 @@ def headline(trace: Trace) -> str:
     named = (
         ("ran", shares.ran),
         ("waited", shares.waited),
-        ("held by workers", shares.claimed),
+        ("claimed and not begun", shares.claimed),
+        ("committing", shares.commit),
         ("not due", shares.due),
         ("a dead letter", shares.dead),
         ("request", shares.request),

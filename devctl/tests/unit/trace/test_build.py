@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 from devctl.tests.unit.trace.steps import (
     AWAY,
@@ -206,7 +208,7 @@ def test_all_shares_of_the_time_add_up_to_all_of_it() -> None:
 
     shares = trace.shares
 
-    parts = (shares.ran, shares.claimed, shares.waited, shares.due, shares.dead, shares.request, shares.other)
+    parts = [getattr(shares, one.name) for one in fields(shares)]
     assert pytest.approx(trace.end - trace.begin) == sum(parts)
     assert pytest.approx([0.046, 0.5, 2.0, 0.004], abs=1e-5) == [shares.ran, shares.due, shares.dead, shares.request]
 
