@@ -25,7 +25,7 @@ def trace(
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """The way of a task through all services, and where its time went.
+    """The way of a task through all services, and its time.
 
     A tree from the request, or whoever published it, to the last commit: each attempt with its error, waits apart from
     runs, retries, what it published, chains, groups and chords, its dead letter and its replay.

@@ -17,7 +17,8 @@ from devctl.ui.trace_page import page
 
 AT_80 = """\
 ✔ 2.6s from POST /api/orders to the last commit: a dead letter 2.0s, not due
-  500ms, ran 46ms, waited 6.0ms, committing 4.0ms, request 4.0ms
+  500ms, ran 46ms, waited 6.0ms, claimed and not begun 6.0ms, request 4.0ms,
+  committing 4.0ms
   2 tasks: all succeeded, correlation id 4bf92f3577b34da6a3ce929d0e0e4736
 
 · POST /api/orders  service1                                 4.0ms  ▒
