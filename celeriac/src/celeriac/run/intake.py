@@ -39,6 +39,7 @@ from celeriac.run.threads import Job, Running, TaskThread
 AHEAD_SECONDS = 0.02  # of work that a worker claims in advance; other workers cannot start it meanwhile
 TELL_FULL_SECONDS = 60.0
 YIELD_SECONDS = 1e-5  # asked for; the system makes some 60 µs of it
+TURN_SECONDS = 2.0  # the consumer's loop turns so often at least: that shows that it does
 END_SECONDS = 5.0  # for the last acknowledgements, once Celery's pool has stopped
 
 state: Any = celerys  # celery-types knows half of it
@@ -85,6 +86,7 @@ class Intake:
         self.full: dict[str, float] = {}  # queue -> when a claim last left it alone, for its dead letters
         self.paused: list[str] = []  # of its queues
         self.turned_at = monotonic()  # the consumer's loop
+        self._turning: Any = None  # the channel of the timer that turns it
         self.claims = self._claims()
         self.revocations = Revocations(client)
         self._guard()
@@ -128,6 +130,9 @@ class Intake:
             self.channel = channel
             self.claims = self._claims()
             self.revocations.current = False
+        if channel is not self._turning:  # Celery clears all timers when it connects again
+            self._turning = channel
+            self.hub.call_repeatedly(TURN_SECONDS, int)
         channel.feed(self)
         if not self.revocations.current:
             try:
