@@ -266,6 +266,22 @@ def test_a_check_that_passed_has_nothing_to_say() -> None:
     assert "" == found.replica.health_output
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        ("healthy", 0, ("degraded", "orders is paused")),
+        ("unhealthy", 1, ("unhealthy", "orders is paused")),
+    ],
+)
+def test_a_check_that_passes_and_says_why_it_is_degraded_is_heard(
+    status: str, code: int, expected: tuple[str, str]
+) -> None:
+    log = [{"ExitCode": code, "Output": "degraded: orders is paused\n"}]
+    (found,) = containers.parse([inspected(Health={"Status": status, "Log": log})])
+
+    assert expected == (found.replica.health, found.replica.health_output)
+
+
 def test_an_exited_container_has_its_exit_code() -> None:
     (found,) = containers.parse([inspected(Status="exited", ExitCode=0, Pid=0, StartedAt="0001-01-01T00:00:00Z")])
 

@@ -585,6 +585,12 @@ def test_services_that_run_well_or_still_start_are_fine(root: Path) -> None:
     assert [("ok", "redis, worker: healthy")] == found(workers.services, patient)
 
 
+def test_a_degraded_service_is_a_warning(root: Path) -> None:
+    ill = Replica(service="a", name="a-1", state="running", health="degraded", health_output="orders is paused")
+    (check,) = examined(workers.services, Patient(root), all_replicas=[ill])
+    assert ("warning", "a-1 is degraded: orders is paused") == (check.status, check.message)
+
+
 def test_services_that_ended_restart_or_are_ill_are_problems_with_their_logs_as_the_way_on(root: Path) -> None:
     def one(name: str, **state: Any) -> Replica:
         return Replica(service=name, name=f"{name}-1", **state)

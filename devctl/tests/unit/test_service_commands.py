@@ -284,6 +284,19 @@ def test_ps_json_follows_its_schema(fakes: Any, run: Any) -> None:
     assert ["127.0.0.1:8001->8001"] == service1["ports"]
 
 
+def test_ps_says_why_a_service_is_degraded_and_up_takes_it_for_ready(fakes: Any, run: Any) -> None:
+    fakes.behaviours["worker"] = Behaviour(degraded="orders is paused")
+    assert 0 == run("up").code
+
+    lines = run("ps").out.splitlines()
+    document = run("ps", "--json").document
+
+    assert ["worker", "running", "degraded"] == lines[2].split()[:3]
+    assert "! worker is degraded: orders is paused" == lines[-1]
+    worker = next(one for one in document["services"] if one["name"] == "worker")
+    assert ("degraded", "orders is paused", 1) == (worker["health"], worker["why"], worker["ready"])
+
+
 def test_ps_of_nothing_says_what_to_do(fakes: Any, run: Any) -> None:
     ran = run("ps")
 

@@ -24,7 +24,7 @@ from devctl.chaos.scenario import Size
 from devctl.chaos.stage import Stage
 from devctl.clock import Clock
 from devctl.errors import DevctlError
-from devctl.stack.port import Replica, Runtime
+from devctl.stack.port import WELL, Replica, Runtime
 
 T = TypeVar("T")
 READY_SECONDS = 45.0
@@ -135,7 +135,7 @@ class Field:
             running = [one for one in running if self.clock.now() - (one.started_at or 0.0) > FORGIVEN_SECONDS]
         if self.stock and service in self.stage.worker_services():
             return [one for one in running if self.clock.now() - (one.started_at or 0.0) > STOCK_START_SECONDS]
-        return [one for one in running if one.health in ("healthy", "none")]
+        return [one for one in running if one.health in (*WELL, "none")]
 
     def victim(self, service: str, number: int) -> Replica:
         """The next one to be hit: working, and another one each time if there are several."""

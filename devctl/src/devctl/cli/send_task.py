@@ -176,9 +176,11 @@ def _state(workbench: Workbench, owner: str) -> Owner:
     """What the service is that would consume, and does not say so."""
     if owner in workbench.runtime.in_terminal():
         return "in a terminal"
+    from devctl.stack.port import WELL
+
     checked = workbench.stack.services[owner].healthcheck is not None
     replicas = [one for one in workbench.runtime.status() if one.service == owner]
-    looping = [r for r in replicas if r.state == "restarting" or (checked and r.restarts and r.health != "healthy")]
+    looping = [r for r in replicas if r.state == "restarting" or (checked and r.restarts and r.health not in WELL)]
     return "crashing" if replicas and looping == replicas else "running"
 
 

@@ -10,7 +10,7 @@ from devctl.doctor.broker import NOT_STARTED
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
 from devctl.errors import DevctlError
-from devctl.stack.port import Replica
+from devctl.stack.port import WELL, Replica
 
 
 def services(facts: Facts) -> Iterator[Check]:
@@ -24,10 +24,14 @@ def services(facts: Facts) -> Iterator[Check]:
         if why := _ill(one):
             fine = False
             yield Check("services", "problem", f"{one.name} {why}", f"devctl logs {one.service} --tail 20")
+        elif one.health == "degraded":
+            fine = False
+            said = " ".join(one.health_output.split())
+            yield Check("services", "warning", f"{one.name} is degraded: {said}", "devctl queues")
     if replicas and fine:
         names = dict.fromkeys(one.service for one in replicas)
         starting = [one.name for one in replicas if one.health == "starting"]
-        kind = "healthy" if all(one.health == "healthy" for one in replicas) else "running"
+        kind = "healthy" if all(one.health in WELL for one in replicas) else "running"
         well = f"still starting: {', '.join(starting)}" if starting else kind
         yield Check("services", "ok", f"{', '.join(names)}: {well}")
 

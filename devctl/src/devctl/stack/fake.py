@@ -26,6 +26,8 @@ class Behaviour:
     """Written at each start."""
     health_output: str = "not ready yet"
     """What its health check says until it is healthy."""
+    degraded: str = ""
+    """Why it does less than it should, once it is healthy."""
     refuses: DevctlError | None = None
     """Raised by `start`: a port in use, a missing binary."""
     build_error: DevctlError | None = None
@@ -214,7 +216,7 @@ class FakeRuntime:
             restarts=restarts,
             started_at=begun,
             ports=tuple(f"127.0.0.1:{published}->{target}" for target, published in process.ports.items()),
-            health_output=behaviour.health_output if health in ("starting", "unhealthy") else "",
+            health_output={"starting": behaviour.health_output, "degraded": behaviour.degraded}.get(health, ""),
         )
 
     def _state(self, service: str, process: _Process) -> tuple[State, Health, int, float]:
@@ -233,7 +235,8 @@ class FakeRuntime:
         health: Health = "none"
         if self._service(service).healthcheck:
             ready = behaviour.healthy_after is not None and self.clock.now() - begun >= behaviour.healthy_after
-            health = "healthy" if ready else "starting"
+            well: Health = "degraded" if behaviour.degraded else "healthy"
+            health = well if ready else "starting"
         return "running", health, life, begun
 
     def _behaviour(self, service: str) -> Behaviour:

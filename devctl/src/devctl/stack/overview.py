@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from devctl.errors import DevctlError
 from devctl.settings import Settings
-from devctl.stack.port import Health, Replica, State, Usage
+from devctl.stack.port import WELL, Health, Replica, State, Usage
 
 _SETTLED_SECONDS = 10.0
 """A container that ran for so long has left its crash loop: the engine begins to count anew, too."""
 _WORST_STATE: Sequence[State] = ("restarting", "exited", "paused", "created", "running")
-_WORST_HEALTH: Sequence[Health] = ("unhealthy", "starting", "healthy", "none")
+_WORST_HEALTH: Sequence[Health] = ("unhealthy", "starting", "degraded", "healthy", "none")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class ServiceState:
     instances: tuple[Replica, ...]
     done: bool = False
     """A job that has ended well."""
+
+    @property
+    def why(self) -> str:
+        """Why it is degraded or unhealthy, in one line: what the first such replica's check said."""
+        said = [r.health_output for r in self.instances if r.state == "running" and r.health == self.health]
+        return " ".join(next(iter(said), "").split()) if self.health in ("degraded", "unhealthy") else ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ def overview(
 def _truly(replica: Replica, now: float) -> Replica:
     """One in a crash loop runs for a moment, again and again: that is no running."""
     young = replica.started_at is not None and now - replica.started_at < _SETTLED_SECONDS
-    loops = replica.state == "running" and replica.restarts and replica.health != "healthy" and young
+    loops = replica.state == "running" and replica.restarts and replica.health not in WELL and young
     return replace(replica, state="restarting") if loops else replica
 
 
@@ -80,7 +86,7 @@ def _one(
         state=min((r.state for r in group), key=_WORST_STATE.index),
         health=min((r.health for r in group), key=_WORST_HEALTH.index),
         replicas=len(group),
-        ready=sum(r.state == "running" and r.health in ("healthy", "none") for r in group),
+        ready=sum(r.state == "running" and r.health in (*WELL, "none") for r in group),
         restarts=sum(r.restarts for r in group),
         uptime_seconds=max(0.0, now - max(begun)) if begun else None,
         exit_code=next((r.exit_code for r in group if r.exit_code is not None), None),

@@ -6,7 +6,7 @@ A runtime starts one service at a time and never waits; the waiting, the order a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -15,7 +15,10 @@ from devctl.errors import DevctlError
 from devctl.stack.model import Stack
 
 State = Literal["created", "running", "restarting", "exited", "paused"]
-Health = Literal["none", "starting", "healthy", "unhealthy"]
+Health = Literal["none", "starting", "healthy", "degraded", "unhealthy"]
+WELL: Collection[Health] = ("healthy", "degraded")  # degraded: it does less than it should, and its check passes
+DEGRADED = "degraded: "
+"""So begins what a check that passes says then; what follows is why. So does `python -m celeriac.health`."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from devctl.stack.model import Service
-from devctl.stack.port import Replica
+from devctl.stack.port import WELL, Replica
 
 Phase = Literal["waiting", "starting", "ready", "finished", "crashed", "timed out"]
 
@@ -126,7 +126,7 @@ def _ready(expected: Expected, replica: Replica, now: float, heard: Heard) -> bo
     if replica.state != "running":
         return False
     if not _unchecked(expected.service, replica):
-        return replica.health == "healthy"
+        return replica.health in WELL
     runs = now - replica.started_at if replica.started_at is not None else QUIET_SECONDS
     if expected.worker:
         loaded = heard.banner_at is not None and now - heard.banner_at >= _LOADED_SECONDS and not expected.tells

@@ -74,6 +74,7 @@ _COLUMNS = (
 )
 _COLOURS: Mapping[str, Colour] = {
     "healthy": "green",
+    "degraded": "yellow",
     "starting": "yellow",
     "restarting": "red",
     "exited": "red",
@@ -94,6 +95,9 @@ def show_table(services: Sequence[ServiceState], stream: IO[str] | None = None) 
             colour = "dim" if number == 0 else _COLOURS.get(cell) or ("cyan" if column.head == "SERVICE" else None)
             cells.append(paint(padded, colour) if colour else padded)
         stream.write("  ".join(cells).rstrip() + "\n")
+    for one in services:
+        if one.why:
+            stream.write(f"{paint('!', 'yellow')} {one.name} is {one.health}: {one.why}\n")
     stream.flush()
 
 
@@ -228,6 +232,7 @@ def ps_document(
                 "name": one.name,
                 "state": one.state,
                 "health": one.health,
+                "why": one.why,
                 "replicas": one.replicas,
                 "ready": one.ready,
                 "code_changed": one.name in stale,

@@ -30,6 +30,13 @@ def test_a_check_that_passes_is_healthy_at_the_first_look() -> None:
     assert [("healthy", "fine")] == look(Prober(), subject("echo fine"))
 
 
+def test_a_check_that_passes_and_says_that_it_is_degraded_is_that() -> None:
+    prober, one = Prober(), subject("echo degraded: orders is paused", interval=1000)
+    assert [("degraded", "orders is paused")] == look(prober, one)
+    assert [("degraded", "orders is paused")] == look(prober, one)  # and it is not asked again before its interval
+    assert prober._runs == {}
+
+
 def test_a_check_that_fails_says_why(tmp_path: Path) -> None:
     assert [("unhealthy", "503")] == look(Prober(), subject("echo 503; exit 1"))
     assert [("unhealthy", "exit 7")] == look(Prober(), subject("exit 7"))

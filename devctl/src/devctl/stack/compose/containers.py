@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from devctl.stack.port import Health, LogLine, Replica, State
+from devctl.stack.port import DEGRADED, Health, LogLine, Replica, State
 
 PROJECT = "com.docker.compose.project"
 LIVE = "devctl.live"
@@ -89,7 +89,7 @@ def _container(one: Mapping[str, Any]) -> Container:
             service=service,
             name=f"{service}-{labels.get('com.docker.compose.container-number', '1')}",
             state=status,
-            health=_HEALTH.get(health.get("Status", ""), "none"),
+            health=_health(health),
             exit_code=state["ExitCode"] if status in ("exited", "restarting") else None,
             restarts=one.get("RestartCount", 0),
             started_at=_unix(state.get("StartedAt", "")),
@@ -131,10 +131,21 @@ def _ports(one: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _health(health: Mapping[str, Any]) -> Health:
+    found = _HEALTH.get(health.get("Status", ""), "none")
+    return "degraded" if found == "healthy" and _last_output(health).startswith(DEGRADED) else found
+
+
 def _last_words(health: Mapping[str, Any]) -> str:
-    log = health.get("Log") or []
-    if not log or log[-1].get("ExitCode") == 0:  # a check that passed says nothing; "ok" may be of an earlier life
-        return ""
+    log, said = health.get("Log") or [], _last_output(health)
+    if said.startswith(DEGRADED):
+        return said.removeprefix(DEGRADED)
+    # A check that passed says nothing; "ok" may be of an earlier life.
+    return said if log and log[-1].get("ExitCode") != 0 else ""
+
+
+def _last_output(health: Mapping[str, Any]) -> str:
+    log = health.get("Log") or [{}]
     return str(log[-1].get("Output", "")).strip()
 
 

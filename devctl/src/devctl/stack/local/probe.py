@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from devctl.stack.model import HealthCheck
-from devctl.stack.port import Health
+from devctl.stack.port import DEGRADED, WELL, Health
 
 _EAGER_SECONDS = 0.3  # between two checks of a service that starts; containers get start_interval, which may be long
 _SILENT_SECONDS = (
@@ -140,7 +140,7 @@ class Prober:
 
 def _due(subject: Subject, known: _Knowledge) -> bool:
     since = time.monotonic() - known.asked
-    if known.health == "healthy" and not known.failures:
+    if known.health in WELL and not known.failures:
         return since >= subject.check.interval
     eager = min(subject.check.start_interval, _EAGER_SECONDS)
     if subject.ask is not None:
@@ -167,6 +167,8 @@ def _learn(subject: Subject, known: _Knowledge, good: bool, output: str) -> None
     known.answered, known.output = True, output
     if good:
         known.health, known.failures = "healthy", 0
+        if output.startswith(DEGRADED):
+            known.health, known.output = "degraded", output.removeprefix(DEGRADED)
         return
     known.failures += 1
     check, age = subject.check, time.time() - subject.started_at
