@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,7 +59,8 @@ def document() -> Any:
 
     listener = listen("127.0.0.1", 0)
     readiness: Any = Ready()
-    Endpoints(listener, routes(readiness, Metrics(["mail"], lambda: True), lambda: (None, ""))).start()
+    metrics = Metrics(SimpleNamespace(tasks=("mail",)), lambda: True)
+    Endpoints(listener, routes(readiness, metrics, lambda: (None, ""))).start()
     document = schemathesis.openapi.from_dict(DOCUMENT)
     document.config.update(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
     return document

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic, sleep
 from typing import Any
 
@@ -61,6 +61,7 @@ class Committer:
         """`bury(commit, why)` makes a dead letter of a commit that Redis will never take."""
         self.connection, self.leases, self._bury = connection, leases, bury
         self._scribe = scribe
+        self.tally: Callable[[Sequence[tuple[Commit, Any]]], None] | None = None  # hears of all that Redis answers
         self._lock = connection.lock
         self.counters = Counters()
         self.refused = ""  # why Redis takes no outcomes now
@@ -186,7 +187,7 @@ class Committer:
             self.leases.held.pop(commit.tag, None)
             self.leases.counted.discard(commit.tag)
             self.counters.refused += 1
-            self._end(commit, Verdict.REFUSED)
+            self._lost(commit)
             return False
 
     def _state(
@@ -252,7 +253,7 @@ class Committer:
                 counted.discard(commit.tag)
             if one is None:
                 self.counters.refused += 1  # a renewal found that its lease is lost
-                self._end(commit, Verdict.REFUSED)
+                self._lost(commit)
                 continue
             size += commit.size
             batch.append((commit, one))
@@ -282,6 +283,8 @@ class Committer:
         if not (refused or repeated or left):
             for commit, _ in batch:
                 self._end(commit, Verdict.COMMITTED)
+            if self.tally is not None:
+                self.tally(batch)
             return
         answers = {tag.decode(): Verdict.REFUSED for tag in refused}
         answers |= {tag.decode(): Verdict.REPEATED for tag in repeated}
@@ -289,6 +292,8 @@ class Committer:
         for commit, _ in batch:
             if commit.tag not in why:
                 self._end(commit, answers.get(commit.tag, Verdict.COMMITTED))
+        if self.tally is not None:
+            self.tally([pair for pair in batch if pair[0].tag not in why])
         self._give_up([(commit, held, why[commit.tag]) for commit, held in batch if commit.tag in why])
 
     def _not_taken(self, batch: list[tuple[Commit, Lease]], error: ResponseError) -> None:
@@ -337,6 +342,11 @@ class Committer:
         commit.verdict = verdict
         if commit.after or verdict is not Verdict.COMMITTED:
             self._ended.append(commit)
+
+    def _lost(self, commit: Commit) -> None:
+        self._end(commit, Verdict.REFUSED)
+        if self.tally is not None:
+            self.tally([(commit, None)])
 
     def _call_back(self) -> None:
         """Call the callbacks of ended commits, in order, one thread at a time. The lock is free meanwhile: a callback

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals, states
 from celery._state import get_current_task
+from celery.app.task import Context
 from celery.backends.redis import RedisBackend, SentinelBackend
 from celery.exceptions import SoftTimeLimitExceeded
 from kombu.exceptions import EncodeError
@@ -46,13 +47,16 @@ def unread() -> Iterator[None]:
         OPEN.looks = was
 
 
-def _follow(task_id: str, event: str) -> None:
-    """Tell listeners of the end of a plain task, once it is committed. (Celery logs it. A contract does this
-    itself.)"""
+def _follow(task_id: str, event: str, *given: Any, **more: Any) -> None:
+    """Tell listeners of the end of a plain task, once it is committed. (Celery logs it. A contract does this itself.)
+    `given`, `more`: what Celery says of it; its request is among them."""
     commit = OPEN.commit
     if not listening() or (commit is not None and commit.task_id != task_id):
         return
-    headers = commit.headers if commit is not None else None
+    request = next((one for one in (*given, *more.values()) if isinstance(one, Context)), None)
+    if commit is None and request is None:  # a client, or remote control, marks an id: no message has ended
+        return
+    headers = commit.headers if commit is not None else vars(request)
     fields = named(headers, task_id)
     if fields["task"] in own_events:
         return
@@ -109,7 +113,7 @@ class Followed:
         _note(task_id, states.SUCCESS)
         with ending():
             super().mark_as_done(task_id, result, request, *args, **kwargs)  # type: ignore[misc]  # Celery's
-        _follow(task_id, "task.succeeded")
+        _follow(task_id, "task.succeeded", request)
         commit = OPEN.commit
         if commit is not None and commit.task_id == task_id:
             commit.done = True
@@ -119,14 +123,14 @@ class Followed:
         _note(task_id, states.FAILURE, exc)
         with ending():
             super().mark_as_failure(task_id, exc, *args, **kwargs)  # type: ignore[misc]  # Celery's
-        _follow(task_id, "task.failed")
+        _follow(task_id, "task.failed", *args, **kwargs)
         commit_before(task_id, signals.task_failure, "on_failure", "after_return")
 
     def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
         _note(task_id, states.RETRY, exc)
         with ending():
             stored = super().mark_as_retry(task_id, exc, *args, **kwargs)  # type: ignore[misc]  # Celery's
-        _follow(task_id, "task.retrying")
+        _follow(task_id, "task.retrying", *args, **kwargs)
         commit_before(task_id, signals.task_retry, "on_retry")
         return stored
 
@@ -135,7 +139,7 @@ class Followed:
         OPEN.revoked = task_id
         with ending():
             super().mark_as_revoked(task_id, *args, **kwargs)  # type: ignore[misc]  # Celery's
-        _follow(task_id, "task.revoked")
+        _follow(task_id, "task.revoked", *args, **kwargs)
 
     def _store_end(self) -> None:
         """The end of this thread's task, before others are told of it: its chord, or the rest of its chain, which ends

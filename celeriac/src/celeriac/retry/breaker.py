@@ -19,6 +19,7 @@ from inspect import iscoroutinefunction
 from threading import Lock
 from types import TracebackType
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from celeriac.errors import CircuitOpen
 from celeriac.events import emit
@@ -39,6 +40,10 @@ class State(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half-open"
+
+
+BREAKERS: "WeakSet[Breaker]" = WeakSet()
+"""All of this process."""
 
 
 class Breaker(ContextDecorator):
@@ -72,6 +77,7 @@ class Breaker(ContextDecorator):
         self._next_open_seconds = open_seconds
         self._open_until: float | None = None  # none: closed
         self._probe_until = -math.inf
+        BREAKERS.add(self)
 
     @property
     def state(self) -> State:

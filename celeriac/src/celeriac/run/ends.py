@@ -45,6 +45,7 @@ class Ends:
         """`submit(commit)` commits. `end_starts(tag)`: how many starts of this message were counted; it ends now."""
         self.app, self.hostname, self._submit, self._end_starts = app, hostname, submit, end_starts
         self.eventer: Any = None  # of the newest consumer
+        self.died: Callable[[Any, str], None] = lambda task, reason: None  # hears of what a claim ends
 
     def dead(
         self,
@@ -104,6 +105,7 @@ class Ends:
         message = _object(raw)
         headers = legible(message)
         fields = {**named(headers, str(headers.get("id") or "")), "queue": queue_of(list_key)}
+        self.died(fields["task"], reason)
         transition("task.dead", level=logging.ERROR, reason=reason, error=error[:500], **fields)
         try:
             self._mark(None, reason, _failure(reason, error, headers), headers, links_of(message))

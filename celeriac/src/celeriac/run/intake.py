@@ -67,8 +67,11 @@ class Intake:
         self.scribe = Scribe(hostname, options.life_length)
         self.leases = Leases(connection, options.lease_seconds, self.scribe)
         self.committer = Committer(connection, self.leases, self._impossible, self.scribe)
+        tally = self.committer.tally = getattr(app, "tally", None)  # where somebody asks for metrics
         self.starts = Starts(self.leases, self.committer.commit_all, options.max_starts)
         self.ends = Ends(app, hostname, self.committer.submit, self.starts.end)
+        if tally is not None:
+            self.ends.died = tally.died
         self.refusals = Refusals()
         self.pool = pool if isinstance(pool, TaskPool) else None
         self.celery_pool = None if self.pool is not None else CeleryPool(pool)

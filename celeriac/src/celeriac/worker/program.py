@@ -136,6 +136,9 @@ class Program:
     def start(self) -> None:
         heartbeat = self._heartbeat()
         try:
+            metrics = getattr(self.app, "metrics", None)
+            if metrics is not None and not (is_ours(self.app) and _is_ours(self.pool_cls)):
+                metrics.of_celerys_pool()
             if is_ours(self.app):
                 self._prepare()
             super().start()  # type: ignore[misc]  # Celery's

@@ -88,8 +88,7 @@ def _answer(
     asking = make_app(app.main, settings, patience_seconds=PATIENCE_SECONDS)
     readiness = Readiness(broker_ping(asking), consumption.alive, app.owned_queues)
     readiness.stay_out_of_forks()
-    tasks = [name for name in app.tasks if not name.startswith("celery.")]
-    metrics = Metrics(tasks, consumption.alive, counters) if find_spec("prometheus_client") else None
+    metrics = app.metrics = Metrics(app, consumption.alive, counters) if find_spec("prometheus_client") else None
     Endpoints(listener, routes(readiness, metrics, lambda: _judgement(app))).start()
 
 
