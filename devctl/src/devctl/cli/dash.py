@@ -90,10 +90,18 @@ def dash(
 
     if once:
         ui.show(collector.look())
-    elif not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
         raise errors.UsageError(
-            "devctl dash needs a terminal", hint="devctl dash --once shows what is now; so does --json"
+            "devctl dash needs a terminal", hint="devctl dash --once shows what is now; --web shows it in the browser"
         )
+    from devctl.dash.actions import Actions
+    from devctl.logs.beside import beside
+    from devctl.ui.dashboard import run
+    from devctl.ui.readings import Readings
+
+    views = Readings(workbench.dashboard, lambda services: beside(workbench.settings, workbench.stack, services))
+    run(collector, Actions(workbench.dashboard), views)
 
 
 def _serve(workbench: Workbench, port: int | None, *, open_browser: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -56,8 +55,8 @@ def logs(
       devctl logs --id 0190b3c2            one task, through every service
       devctl logs --json | jq .event
     """
-    from devctl.logs import own as own_log
     from devctl.logs import read as reading
+    from devctl.logs.beside import beside as not_output
     from devctl.logs.selection import wanted
     from devctl.stack.words import here
     from devctl.ui import logs as ui
@@ -66,15 +65,13 @@ def logs(
     workbench = options.open_workbench(runtime, stack)
     names = workbench.stack.resolve(services or ()) or list(workbench.stack.services)
     options.announce(workbench, as_json=as_json)
-    written = {name: path for name, path in workbench.stack.logfiles.items() if name in names}
-    places = {name: here(workbench.stack.services[name], path) for name, path in written.items()}
-    read_here = {name: Path(place) for name, place in places.items() if place and Path(place).is_file()}
+    beside = not_output(workbench.settings, workbench.stack, names if services else ())
     if not as_json:
-        unread = {name: (path, places[name]) for name, path in written.items() if name not in read_here}
+        files = workbench.stack.logfiles.items()
+        written = {name: (path, here(workbench.stack.services[name], path)) for name, path in files if name in names}
+        unread = {name: where for name, where in written.items() if name not in beside}
         ui.elsewhere(unread, workbench.settings.root)
     page = ui.JsonLines() if as_json else ui.Page(names)
-    beside = {name: (name, path) for name, path in read_here.items()}
-    beside |= {} if services else own_log.source(workbench.settings)
     runtime_ = workbench.runtime
     if follow:
         try:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from devctl.broker.nodes import service_of
-from devctl.broker.port import Broker
 from devctl.dash.sources import Sources
-from devctl.dead_letters import replay as replaying
 from devctl.errors import DevctlError, UsageError
 from devctl.stack import start as starting
 from devctl.stack.hearing import Ask
 from devctl.stack.report import StartReport, failure
+
+if TYPE_CHECKING:
+    from devctl.broker.port import Broker
 
 _Answer = TypeVar("_Answer")
 
@@ -56,9 +57,11 @@ class Actions:
 
     def replay(self, letter_id: str) -> str:
         """Put a dead letter back into its queue, if today's contract takes it."""
+        from devctl.dead_letters import replay as replaying  # with the contracts, which who looks on does not need
 
         def work(broker: Broker) -> replaying.Report:
-            return replaying.run([self._letter(letter_id)], replaying.Plan(), broker, self._sources.tasks(), _silent)
+            tasks = self._sources.tasks()
+            return replaying.run([self._letter(letter_id)], replaying.Plan(), broker, tasks, lambda event: None)
 
         report = self._with(work)
         if report.refused:
@@ -117,7 +120,3 @@ def consumers_of(queue: str, broker: Broker, sources: Sources) -> list[str] | No
         return None
     replicas, services = sources.runtime.status(), sources.stack.services
     return [one.node for one in broker.consumers() if service_of(one.node, replicas, services) == owner] or None
-
-
-def _silent(_: replaying.Event) -> None:
-    pass

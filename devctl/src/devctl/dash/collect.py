@@ -23,6 +23,7 @@ from devctl.stack.overview import ServiceState, overview
 from devctl.stack.port import Replica
 
 _LOGIN = re.compile(r"//[^/@]*@")
+_OF_BENCH = "bench"  # workers that can be measured consume it, and `devctl bench` alone sends to it
 HISTORY_SECONDS = 120.0
 MOST_FAILURES = 50
 MOST_LETTERS = 20
@@ -44,11 +45,24 @@ class Collector:
         self._services = _Services(sources)
         self._broker = _Broker(sources)
 
+    def first(self) -> Snapshot:
+        """What runs: known some time before the broker has answered."""
+        self._services.look(self._sources.clock(), roles=False)
+        return self._snapshot(self._sources.clock())
+
     def look(self) -> Snapshot:
         """What is now. Raises nothing: what cannot be read is in `problems`, and the rest is shown."""
         now = self._sources.clock()
         self._services.look(now)
         self._broker.look(now, self._services.replicas)
+        return self._snapshot(now)
+
+    def soon(self) -> None:
+        """Something was done: the next look is at everything."""
+        self._services.pace.soon()
+        self._broker.soon()
+
+    def _snapshot(self, now: float) -> Snapshot:
         return Snapshot(
             at=now,
             stack=self._sources.name or self._sources.stack.name,
@@ -61,11 +75,6 @@ class Collector:
             problems=tuple(one for one in (self._services.problem, *self._broker.problems) if one),
         )
 
-    def soon(self) -> None:
-        """Something was done: the next look is at everything."""
-        self._services.pace.soon()
-        self._broker.soon()
-
 
 class _Services:
     """What runs, by the runtime."""
@@ -77,7 +86,7 @@ class _Services:
         self.rows: tuple[ServiceRow, ...] = ()
         self.problem = ""
 
-    def look(self, now: float) -> None:
+    def look(self, now: float, *, roles: bool = True) -> None:
         if not self.pace.due(now):
             return
         try:
@@ -93,10 +102,12 @@ class _Services:
             for one in overview(self.replicas, {}, now, lambda name: name in stack.services and stack.may_end(name))
         }
         names = [*(name for name in stack.services if name in there or name in stack.enabled), *there]
-        self.rows = tuple(self._row(name, there.get(name)) for name in dict.fromkeys(names))
+        known = self._sources.roles() if roles else {}
+        self.rows = tuple(self._row(name, there.get(name), known.get(name, "")) for name in dict.fromkeys(names))
+        if not roles:
+            self.pace.soon()
 
-    def _row(self, name: str, one: ServiceState | None) -> ServiceRow:
-        role = self._sources.roles().get(name, "")
+    def _row(self, name: str, one: ServiceState | None, role: str) -> ServiceRow:
         if one is None:
             return ServiceRow(name, "stopped", "", 0, role, scalable=self._scalable(name))
         health = "" if one.health == "none" else one.health
@@ -212,8 +223,9 @@ class _Broker:
         else:
             depths = broker.queues(self._names, search=search)
         paused = broker.paused()
-        self.queues = tuple(self._queue(one, one.name in paused, now) for one in depths)
-        self._history = {one.name: self._history[one.name] for one in depths}
+        shown = [one for one in depths if one.name != _OF_BENCH or _holds(one)]
+        self.queues = tuple(self._queue(one, one.name in paused, now) for one in shown)
+        self._history = {one.name: self._history[one.name] for one in shown}
 
     def _queue(self, depth: QueueDepth, paused: bool, now: float) -> QueueRow:
         history = self._history.setdefault(depth.name, deque())
@@ -265,6 +277,10 @@ class _Broker:
                 found.append(one)
         found += letters.values()
         return sorted(found, key=lambda one: one.at, reverse=True)[:MOST_FAILURES]
+
+
+def _holds(one: QueueDepth) -> int:
+    return one.waiting + (one.claimed or 0) + one.delayed + one.dead
 
 
 def _without(worker: Worker, over: set[str]) -> tuple[Running, ...]:

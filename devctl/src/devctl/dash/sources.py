@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from devctl.broker.port import Broker
-from devctl.contracts.port import Tasks
 from devctl.stack.model import Stack
 from devctl.stack.port import Runtime
+
+if TYPE_CHECKING:
+    from devctl.broker.port import Broker
+    from devctl.contracts.port import Tasks
 
 
 def _none() -> Sequence[str]:

@@ -67,7 +67,7 @@ class Cell:
     text: str = ""
     colour: Colour | None = None
     curve: tuple[float, ...] = ()
-    """Instead of a text: values over time, the newest last."""
+    """Beside the text: values over time, the newest last."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _title(snapshot: Snapshot, columns: int, brush: Brush) -> str:
 def _troubles(snapshot: Snapshot) -> Iterator[str]:
     if not snapshot.broker.reachable:
         seen = "; below is what it last said" if snapshot.queues else ""
-        yield f"{snapshot.broker.problem or 'the broker was not reached yet'}{seen}"
+        yield f"{snapshot.broker.problem or 'asking the broker …'}{seen}"
     yield from snapshot.problems
 
 
@@ -183,7 +183,8 @@ def _drawn(table: Table, columns: int, share: int, brush: Brush, selected: Key |
             cell, column = row.cells[at], table.columns[at]
             text = fit(cell.text, widths[at], right=column.right)
             if cell.curve:
-                text = _curve(cell.curve, widths[at], brush)
+                room = widths[at] - (width(cell.text) + 1 if cell.text else 0)
+                text = f"{cell.text} " * bool(cell.text) + _curve(cell.curve, room, brush)
             cells.append(brush.pen(text, cell.colour) if cell.colour and not mine else text)
         line = (" " * _GAP).join(cells)
         more = (above if number == 0 else 0) or (below if number == len(rows) - 1 else 0)
@@ -274,7 +275,6 @@ _QUEUES = (
     Column("IN/s", 5, right=True),
     Column("OUT/s", 5, right=True),
     Column("OLDEST", 6, right=True),
-    Column("", rank=0),
     Column("2 MINUTES", 9, grows=True, rank=1),
 )
 
@@ -293,8 +293,7 @@ def _queue(one: QueueRow) -> Row:
             Cell(_rate(one.rate_in)),
             Cell(_rate(one.rate_out)),
             Cell("-" if oldest is None else _short(oldest)),
-            Cell(_remark(one), "yellow"),
-            Cell(curve=depths or (0.0,)),
+            Cell(_remark(one), "yellow" if _remark(one) else None, depths or (0.0,)),
         ),
     )
 
@@ -304,7 +303,7 @@ def _remark(one: QueueRow) -> str:
         return "paused"
     if one.stopped:
         return "stopped"
-    return "nobody" if one.consumers == 0 else ""
+    return "no worker" if one.consumers == 0 else ""
 
 
 def _rate(rate: float | None) -> str:

@@ -14,7 +14,7 @@ from devctl.ui.console import out, sign
 EVERY_SECONDS = 1.0
 
 
-class _Terminal(io.StringIO):
+class Sheet(io.StringIO):
     """Collects what is written for a terminal, with its colours."""
 
     encoding = "utf-8"
@@ -46,7 +46,7 @@ def _in_place(draw: Callable[[IO[str]], None], every_seconds: float) -> None:
     from rich.text import Text
 
     def frame(draw: Callable[[IO[str]], None]) -> Text:
-        page = _Terminal()
+        page = Sheet()
         draw(page)
         return Text.from_ansi(page.getvalue())
 

@@ -47,7 +47,7 @@ def test_once_is_a_still_picture_that_fits_into_80_columns(
         "  worker    running  healthy         2  worker",
         "  web       running  healthy         1  web     127.0.0.1:8001",
         "",
-        "  QUEUE     WAITING  CLAIMED  DUE  DEAD   IN/s  OUT/s  OLDEST    2 MINUTES",
+        "  QUEUE     WAITING  CLAIMED  DUE  DEAD   IN/s  OUT/s  OLDEST  2 MINUTES",
         "  images          2        0    0     1      -      -    0.0s                  █",
         "",
         "  WORKER      SERVICE  BUSY  RUNS      TASK         FOR  PROGRESS",
