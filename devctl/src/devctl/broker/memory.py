@@ -350,7 +350,7 @@ class MemoryBroker:
         for name, waiting in self._waiting.items():
             for behind, (_, message) in enumerate(waiting):
                 if message.task_id == task_id and queue in ("", name):
-                    return Place("waiting", name, behind)
+                    return Place("waiting", name, behind, task=message.task)
         for name, claimed in self._claimed.items():
             if any(message.task_id == task_id for message in claimed):
                 return Place("claimed", name)

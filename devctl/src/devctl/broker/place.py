@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 import redis
 
@@ -31,19 +31,31 @@ def place(client: redis.Redis, layout: Layout, task_id: str, queues: Iterable[st
         for key in layout.lists(queue):
             for raw in _oldest_first(client, key):
                 if its(raw):
-                    return Place("waiting", queue, before)
+                    return Place("waiting", queue, before, **_said(raw))
                 before += 1
     claims = client.hscan_iter(layout.key(keys.UNACKED), count=_PAGE)
     for tag, raw in islice(cast("Iterator[tuple[bytes, bytes]]", claims), MOST_LOOKED_AT):
         if its(raw):
-            return Place("claimed", str(json.loads(raw)[2]), tag=tag.decode(errors="replace"))
+            return Place("claimed", str(json.loads(raw)[2]), tag=tag.decode(errors="replace"), **_said(raw))
     if due:
         pattern = "*" + re.sub(r"([*?\[\]\\])", r"\\\1", f'"id": {quoted}') + "*"
         later = client.zscan_iter(keys.DUE, match=pattern, count=_PAGE)
         for member, at in cast("Iterator[tuple[bytes, float]]", later):
-            key = member.partition(b"\n")[0].decode(errors="replace").removeprefix(layout.prefix)
-            return Place("due", key.partition(layout.separator)[0], due=at / 1e6)
+            name, _, raw = member.partition(b"\n")
+            key = name.decode(errors="replace").removeprefix(layout.prefix)
+            return Place("due", key.partition(layout.separator)[0], due=at / 1e6, **_said(raw))
     return None
+
+
+def _said(raw: bytes) -> dict[str, Any]:
+    """What its headers say of it."""
+    message = json.loads(raw)
+    headers = (message[0] if isinstance(message, list) else message).get("headers", {})
+    task, published = headers.get("task"), headers.get("published_at")
+    return {
+        "task": task if isinstance(task, str) else "",
+        "published": float(published) if isinstance(published, int | float) else None,
+    }
 
 
 def _oldest_first(client: redis.Redis, key: str) -> Iterator[bytes]:

@@ -123,6 +123,9 @@ class Place:
     """Unix seconds, the broker's clock."""
     tag: str = ""
     """Its delivery tag, if it is claimed."""
+    task: str = ""
+    published: float | None = None
+    """Unix seconds by its publisher's clock, where it wrote them down."""
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,9 @@ def build(records: Iterable[Record], asked: str, now: float) -> Trace:
     ordered = sorted(records, key=lambda one: one.at)
     tasks = _by_task(ordered)
     spans = {task_id: task.span() for task_id, task in tasks.items()}
-    gaps = [gap for task in tasks.values() for gap in task.gaps()]
     roots = _tree(tasks, spans)
     correlation_id = next((one.correlation_id for one in ordered if one.correlation_id), "")
-    return Trace(asked, correlation_id, roots, now, tuple(gaps))
+    return Trace(asked, correlation_id, roots, now, _gaps(tasks.values()))
 
 
 @dataclass
@@ -57,22 +56,23 @@ class _Task:
         self.name = self.name or record.task
         self.queue = record.queue or self.queue
         self.root_id = self.root_id or record.root_id
-        self.parent_id = self.parent_id or record.parent_id
+        if record.parent_id != self.task_id:  # Celery's of a retry
+            self.parent_id = self.parent_id or record.parent_id
         self.group_id = self.group_id or record.group_id
         self.chord = self.chord or record.chord
         _STEPS[record.kind](self, record)
 
     def published_by(self, record: Record) -> None:
+        last = self.messages[-1] if self.messages else None
+        if last is not None and last.open and not last.at.tag and last.at.queued == record.at:  # the message of a retry
+            due = record.due_at if record.due_at is not None else last.at.due
+            last.at = replace(last.at, tag=record.tag, due=due)
+            return
         if self.published is None:
             self.published, self.publisher = record.at, record.who
             if record.via:
                 self.via = (record.who, record.via, record.since if record.since is not None else record.at)
-        waiting = self.messages[-1] if self.messages else None
-        if waiting is not None and waiting.open and not waiting.at.tag and waiting.at.queued == record.at:  # a retry
-            due = record.due_at if record.due_at is not None else waiting.at.due
-            waiting.at = replace(waiting.at, tag=record.tag, due=due)
-        else:
-            self._queue(record)
+        self._queue(record)
 
     def replayed(self, record: Record) -> None:
         self._queue(record, replay=True)
@@ -176,11 +176,6 @@ class _Task:
     def _set(message: _Message, **fields: object) -> None:
         message.at = replace(message.at, **fields)  # type: ignore[arg-type]  # the fields of an Attempt
 
-    @property
-    def recorded(self) -> bool:
-        """Its way to the queue was written down."""
-        return self.published is not None
-
     def span(self) -> Span:
         attempts = tuple(message.at for message in self.messages)
         last = next((one for one in reversed(attempts) if one.state not in ("repeated", "refused")), attempts[-1])
@@ -202,12 +197,13 @@ class _Task:
             publisher=self.publisher,
         )
 
-    def gaps(self) -> list[str]:
-        what = f"{self.name or 'the task'} {self.task_id[:8]}"
-        if not self.recorded:
-            return [f"{what}: its publishing is not recorded: a stock client sent it, or the record is gone"]
-        ran_unclaimed = [one for one in (m.at for m in self.messages) if one.began is not None and one.claimed is None]
-        return [f"{what}: who claimed it, and when, is not recorded"] if ran_unclaimed else []
+    @property
+    def gap(self) -> str:
+        """What of its way is not recorded."""
+        if self.published is None:
+            return "not recorded who published it, and when: a stock client, or a process that writes no records"
+        ran_unclaimed = any(one.at.began is not None and one.at.claimed is None for one in self.messages)
+        return "not recorded who claimed it, and when" if ran_unclaimed else ""
 
 
 _STEPS = {
@@ -238,9 +234,25 @@ def _by_task(records: Sequence[Record]) -> dict[str, _Task]:
     return tasks
 
 
+def _gaps(tasks: Iterable[_Task]) -> tuple[str, ...]:
+    """Each kind once, with the first task that has it."""
+    found: dict[str, list[str]] = {}
+    for task in tasks:
+        if task.gap:
+            found.setdefault(task.gap, []).append(f"{task.name.rpartition('.')[2] or 'a task'} {task.task_id[:8]}")
+    return tuple(
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {gap}" for gap, names in found.items()
+    )
+
+
 def _tree(tasks: dict[str, _Task], spans: dict[str, Span]) -> tuple[Span, ...]:
     """Requests and tasks that nothing here has caused, with all below them."""
     headers = {task.chord: task_id for task_id, task in tasks.items() if task.chord in tasks}
+    for task_id, task in tasks.items():  # Celery gives the body the group of its header, whose last task is its parent
+        parent = tasks.get(task.parent_id)
+        if parent is not None and task.group_id and task.group_id == parent.group_id:
+            headers.setdefault(task_id, task.parent_id)
+            parent.chord = task_id
     parents = {task_id: task.parent_id for task_id, task in tasks.items() if task.parent_id in tasks}
     # The body of a chord stands beside its header, though the last task of the header has published it.
     parents |= {body: parents.get(header, "") for body, header in headers.items()}
@@ -251,6 +263,8 @@ def _tree(tasks: dict[str, _Task], spans: dict[str, Span]) -> tuple[Span, ...]:
         else:  # ids that any client may send: a circle
             below.setdefault("", []).append(task_id)
             parents[task_id] = ""
+    for task_id, span in spans.items():
+        spans[task_id] = replace(span, chord=tasks[task_id].chord)
     grown: dict[str, Span] = {}
     for task_id in reversed(_downwards(below)):
         children = [grown[one] for one in below.get(task_id, ())]
@@ -296,11 +310,12 @@ def _grouped(children: Sequence[Span]) -> tuple[Span, ...]:
         if one.group_id:
             groups.setdefault(one.group_id, []).append(one)
     made, inside = list[Span](), set[str]()
-    for group_id, parts in groups.items():
-        if parts[0].task_id in inside:
+    for group_id, members in groups.items():
+        chord = next((one.chord for one in members if one.chord), "")
+        bodies = [one for one in children if chord and one.task_id == chord]
+        parts = [one for one in members if one not in bodies]
+        if len(parts) < 2 and not chord:
             continue
-        chord = next((one.chord for one in parts if one.chord), "")
-        bodies = [one for one in children if chord and one.task_id == chord and one.group_id != group_id]
         inside.update(one.task_id for one in [*parts, *bodies])
         made.append(_group(group_id, chord, parts, bodies))
     return tuple(sorted([*made, *(one for one in children if one.task_id not in inside)], key=_by_time))

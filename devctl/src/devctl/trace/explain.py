@@ -103,17 +103,17 @@ def _rest(broker: Broker, known: Known, place: Place | None, asked: str, now: fl
         where = Where(state, holder.queue, worker=holder.node)
     elif place is not None:
         state = place.state
-        where = _at(place, _queues(broker))
+        where = _at(place, _queues(broker), place.published)
     elif known.note == "done" and result.state == "pending":
         state = "succeeded"
     elif result.state == "pending":
         where = Where("gone")
     error = f"{result.error_type}: {result.error_message}".strip(": ") or (letter.error if letter else "") or ""
-    begin = letter.published_at if letter else None
+    begin = letter.published_at if letter else place.published if place else None
     end = letter.time if letter else result.finished
     span = Span(
         "task",
-        (letter.task if letter else "") or "a task",
+        (letter.task if letter else "") or (place.task if place else "") or "a task",
         (letter.worker if letter else "") or (holder.node if holder else ""),
         known.task_id,
         (letter.queue if letter else "") or (place.queue if place else ""),

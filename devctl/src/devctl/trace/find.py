@@ -81,8 +81,13 @@ class Search:
     def _since(self, new: set[str]) -> float:
         """The time before which nothing can belong to it. A task has nothing before its publishing; what a request, a
         group or a parent is known for may be older."""
-        published = {one.task_id for one in self.records if one.kind == "published"}
-        return min((one.at for one in self.records), default=0.0) if new <= published | self._tags else 0.0
+        first: dict[str, Record] = {}
+        for one in self.records:
+            if one.task_id:
+                first.setdefault(one.task_id, one)
+        whole = {task_id for task_id, one in first.items() if one.kind == "published"}
+        whole |= {one.tag for one in self.records if one.task_id in whole}
+        return min((one.at for one in self.records), default=0.0) if new <= whole else 0.0
 
 
 def find(broker: Broker, given: str) -> Search:

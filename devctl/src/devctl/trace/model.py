@@ -111,7 +111,7 @@ class Span:
     @property
     def parts(self) -> tuple[Span, ...]:
         """Of a group: its tasks, without the body of the chord."""
-        return tuple(one for one in self.children if one.group_id == self.group_id)
+        return tuple(one for one in self.children if one.group_id == self.group_id and one.task_id != self.chord)
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,8 @@ class Shares:
     """Its body had ended, and Redis did not have the outcome."""
     claimed: float = 0.0
     """A worker had it, and its body had not begun."""
+    returned: float = 0.0
+    """A worker had it and gave it back, or died with it."""
     waited: float = 0.0
     due: float = 0.0
     """It was not to run yet: the wait of a retry, a countdown."""
@@ -189,7 +191,7 @@ class Trace:
         return _shares(self)
 
 
-_ORDER = ("ran", "commit", "claimed", "waited", "due", "dead", "request")
+_ORDER = ("ran", "commit", "claimed", "returned", "waited", "due", "dead", "request")
 
 
 def _shares(trace: Trace) -> Shares:
@@ -218,7 +220,8 @@ def _pieces(trace: Trace) -> Iterator[tuple[str, float | None, float | None]]:
             ready = one.queued if one.queued is None or one.due is None else max(one.queued, one.due)
             yield "due", one.queued, ready if ready is None or taken is None else min(ready, taken)
             yield "waited", ready, taken
-            yield "claimed", taken, one.began if one.began is not None else last
+            back = one.state == "returned"
+            yield "returned" if back else "claimed", taken, last if back or one.began is None else one.began
             yield "commit", one.ended, last
             yield "ran", one.began, one.ended if one.ended is not None else last
         for one, following in zip(span.attempts, span.attempts[1:], strict=False):

@@ -192,7 +192,7 @@ def document(trace: Trace) -> dict[str, Any]:
         "seconds": round(trace.end - trace.begin, 6),
         "shares": {
             name: round(getattr(shares, name), 6)
-            for name in ("ran", "commit", "claimed", "waited", "due", "dead", "request", "other")
+            for name in ("ran", "commit", "claimed", "returned", "waited", "due", "dead", "request", "other")
         },
         "spans": [_span(trace, span, number, above) for number, (span, above) in enumerate(_numbered(trace))],
         "gaps": list(trace.gaps),

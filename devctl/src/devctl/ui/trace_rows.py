@@ -138,7 +138,7 @@ def _notes(trace: Trace, span: Span, only: Attempt, *, several: bool) -> Iterato
 def _said(one: Attempt) -> Iterator[tuple[Mark, str]]:
     """What an attempt says of itself beyond its mark."""
     word = _WORDS.get(one.state, one.state)
-    plain = one.state in ("succeeded", "running", "claimed", "waiting", "unknown")
+    plain = one.state in ("succeeded", "unknown", *GOES_ON)
     said = one.error or ("" if plain else word)
     if one.reason:
         said = f"{said} ({one.reason})" if said else one.reason
@@ -187,6 +187,8 @@ def _took(one: Attempt, now: float) -> str:
     if one.due is not None and one.queued is not None and one.due > one.queued:
         ready = one.due
         parts.append(f"due {quick(one.due - one.queued)}")
+    if one.state == "returned" and taken is not None and one.settled is not None:
+        parts.append(f"held {quick(one.settled - taken)}")
     begin = one.began if one.began is not None else taken
     if ready is not None and begin is not None and begin >= ready:
         parts.append(f"wait {quick(begin - ready)}")
@@ -224,6 +226,7 @@ def headline(trace: Trace) -> str:
         ("waited", shares.waited),
         ("claimed and not begun", shares.claimed),
         ("committing", shares.commit),
+        ("held and given back", shares.returned),
         ("not due", shares.due),
         ("a dead letter", shares.dead),
         ("request", shares.request),

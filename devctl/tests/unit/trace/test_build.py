@@ -167,6 +167,30 @@ def test_the_body_of_a_chord_stands_behind_its_parts_though_the_last_part_publis
     assert ["part-0", "part-1"] == [one.task_id for one in chord.parts]
 
 
+def test_of_a_plain_chord_the_group_of_the_body_tells_where_it_belongs() -> None:
+    body = ended(130, 5, task_id="body", tag="b", parent_id="part-1", group_id="g")
+    records = [*part(0, 100), *part(1, 120), claimed(121, "b"), body]
+
+    (chord,) = made(records).spans
+
+    assert ("chord", 2, ["part-0", "part-1", "body"]) == (
+        chord.kind,
+        chord.done,
+        [one.task_id for one in chord.children],
+    )
+
+
+def test_a_retry_of_a_plain_task_has_itself_as_parent_and_is_no_child() -> None:
+    first = ended(18, 12, Kind.RETRIED, error=AWAY, state="RETRY", due_at=at(518))
+    again = published(18, tag="t2", who=WORKER, parent_id=ORDER, due_at=at(518), attempt=1)
+
+    trace = made([claimed(1), first, again, claimed(521, "t2"), ended(535, 12, tag="t2", parent_id=ORDER)])
+
+    assert ["retried", "succeeded"] == states(only(trace))
+    assert (1, 521) == tuple(ms(one.claimed) for one in only(trace).attempts)
+    assert "not recorded who published it" in trace.gaps[0]
+
+
 def test_a_chain_goes_down_one_link_at_a_time_however_long_it_is() -> None:
     records = [
         published(n, f"link-{n}", f"l{n}", parent_id=f"link-{n - 1}" if n else "", root_id="link-0")
@@ -197,10 +221,16 @@ def test_what_is_not_recorded_is_named() -> None:
     stock = made([claimed(5), ended(20, 12)])
     of_claim = made([published(0), ended(20, 12)])
 
-    assert [
-        "tasks.process_order 0190b3c2: its publishing is not recorded: a stock client sent it, or the record is gone"
-    ] == list(stock.gaps)
-    assert ["tasks.process_order 0190b3c2: who claimed it, and when, is not recorded"] == list(of_claim.gaps)
+    assert ["process_order 0190b3c2: not recorded who published it, and when: a stock client, or a process that"] == [
+        one.removesuffix(" writes no records") for one in stock.gaps
+    ]
+    assert ["process_order 0190b3c2: not recorded who claimed it, and when"] == list(of_claim.gaps)
+
+
+def test_the_same_gap_of_many_tasks_is_named_once() -> None:
+    trace = made([ended(n, 1, task_id=f"part-{n}", tag=f"p{n}") for n in range(5)])
+
+    assert ["process_order part-0 and 4 more"] == [one.partition(":")[0] for one in trace.gaps]
 
 
 def test_all_shares_of_the_time_add_up_to_all_of_it() -> None:

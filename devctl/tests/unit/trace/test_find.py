@@ -93,6 +93,13 @@ def test_children_of_children_are_found_though_no_id_but_the_parents_ties_them()
         assert links == find(holding(*links), given).records
 
 
+def test_the_claim_of_a_first_attempt_is_found_though_only_the_retry_was_published_here() -> None:
+    first = ended(18, 12, Kind.RETRIED, state="RETRY")
+    records = [claimed(1), first, published(18, tag="t2", attempt=1), claimed(521, "t2")]
+
+    assert records == find(holding(*records), ORDER).records
+
+
 def test_what_carries_the_same_trace_id_over_http_belongs_together() -> None:
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     both = [published(n, f"task-{n}", f"t{n}", correlation_id=f"c{n}", traceparent=parent) for n in range(2)]

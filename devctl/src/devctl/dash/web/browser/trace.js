@@ -4,7 +4,7 @@ const STATES = {
   succeeded: "good", failed: "bad", dead: "bad", rejected: "bad", refused: "bad", running: "busy", claimed: "busy", waiting: "busy",
   due: "busy", retried: "warn", returned: "warn", revoked: "warn", dropped: "warn",
 };
-const SHARES = { ran: "ran", commit: "committing", claimed: "claimed", waited: "waited", due: "due later", dead: "a dead letter", request: "the request itself", other: "not recorded" };
+const SHARES = { ran: "ran", commit: "committing", claimed: "claimed", returned: "given back", waited: "waited", due: "due later", dead: "a dead letter", request: "the request itself", other: "not recorded" };
 const HEIGHTS = { due: 1, waited: 4, claimed: 2, ran: 12, request: 12 };
 
 function showTrace(body, trace) {
