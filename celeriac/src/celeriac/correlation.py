@@ -38,7 +38,7 @@ class Bound:
     def __init__(self, correlation_id: str, trace: Trace | None = None, request: Request | None = None) -> None:
         around = _bound.get()
         self.correlation_id = correlation_id
-        self.trace: Trace | None = trace or (around.trace if around else None)
+        self.trace: Trace | None = trace or (around.trace if around else _task_trace())
         self.request: Request | None = request or (around.request if around else None)
         self._token: Token[Bound | None] = _bound.set(self)
 
@@ -85,10 +85,8 @@ def current() -> str | None:
 
 def trace() -> Trace | None:
     """The trace that was bound here, else the one of the task that runs here."""
-    if (here := _bound.get()) is not None and here.trace is not None:
-        return here.trace
-    request = _task_request()
-    return None if request is None else Trace.of(request)
+    here = _bound.get()
+    return _task_trace() if here is None else here.trace
 
 
 def request() -> Request | None:
@@ -111,12 +109,10 @@ def stamp(headers: dict[str, Any]) -> None:
         headers.update(here.headers)
 
 
-def stamped(correlation_id: str, trace: Trace | None) -> str:
-    """The same headers as they stand in a message, in JSON."""
+def stamped(correlation_id: str, traced: Mapping[str, str] | None) -> str:
+    """The same headers as they stand in a message, in JSON. `traced`: those of its trace."""
     text = f', "{HEADER}": {quoted(correlation_id)}, "{PUBLISHED_AT}": {_json(time.time()).decode()}'
-    if trace is None:
-        return text
-    return text + "".join([f', "{name}": {quoted(value)}' for name, value in trace.headers.items()])
+    return text + "".join([f', "{name}": {quoted(value)}' for name, value in traced.items()]) if traced else text
 
 
 def named(headers: Mapping[str, Any] | None, task_id: str) -> dict[str, Any]:
@@ -135,6 +131,11 @@ def trace_id(headers: Any) -> dict[str, str]:
 
 def _id_of(headers: Mapping[str, Any], task_id: str) -> Any:
     return headers.get(HEADER) or headers.get("root_id") or task_id
+
+
+def _task_trace() -> Trace | None:
+    request = _task_request()
+    return None if request is None else Trace.of(request)
 
 
 def _task_request() -> Any:

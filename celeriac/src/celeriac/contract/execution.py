@@ -29,6 +29,7 @@ from celeriac.observer import Watch, watch_of
 from celeriac.outcome.commit import OPEN, Commit, Verdict
 from celeriac.outcome.unclaimed import commit_unclaimed
 from celeriac.publish.announcement import after, listening, shown
+from celeriac.publish.sending import LOOKING, begin
 from celeriac.redaction import redact
 from celeriac.retry.policy import Again, Dead, Kind, RetryPolicy, classify
 from celeriac.soft_limit import limited
@@ -249,9 +250,9 @@ class Work:
 
     def _publish_all(self, children: list[Child], request: Any, commit: Commit, watch: Watch | None) -> None:
         correlation_id = str(request.get(correlation.HEADER) or request.root_id or request.id)
-        stamps = correlation.stamped(correlation_id, Trace.of(request))
-        if watch is not None:
-            stamps += further(watch.headers)
+        trace = Trace.of(request)
+        watched = "" if watch is None else further(watch.headers)
+        stamps = correlation.stamped(correlation_id, trace.headers if trace else None) + watched
         above = lineage(request.root_id or request.id, request.id)
         shows, tells = listening(), watch is None and heard()
         further_facts = {"root": request.root_id} if request.root_id and request.root_id != request.id else {}
@@ -260,6 +261,9 @@ class Work:
             name, ignored = contract.name, contract.ignore_result
             queue = contract.queue if watch is None else watch.queue(contract.queue)
             body = body_of(contract.payload_json(child.payload))
+            if LOOKING.begin is not None and (sending := begin(name, queue, task_id, correlation_id, trace)):
+                stamps = correlation.stamped(correlation_id, sending.headers) + watched
+                commit.then(sending.sent)
             raw = plain_mould(name, queue, ignore_result=ignored).message(body, task_id, stamps, above)
             list_key = queue
             if shows:
@@ -269,7 +273,7 @@ class Work:
             if shows:
                 after(name, queue, raw)
             if tells:
-                _tell_published(commit, queue, name, task_id, correlation_id)
+                _tell_published(commit, queue, name, task_id, correlation_id, trace)
 
     def _failed(
         self,
@@ -412,8 +416,12 @@ def _tell(commit: Commit) -> None:
         callback()
 
 
-def _tell_published(commit: Commit, queue: str, task: str, task_id: str, correlation_id: str) -> None:
+def _tell_published(
+    commit: Commit, queue: str, task: str, task_id: str, correlation_id: str, trace: Trace | None
+) -> None:
     fields: dict[str, Any] = {"task": task, "task_id": task_id, "correlation_id": correlation_id}
+    if trace is not None:
+        fields["trace_id"] = trace.id
     commit.then(lambda: transition("task.published", queue=queue, **fields))
 
 

@@ -19,6 +19,7 @@ from celeriac.payloads import TaskPayload
 from celeriac.publish.announcement import listening, shown
 from celeriac.publish.outgoing import Outgoing
 from celeriac.publish.outgoing import marker as pending_entry
+from celeriac.publish.sending import LOOKING, begin
 from celeriac.trace_context import Trace
 
 FINGERPRINT = "fingerprint"  # header; it differs for other work with the same id
@@ -97,7 +98,8 @@ class Messages:
         given: Mapping[str, Any] = options.get("headers") or NONE
         self.parent = app.current_worker_task
         self._correlation_id = "" if kept else str(correlation.current() or given.get(correlation.HEADER) or "")
-        self._trace = None if kept else Trace.of(given) or correlation.trace()
+        self._given = None if kept else Trace.of(given)
+        self._trace = None if kept else self._given or correlation.trace()
         self._shown = listening()
         self._due_us, self._life_ms = 0, 1000 * (spec.record_seconds or REPEATED_FOR_SECONDS)
         ignored = options.get("ignore_result")
@@ -141,7 +143,12 @@ class Messages:
         if not correlation_id and (here := correlation.bound()) is not None:
             correlation_id, trace = here.correlation_id, trace or here.trace
         correlation_id = correlation_id or correlation.new()
-        stamps = f', "{FINGERPRINT}": "{mark}"{correlation.stamped(correlation_id, trace)}'
+        traced: Mapping[str, str] | None = trace.headers if trace else None
+        sending = None
+        if LOOKING.begin is not None:
+            sending = begin(name, queue, task_id, correlation_id, trace, given=self._given is not None)
+            traced = sending.headers if sending else traced
+        stamps = f', "{FINGERPRINT}": "{mark}"{correlation.stamped(correlation_id, traced)}'
         raw = self._mould.message(body, task_id, stamps)
         if self._shown:
             raw, priority, correlation_id = shown(self._app, name, queue, raw)
@@ -151,7 +158,7 @@ class Messages:
             marker = pending_entry(task_id)
         return Outgoing(
             *(name, task_id, queue, list_key, mark, self._life_ms, raw, self._due_us, marker, correlation_id),
-            *(REQUEST.get(), self._root, self._parent),
+            *(REQUEST.get(), self._root, self._parent, None, sending),
         )
 
 

@@ -34,7 +34,13 @@ def publish(spec: Spec[Any, Any], app: Celery, checked: Any, options: Mapping[st
         commit.add_child(message.list, message.raw, (message.task_id, message.raw[-39:-3].decode(), message.task, {}))
         tell(message)
     else:
-        tell_all([message], publisher.place(message))
+        try:
+            published = publisher.place(message)
+        except Exception as exc:
+            if message.sending is not None:
+                message.sending.failed(exc)
+            raise
+        tell_all([message], published)
     if makes.parent is not None:
         makes.parent.add_trail(app.AsyncResult(message.task_id))
     return message.task_id

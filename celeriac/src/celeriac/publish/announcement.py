@@ -4,6 +4,7 @@ A message that Celery publishes gets its correlation id and its line in the log 
 publish gets both directly; the signals are sent for it only if they have other receivers than ours."""
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import signals
@@ -16,7 +17,9 @@ from celeriac.message.frame import encode, packed
 from celeriac.message.reading import loads, whole_body
 from celeriac.outcome.commit import OPEN
 from celeriac.publish.outgoing import Outgoing
+from celeriac.publish.sending import LOOKING, begin, end
 from celeriac.published import Published
+from celeriac.trace_context import TRACEPARENT, Trace
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -28,9 +31,17 @@ MISSING = (
 )
 
 
+class _Local(threading.local):
+    sending: Any = None  # of the message that Celery publishes in this thread
+
+
+_local = _Local()
+
+
 def tell(message: Outgoing) -> None:
     """Write to the log that this message is published, and send the signal."""
     _log("task.published", message.task, message.task_id, message.queue, message.correlation_id)
+    end(message.sending)
     after(message.task, message.queue, message.raw)
 
 
@@ -47,14 +58,17 @@ def after(task: str, queue: str, raw: bytes) -> None:
 
 def tell_all(chunk: list[Outgoing], published: Published) -> None:
     """Tell of all messages of a chunk that are published, now or before."""
-    if heard() or listening() or published.missing:
+    if heard() or listening() or published.missing or LOOKING.begin is not None:
         accepted, before = set(published.accepted), set(published.duplicates)
         for message in chunk:
             if message.task_id in accepted:
                 tell(message)
             elif message.task_id in before:
                 _tell_before(message, published)
+                end(message.sending)
                 after(message.task, message.queue, message.raw)
+            elif message.sending is not None:
+                message.sending.failed(None)
 
 
 def _tell_before(message: Outgoing, published: Published) -> None:
@@ -71,15 +85,27 @@ def _tell_before(message: Outgoing, published: Published) -> None:
 
 
 @signals.before_task_publish.connect
-def _stamp(headers: dict[str, Any], told: bool = True, **_: Any) -> None:
-    if told:
-        correlation.stamp(headers)
+def _stamp(sender: str, headers: dict[str, Any], routing_key: str, told: bool = True, **_: Any) -> None:
+    if not told:
+        return
+    given = TRACEPARENT in headers
+    correlation.stamp(headers)
+    if LOOKING.begin is None or headers.get("retries"):  # a retry is the same message again
+        return
+    unsent, correlation_id = _local.sending, headers[correlation.HEADER]
+    if unsent is not None:
+        unsent.failed(None)  # Celery says nothing of a publish that fails
+    trace = Trace.of(headers)
+    _local.sending = sending = begin(sender, routing_key, headers["id"], correlation_id, trace, given=given)
+    headers.update(sending.headers if sending else {})
 
 
 @signals.after_task_publish.connect
 def _published(sender: str, headers: dict[str, Any], routing_key: str, told: bool = True, **_: Any) -> None:
     if told:
         _log("task.published", sender, headers["id"], routing_key, headers[correlation.HEADER])
+        sending, _local.sending = _local.sending, None
+        end(sending)
 
 
 def _log(event: str, task: str, task_id: str, queue: str, correlation_id: str) -> None:
@@ -89,6 +115,8 @@ def _log(event: str, task: str, task_id: str, queue: str, correlation_id: str) -
     if OPEN.commit is None:
         transition(event, **fields)
     else:  # published by a task: it is in Redis when that task is committed
+        if trace := correlation.trace():
+            fields["trace_id"] = trace.id
         OPEN.commit.then(lambda: transition(event, **fields))
 
 

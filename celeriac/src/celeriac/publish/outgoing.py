@@ -47,6 +47,7 @@ class Outgoing(NamedTuple):
     root: str = ""
     parent: str = ""
     more: dict[str, Any] | None = None
+    sending: Any = None  # what looks at it on its way, see `sending`
 
     @property
     def way(self) -> tuple[str, str, int, int]:
