@@ -44,7 +44,7 @@ LONGEST_TEXT = 8_000  # of an error: it is stored with the result and logged
 
 FINGERPRINT, REPLAYS = "fingerprint", "replays"  # headers of ours, beside those of correlation
 DUE_AT = "due_at"  # the eta of a message that has waited in Redis
-KEPT_HEADERS = (correlation.HEADER, correlation.PUBLISHED_AT, *correlation.TRACED, FINGERPRINT, REPLAYS)
+KEPT_HEADERS = (correlation.HEADER, correlation.PUBLISHED_AT, FINGERPRINT, REPLAYS)
 
 Body = Callable[[Any, Outcome], Any]  # gets the checked payload, and what it fills: its outcome
 EMPTY = Outcome(UUID(int=0))  # of all bodies that take none
