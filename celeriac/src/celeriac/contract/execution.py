@@ -33,7 +33,7 @@ from celeriac.publish.sending import LOOKING, begin
 from celeriac.redaction import redact
 from celeriac.retry.policy import Again, Dead, Kind, RetryPolicy, classify
 from celeriac.soft_limit import limited
-from celeriac.trace_context import Trace
+from celeriac.trace_context import TRACEPARENT, Trace
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -252,7 +252,8 @@ class Work:
         correlation_id = str(request.get(correlation.HEADER) or request.root_id or request.id)
         trace = Trace.of(request)
         watched = "" if watch is None else further(watch.headers)
-        stamps = correlation.stamped(correlation_id, trace.headers if trace else None) + watched
+        carried: Mapping[str, str] = trace.headers if trace else {}
+        stamps = correlation.stamped(correlation_id, carried) + watched
         above = lineage(request.root_id or request.id, request.id)
         shows, tells = listening(), watch is None and heard()
         further_facts = {"root": request.root_id} if request.root_id and request.root_id != request.id else {}
@@ -262,14 +263,16 @@ class Work:
             queue = contract.queue if watch is None else watch.queue(contract.queue)
             body = body_of(contract.payload_json(child.payload))
             if LOOKING.begin is not None and (sending := begin(name, queue, task_id, correlation_id, trace)):
-                stamps = correlation.stamped(correlation_id, sending.headers) + watched
+                carried = sending.headers
+                stamps = correlation.stamped(correlation_id, carried) + watched
                 commit.then(sending.sent)
             raw = plain_mould(name, queue, ignore_result=ignored).message(body, task_id, stamps, above)
             list_key = queue
             if shows:
                 raw, priority, _ = shown(self.app, name, queue, raw)
                 list_key = list_of(queue, priority)
-            commit.add_child(list_key, raw, (task_id, raw[-39:-3].decode(), name, further_facts))
+            facts = {**further_facts, TRACEPARENT: carried[TRACEPARENT]} if TRACEPARENT in carried else further_facts
+            commit.add_child(list_key, raw, (task_id, raw[-39:-3].decode(), name, facts))
             if shows:
                 after(name, queue, raw)
             if tells:

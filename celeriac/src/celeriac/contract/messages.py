@@ -12,7 +12,6 @@ from celery._state import get_current_task
 from celeriac import correlation, ids
 from celeriac.broker.lists import list_of
 from celeriac.contract.spec import Spec
-from celeriac.life.request import REQUEST
 from celeriac.message.fingerprint import fingerprint
 from celeriac.message.frame import CELERYS, Mould, body_of, dumps, text_of
 from celeriac.payloads import TaskPayload
@@ -20,7 +19,7 @@ from celeriac.publish.announcement import listening, shown
 from celeriac.publish.outgoing import Outgoing
 from celeriac.publish.outgoing import marker as pending_entry
 from celeriac.publish.sending import LOOKING, begin
-from celeriac.trace_context import Trace
+from celeriac.trace_context import TRACEPARENT, Trace
 
 FINGERPRINT = "fingerprint"  # header; it differs for other work with the same id
 REPEATED_FOR_SECONDS = 60  # without a record, an id is remembered for as long as its publisher may repeat the call
@@ -140,7 +139,8 @@ class Messages:
                 data.pop("timestamp", None)  # it does not count; without it, `fingerprint` need not make a copy
             mark = fingerprint(name, (data,), {})
         correlation_id, trace, list_key = self._correlation_id, self._trace, self._list
-        if not correlation_id and (here := correlation.bound()) is not None:
+        here = correlation.bound()
+        if here is not None and not correlation_id:
             correlation_id, trace = here.correlation_id, trace or here.trace
         correlation_id = correlation_id or correlation.new()
         traced: Mapping[str, str] | None = trace.headers if trace else None
@@ -158,8 +158,13 @@ class Messages:
             marker = pending_entry(task_id)
         return Outgoing(
             *(name, task_id, queue, list_key, mark, self._life_ms, raw, self._due_us, marker, correlation_id),
-            *(REQUEST.get(), self._root, self._parent, None, sending),
+            *(None if here is None else here.request, self._root, self._parent, _facts(traced), sending),
         )
+
+
+def _facts(traced: Mapping[str, str] | None) -> dict[str, Any] | None:
+    """What the record of a publish says besides."""
+    return {TRACEPARENT: traced[TRACEPARENT]} if traced and TRACEPARENT in traced else None
 
 
 def messages(spec: Spec[Any, Any], app: Celery, options: Mapping[str, Any], now_us: Callable[[], int]) -> Messages:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from celeriac.life.request import Request
+from celeriac.correlation import Request
 
 LONGEST_ERROR = 200  # characters
 # States of outcomes that are none of Celery's: only Celery's own pool knows it; a body has sent messages ahead of its

@@ -7,8 +7,8 @@ import msgspec
 
 from celeriac.broker.keys import DUE
 from celeriac.broker.lists import lists
+from celeriac.correlation import Request
 from celeriac.life.pack import publishes
-from celeriac.life.request import Request
 from celeriac.life.scribe import SILENT, Scribe
 
 # One call of publish.lua carries a chunk: large enough for few round trips, small enough not to block Redis.
