@@ -53,12 +53,11 @@ class Steps:
                     self._fail(one, queue)
                 self._running.pop(one.task_id, None)
                 over.add(one.task_id)
-            elif kind == "started":
-                since = one.since or one.at
-                self._running[one.task_id] = one.who, RunningTask(one.task, one.task_id, 0.0), since
-            elif kind == "progress" and (found := self._running.get(one.task_id)):
-                node, run, since = found
-                self._running[one.task_id] = node, replace(run, progress=one.progress, note=one.note), since
+            elif kind in ("started", "progress"):  # either may come first
+                _, run, since = self._running.get(one.task_id) or ("", RunningTask(one.task, one.task_id, 0.0), one.at)
+                if kind == "progress":
+                    run = replace(run, progress=one.progress, note=one.note)
+                self._running[one.task_id] = one.who, run, one.since or since
         while len(self._claims) > MOST_CLAIMS:
             self._claims.popitem(last=False)
         return over

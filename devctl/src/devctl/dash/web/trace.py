@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from devctl.broker.port import Broker
 from devctl.errors import DevctlError
-from devctl.trace.build import build
-from devctl.trace.explain import Unknown, located, without_records
-from devctl.trace.find import find
+from devctl.trace.explain import Unknown
+from devctl.trace.look import Looking
 from devctl.trace.model import GOES_ON, Attempt, Span, Trace, Where
 
 Row = dict[str, Any]
@@ -18,12 +16,9 @@ Bar = tuple[str, float, float]
 """What it is, and from where to where: 0 is the begin of the trace, 1 its end."""
 
 
-def read(broker: Broker, asked: str, option: str = "", clock: Callable[[], float] = time.time) -> Row:
+def read(broker: Broker, asked: str, option: str = "") -> Row:
     """Find it and lay it out; DevctlError where nothing is known of that id."""
-    search, now = find(broker, asked), clock()
-    if search.records:
-        return document(located(build(search.records, search.asked, now), broker))
-    trace = without_records(broker, search.asked, now)
+    trace = Looking(broker, asked).trace()
     if not isinstance(trace, Unknown):
         return document(trace)
     why = {"stock": trace.why, "off": "no step of any task is recorded here"}
