@@ -1,7 +1,10 @@
 """`celeriac worker`, `celeriac check`, `celeriac dead-letters`: no line in the app is needed."""
 
+import json
 import os
 import signal
+import socket
+import urllib.request
 from typing import Any
 
 import pytest
@@ -34,6 +37,26 @@ def test_a_worker_touches_its_health_file_and_runs_in_the_background(plain: Plai
     finally:
         os.kill(int(pid.read_text()), signal.SIGTERM)
     plain.until(lambda: not pid.exists())
+
+
+def test_a_plain_worker_answers_probes_and_prometheus_at_the_port_of_its_settings(plain: Plain, app: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+        words = "worker", "-A", "no_line", "-c", "2"
+        told = plain.command("celeriac", *words, PLAIN_HTTP_PORT=str(port))
+    assert 1 == told.returncode
+    assert f"worker_http_port={port}: Address already in use; choose another port" in told.stderr
+    assert "Traceback" not in told.stderr
+    plain.worker("celeriac", *words, PLAIN_HTTP_PORT=str(port))
+    assert app.send_task("no_line.pid").get(timeout=SECONDS)
+
+    def shown(path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    plain.until(lambda: 'celery_tasks_total{state="succeeded",task="no_line.pid"} 1.0' in shown("/metrics"))
+    assert "celery_pool_threads 2.0" in shown("/metrics")
+    assert {"status": "ready", "queues": ["celery"]} == json.loads(shown("/ready"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from celeriac.broker.scripts import Script
 
 COUNT = Script("exporter/count")
 BINDINGS = "_kombu.binding."
-PAUSED = "celery-paused"
 # Both kinds of keys in one pass over all keys: `_kombu.bi…` and `celery-de…`.
 PATTERN = "[_c][ke][ol][me][br][uy][-.][bd][ie]*"
 INTERNAL = ("celery.pidbox", "reply.celery.pidbox", "celeryev")  # Celery's own: remote control, events
@@ -81,7 +80,7 @@ class Queues:
         pipe = self._client.pipeline(transaction=False)
         pipe.time()
         pipe.info("memory")
-        pipe.smembers(PAUSED)
+        pipe.smembers(keys.PAUSED)
         pipe.xlen(keys.LIFE)
         pipe.memory_usage(keys.LIFE, samples=5)
         for name in names:

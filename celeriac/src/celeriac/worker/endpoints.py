@@ -123,13 +123,14 @@ async def linger(reader: asyncio.StreamReader) -> None:
                 left -= len(more)
 
 
-def listen(host: str, port: int, backlog: int = MOST_CONNECTIONS) -> socket.socket:
-    """A socket that listens. Raises SettingsError, which names HTTP_HOST and HTTP_PORT."""
+def listen(
+    host: str, port: int, backlog: int = MOST_CONNECTIONS, named: str = "HTTP_HOST={}, HTTP_PORT={}"
+) -> socket.socket:
+    """A socket that listens. Raises SettingsError, which names the settings that `named` does."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=backlog)
-    except OSError as exc:
-        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc)  # below 0: a name that nobody knows
-        raise SettingsError(
-            f"HTTP_HOST={host}, HTTP_PORT={port}: {why}; choose another port, or free this one"
-        ) from exc
+    except (OSError, OverflowError) as exc:  # the second: no port is so high
+        number = getattr(exc, "errno", None)
+        why = os.strerror(number) if number and number > 0 else str(exc)  # below 0: a name that nobody knows
+        raise SettingsError(f"{named.format(host, port)}: {why}; choose another port, or free this one") from exc

@@ -21,7 +21,9 @@ from celeriac import debugger
 from celeriac.app.installation import POOL, SCHEMES, add_usual, is_ours, storing_settings
 from celeriac.broker.lists import named_by
 from celeriac.broker.options import Options
+from celeriac.errors import SettingsError
 from celeriac.events import emit, logger
+from celeriac.worker.endpoints import listen
 from celeriac.worker.heartbeat import Heartbeat
 from celeriac.worker.vitals import Vitals, ping_of
 
@@ -134,6 +136,7 @@ class Program:
             logger.addFilter(_spell_out)
 
     def start(self) -> None:
+        self._answer()
         heartbeat = self._heartbeat()
         try:
             metrics = getattr(self.app, "metrics", None)
@@ -156,6 +159,21 @@ class Program:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
+
+    def _answer(self) -> None:
+        """Probes and metrics of an app with settings of its own."""
+        conf = self.app.conf
+        host, port = conf.get("worker_http_host") or "127.0.0.1", conf.get("worker_http_port")
+        if not port:
+            return
+        answering: Any = import_module("celeriac.worker.answering")  # late: most plain workers answer nothing
+        try:
+            listener = listen(host, int(port), named="worker_http_host={}, worker_http_port={}")
+        except (SettingsError, ValueError) as exc:
+            raise _refused(f"celeriac: {exc}") from exc
+        self.consumption = self.consumption or Consumption()
+        queues = list(self.app.amqp.queues.consume_from)
+        answering.answer(listener, self.app, answering.redis_ping(self.app), queues, self.consumption.alive)
 
     def _heartbeat(self) -> Heartbeat | None:
         path = self.app.conf.get("worker_health_file")

@@ -4,29 +4,23 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celeriac import environment, logs
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings, HttpSettings, LogSettings, Routed, WorkerSettings
 from celeriac.contract.implementation import Implementation
 from celeriac.errors import SettingsError
-from celeriac.health import Judgement
 from celeriac.retry import policy as retries
 from celeriac.retry.policy import RetryPolicy
+from celeriac.worker.answering import PATIENCE_SECONDS, answer
 from celeriac.worker.app import make_worker
-from celeriac.worker.endpoints import Endpoints, listen
-from celeriac.worker.metrics import EventCounter, Metrics
-from celeriac.worker.probes import routes
+from celeriac.worker.endpoints import listen
+from celeriac.worker.metrics import EventCounter
 from celeriac.worker.program import Consumption, run_worker
-from celeriac.worker.readiness import Readiness, broker_ping
-
-if TYPE_CHECKING:
-    from socket import socket
+from celeriac.worker.readiness import broker_ping
 
 Owned = Sequence[Implementation[Any, Any]]
-PATIENCE_SECONDS = 1.0  # of /ready, for the broker: a probe waits for three seconds at most
 
 
 @dataclass(frozen=True)
@@ -75,23 +69,6 @@ def serve(
     consumption = Consumption()
     app = make_worker(service, owns, settings.celery, settings.retries, contracts)
     if listener is not None:
-        _answer(listener, app, settings.celery, consumption, counters)
+        asking = make_app(app.main, settings.celery, patience_seconds=PATIENCE_SECONDS)
+        answer(listener, app, broker_ping(asking), app.owned_queues, consumption.alive, counters)  # type: ignore[attr-defined]  # an attribute of ours on the app
     return run_worker(app, settings.worker, consumption)
-
-
-def _answer(
-    listener: "socket", app: Any, settings: CelerySettings, consumption: Consumption, counters: Sequence[EventCounter]
-) -> None:
-    """Answer probes from a thread beside the worker."""
-    # A child that outlives us for a moment must not keep our port from our successor.
-    os.register_at_fork(after_in_child=listener.close)
-    asking = make_app(app.main, settings, patience_seconds=PATIENCE_SECONDS)
-    readiness = Readiness(broker_ping(asking), consumption.alive, app.owned_queues)
-    readiness.stay_out_of_forks()
-    metrics = app.metrics = Metrics(app, consumption.alive, counters) if find_spec("prometheus_client") else None
-    Endpoints(listener, routes(readiness, metrics, lambda: _judgement(app))).start()
-
-
-def _judgement(app: Any) -> Judgement | None:
-    vitals = getattr(app, "vitals", None)  # before its worker is made there are none
-    return None if vitals is None else vitals.judgement()
