@@ -87,6 +87,9 @@ def test_one_that_waits_is_pending_and_one_that_runs_has_started(bench: Bench, s
     assert "devctl logs --id" in err
     bench.broker._results[ID] = TaskResult(ID, "started")
     assert f"● {ID}  started: it runs now\n" == said(ID)[1]
+    bench.broker.says(ID, 0.4, "resized 4 of 10")
+    assert [f"● {ID}  started: it runs now", f"  {'█' * 8}{'░' * 12} 40%: resized 4 of 10"] == said(ID)[1].splitlines()
+    assert (0.4, "resized 4 of 10") == tuple(json.loads(said(ID, "--json")[1])[one] for one in ("progress", "note"))
     bench.broker._results[ID] = TaskResult(ID, "retrying", error_type="Unreachable", error_message="shop")
     assert [f"● {ID}  retrying, after this error", "  Unreachable: shop"] == said(ID)[1].splitlines()
 

@@ -5,7 +5,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import pytest
 
 from devctl.__main__ import main
 from devctl.broker.memory import MemoryBroker
-from devctl.broker.port import Acceptance
+from devctl.broker.port import Acceptance, TaskResult
+from devctl.broker.sending import Progressed
 from devctl.cli import options
 from devctl.clock import FakeClock
 from devctl.contracts.catalog import Catalog
@@ -23,6 +24,7 @@ from devctl.logs import own
 from devctl.settings import Settings
 from devctl.stack.fake import Behaviour, FakeRuntime
 from devctl.stack.model import Build, Service, Stack
+from devctl.ui.sent import Progress
 
 ID = "0b9d1c1e-6f0a-4a52-9d53-6c1b7f2c8a11"
 DOCS = Path(__file__).parents[3] / "docs/json"
@@ -101,6 +103,61 @@ def test_wait_shows_the_result(bench: Bench, capsys: pytest.CaptureFixture[str])
     shown = Shown(capsys, "process_order", "--wait")
     assert 0 == shown.code
     assert "completed" == json.loads(shown.out.splitlines()[2])["status"]
+
+
+def test_wait_shows_in_lines_how_far_the_task_is(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.work(process_order=done)
+    bench.broker.eager = False
+    steps = [lambda one: bench.broker.says(one, 0.25), lambda one: bench.broker.says(one, 0.5, "half\x1b[2J")]
+    known = bench.broker.results
+
+    def results(task_ids: Sequence[str]) -> list[TaskResult]:
+        if steps:
+            steps.pop(0)(task_ids[0])
+        else:
+            bench.broker.work()
+        return known(task_ids)
+
+    bench.broker.results = results  # type: ignore[method-assign]  # the worker goes on with each look
+    shown = Shown(capsys, "process_order", "--wait")
+    assert 0 == shown.code
+    assert ["  25%", "  50%  half [2J"] == [line for line in shown.err.splitlines() if "%" in line]
+
+
+def test_a_timeout_says_how_far_the_task_was(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.work(process_order=done)
+    bench.broker.eager = False
+    known = bench.broker.results
+
+    def results(task_ids: Sequence[str]) -> list[TaskResult]:
+        bench.broker.says(task_ids[0], 0.5, "half")
+        return known(task_ids)
+
+    bench.broker.results = results  # type: ignore[method-assign]  # it runs, and does not end
+    shown = Shown(capsys, "process_order", "--wait", "--timeout", "0.01")
+    assert 3 == shown.code
+    assert "started, no result yet · 50%: half" in shown.out
+    (task,) = Shown(capsys, "process_order", "--wait", "--timeout", "0.01", "--json").json["tasks"]
+    assert (0.5, "half") == (task["progress"], task["note"])
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_it_is_a_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    with Progress(several=False, stream=stream) as progress:
+        progress(Progressed("id", 0.25, "one"))
+        progress(Progressed("id", 0.5, "a note that is longer than the line"))
+    first, second, end = stream.getvalue().split("\r\x1b[2K")
+    assert f"  {'█' * 5}{'░' * 15} 25%  one" == first
+    assert (39, "") == (len(second), end)
+    assert second.startswith(f"  {'█' * 10}{'░' * 10} 50%  a note")
 
 
 def test_json_is_exactly_as_documented(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,6 +141,10 @@ class TaskResult:
     """Unix seconds by the worker's clock; None where it is not over, or where nobody wrote that down."""
     unreadable: str = ""
     """Why its result or its error is not here although its state is."""
+    progress: float | None = None
+    """How far it says that it is, 0 to 1."""
+    note: str = ""
+    """What it says that it does."""
 
 
 @dataclass(frozen=True)

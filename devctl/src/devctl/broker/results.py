@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypedDict, cast
 from urllib.parse import urlsplit
 
 import redis
@@ -31,6 +31,11 @@ _STATES: dict[str, TaskState] = {
 WHAT = "the result backend"
 Connect = Callable[[str], redis.Redis]
 _PICKLED = "is pickled: reading it would run code of the app"
+
+
+class _Said(TypedDict):
+    progress: float | None
+    note: str
 
 
 class Results(Protocol):
@@ -127,6 +132,8 @@ def read(task_id: str, stored: bytes | None) -> TaskResult:
         return _pickled(task_id, stored)
     state, result = _STATES.get(status, "started"), meta.get("result")
     finished = _moment(meta.get("date_done"))
+    if status not in _STATES:
+        return TaskResult(task_id, state, result, finished=finished, **_said(result))
     if state not in {"failed", "retrying"}:
         return TaskResult(task_id, state, result, finished=finished)
     error = result if isinstance(result, dict) else {}
@@ -137,6 +144,17 @@ def read(task_id: str, stored: bytes | None) -> TaskResult:
         error_message=_text(error.get("exc_message", "" if error else result)),
         finished=finished,
     )
+
+
+def _said(meta: Any) -> _Said:
+    """What a task says of its progress: as celeriac stores it, or `current` of `total`, as Celery's manual has it."""
+    found = meta if isinstance(meta, dict) else {}
+    share, note = found.get("progress"), found.get("note")
+    current, total = found.get("current"), found.get("total")
+    if share is None and isinstance(current, int | float) and isinstance(total, int | float) and total > 0:
+        share, note = current / total, note or f"{current} of {total}"
+    fits = isinstance(share, int | float) and 0 <= share <= 1
+    return {"progress": share if fits else None, "note": note if isinstance(note, str) else ""}
 
 
 def _moment(written: Any) -> float | None:

@@ -45,7 +45,16 @@ class NobodyKnows:
     """One that they have and that was probably meant."""
 
 
-Event = Published | NobodyConsumes | NobodyKnows
+@dataclass(frozen=True)
+class Progressed:
+    """A task says how far it is."""
+
+    task_id: str
+    progress: float | None
+    note: str
+
+
+Event = Published | NobodyConsumes | NobodyKnows | Progressed
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ def send(
             return sent
         if why := broker.why_no_results:
             return replace(sent, why_no_results=why, timed_out=True)
-        results = _wait(broker, messages, started + wait_seconds, clock, sleep)
+        results = _wait(broker, messages, emit, started + wait_seconds, clock, sleep)
     except DevctlError as problem:
         raise _already_published(problem, messages) from problem
     still = any(result.state not in {"succeeded", "failed"} for result in results)
@@ -135,6 +144,7 @@ def _warn(
 def _wait(
     broker: Broker,
     messages: Sequence[Message],
+    emit: Callable[[Event], None],
     deadline: float,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
@@ -143,7 +153,11 @@ def _wait(
     open_ids = [message.task_id for message in messages]
     pause = FIRST_PAUSE
     while True:
-        known |= {result.task_id: result for result in broker.results(open_ids)}
+        for result in broker.results(open_ids):
+            said, before = (result.progress, result.note), known.get(result.task_id)
+            if said != (None, "") and (before is None or said != (before.progress, before.note)):
+                emit(Progressed(result.task_id, *said))
+            known[result.task_id] = result
         open_ids = [one for one in open_ids if known[one].state not in {"succeeded", "failed"}]
         left = deadline - clock()
         if not open_ids or left <= 0:

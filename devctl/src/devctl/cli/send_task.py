@@ -113,15 +113,17 @@ def send_task(
             new = (one for one in event.messages if one.task_id not in event.repeated)
             own.note(workbench.settings, "task.published", map(_noted, new), seconds_ago=event.seconds)
         warn(event)
+        progress(event)
 
     started = time.time()
-    sent = send(
-        workbench.broker,
-        made,
-        hear,
-        wait_seconds=timeout if wait else None,
-        nobody_could=lambda queue: _nobody_could(workbench, services.get(queue)),
-    )
+    with ui.Progress(several=len(made) > 1) as progress:
+        sent = send(
+            workbench.broker,
+            made,
+            hear,
+            wait_seconds=timeout if wait else None,
+            nobody_could=lambda queue: _nobody_could(workbench, services.get(queue)),
+        )
     if as_json:
         write_json(ui.document(sent))
     else:

@@ -9,7 +9,7 @@ from devctl.broker.lookup import Known
 from devctl.broker.port import Holder
 from devctl.ui.console import sign
 from devctl.ui.paint import Colour, Paint
-from devctl.ui.sent import error_of, folded, json_lines
+from devctl.ui.sent import bar, error_of, folded, json_lines, progress_of, said_of
 from devctl.ui.services import show_next
 
 
@@ -25,6 +25,8 @@ def show(known: Known, option: str, stream: IO[str] | None = None) -> None:
         stream.write("".join(f"  {line}\n" for line in json_lines(found.result, stream)))
     elif found.state in ("failed", "retrying"):
         stream.write("".join(f"  {line}\n" for line in folded(error_of(found), stream)))
+    elif said := said_of(found):
+        stream.write(f"  {bar(found.progress, stream)} {said}\n")
     stream.flush()
     if known.letter is not None:
         show_next([(f"devctl dead-letters show {known.letter.id}{option}", "its message, and why")])
@@ -43,6 +45,7 @@ def document(known: Known) -> dict[str, Any]:
         "published": known.note,
         "dead_letter": None if known.letter is None else {"id": known.letter.id, "reason": known.letter.reason},
     }
+    said |= progress_of(found)
     if found.state in ("failed", "retrying"):
         said["error"] = {"type": found.error_type, "message": found.error_message}
     if found.unreadable:

@@ -12,14 +12,16 @@ from typing import IO, Any, Literal
 
 from celeriac.broker.keys import once
 from devctl.broker.port import Message, TaskResult
-from devctl.broker.sending import Event, NobodyConsumes, NobodyKnows, Sent
+from devctl.broker.sending import Event, NobodyConsumes, NobodyKnows, Progressed, Sent
 from devctl.logs.ran import Ran
+from devctl.ui.cells import fit, plain
 from devctl.ui.console import sign
 from devctl.ui.json_text import fitting
 from devctl.ui.paint import Colour, Paint
 from devctl.ui.services import show_next
 
 _KINDS_OF_FAILURE = 5
+_BAR = 20
 _SYMBOLS: Mapping[str, tuple[str, Colour]] = {"succeeded": ("✔", "green"), "failed": ("✘", "red")}
 
 
@@ -68,6 +70,52 @@ class Warnings:
         sys.stderr.write(f"{Paint(sys.stderr)(sign('!', sys.stderr), 'yellow')} {text}\n")
 
 
+class Progress:
+    """What tasks say of their progress while they are waited for, on stderr: a bar on a terminal, lines in a pipe.
+    Leaving the context takes the bar away: the result follows."""
+
+    def __init__(self, *, several: bool, stream: IO[str] | None = None) -> None:
+        self._stream, self._several = stream or sys.stderr, several
+        self._drawn = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear()
+
+    def __call__(self, event: Event) -> None:
+        """Show it; not every event is one."""
+        if not isinstance(event, Progressed):
+            return
+        stream = self._stream
+        name = f"{event.task_id[:8]}  " if self._several else ""
+        share = "" if event.progress is None else f"{event.progress:4.0%}"
+        note = plain(event.note)
+        if stream.isatty():
+            text = f"  {name}{bar(event.progress, stream)}{share}  {note}"
+            self._clear()
+            stream.write(fit(text, shutil.get_terminal_size().columns - 1).rstrip())
+            self._drawn = True
+        else:
+            stream.write("  " + "  ".join(part for part in (f"{name}{share}".strip(), note) if part) + "\n")
+        stream.flush()
+
+    def _clear(self) -> None:
+        if self._drawn:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+            self._drawn = False
+
+
+def bar(progress: float | None, stream: IO[str]) -> str:
+    """Twenty cells."""
+    if progress is None:
+        return ""
+    full = int(progress * _BAR + 1e-9)
+    return sign("█", stream) * full + sign("░", stream) * (_BAR - full)
+
+
 def show(sent: Sent, ran: Ran | None, *, waited: bool, stream: IO[str] | None = None) -> None:
     """One task in full, many as a sum."""
     stream = stream or sys.stdout
@@ -98,6 +146,7 @@ def _one(sent: Sent, ran: Ran | None, waited: bool, stream: IO[str]) -> None:
         times += [f"ran {_milliseconds(ran.run_seconds)}{where}" if ran.run_seconds is not None else f"ran{where}"]
     if waited and not ended:
         times.append("no result to wait for" if sent.why_no_results else f"{result.state}, no result yet")
+        times += [said] if (said := said_of(result)) else []
     stream.write("  " + paint(f" {sign('·', stream)} ".join(times), "dim") + "\n")
     if sent.why_no_results:
         stream.write("".join(f"  {line}\n" for line in folded(sent.why_no_results, stream)))
@@ -165,10 +214,22 @@ def _task(message: Message, result: TaskResult) -> dict[str, Any]:
         "queue": message.queue,
         "state": result.state,
         "result": result.result,
+        **progress_of(result),
     }
     if result.state == "failed":
         task["error"] = {"type": result.error_type, "message": result.error_message}
     return task
+
+
+def said_of(result: TaskResult) -> str:
+    """What it says of its progress: `40%: resized 4 of 10`; empty where it says nothing."""
+    share = "" if result.progress is None else f"{result.progress:.0%}"
+    return ": ".join(part for part in (share, plain(result.note)) if part)
+
+
+def progress_of(result: TaskResult) -> dict[str, Any]:
+    """The same for JSON."""
+    return {"progress": result.progress, "note": result.note} if said_of(result) else {}
 
 
 def error_of(result: TaskResult) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from devctl.broker.memory import MemoryBroker
 from devctl.broker.port import Message, TaskResult
-from devctl.broker.sending import Event, NobodyConsumes, NobodyKnows, Published, Sent, send
+from devctl.broker.sending import Event, NobodyConsumes, NobodyKnows, Progressed, Published, Sent, send
 from devctl.errors import DevctlError
 
 
@@ -89,6 +89,23 @@ def test_waiting_ends_with_the_last_result_in_the_order_of_the_messages(
     ]
     assert outcome.failed
     assert 2.0 <= time.now < 2.1
+
+
+def test_what_a_task_says_of_its_progress_is_told_once_a_change(
+    broker: MemoryBroker, events: list[Event], time: Time
+) -> None:
+    broker.eager = False
+    broker.add_worker("w@1", queues=["q"], bodies={"t": str})
+    time.at = [
+        (1.0, lambda: broker.says("id-0", 0.25)),
+        (2.0, lambda: broker.says("id-0", 0.5, "half")),
+        (3.0, broker.work),
+    ]
+
+    outcome = sent(broker, tasks("t"), events, time, 30)
+
+    assert [Progressed("id-0", 0.25, ""), Progressed("id-0", 0.5, "half")] == events[1:]
+    assert "succeeded" == outcome.results[0].state
 
 
 def test_nobody_consumes_is_said_at_once_and_waiting_goes_on_to_its_end(

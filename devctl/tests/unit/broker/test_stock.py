@@ -73,6 +73,18 @@ def test_the_options_of_the_transport_name_lists_and_channel() -> None:
     [
         ({"status": "SUCCESS", "result": 3}, TaskResult("1", "succeeded", 3)),
         ({"status": "PROGRESS", "result": {"done": 4}}, TaskResult("1", "started", {"done": 4})),
+        (
+            {"status": "PROGRESS", "result": {"progress": 0.4, "note": "4 of 10"}},
+            TaskResult("1", "started", {"progress": 0.4, "note": "4 of 10"}, progress=0.4, note="4 of 10"),
+        ),
+        (
+            {"status": "HALFWAY", "result": {"current": 4, "total": 8}},  # as Celery's manual has it
+            TaskResult("1", "started", {"current": 4, "total": 8}, progress=0.5, note="4 of 8"),
+        ),
+        (
+            {"status": "PROGRESS", "result": {"current": 9, "total": 8}},
+            TaskResult("1", "started", {"current": 9, "total": 8}, note="9 of 8"),
+        ),
         ({"status": "RECEIVED", "result": None}, TaskResult("1", "pending")),
     ],
 )
