@@ -3,7 +3,7 @@ do not know of it: Celery's own `app.control.cancel_consumer` is for them.)"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import redis
 from celery import Celery
@@ -28,7 +28,7 @@ def resume(where: "Celery | redis.Redis", queue: str) -> bool:
 def paused(where: "Celery | redis.Redis") -> list[str]:
     """The queues that are paused."""
     with _client(where) as client:
-        names = cast("set[bytes | str]", client.smembers(keys.PAUSED))
+        names = client.smembers(keys.PAUSED)
     return sorted(name.decode(errors="replace") if isinstance(name, bytes) else name for name in names)
 
 

@@ -128,6 +128,14 @@ class Ended(Protocol):
     facts: dict[str, Any] | None
 
 
+FACTS = (
+    ("attempt", "retries"),
+    ("root", "root_id"),
+    ("parent", "parent_id"),
+    ("group", "group"),
+    ("correlation", "x_correlation_id"),
+    ("traceparent", "traceparent"),
+)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -189,15 +197,15 @@ def outcomes(who: str, commits: Iterable[Ended], *, again: bool = False) -> byte
 
 def facts_of(headers: Mapping[str, Any]) -> dict[str, Any]:
     """What is unusual in the headers of a message."""
-    found = {
-        "attempt": headers.get("retries"),
-        "parent": headers.get("parent_id"),
-        "root": headers.get("root_id") if headers.get("root_id") != headers.get("id") else None,
-        "group": headers.get("group"),
-        "correlation": headers.get("x_correlation_id"),
-        "traceparent": headers.get("traceparent"),
-    }
-    return {name: value for name, value in found.items() if value}
+    get = headers.get
+    found: dict[str, Any] = {}
+    for name, header in FACTS:
+        value = get(header)
+        if value:
+            found[name] = value
+    if found.get("root") == get("id"):
+        del found["root"]
+    return found
 
 
 def _once(values: list[str]) -> list[str]:

@@ -215,8 +215,8 @@ class Runner:
         hard, soft = hard or task.time_limit or pool.hard_limit, soft or task.soft_time_limit or pool.soft_limit
         thread.running = running = Running(task, job.tag, headers, hard, soft, commit)
         commit.since = running.since
-        if headers.get("retries") or PUBLISHED_AT not in headers:  # else the record of its publish says it all
-            commit.facts = facts_of(headers)
+        if headers.get("retries") or (PUBLISHED_AT not in headers and headers.get("root_id") != commit.task_id):
+            commit.facts = facts_of(headers)  # of others, the record of its publish says it all, or there is no more
         opened = thread.opened
         opened["commit"] = opened["own"] = commit
         if running.soft:
