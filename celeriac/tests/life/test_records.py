@@ -11,7 +11,14 @@ import redis
 from celeriac.tests.conftest import RunningWorker
 from celery import Celery
 
-from celeriac import find_dead_letter, make_app, read_dead_letters, replay_dead_letter
+from celeriac import (
+    find_dead_letter,
+    make_app,
+    pause_queue,
+    read_dead_letters,
+    replay_dead_letter,
+    resume_queue,
+)
 from celeriac.app.settings import CelerySettings
 from celeriac.broker import keys
 from celeriac.life.record import Kind, Record
@@ -116,3 +123,38 @@ def test_a_stock_publisher_writes_nothing_and_the_outcome_says_what_is_known(
     found = ended(client, task_id, Kind.COMMITTED)
     assert "test.plain" == found[-1].task
     assert ("the root", "the parent") == (found[-1].root_id, found[-1].parent_id)
+
+
+def test_what_celery_publishes_outside_a_task_is_written_down(client: redis.Redis, app: Celery) -> None:
+    task_id = app.send_task("test.plain", ["a"], queue="test", priority=3, countdown=0.3).id
+    found = ended(client, task_id, Kind.COMMITTED)
+    assert [Kind.PUBLISHED, Kind.CLAIMED, Kind.COMMITTED] == [one.kind for one in found]
+    assert ("test.plain", "test", 3) == (found[0].task, found[0].queue, found[0].priority)
+    assert found[0].due_at is not None
+    assert 0.2 < found[0].due_at - found[0].at < 0.4
+
+
+def test_the_tasks_of_a_chain_say_who_came_before(client: redis.Redis, app: Celery) -> None:
+    first, second = (app.signature("test.plain", (text,), immutable=True, queue="test") for text in "ab")
+    last = (first | second).apply_async()
+    found = ended(client, str(last.id), Kind.COMMITTED)
+    before = ended(client, str(last.parent.id), Kind.COMMITTED)
+    assert (last.parent.id, last.parent.id) == (found[0].parent_id, found[0].root_id)
+    assert Kind.PUBLISHED is found[0].kind is before[0].kind
+
+
+def test_a_message_on_celerys_own_way_has_its_state_too(client: redis.Redis, app: Celery) -> None:
+    task_id = app.send_task("test.celerys", ["a"], queue="test").id
+    committed = ended(client, task_id, Kind.COMMITTED)[-1]
+    assert "SUCCESS" == committed.state
+    assert committed.seconds is not None
+
+
+def test_a_revoked_message_says_so(client: redis.Redis, app: Celery) -> None:
+    pause_queue(client, "test")
+    task_id = app.send_task("test.plain", ["a"], queue="test").id
+    app.control.revoke(task_id)
+    heard = app.control.inspect(timeout=0.3).revoked
+    until(lambda: task_id in [one for ids in (heard() or {}).values() for one in ids])
+    resume_queue(client, "test")
+    assert "REVOKED" == ended(client, task_id, Kind.COMMITTED)[-1].state

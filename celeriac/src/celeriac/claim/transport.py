@@ -5,6 +5,7 @@ task."""
 
 import time
 from datetime import datetime
+from functools import cached_property
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,13 +18,16 @@ from redis.exceptions import ResponseError
 
 from celeriac.broker import keys
 from celeriac.broker.lists import queue_of
+from celeriac.broker.options import Options
 from celeriac.broker.removal import purge
+from celeriac.broker.scripts import Script
 from celeriac.claim.claims import Batch, Claims
-from celeriac.life.pack import facts_of
+from celeriac.life.pack import facts_of, put
 from celeriac.outcome.commit import HOME, OPEN, Commit, Sent
 from celeriac.outcome.unclaimed import publish_ahead
 from celeriac.retry.policy import refused_for_now
 
+PUT = Script("publish/put")
 ANSWER_SECONDS = 0.001  # for a claim after the bell: to wait for its answer at once saves a turn of the event loop
 
 
@@ -287,7 +291,19 @@ class ChannelMixin:
         _capture(commit, list_key, message)
 
     def _publish(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        super()._put(queue, message, **kwargs)  # type: ignore[misc]
+        sent = sent_of(message) if self._life_length and kwargs.get("_publish_batch") is None else None
+        if sent is None or queue in getattr(self, "_expires", ()):
+            super()._put(queue, message, **kwargs)  # type: ignore[misc]  # a mixin: kombu's
+            return
+        list_key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))  # type: ignore[attr-defined]  # kombu's
+        headers = message["headers"]
+        record = put(str(headers.get("origin") or ""), list_key, sent, _due_us(headers.get("eta")))
+        with self.conn_or_acquire() as client:
+            PUT(client, [list_key], [dumps(message), self._life_length, record])
+
+    @cached_property
+    def _life_length(self) -> int:
+        return Options.of(self.connection.client.transport_options).life_length
 
     # A body that reads a queue by itself
 
@@ -351,6 +367,13 @@ def _capture(commit: Commit, list_key: str, message: dict[str, Any]) -> None:
             commit.add_due(list_key, dumps(again), int(wait * 1e6), sent_of(message))
             return
     commit.add_child(list_key, dumps(message), sent_of(message))
+
+
+def _due_us(eta: Any) -> int:
+    try:
+        return int(datetime.fromisoformat(eta).timestamp() * 1e6)
+    except (ValueError, TypeError, OverflowError):
+        return 0
 
 
 def sent_of(message: dict[str, Any]) -> Sent | None:

@@ -178,6 +178,13 @@ def publishes(who: str, chunk: Sequence[Outgoing]) -> bytes:
     return packed(facts)
 
 
+def put(who: str, list_key: str, sent: tuple[str, str, str, dict[str, Any]], due_us: int) -> bytes:
+    """One message that Celery publishes: its id, delivery tag and task, and what is unusual in its headers."""
+    task_id, tag, task, more = sent
+    correlation = str(more.get("correlation") or "")
+    return packed(Publishes(who, list_key, [task_id], [tag], [task], [correlation], due_us, more={0: more}))
+
+
 def outcomes(who: str, commits: Iterable[Ended], *, again: bool = False) -> bytes:
     made = list(commits)
     more = [one.facts for one in made]

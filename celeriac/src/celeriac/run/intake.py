@@ -22,6 +22,7 @@ from celeriac.lease.restore import restore
 from celeriac.lease.starts import Starts
 from celeriac.life.pack import Progress, Start, packed
 from celeriac.life.scribe import Scribe
+from celeriac.life.trim import trim
 from celeriac.message.reading import loads
 from celeriac.message.schema import check, legible
 from celeriac.message.usual import usual
@@ -285,9 +286,15 @@ class Intake:
         self.ends.impossible(commit, why, held.list_key if held else "")
 
     def restore(self) -> int:
-        """Give back the messages of workers that died. Returns how many. And see which of our queues are paused."""
+        """Give back the messages of workers that died. Returns how many. Also: see which of our queues are paused, and
+        forget old records."""
         self.paused = [queue for queue in paused(self.client) if queue in self.channel.active_queues]
-        return restore(self.client, self.channel.sep, self.channel.priority_steps)
+        back = restore(self.client, self.channel.sep, self.channel.priority_steps)
+        try:
+            trim(self.client, self.options)
+        except redis.ResponseError as exc:  # access rules (ACL), say: records are no reason to stop
+            emit("records.not_trimmed", level=logging.DEBUG, error=str(exc))
+        return back
 
     def _show(self, running: Running) -> None:
         """A body runs for long: write that down; store STARTED, where Celery would store it."""
