@@ -535,6 +535,53 @@ def test_all_workers_leave_a_queue_when_none_is_named(broker: Broker, queue: str
     assert [] == [one.node for one in broker.consumers() if queue in one.queues]
 
 
+def test_a_paused_queue_is_told_until_it_is_resumed(broker: Broker) -> None:
+    broker.pause(SHARED)
+    paused = broker.paused()
+    broker.resume(SHARED)
+
+    assert (frozenset({SHARED}), frozenset()) == (paused, broker.paused())
+
+
+@pytest.mark.parametrize("place", ["memory", _STOCK, _AMQP], indirect=True)  # workers of ours: celeriac's own tests
+def test_what_is_sent_to_a_paused_queue_waits_until_it_is_resumed(broker: Broker) -> None:
+    message = _echo(SHARED, "later")
+    broker.pause(SHARED)
+
+    broker.publish([message])
+    broker.consumers()
+    waits = _depth(broker, SHARED)[0], broker.results([message.task_id])[0].state
+    broker.resume(SHARED)
+
+    assert (1, "pending") == waits
+    _until(lambda: broker.results([message.task_id])[0].state == "succeeded")
+
+
+@pytest.mark.parametrize("place", [_STOCK, _AMQP], indirect=True)
+def test_who_paused_a_queue_of_stock_workers_or_names_them_can_resume_it(broker: Broker, queue: str) -> None:
+    with pytest.raises(DevctlError, match="nobody knows which workers are to consume"):
+        broker.resume(queue)
+    with pytest.raises(DevctlError, match="no worker consumes"):
+        broker.pause(queue)
+
+    broker.resume(queue, NODES)
+
+    assert list(NODES) == [one.node for one in broker.consumers() if queue in one.queues]
+    broker.stop_consuming(queue)
+
+
+def test_workers_say_what_they_consume_and_how_much_they_do_at_once(broker: Broker) -> None:
+    assert [(node, (SHARED,), 1) for node in sorted(NODES)] == [
+        (one.node, one.queues, one.threads) for one in broker.at_work()
+    ]
+
+
+def test_a_look_without_a_search_is_at_these_queues_alone(broker: Broker, queue: str) -> None:
+    broker.publish([_echo(queue), _echo(f"{queue}.other")])
+
+    assert [(queue, 1)] == [(one.name, one.waiting) for one in broker.queues([queue], search=False)]
+
+
 def test_a_worker_that_does_not_obey_is_named(broker: Broker, queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devctl.broker.workers.ORDER_SECONDS", 0.5)
 

@@ -236,6 +236,7 @@ def test_json_is_as_documented(bench: Bench, capsys: pytest.CaptureFixture[str])
         "delayed": 0,
         "dead": 0,
         "stopped": False,
+        "paused": False,
         "oldest_seconds": 1.25,
         "consumers": ["worker@a-1"],
         "services": {"worker": 1},
@@ -304,3 +305,17 @@ def test_what_a_broker_does_not_tell_is_no_number_and_is_said(
         document["queues"][0]["silent"],
         document["unseen"],
     )
+
+
+def test_a_paused_queue_is_told_with_the_command_that_resumes_it(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.broker.add_worker("worker@a-1", queues=["orders"], bodies={})
+    bench.broker.pause("orders")
+
+    assert 0 == main(["queues"])
+
+    ran = capsys.readouterr()
+    (line,) = [one for one in ran.out.splitlines() if one.startswith("orders")]
+    assert line.endswith("! paused: no worker takes from it")
+    assert "→ devctl queues resume orders   have it consumed again" in ran.err

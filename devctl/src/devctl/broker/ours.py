@@ -11,6 +11,7 @@ from typing import cast
 
 from celeriac.broker import keys
 from celeriac.broker.options import Options
+from celeriac.claim import pauses
 from celeriac.dead_letter import letters as dead_letters
 from celeriac.dead_letter import replay as replaying
 from celeriac.errors import Conflict, PublishError, QueueFull
@@ -27,7 +28,6 @@ from devctl.broker.results import batches, stored_ids
 from devctl.broker.stock import StockBroker
 from devctl.errors import DevctlError
 
-PAUSED = "celery-paused"
 TWICE = Patience(attempts=2)  # an answer that got lost is asked for once more
 
 
@@ -95,17 +95,17 @@ class CeleriacBroker(StockBroker):
     def pause(self, queue: str) -> None:
         """Have no worker claim from it: a set in Redis that every claim reads."""
         with self._answering():
-            self._client.sadd(PAUSED, queue)
+            pauses.pause(self._client, queue)
 
     def resume(self, queue: str, nodes: Sequence[str] | None = None) -> None:
         """Have it claimed from again."""
         with self._answering():
-            self._client.srem(PAUSED, queue)
+            pauses.resume(self._client, queue)
 
     def paused(self) -> frozenset[str]:
         """As the set in Redis says."""
         with self._answering():
-            return frozenset(one.decode(errors="replace") for one in cast("set[bytes]", self._client.smembers(PAUSED)))
+            return frozenset(pauses.paused(self._client))
 
     def task_ids(self, start: str) -> list[str]:
         """The ids of tasks with a result or a note that begin so."""

@@ -23,6 +23,8 @@ class QueueState:
     """A replica of that service is up, whether its worker answers or not."""
     services: tuple[str, ...] = ()
     """The service of each node; the node itself where nothing tells its service."""
+    paused: bool = False
+    """No worker takes from it until it is resumed."""
 
     @property
     def consumers(self) -> dict[str, int]:
@@ -48,6 +50,7 @@ def overview(
     owners: Iterable[tuple[str, str]] = (),
     running: Collection[str] = (),
     service_of: Callable[[str], str] = lambda node: node.partition("@")[0],
+    paused: Collection[str] = (),
 ) -> list[QueueState]:
     """Join them; `contracts` are (task, queue), `owners` (queue, service), `running` the services that are up."""
     workers, tasks, owner = list(consumers), list(contracts), dict(owners)
@@ -62,6 +65,7 @@ def overview(
                 owner.get(depth.name, ""),
                 owner.get(depth.name) in running,
                 tuple(service_of(node) or node for node in nodes),
+                depth.name in paused,
             )
         )
     return states

@@ -48,7 +48,6 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     scale,
     build,
     tasks,
-    queues,
     restore,
     send_task,
     result,
@@ -57,7 +56,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     doctor,
     init,
 )
-GROUPS: tuple[typer.Typer, ...] = (dead_letters, new)
+GROUPS: tuple[typer.Typer, ...] = (queues, dead_letters, new)
 """Commands that have commands of their own; each of these, too, is one module."""
 
 

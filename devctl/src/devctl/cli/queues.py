@@ -1,22 +1,18 @@
-"""devctl queues"""
+"""devctl queues: what waits; pause, resume"""
 
 from __future__ import annotations
 
 import sys
-from typing import IO, Annotated
+from typing import IO, Annotated, Literal
 
 import typer
 
 from devctl.cli import options
+from devctl.errors import UsageError
 
-
-def queues(
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second; Ctrl-C ends it.")] = False,
-    runtime: options.RuntimeOption = None,
-    stack: options.StackOption = None,
-    as_json: options.JsonOption = False,
-) -> None:
-    """What waits in the queues, and who consumes it.
+queues = typer.Typer(
+    name="queues",
+    help="""What waits in the queues, and who consumes it.
 
     Messages wait, are claimed (taken by a worker, not yet done), delayed (not due yet) or, with celeriac, dead.
 
@@ -28,10 +24,31 @@ def queues(
       devctl queues
       devctl queues --watch
       devctl queues --json | jq '.queues[] | select(.waiting > 1000)'
+      devctl queues pause orders
 
     \b
     Exit codes: 0 shown, 1 the broker does not answer, 2 usage
-    """
+    """,
+    invoke_without_command=True,
+    add_completion=False,  # the app has it
+    rich_markup_mode=None,  # as the app's
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The queue.")]
+
+
+@queues.callback()
+def show(
+    context: typer.Context,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second; Ctrl-C ends it.")] = False,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    if context.invoked_subcommand is not None:
+        if watch or as_json or runtime or stack:
+            raise UsageError("options come after the command", hint="devctl queues pause NAME --stack k3f9")
+        return
     from devctl.broker.nodes import service_of
     from devctl.broker.overview import overview
     from devctl.ui import queues as ui
@@ -46,15 +63,16 @@ def queues(
 
     def look(stream: IO[str]) -> None:
         broker, replicas = workbench.broker, workbench.runtime.status()
-        consumers = broker.consumers()
+        consumers, paused = broker.consumers(), broker.paused()
         consumed = sorted({queue for one in consumers for queue in one.queues})
         found = overview(
-            broker.queues(list(dict.fromkeys([*names, *consumed]))),
+            broker.queues(list(dict.fromkeys([*names, *consumed, *sorted(paused)]))),
             consumers,
             [(one.name, one.queue) for one in tasks if one.queue],
             workbench.owners.items(),
             {one.service for one in replicas if one.state == "running"},
             lambda node: service_of(node, replicas, workbench.stack.services),
+            paused,
         )
         expired = broker.expired()
         if as_json:
@@ -74,6 +92,7 @@ def queues(
             steps.append((f"devctl up {' '.join(missing)}{option}", "to have them consumed"))
         if any(one.depth.dead for one in found):
             steps.append((f"devctl dead-letters list{option}", "what died, and why"))
+        steps += [(f"devctl queues resume {name}{option}", "have it consumed again") for name in sorted(paused)]
         show_next(steps, talk)
 
     if watch:
@@ -81,3 +100,69 @@ def queues(
 
         again(look)
     look(sys.stdout)
+
+
+@queues.command("pause")
+def pause(
+    name: NameArgument,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Have no worker take anything more from a queue.
+
+    It still accepts messages, and what a worker has taken is done. With celeriac a set in Redis says it, which every
+    worker obeys from its next claim on, also one that starts later. Stock workers are told to leave the queue, by
+    Celery's own remote control; one that starts later consumes it.
+
+    \b
+    Examples:
+      devctl queues pause orders
+
+    \b
+    Exit codes: 0 done, 1 a worker did not obey, or the broker does not
+    answer, 2 usage: no such queue
+    """
+    _change("pause", name, runtime, stack, as_json=as_json)
+
+
+@queues.command("resume")
+def resume(
+    name: NameArgument,
+    runtime: options.RuntimeOption = None,
+    stack: options.StackOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Have a paused queue consumed again.
+
+    Stock workers: those of the service that consumes it by the files.
+
+    \b
+    Examples:
+      devctl queues resume orders
+
+    \b
+    Exit codes: 0 done, 1 a worker did not obey, or the broker does not
+    answer, 2 usage: no such queue
+    """
+    _change("resume", name, runtime, stack, as_json=as_json)
+
+
+def _change(
+    what: Literal["pause", "resume"], name: str, runtime: str | None, stack: str | None, *, as_json: bool
+) -> None:
+    from devctl.dash.actions import Actions
+    from devctl.ui import queues as ui
+    from devctl.ui.console import write_json
+    from devctl.ui.services import show_next
+
+    workbench = options.open_workbench(runtime, stack)
+    options.announce(workbench, as_json=as_json)
+    actions = Actions(workbench.dashboard)
+    said = actions.pause(name) if what == "pause" else actions.resume(name)
+    if as_json:
+        write_json({"schema": "devctl.queues-pause/1", "queue": name, "paused": what == "pause"})
+        return
+    ui.show_done(said)
+    if what == "pause":
+        show_next([(f"devctl queues resume {name}{workbench.settings.option}", "have it consumed again")], sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -47,12 +48,12 @@ class Actions:
 
     def pause(self, queue: str) -> str:
         """Have no worker take anything more from a queue."""
-        self._with(lambda broker: broker.pause(queue))
+        self._with(lambda broker: broker.pause(self._known(queue, broker)))
         return f"{queue} is paused: it takes messages in, and no worker takes one out"
 
     def resume(self, queue: str) -> str:
         """Have a queue consumed again."""
-        self._with(lambda broker: broker.resume(queue, consumers_of(queue, broker, self._sources)))
+        self._with(lambda broker: broker.resume(self._known(queue, broker), consumers_of(queue, broker, self._sources)))
         return f"{queue} is consumed again"
 
     def replay(self, letter_id: str) -> str:
@@ -83,6 +84,18 @@ class Actions:
         if not self._with(lambda broker: broker.drop([self._letter(letter_id)])):
             raise self._gone(letter_id)
         return f"the dead letter {letter_id} is gone for ever"
+
+    def _known(self, queue: str, broker: Broker) -> str:
+        """The queue, where there is one: a name with a slip in it would be paused for ever, and nobody would notice."""
+        names = list(dict.fromkeys([*self._sources.queues(), *broker.paused()]))
+        known = [one.name for one in broker.queues(names)]
+        if queue not in known:
+            near = difflib.get_close_matches(queue, known, n=1)
+            raise UsageError(
+                f"no queue {queue!r} here" + (f": did you mean {near[0]}?" if near else ""),
+                hint=f"queues: {', '.join(known)}" if known else "devctl queues shows them",
+            )
+        return queue
 
     def _letter(self, letter_id: str) -> str:
         queue, _, number = letter_id.rpartition("/")

@@ -83,7 +83,8 @@ def _below(queues: Sequence[QueueState], stream: IO[str]) -> None:
 
 
 def _warning(queue: QueueState) -> str:
-    parts = ["stopped: too many dead letters"] if queue.depth.stopped else []
+    parts = ["paused: no worker takes from it"] if queue.paused else []
+    parts += ["stopped: too many dead letters"] if queue.depth.stopped else []
     if queue.neglected:
         silent = f"{queue.owner} runs, but does not answer: it may be connecting, or busy"
         parts.append(silent if queue.owner_runs else "no worker consumes it")
@@ -98,6 +99,12 @@ def show_expired(claims: int, option: str, stream: IO[str] | None = None) -> Non
     claim, it = ("1 expired claim", "it") if claims == 1 else (f"{claims:,} expired claims", "them")
     stream.write(f"{Paint(stream)(sign('!', stream), 'yellow')} {claim}, and no worker returns {it}\n")
     show_next([(f"devctl restore{option}", "return to the queue what its dead worker had claimed")], stream)
+
+
+def show_done(sentence: str, stream: IO[str] | None = None) -> None:
+    """What `devctl queues pause` and `resume` did."""
+    stream = stream or sys.stdout
+    stream.write(f"{Paint(stream)(sign('✔', stream), 'green')} {sentence}\n")
 
 
 def show_restored(claims: int, stream: IO[str] | None = None) -> None:
@@ -144,6 +151,7 @@ def document(queues: Sequence[QueueState], runtime: str, expired: int = 0, blind
                 "delayed": one.depth.delayed,
                 "dead": one.depth.dead,
                 "stopped": one.depth.stopped,
+                "paused": one.paused,
                 "oldest_seconds": None if one.depth.oldest_seconds is None else round(one.depth.oldest_seconds, 3),
                 "consumers": list(one.nodes),
                 "services": one.consumers,

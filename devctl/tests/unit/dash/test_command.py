@@ -12,10 +12,13 @@ from devctl.cli import options
 from devctl.dash.fake import FakeStack
 from devctl.settings import Settings
 
-SCHEMA = json.loads((Path(__file__).parents[4] / "docs/json/dash.schema.json").read_text())
+SCHEMAS = Path(__file__).parents[4] / "docs/json"
+SCHEMA = json.loads((SCHEMAS / "dash.schema.json").read_text())
 
 
 class Bench:
+    runtime_choice = ("fake", "a test")
+
     def __init__(self, shop: FakeStack, folder: Path) -> None:
         self.settings = Settings(folder, folder / "docker-compose.yml", "auto", "", {})
         self.dashboard = shop.sources
@@ -88,3 +91,27 @@ def test_a_broker_that_is_away_is_told_and_the_rest_is_shown(
 def test_without_a_terminal_it_says_what_works(shop: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == main(["dash"])
     assert "devctl dash --once" in capsys.readouterr().err
+
+
+def test_a_queue_is_paused_and_resumed_on_the_command_line(shop: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["queues", "pause", "images"])
+    assert {"images"} == shop.broker.paused()
+    ran = capsys.readouterr()
+    assert "✔ images is paused: it takes messages in, and no worker takes one out\n" == ran.out
+    assert "→ devctl queues resume images   have it consumed again" in ran.err
+
+    assert 0 == main(["queues", "resume", "images", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads((SCHEMAS / "queues-pause.schema.json").read_text()))
+    assert (False, set()) == (document["paused"], shop.broker.paused())
+
+
+def test_a_queue_with_a_slip_in_its_name_is_not_paused(shop: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["queues", "pause", "image"])
+    assert "no queue 'image' here: did you mean images?" in capsys.readouterr().err
+    assert set() == shop.broker.paused()
+
+
+def test_options_before_the_command_are_refused(shop: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["queues", "--json", "pause", "images"])
+    assert set() == shop.broker.paused()
