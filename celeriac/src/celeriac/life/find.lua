@@ -4,8 +4,9 @@
 -- KEYS  1 the records
 -- ARGV  1 from which id ("(" in front: behind it)  2 bytes after which the piece ends  3, … the texts
 -- Returns {the last id that was looked at, or "" behind the last entry, {id, {field, value, …}, …}}
-local STEP, ENTRY = 8, 200  -- entries at a time; what an entry costs beside its bytes
-local from, most, found, bytes = ARGV[1], tonumber(ARGV[2]), {}, 0
+local ENTRY = 200  -- bytes, for what an entry costs beside its own
+local FEWEST, MOST = 4, 64  -- entries at a time: one may hold 50 bytes or 50,000
+local from, most, found, bytes, seen = ARGV[1], tonumber(ARGV[2]), {}, 0, 0
 
 local function holds(fields)
   for i = 2, #fields, 2 do
@@ -16,16 +17,17 @@ local function holds(fields)
 end
 
 while bytes < most do
-  local piece = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', STEP)
+  local step = seen == 0 and FEWEST or math.min(MOST, math.ceil((most - bytes) * seen / bytes))
+  local piece = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', step)
   for _, entry in ipairs(piece) do
-    bytes = bytes + ENTRY
+    seen, bytes = seen + 1, bytes + ENTRY
     for i = 2, #entry[2], 2 do bytes = bytes + #entry[2][i] end
     if holds(entry[2]) then
       found[#found + 1] = entry[1]
       found[#found + 1] = entry[2]
     end
   end
-  if #piece < STEP then return {'', found} end
+  if #piece < step then return {'', found} end
   from = '(' .. piece[#piece][1]
 end
 return {string.sub(from, 2), found}
