@@ -135,6 +135,7 @@ class _Broker:
         self._info, self._ask, self._letters = Pace(5.0), Pace(5.0), Pace(5.0)
         self._names: list[str] = []
         self._history: dict[str, deque[tuple[float, int, float]]] = {}
+        self._totals: dict[str, deque[tuple[float, int]]] = {}
         self._known: list[Worker] = []
         self._dead: dict[str, int] = {}
         self.row = BrokerRow("", reachable=False)
@@ -234,6 +235,9 @@ class _Broker:
             history.popleft()
         known = self._after not in ("", "0")
         rate_in, rate_out = self._steps.rates(depth.name, now) if known else (None, None)
+        growth = self._growth(depth, now)
+        if rate_out is not None and not rate_in:  # a publisher that writes no records
+            rate_in = max(0.0, rate_out + growth)
         told = sum(depth.name in one.queues for one in self._known)
         return QueueRow(
             depth.name,
@@ -249,6 +253,14 @@ class _Broker:
             consumers=max(told, depth.consumers or 0),
             history=tuple(history),
         )
+
+    def _growth(self, depth: QueueDepth, now: float) -> float:
+        """Messages a second by which it grows, as long as rates look back."""
+        totals = self._totals.setdefault(depth.name, deque())
+        totals.append((now, depth.waiting + (depth.claimed or 0) + depth.delayed))
+        while totals[0][0] < now - RATE_SECONDS:
+            totals.popleft()
+        return (totals[-1][1] - totals[0][1]) / RATE_SECONDS
 
     def _buried(self) -> dict[str, int]:
         return {one.name: one.dead for one in self.queues if one.dead}

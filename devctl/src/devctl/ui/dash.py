@@ -90,11 +90,19 @@ class Table:
 
 def tables(snapshot: Snapshot) -> list[Table]:
     """The four sections, in the order in which they are shown."""
+    asked = snapshot.broker.url != ""
     return [
         Table("services", _SERVICES, tuple(map(_service, snapshot.services)), "no service is known"),
-        Table("queues", _QUEUES, tuple(map(_queue, snapshot.queues)), "no queue is known to this broker"),
-        Table("workers", _WORKERS, tuple(_workers(snapshot.workers)), "no worker answers"),
-        Table("failures", _FAILURES, tuple(_failure(one, snapshot.at) for one in snapshot.failures), "none"),
+        Table(
+            "queues", _QUEUES, tuple(map(_queue, snapshot.queues)), "no queue is known to this broker" if asked else "…"
+        ),
+        Table("workers", _WORKERS, tuple(_workers(snapshot.workers)), "no worker answers" if asked else "…"),
+        Table(
+            "failures",
+            _FAILURES,
+            tuple(_failure(one, snapshot.at) for one in snapshot.failures),
+            "none" if asked else "…",
+        ),
     ]
 
 

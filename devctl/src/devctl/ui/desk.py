@@ -142,13 +142,15 @@ class Desk:
         return page(self.snapshot, columns, rows, brush=self.brush, selected=self._at)
 
     def _opened(self, view: _View, columns: int, rows: int) -> list[str]:
+        title = self.brush.pen(fit(view.title, columns), "bold")
+        if not view.known:
+            return [title, "", "reading …"]
         room = rows - 2
         last = max(0, len(view.lines) - room)
         view.first = max(0, min(view.first, last))
         more = f"  {view.first + 1} to {min(len(view.lines), view.first + room)} of {len(view.lines)}" if last else ""
         title = self.brush.pen(fit(view.title + more, columns), "bold")
-        lines = view.lines[view.first : view.first + room] if view.known else ["reading …"]
-        return [title, "", *lines]
+        return [title, "", *view.lines[view.first : view.first + room]]
 
     def _foot(self, columns: int) -> str:
         if isinstance(self._asking, _Question):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from devctl.dash.sources import Sources
+from devctl.errors import DevctlError
 from devctl.stack.logfiles import Source
+
+if TYPE_CHECKING:
+    from devctl.broker.port import Broker
 
 MOST_LINES = 300
 
@@ -15,10 +22,24 @@ class Readings:
 
     def __init__(self, sources: Sources, beside: Callable[[Sequence[str]], Source]) -> None:
         self._sources, self._beside = sources, beside
+        self._port: Broker | None = None
 
     def trace(self, task_id: str) -> Sequence[str]:
         """The way of a task."""
-        return self.logs((), task_id)
+        from devctl.trace.explain import Unknown
+        from devctl.trace.look import Looking
+        from devctl.ui import trace as tracing
+
+        broker = self._port = self._port or self._sources.connect()
+        try:
+            found = Looking(broker, task_id).trace()
+        except DevctlError:
+            self._port = None
+            raise
+        if isinstance(found, Unknown):
+            problem, details = tracing.unknown(task_id, found)
+            raise DevctlError(problem, details=details, hint="Esc, then l: what the services say of it")
+        return tracing.lines(found, shutil.get_terminal_size().columns, sys.stdout)
 
     def logs(self, services: Sequence[str], task_id: str) -> Sequence[str]:
         """The last lines of these services, or of all that concern a task."""

@@ -132,6 +132,20 @@ def test_rates_are_those_of_the_last_ten_seconds(shop: FakeStack, collector: Col
     assert (0.0, 0.0) == (later.rate_in, later.rate_out)
 
 
+def test_what_a_publisher_without_records_sends_is_known_by_the_depth(shop: FakeStack, collector: Collector) -> None:
+    collector.look()
+    shop.send(*range(30))
+    for n in range(10):
+        assert shop.broker.claim([QUEUE])
+        happened(shop, Kind.CLAIMED, tag=f"tag-{n}", queue=QUEUE)
+        shop.broker.acknowledge(next(one for one in shop.broker.published if one.task_id == f"id-{n}"))
+        happened(shop, Kind.COMMITTED, task_id=f"id-{n}", tag=f"tag-{n}")
+
+    found = images(after(1.0, shop, collector))
+
+    assert (20, 3.0, 1.0) == (found.waiting, found.rate_in, found.rate_out)
+
+
 def test_without_records_no_rate_is_told(collector: Collector) -> None:
     assert (None, None) == (images(collector.look()).rate_in, images(collector.look()).rate_out)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -191,6 +191,15 @@ def test_logs_begin_at_their_end_and_can_be_moved_in(seat: Seat) -> None:
     assert ["Logs of redis  80 to 100 of 100", "", "line 79 of redis"] == seat.press("l")[:3]
     assert "Logs of redis  79 to 99 of 100" == seat.press("up")[0]
     assert "Logs of redis  1 to 21 of 100" == seat.press("home")[0]
+
+
+def test_logs_that_come_later_begin_at_their_end_too(seat: Seat) -> None:
+    works: list[Callable[[], None]] = []
+    seat.desk.start = works.append
+
+    assert ["Logs of redis", "", "reading …"] == seat.press("l")[:3]
+    works[0]()
+    assert "Logs of redis  80 to 100 of 100" == seat.lines()[0]
 
 
 def test_logs_of_a_failure_are_those_of_its_task(seat: Seat) -> None:
