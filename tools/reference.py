@@ -38,7 +38,7 @@ NAMES = {
     "Any Celery app": "install",
     "Apps and services": """serve EventCounter make_app make_worker run_worker CelerySettings WorkerSettings
         configure_logs""",
-    "Following a task": "listen ignore bind_correlation current_correlation",
+    "Following a task": "on_event ignore bind_correlation current_correlation",
     "Queues": "pause_queue resume_queue paused_queues",
     "Dead letters": """DeadLetter Reason read_dead_letters find_dead_letter replay_dead_letter drop_dead_letters
         Unreadable""",

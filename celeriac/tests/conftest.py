@@ -110,7 +110,7 @@ def told() -> Iterator[list[tuple[str, Mapping[str, Any]]]]:
     """What is told of messages from here on: event, fields."""
     heard: list[tuple[str, Mapping[str, Any]]] = []
 
-    @events.listen
+    @events.on_event
     def listener(event: str, fields: Mapping[str, Any]) -> None:
         heard.append((event, fields))
 

@@ -1,13 +1,16 @@
 """A service whose metrics are looked at; run as a script it is its worker. It mounts plain tasks."""
 
+import json
+import os
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from uuid import UUID
 
 from celery import Celery
 
-from celeriac import Breaker, Contract, PermanentError, RetryPolicy, TaskPayload, TaskResult, TransientError
+from celeriac import Breaker, Contract, PermanentError, RetryPolicy, TaskPayload, TaskResult, TransientError, on_event
 from celeriac.contract.implementation import implements
 from celeriac.worker.service import serve
 
@@ -41,6 +44,10 @@ def handle(plan: Plan) -> Nothing:
 
 
 def mount(app: Celery) -> None:
+    if path := os.environ.get("MEASURED_EVENTS"):
+        file = Path(path).open("a", buffering=1)  # noqa: SIM115  it stays open as long as the process
+        on_event(lambda event, fields: print(json.dumps([event, fields], default=str), file=file) or None)
+
     @app.task(name="measured.plain")
     def plain(fails: bool = False) -> str:
         if fails:

@@ -391,5 +391,5 @@ if __name__ == "__main__":
     for signal in filter(None, os.environ.get("PLAIN_EXITS", "").split(",")):
         exits_beside(signal)
     if "PLAIN_EVENTS" in os.environ:
-        events.listen(lambda event, fields: note("events", [fields["task_id"], event, fields["task"]]))
+        events.on_event(lambda event, fields: note("events", [fields["task_id"], event, fields["task"]]))
     sys.exit(run_worker(app, environment.load(WorkerSettings)))

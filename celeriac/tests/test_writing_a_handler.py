@@ -192,9 +192,3 @@ def test_the_listener_on_the_page_hears_what_is_told(page: SimpleNamespace) -> N
     events.ignore(page.count_ends)
     events.transition("task.succeeded", logged=False, task="tasks.refund", task_id="2", correlation_id="c")
     assert {("task.succeeded", "tasks.refund"): 1} == page.ends
-
-
-def test_every_event_that_a_listener_hears_is_in_the_table() -> None:
-    table = PAGE.split("## Listening", 1)[1].split("\n## ", 1)[0]
-    source = (events.listen.__doc__ or "").split("Redis has it:", 1)[1].split(". `fields`", 1)[0]
-    assert set(re.findall(r"`(\w+\.\w+)`", source)) == set(re.findall(r"^\| `(\w+\.\w+)`", table, re.MULTILINE))

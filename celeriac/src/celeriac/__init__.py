@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         ValidationError,
         WrongPayload,
     )
-    from celeriac.events import ignore, listen
+    from celeriac.events import ignore, on_event
     from celeriac.logs import configure as configure_logs
     from celeriac.outcome.progress import progress
     from celeriac.payloads import Model, TaskPayload, TaskResult
@@ -94,9 +94,9 @@ __all__ = [
     "ignore",
     "implements",
     "install",
-    "listen",
     "make_app",
     "make_worker",
+    "on_event",
     "pause_queue",
     "paused_queues",
     "progress",
@@ -149,9 +149,9 @@ _HOMES = dict.fromkeys(_ERRORS, "errors") | {
     "ignore": "events",
     "implements": "contract.implementation",
     "install": "app.installation",
-    "listen": "events",
     "make_app": "app.client",
     "make_worker": "worker.app",
+    "on_event": "events",
     "progress": "outcome.progress",
     "pause_queue": "claim.pauses:pause",
     "paused_queues": "claim.pauses:paused",

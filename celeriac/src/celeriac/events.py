@@ -7,29 +7,29 @@ from typing import Any
 logger = logging.getLogger("celeriac")
 logger.addHandler(logging.NullHandler())
 
+FAILED = "listener.failed"
+
 # Names of tasks that log events of their own; Celery's lines about them are left out.
 own_events: set[str] = set()
 
 
-def logged_at(level: int = logging.INFO) -> bool:
-    """Whether this level is logged: for events whose fields take time to make."""
-    return logger.isEnabledFor(level)
-
-
 def emit(event: str, *, level: int = logging.INFO, exc_info: BaseException | None = None, **fields: Any) -> None:
+    """Something happened: log it, and call every listener."""
     if logger.isEnabledFor(level):
         logger.log(level, event, exc_info=exc_info, extra={"fields": fields})
+    if _listeners:
+        _call(event, fields)
 
 
 Listener = Callable[[str, Mapping[str, Any]], None]
 _listeners: list[Listener] = []
 
 
-def listen(listener: Listener) -> Listener:
-    """Call `listener(event, fields)` for every transition of a message, once Redis has it: `task.succeeded`,
-    `task.failed`, `task.retrying`, `task.revoked`, `task.dead`, `task.published`, `outcome.refused`,
-    `outcome.repeated`. `fields` has at least `task`, `task_id` and `correlation_id`. It is called in the thread that
-    read Redis's answer, so it must be short; what it raises is logged."""
+def on_event(listener: Listener) -> Listener:
+    """Call `listener(event, fields)` for every event of celeriac in this process, whatever is logged. docs/events.md
+    lists them with their fields. Those of a message (`task.…`, `outcome.…`) are told once Redis has it; their fields
+    have at least `task`, `task_id` and `correlation_id`. It is called in the thread that tells, so it must be short;
+    what it raises is logged as `listener.failed`, which no listener hears."""
     _listeners.append(listener)
     return listener
 
@@ -45,7 +45,8 @@ def listening() -> bool:
 
 
 def heard(level: int = logging.INFO) -> bool:
-    """Whether a transition would be logged, or heard by a listener."""
+    """Whether an event of this level would be logged, or heard by a listener: for those whose fields take time to
+    make."""
     return bool(_listeners) or logger.isEnabledFor(level)
 
 
@@ -55,8 +56,15 @@ def transition(
     """A message has gone from one state to another: log it, unless Celery does, and call every listener."""
     if logged:
         emit(event, level=level, exc_info=exc_info, **fields)
+    elif _listeners:
+        _call(event, fields)
+
+
+def _call(event: str, fields: Mapping[str, Any]) -> None:
+    if event == FAILED:
+        return
     for listener in _listeners:
         try:
             listener(event, fields)
         except BaseException as exc:  # SystemExit, too: it must not end whoever tells
-            emit("listener.failed", level=logging.ERROR, exc_info=exc, error=str(exc))
+            emit(FAILED, level=logging.ERROR, exc_info=exc, error=str(exc))

@@ -1,10 +1,12 @@
 """What Prometheus gets of a real worker that did real work."""
 
+import json
 import shutil
 import socket
 import subprocess
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +16,7 @@ from uuid import uuid4
 import pytest
 import redis
 from celeriac.tests.conftest import HERE, RunningWorker, module_of, start_worker
+from celeriac.tests.test_events import ROWS
 from celery import Celery
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -36,11 +39,12 @@ class Measured:
     def __init__(self, url: str, folder: Path, pool: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
+        self.told = folder / "events"
         at_once = "2" if pool == "threads" else "1"  # a child counts its own attempts
         more = {"HTTP_PORT": str(self.port), "WORKER_POOL": pool, "WORKER_CONCURRENCY": at_once, "LOG_LEVEL": "warning"}
         script = str(HERE / "measured.py")
         self.worker: RunningWorker = start_worker(
-            [script], url, folder, WORKER_MOUNT="measured", PYTHONPATH=str(HERE), **more
+            [script], url, folder, WORKER_MOUNT="measured", PYTHONPATH=str(HERE), MEASURED_EVENTS=str(self.told), **more
         )
         self.app: Celery = make_app("test", CelerySettings(broker_url=url))
         self.client = redis.Redis.from_url(url)
@@ -125,10 +129,22 @@ ENDS = {
 }
 
 
+def check_events(one: Measured) -> None:
+    """A listener was told of each end as often as it is counted, with the fields that docs/events.md says."""
+    told = [json.loads(line) for line in one.told.read_text().splitlines()]
+    wrong = [(event, sorted(fields)) for event, fields in told if not ROWS[event].has({*fields})]
+    assert [] == wrong
+    seen = Counter(event for event, _ in told)
+    for state in ("succeeded", "failed", "retrying", "dead", "revoked"):
+        assert sum(n for (name, _), n in ENDS.items() if name == state) == seen[f"task.{state}"], state
+    assert (1, 14) == (seen["outcome.repeated"], seen["task.started"])
+
+
 def test_each_end_is_counted_exactly_and_each_part_of_its_time_is_measured(start: Any, measured: ModuleType) -> None:
     one = start("threads")
     send_all(one, measured)
     one.until_states(ENDS)
+    check_events(one)
     seen = one.samples()
     assert {"permanent": 1, "retries-exhausted": 1, "wrong-payload": 1} == {
         key[0]: n for (name, key), n in seen.items() if name == "celery_dead_letters_total" and key[1] == WORK
@@ -172,6 +188,7 @@ def test_in_celerys_own_pools_the_same_is_counted(pool: str, start: Any, measure
     one = start(pool)
     send_all(one, measured)
     one.until_states(ENDS)
+    check_events(one)
     seen = one.samples()
     assert 14 == seen["celery_task_run_seconds_count", (WORK,)]
     assert 14 * 0.019 < seen["celery_task_run_seconds_sum", (WORK,)] < 14 * 0.02 + 5

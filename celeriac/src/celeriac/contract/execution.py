@@ -21,7 +21,7 @@ from celeriac.contract.outcome import Child, Outcome
 from celeriac.contract.spec import Spec, describe
 from celeriac.dead_letter.description import about
 from celeriac.errors import PermanentError, TaskError, TransientError, ValidationError, WrongPayload
-from celeriac.events import emit, heard, logged_at, own_events, transition
+from celeriac.events import emit, heard, own_events, transition
 from celeriac.life.pack import error_text
 from celeriac.message.fingerprint import fingerprint
 from celeriac.message.frame import body_of, frame, further, lineage, plain_mould, text_of
@@ -135,8 +135,9 @@ class Work:
         self._record(request.id, commit)
         watch = watch_of(self.app, request)
         started = time.time()
-        if watch is None and logged_at():
-            emit("task.started", queue_seconds=_waited_seconds(request, started), retries=request.retries)
+        if watch is None and heard():
+            waited = _waited_seconds(request, started)
+            transition("task.started", queue_seconds=waited, retries=request.retries, **self._fields(request))
         try:
             raw = args[0] if len(args) == 1 and not kwargs else self._payload(args, kwargs)
             payload = checked(self.contract, raw, request.id)

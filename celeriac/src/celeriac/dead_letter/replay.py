@@ -13,6 +13,7 @@ from celeriac.broker import keys
 from celeriac.broker.lists import list_of
 from celeriac.broker.scripts import Script
 from celeriac.dead_letter.letters import Letter, Reason, key_and_id
+from celeriac.events import transition
 from celeriac.life.pack import Replay, facts_of, packed
 
 if TYPE_CHECKING:
@@ -127,6 +128,10 @@ def replay(client: "redis.Redis", letter: Letter) -> bool:
         [stream, list_key, keys.STARTS],
         [stream_id, new, old.encode(errors="replace"), packed(record)],
     )
+    if answer:
+        found = record.correlation or record.root or message.task_id
+        named: dict[str, Any] = {"task": message.task, "task_id": message.task_id, "correlation_id": found}
+        transition("task.replayed", queue=letter.queue, letter=letter.id, **named)
     return bool(answer)
 
 

@@ -74,12 +74,14 @@ class Leases:
         arguments = [int(self.scribe.length > 0), self.scribe.who, why, *messages]
         try:
             try:
-                return int(self._connection.ask(RELEASE, names, arguments))
+                back = int(self._connection.ask(RELEASE, names, arguments))
             except Lost:  # the connection had died. What the first call has done, the second one cannot do again
-                return int(self._connection.ask(RELEASE, names, arguments))
+                back = int(self._connection.ask(RELEASE, names, arguments))
         except (RedisError, OSError) as exc:
             emit("claims.not_released", level=logging.WARNING, error=str(exc), claims=len(messages) // 4)
             return 0  # they come back when their lease is over
+        emit("messages.returned", level=logging.DEBUG, messages=back, why=why)
+        return back
 
     def renew(self) -> bool:
         """Renew the leases of all claimed messages, and forget those that are not ours any more. False: Redis is
@@ -102,5 +104,7 @@ class Leases:
                     elif tag in self.held:
                         self.held[tag] = Lease(fence.decode(), one.list_key)
                 self.lost += len(gone)
+                if gone:
+                    emit("leases.lost", level=logging.WARNING, messages=len(gone))
             self.counted.intersection_update(self.held)
         return True

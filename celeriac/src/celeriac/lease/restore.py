@@ -1,13 +1,16 @@
 """Gives back the messages of workers that died or stall."""
 
+import logging
 from typing import Any
 
 import redis
 
 from celeriac.broker import keys
 from celeriac.broker.scripts import Script
+from celeriac.events import emit
 
 RESTORE = Script("lease/restore")
+OVER = "the lease of their worker was over"
 AT_ONCE = 100  # messages in one call of the script: Redis serves nobody else meanwhile
 
 
@@ -20,4 +23,7 @@ def restore(client: redis.Redis, separator: str, steps: Any, over_seconds: float
         got = int(RESTORE(client, [keys.UNACKED, keys.LEASES, keys.STARTS], arguments))
         back += got
         if got < AT_ONCE:
-            return back
+            break
+    if back:
+        emit("messages.returned", level=logging.WARNING, messages=back, why=OVER)
+    return back

@@ -7,7 +7,7 @@ from typing import Any
 from celery import signals
 from opentelemetry import metrics, trace
 
-from celeriac.events import ignore, listen
+from celeriac.events import ignore, on_event
 from celeriac.otel.measures import Measures
 from celeriac.otel.spans import Spans
 from celeriac.publish.sending import LOOKING
@@ -39,7 +39,7 @@ def instrument(
     LOOKING.begin = spans.send
     signals.task_prerun.connect(spans.prerun, weak=False)
     signals.task_postrun.connect(spans.postrun, weak=False)
-    listen(spans.heard)
+    on_event(spans.heard)
 
 
 def uninstrument() -> None:

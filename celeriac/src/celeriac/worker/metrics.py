@@ -108,7 +108,7 @@ class Children:
         threading.Thread(target=self._read, args=(reading,), name="metrics of tasks", daemon=True).start()
         signals.task_prerun.connect(self._begins, weak=False)
         signals.task_postrun.connect(self._ends, weak=False)
-        events.listen(self._follow)
+        events.on_event(self._follow)
 
     def _begins(self, task_id: str, task: Any, **_: Any) -> None:
         now, headers = time(), vars(task.request)
@@ -131,7 +131,7 @@ class Children:
         if event == "task.dead":
             reason = fields.get("reason")
             self._write(reason if reason in self._what else UNKNOWN, fields["task"])
-        elif state in STATES and kind in ("task", "outcome"):
+        elif state in STATES and state != STARTED and kind in ("task", "outcome"):
             self._write(state, fields["task"])
 
     def _write(self, what: str, task: Any, seconds: float = 0.0) -> None:
