@@ -15,11 +15,12 @@ small objects. Texts that a script joins are joined by newlines; tags of differe
 
 from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from celeriac.correlation import Request
+if TYPE_CHECKING:
+    from celeriac.correlation import Request  # it needs Celery; who reads dead letters does not
 
 LONGEST_ERROR = 200  # characters
 # States of outcomes that are none of Celery's: only Celery's own pool knows it; a body has sent messages ahead of its
@@ -108,7 +109,7 @@ class Outgoing(Protocol):
     @property
     def correlation_id(self) -> str: ...
     @property
-    def request(self) -> Request | None: ...
+    def request(self) -> "Request | None": ...
     @property
     def root(self) -> str: ...
     @property
