@@ -46,6 +46,8 @@ class Looking:
             else:  # of stock workers, or it is not published yet
                 sleep(WAIT_SECONDS)
             found = self._made()
+            if isinstance(found, Trace) and found.ended:
+                found = self.trace()  # what came before its publishing was known is found now
             if isinstance(found, Unknown):
                 return
             yield found, new

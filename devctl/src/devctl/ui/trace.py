@@ -54,8 +54,10 @@ def _in_place(first: Trace, coming: Iterator[tuple[Trace, list[Record]]]) -> Tra
     from rich.live import Live
     from rich.text import Text
 
+    stream = sys.stdout  # while it is drawn, something of Rich's is there
+
     def frame(trace: Trace) -> Text:
-        return Text.from_ansi("\n".join(lines(trace, out().width, sys.stdout)))
+        return Text.from_ansi("\n".join(lines(trace, out().width, stream)))
 
     last = first
     with Live(frame(first), console=out(), auto_refresh=False, transient=True) as live:

@@ -128,7 +128,8 @@ def _attempt(trace: Trace, span: Span, number: int, last: tuple[bool, ...], dept
 def _notes(trace: Trace, span: Span, only: Attempt, *, several: bool) -> Iterator[tuple[Mark, str]]:
     if not several:
         yield from _said(only)
-    if (where := trace.where.get(span.task_id)) is not None:
+    where = trace.where.get(span.task_id)
+    if where is not None and not (where.state == "running" and span.attempts[-1].began is not None):
         yield "●", place(where, trace.now)
     if span.state == "dead":
         letter = trace.letters.get(span.task_id)
