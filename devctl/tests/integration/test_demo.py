@@ -91,6 +91,8 @@ def test_kept_beside_another_stack_it_can_be_used_and_the_next_demo_takes_its_pl
     try:
         document = json.loads(devctl(folder, "demo", "--keep", "--json", ports=taken))
         sent = json.loads(devctl(folder, "send-task", "--wait", "--json", "--stack", "demo", ports=taken))
+        order = document["journey"][0]["task_id"]
+        traced = json.loads(devctl(folder, "trace", order[:8], "--json", "--stack", "demo", ports=taken))
         told = devctl(folder, "demo", ports=taken)
         still_there = json.loads(devctl(folder, "ps", "--json", ports=taken))["services"]
     finally:
@@ -99,6 +101,21 @@ def test_kept_beside_another_stack_it_can_be_used_and_the_next_demo_takes_its_pl
     jsonschema.validate(document, json.loads((ROOT / "docs/json/demo.schema.json").read_text(encoding="utf-8")))
     assert ["tasks.process_order", "tasks.send_notification"] == [span["task"] for span in document["journey"]]
     assert "succeeded" == sent["tasks"][0]["state"]
+
+    jsonschema.validate(traced, json.loads((ROOT / "docs/json/trace.schema.json").read_text(encoding="utf-8")))
+    assert [
+        ("POST /api/orders", "service1", None),
+        ("tasks.process_order", "worker", 0),
+        ("tasks.send_notification", "service2", 1),
+    ] == [(one["name"], one["who"].partition("@")[0], one["parent"]) for one in traced["spans"]]
+    assert ("succeeded", [], order) == (traced["state"], traced["gaps"], traced["spans"][1]["id"])
+    steps = [
+        one["attempts"][0][step]
+        for one in traced["spans"][1:]
+        for step in ("queued", "claimed", "began", "ended", "settled")
+    ]
+    assert None not in steps
+    assert sorted(steps) == steps  # the notification is published when the order is committed
 
     assert ["start", "order", "follow", "bench", "stop"] == [
         line.split()[1] for line in told.splitlines() if line[:1].isdigit()

@@ -108,7 +108,15 @@ def test_a_task_that_devctl_published_itself_has_a_row_for_its_run_and_none_for_
 def test_a_task_of_any_kind_is_what_comes_next() -> None:
     stack = Stack("x", {name: Service(name) for name in ("redis", "worker")}, "redis", ("worker",), {}, "shop")
     for kept in (True, False):
-        assert "publish a task" in [why for _, why in demo._next_steps(stack, kept=kept)]
+        assert "publish a task" in [why for _, why in demo._next_steps(stack, "", kept=kept)]
+
+
+def test_the_order_of_a_stack_that_is_kept_can_be_traced() -> None:
+    stack = Stack("x", {name: Service(name) for name in ("redis", "worker")}, "redis", ("worker",), {}, "shop")
+    order = "0190b3c2-aaaa-4000-8000-000000000001"
+
+    assert ("devctl trace 0190b3c2 --stack demo", "its way, to scale") == demo._next_steps(stack, order, kept=True)[0]
+    assert not any("trace" in command for command, _ in demo._next_steps(stack, order, kept=False))
 
 
 def test_without_a_request_in_the_compose_file_the_first_contract_is_sent() -> None:

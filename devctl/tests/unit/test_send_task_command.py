@@ -95,7 +95,7 @@ def test_a_sample_of_the_first_contract_is_sent_off_a_terminal(
     assert ("tasks.process_order", message.args[0]["task_id"]) == (message.task, message.task_id)
     assert f"✔ tasks.process_order  {message.task_id}  queue orders" == shown.out.splitlines()[0]
     assert "runtime  fake (a test)" == shown.err.splitlines()[0]
-    assert f"devctl logs --id {message.task_id[:8]}" in shown.err
+    assert f"devctl trace {message.task_id[:8]}" in shown.err
 
 
 def test_wait_shows_the_result(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

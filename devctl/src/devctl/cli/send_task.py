@@ -132,7 +132,7 @@ def send_task(
             nodes = [one.node for one in sent.consumers if made[0].queue in one.queues]
             ran = _ran(workbench, nodes, made[0].task_id, started)
         ui.show(sent, ran, waited=wait)
-        ui.hint(sent, waited=wait, option=option)
+        ui.hint(sent, waited=wait, option=option, traced=not workbench.broker.life.why_none)
     if sent.failed or (wait and sent.in_vain):
         raise typer.Exit(errors.PROBLEM)
     if sent.timed_out:

@@ -40,6 +40,7 @@ class Story:
         self._number = 0
         self._head = ""
         self._status: Status | None = None
+        self._order = ""
 
     def __call__(self, event: events.Event) -> None:
         """Take in one event."""
@@ -63,6 +64,7 @@ class Story:
                     _identity(answer, short=self._stream.isatty()),
                 )
             case events.Followed(journey):
+                self._order = journey.spans[0].task_id if journey.spans else ""
                 self._journey(journey)
             case events.Measured(report):
                 self._measured(report)
@@ -78,7 +80,7 @@ class Story:
     def next_steps(self, stack: Stack, *, kept: bool) -> None:
         """Commands to try."""
         self._write("")
-        show_next(_next_steps(stack, kept=kept), self._stream)
+        show_next(_next_steps(stack, self._order, kept=kept), self._stream)
 
     def _spin(self, doing: str) -> None:
         self.end()
@@ -137,9 +139,11 @@ class Story:
         self._stream.flush()
 
 
-def _next_steps(stack: Stack, *, kept: bool) -> list[tuple[str, str]]:
+def _next_steps(stack: Stack, order: str, *, kept: bool) -> list[tuple[str, str]]:
     if kept:
+        way = [(f"devctl trace {order[:8]} --stack {NAME}", "its way, to scale")] if order else []
         return [
+            *way,
             (f"devctl logs --stack {NAME}", "what every service said"),
             (f"devctl send-task --wait --stack {NAME}", "publish a task"),
             (f"devctl down --stack {NAME}", "stop it and remove its data"),

@@ -182,11 +182,12 @@ def _many(sent: Sent, waited: bool, stream: IO[str]) -> None:
         stream.write("".join(f"  {line}\n" for line in lines))
 
 
-def hint(sent: Sent, *, waited: bool, option: str) -> None:
-    """One thing to do next, on stderr."""
+def hint(sent: Sent, *, waited: bool, option: str, traced: bool) -> None:
+    """One thing to do next, on stderr. `traced`: its steps are recorded."""
     chosen = next((one for one in sent.results if one.state == "failed"), sent.results[0])
     if sent.failed or sent.timed_out or (not waited and len(sent.messages) == 1 and not sent.in_vain):
-        show_next([(f"devctl logs --id {chosen.task_id[:8]}{option}", "what became of it")])
+        command = "devctl trace" if traced else "devctl logs --id"
+        show_next([(f"{command} {chosen.task_id[:8]}{option}", "what became of it")])
 
 
 def document(sent: Sent) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def lines(trace: Trace, width: int, stream: IO[str]) -> list[str]:
     made[1:] = [f"  {line}" for line in made[1:]]
     known = f", correlation id {trace.correlation_id}" if trace.correlation_id else ""
     made += [f"  {paint(line, 'dim')}" for line in _folded(summary(trace) + known, width, 2)] + [""]
-    labels = [_label(row, stream) for row in found]
+    labels = [_label(row, row.who, stream) for row in found]
     took = max((len(_signed(row.took, stream)) for row in found), default=0)
     room = width - took - 4
     names = min(max((len(label) for label in labels), default=0), max(16, room - _BAR_LEAST))
@@ -126,11 +126,11 @@ def lines(trace: Trace, width: int, stream: IO[str]) -> list[str]:
     return made
 
 
-def _label(row: Row, stream: IO[str]) -> str:
+def _label(row: Row, who: str, stream: IO[str]) -> str:
     branch = "".join("   " if last else sign("│", stream) + "  " for last in row.last[:-1])
     if row.last:
         branch += (sign("└", stream) if row.last[-1] else sign("├", stream)) + sign("─", stream) + " "
-    return f"{branch}{sign(row.mark, stream)} {row.name}" + (f"  {row.who}" if row.who else "")
+    return f"{branch}{sign(row.mark, stream)} {row.name}" + (f"  {who}" if who else "")
 
 
 def _under(row: Row, stream: IO[str]) -> str:
@@ -169,12 +169,13 @@ def _folded(text: str, width: int, indent: int) -> list[str]:
 
 
 def _fitting(row: Row, width: int, stream: IO[str]) -> str:
-    """Its label; where it is too long, first without who it was."""
-    label = _label(row, stream)
-    if len(label) > width and row.who:
-        label = label.removesuffix(f"  {row.who}")
+    """Its label; where it is too long, first without the worker's host, then without the worker."""
+    for who in dict.fromkeys((row.who, row.who.partition("@")[0], "")):
+        label = _label(row, who, stream)
+        if len(label) <= width:
+            return label
     dots = sign("…", stream)
-    return label if len(label) <= width else label[: width - len(dots)] + dots
+    return label[: width - len(dots)] + dots
 
 
 def _signed(text: str, stream: IO[str]) -> str:
