@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from time import sleep
 from typing import TYPE_CHECKING
 
 from devctl.trace.build import build
 from devctl.trace.explain import Unknown, located, without_records
-from devctl.trace.find import Search, find, wanted
+from devctl.trace.find import MOST_TASKS, Search, find, wanted
 from devctl.trace.model import Trace
 
 if TYPE_CHECKING:
@@ -58,4 +59,7 @@ class Looking:
         now = self._broker.life.now()
         if self._search is None or not self._search.records:
             return without_records(self._broker, wanted(self._asked), now)
-        return located(build(self._search.records, self._search.asked, now), self._broker)
+        made = build(self._search.records, self._search.asked, now)
+        if self._search.full:
+            made = replace(made, gaps=(*made.gaps, f"more tasks belong to it: {MOST_TASKS} of them are shown"))
+        return located(made, self._broker)

@@ -112,6 +112,14 @@ def test_without_records_its_result_is_shown_and_why_there_is_no_more(bench: Ben
     said(ORDER, "--json")
 
 
+def test_a_request_with_too_many_tasks_says_that_some_are_left_out(bench: Bench, said: Said) -> None:
+    bench.wrote(*(one for n in range(501) for one in (published(n, f"task-{n}", f"t{n}"), claimed(n, f"t{n}"))))
+
+    _, out, _ = said("4bf92f3577b34da6a3ce929d0e0e4736")
+
+    assert out.endswith("! more tasks belong to it: 500 of them are shown\n")
+
+
 def test_a_page_is_written(bench: Bench, said: Said, tmp_path: Path) -> None:
     bench.wrote(*story())
 
