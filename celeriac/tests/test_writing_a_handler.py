@@ -63,7 +63,8 @@ def page(payments: Payments, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace
     monkeypatch.setattr(retries, "CLASSIFICATION", table := dict(retries.CLASSIFICATION))
     monkeypatch.setattr("celeriac.retry.classification.CLASSIFICATION", table)
     monkeypatch.setattr("celeriac.CLASSIFICATION", table)
-    names: dict[str, Any] = {"payments": payments, "__name__": "page"}
+    studio = SimpleNamespace(resize=str)
+    names: dict[str, Any] = {"payments": payments, "studio": studio, "__name__": "page"}
     monkeypatch.setattr(events, "_listeners", [])
     for block in BLOCKS:
         exec(compile(block, "writing-a-handler.md", "exec"), names)
@@ -94,6 +95,12 @@ def test_the_first_handler_asks_for_everything_and_does_the_same_again(
         (one.contract, one.payload.text) for one in first.children
     ]
     assert {receipt: 700} == payments.refunds
+
+
+def test_its_last_word_about_progress_is_that_all_is_done(page: SimpleNamespace) -> None:
+    album, outcome = page.Album(source_service="test", pictures=("a.png", "b.png")), Outcome(ID)
+    assert 2 == page.resize_all(album, outcome).pictures
+    assert (1.0, "resized 2 of 2") == outcome.said
 
 
 def test_every_effect_there_is_is_named() -> None:
