@@ -145,6 +145,7 @@ def test_degraded_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[st
         ("redis 0\ncommit 980\n", "an outcome has waited for Redis's answer for 20 s, and Redis answers others"),
         ("redis 0\nthread 980\n", "a task thread hangs outside of any task, for 20 s"),
         ("redis 0\nunbound 930\n", "it has not been bound to its queues for 70 s, and Redis answers"),
+        ("redis 0\nawake 995\nloop 900\nguard 900\n", None),  # it was stopped as a whole
         ("redis 990\nunbound 900\nloop 900\nguard 900\ncommit 900\nthread 900\n", None),  # Redis was away
         ("away 900\nunbound 900\nloop 900\nguard 900\ncommit 900\nthread 900\n", None),
         ("redis 0\nstopping\nunbound 900\nloop 900\n", None),

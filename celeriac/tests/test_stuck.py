@@ -74,6 +74,15 @@ def test_a_worker_that_hangs_is_told(part: str, workers: dict[str, RunningWorker
     assert (1, True) == (probe.returncode, PARTS[part] in probe.stdout)
 
 
+def test_a_worker_that_goes_on_is_well_at_once(workers: dict[str, RunningWorker]) -> None:
+    worker = workers["process"]
+    eventually(lambda: health.check_file(str(worker.health_file), 6.0)[0])
+    seen = worker.health_file.stat().st_mtime_ns
+    os.kill(worker.process.pid, signal.SIGCONT)
+    eventually(lambda: worker.health_file.stat().st_mtime_ns != seen)
+    assert health.check_file(str(worker.health_file), 3.0) == (None, "")
+
+
 def test_a_worker_without_redis_is_degraded_and_well_when_it_is_back(redis_to_break: Any, tmp_path: Path) -> None:
     worker = start_worker(STUCK, redis_to_break.url, tmp_path, WORKER_QUEUES="stuck")
     try:

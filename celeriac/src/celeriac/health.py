@@ -46,7 +46,8 @@ def judge(text: str, now: float, max_age_seconds: float = MAX_AGE_SECONDS) -> Ju
 
     less = ["it connects to its queues again"] if "unbound" in one else []
     less += [value for name, value in seen if name == "degraded"]
-    back_at = float(one.get("redis", 0))  # before, everything may have waited for Redis
+    # Before, everything may have waited for Redis, or the whole process stood still.
+    back_at = max(float(one.get("redis", 0)), float(one.get("awake", 0)))
     for name, text, most in PARTS:
         age = now - max(float(one.get(name, now)), back_at)
         if age > max(most, max_age_seconds):

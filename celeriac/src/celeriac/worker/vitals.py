@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
 PING_SECONDS = 2.0  # between two, and until one counts as not answered
+ASLEEP_SECONDS = 5.0  # without a look: the whole process stood still (SIGSTOP, a paused container)
 FULL_SECONDS = 5.0  # a queue that was full at a claim counts as full for so long
 
 
@@ -90,6 +91,7 @@ class Vitals:
         """`ping`: None where the broker is no Redis."""
         self._app, self._consumption, self._ping = app, consumption, ping
         self._known: dict[str, tuple[Any, float]] = {}
+        self._looked_at = self._awake_at = monotonic()
         self.text = ""  # what was seen last: see `judge`
 
     def judgement(self) -> Judgement | None:
@@ -98,7 +100,10 @@ class Vitals:
 
     def look(self) -> str:
         now = monotonic()
-        lines = [f"at {now:.3f}"]
+        if now - self._looked_at > ASLEEP_SECONDS:
+            self._awake_at = now
+        self._looked_at = now
+        lines = [f"at {now:.3f}", f"awake {self._awake_at:.3f}"]
         if self._ping is not None:
             answers = self._ping.answers(now)
             lines.append(f"{'redis' if answers else 'away'} {self._unchanged('redis', answers, now):.3f}")
