@@ -141,7 +141,8 @@ def fields(node: ast.ClassDef) -> Iterator[str]:
         kind = ast.unparse(one.annotation)
         if kind.startswith("ClassVar"):
             continue
-        yield f"{ast.unparse(one.target)}: {plain(kind)}{default(one.value)}"
+        if not isinstance(one.value, ast.Call) or "init=False" not in ast.unparse(one.value):
+            yield f"{ast.unparse(one.target)}: {plain(kind)}{default(one.value)}"
 
 
 def is_class(node: ast.stmt, name: str) -> Any:

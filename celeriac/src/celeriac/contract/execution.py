@@ -63,7 +63,8 @@ def perform(
 ) -> tuple[Any, Outcome]:
     """Run the body. Returns its validated result and its outcome. This function knows nothing of Celery."""
     if getattr(body, "takes_outcome", True):
-        outcome = Outcome(payload.task_id if contract.has_task_id else _uuid(task_id), _commit=commit)
+        outcome = Outcome(payload.task_id if contract.has_task_id else _uuid(task_id))
+        outcome.part_of = commit
     else:
         outcome = EMPTY
     result = body(payload, outcome)

@@ -50,9 +50,9 @@ class Outcome:
     task_id: UUID = field(default_factory=uuid4)
     children: list[Child] = field(default_factory=list)
     effects: list[tuple[str | int | float | bytes, ...]] = field(default_factory=list)
-    said: Said | None = None
+    said: Said | None = field(default=None, init=False)
     """What the body said last of its progress: a number from 0 to 1, and a note."""
-    _commit: Commit | None = field(default=None, repr=False, compare=False)  # that it becomes part of; None: in a test
+    part_of: Commit | None = field(default=None, init=False, repr=False, compare=False)  # None: in a test
 
     def publish(self, contract: Spec[P, Any], payload: P) -> UUID:
         """Publish a task. Returns its id. The nth child has the same id in every run of this task: it is the same
@@ -66,8 +66,8 @@ class Outcome:
         often: the newest word is sent, five times a second at most, while the message is ours. Callers may see it.
         Raises ValueError for other numbers; a note is cut at 200 characters."""
         self.said = said = checked(done, note)
-        if self._commit is not None:
-            say(self._commit, said)
+        if self.part_of is not None:
+            say(self.part_of, said)
 
     def effect(self, command: str, key: str, *arguments: str | float | bytes) -> None:
         """Write to the broker's Redis: `outcome.effect("HINCRBY", "stock", "book", -2)`. Raises ValueError for a
