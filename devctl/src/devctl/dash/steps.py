@@ -77,13 +77,12 @@ class Steps:
         }
 
     def rates(self, queue: str, now: float) -> tuple[float, float]:
-        """Messages a second, in and out."""
-        counts = self._counts.get(queue)
-        while counts and counts[0][0] < now - RATE_SECONDS:
+        """Messages a second, in and out, of the last whole seconds."""
+        counts, this = self._counts.get(queue, deque()), now // 1
+        while counts and counts[0][0] < this - RATE_SECONDS:
             counts.popleft()
-        if not counts:
-            return 0.0, 0.0
-        return sum(one[1] for one in counts) / RATE_SECONDS, sum(one[2] for one in counts) / RATE_SECONDS
+        whole = [one for one in counts if one[0] < this]
+        return sum(one[1] for one in whole) / RATE_SECONDS, sum(one[2] for one in whole) / RATE_SECONDS
 
     def _count(self, queue: str, at: float, column: int) -> None:
         counts = self._counts.setdefault(queue, deque())
