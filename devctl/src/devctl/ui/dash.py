@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Literal
 
 from devctl.dash.model import Failure, QueueRow, RunningTask, ServiceRow, Snapshot, WorkerRow
-from devctl.ui.cells import fit, width
+from devctl.ui.cells import fit, plain, width
 from devctl.ui.console import sign
 from devctl.ui.paint import Colour, Paint
 from devctl.ui.units import age, duration, size
@@ -121,7 +122,10 @@ def page(
 ) -> list[str]:
     """So many lines of so many columns at most; None: as many as it takes."""
     head = [_title(snapshot, columns, brush)]
-    head += [brush.pen(fit(f"{brush.symbol('!')} {text}", columns), "yellow") for text in _troubles(snapshot)]
+    for text in _troubles(snapshot):
+        first, *more = textwrap.wrap(plain(text), columns - 2, max_lines=2, placeholder=" …")
+        head += [brush.pen(fit(f"{brush.symbol('!')} {first}", columns), "yellow")]
+        head += [brush.pen(fit(f"  {line}", columns), "yellow") for line in more]
     found = tables(snapshot)
     room = None if lines is None else lines - len(head)
     airy = room is None or room >= sum(2 + max(1, len(one.rows)) for one in found)

@@ -77,14 +77,15 @@ def test_json_is_one_document_with_its_schema(shop: FakeStack, capsys: pytest.Ca
 
 
 def test_a_broker_that_is_away_is_told_and_the_rest_is_shown(
-    shop: FakeStack, capsys: pytest.CaptureFixture[str]
+    shop: FakeStack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
     shop.broker.away = "the broker at 127.0.0.1:6379 does not answer: Connection refused"
 
     assert 0 == main(["dash", "--once"])
 
     out = capsys.readouterr().out
-    assert "! the broker at 127.0.0.1:6379 does not answer: Connection refused\n" in out
+    assert "\n! the broker at 127.0.0.1:6379 does not answer: Connection\n  refused\n" in out
     assert "  worker    running" in out
 
 
