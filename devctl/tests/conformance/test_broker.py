@@ -337,6 +337,26 @@ def test_celerys_own_bookkeeping_is_not_a_queue(broker: Broker) -> None:
     assert not [one.name for one in broker.queues([]) if "pidbox" in one.name or "celeryev" in one.name]
 
 
+def test_a_message_is_found_where_it_lies(place: Place, queue: str) -> None:
+    first, second = _echo(queue), _echo(queue)
+    place.broker.publish([first, second])
+
+    found = place.broker.place(second.task_id)
+    with place.claiming(queue):
+        claimed, waits = place.broker.place(first.task_id), place.broker.place(second.task_id, queue)
+
+    if place.broker.url.startswith("amqp"):
+        assert (None, None, None) == (found, claimed, waits)  # RabbitMQ lets nobody look
+        return
+    assert found is not None
+    assert ("waiting", queue, 1, "probe.echo") == (found.state, found.queue, found.behind, found.task)
+    assert claimed is not None
+    assert ("claimed", queue, None) == (claimed.state, claimed.queue, claimed.behind)
+    assert waits is not None
+    assert ("waiting", 0) == (waits.state, waits.behind)
+    assert place.broker.place(str(uuid.uuid4())) is None
+
+
 def test_a_claimed_message_is_counted_as_claimed(place: Place, queue: str) -> None:
     place.broker.publish([_echo(queue), _echo(queue)])
 
@@ -358,8 +378,9 @@ def test_the_oldest_message_tells_how_long_it_has_waited(broker: Broker, queue: 
 
 @with_celeriac
 def test_what_is_delayed_and_what_is_dead_is_counted_for_its_queue(place: Place, queue: str) -> None:
+    later = _echo(queue)
     place.delayed(_echo(queue))
-    place.delayed(_echo(queue))
+    place.delayed(later)
     place.delayed(_echo(f"{queue}.other"))
     place.buried(_letter(_echo(queue)))
 
@@ -367,6 +388,9 @@ def test_what_is_delayed_and_what_is_dead_is_counted_for_its_queue(place: Place,
 
     assert (0, 2, 1, False) == (found.waiting, found.delayed, found.dead, found.stopped)
     assert {queue, f"{queue}.other"} <= {one.name for one in place.broker.queues([])}
+    lies = place.broker.place(later.task_id)
+    assert lies is not None
+    assert ("due", queue, None) == (lies.state, lies.queue, lies.behind)
 
 
 @with_celeriac

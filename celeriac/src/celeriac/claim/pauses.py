@@ -3,13 +3,15 @@ do not know of it: Celery's own `app.control.cancel_consumer` is for them.)"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
-from celery import Celery
 
 from celeriac.broker import keys
 from celeriac.broker.client import client_of
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 
 def pause(where: "Celery | redis.Redis", queue: str) -> bool:

@@ -127,7 +127,7 @@ class PlainBroker(ABC):
         """Stock Celery writes no records."""
         return NoLife(f"stock Celery writes down no steps; {self._more}")
 
-    _more = "with celeriac installed in the app, a trace shows them: devctl doctor"
+    _more = "`celeriac.install(app)`, where the app is made, has them written down"
 
     @property
     def why_no_results(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ _ON_TOP = ("due", "request", "wait", "run")
 def show(trace: Trace, stream: IO[str] | None = None) -> None:
     """The whole of it."""
     stream = stream or sys.stdout
-    for line in lines(trace, out().width, stream):
+    for line in lines(trace, shutil.get_terminal_size().columns, stream):
         stream.write(line.rstrip() + "\n")
     stream.flush()
 
