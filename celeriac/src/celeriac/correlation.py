@@ -120,7 +120,7 @@ def named(headers: Mapping[str, Any] | None, task_id: str) -> dict[str, Any]:
     headers: another task may run in this thread by then."""
     known = headers or {}
     fields = {"task": known.get("task"), "task_id": task_id, "correlation_id": _id_of(known, task_id)}
-    return fields | trace_id(known)
+    return fields | trace_id(known) if TRACEPARENT in known else fields
 
 
 def trace_id(headers: Any) -> dict[str, str]:
