@@ -1,6 +1,7 @@
 """Spans and metrics by OpenTelemetry's conventions for messaging, with the real SDK."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -282,6 +283,17 @@ def test_traces_of_the_callers_library_are_the_parents_of_what_it_sends(tell: An
         send, _ = exported.spans("send nobody", "POST /orders")
 
     assert f"{request.get_span_context().span_id:016x}" == send["parent"]
+
+
+def test_the_command_of_opentelemetry_turns_it_on() -> None:
+    agent = Path(sys.executable).with_name("opentelemetry-instrument")
+    program = "from celeriac.publish.sending import LOOKING; print(LOOKING.begin.__self__.parent)"
+    command = [str(agent), sys.executable, "-c", program]
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "CELERY_OTEL": "parent"}
+    )
+
+    assert "True" == run.stdout.strip()
 
 
 # redis-py imports it wherever it is installed. So this is about who asks for it.
