@@ -31,6 +31,16 @@ def test_every_script_of_the_life_of_a_message_is_in_it_and_no_other() -> None:
 
 def test_every_key_is_in_the_table() -> None:
     table = PAGE.partition("## What lies in Redis")[2].partition("\n## ")[0]
-    for key in (keys.UNACKED, keys.LEASES, keys.DUE, keys.STARTS, keys.ONCE, keys.UNCLAIMED, keys.DEAD, keys.REVOKED, keys.LIFE):
+    for key in (
+        keys.UNACKED,
+        keys.LEASES,
+        keys.DUE,
+        keys.STARTS,
+        keys.ONCE,
+        keys.UNCLAIMED,
+        keys.DEAD,
+        keys.REVOKED,
+        keys.LIFE,
+    ):
         assert f"| `{key}" in table
     assert f"`{keys.REVOKED_STAMPS}`" in table

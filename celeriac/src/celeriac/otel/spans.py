@@ -20,6 +20,8 @@ from celeriac.trace_context import Trace
 SYSTEM = "celery"  # whose queues, ids and headers these are, whatever broker is below
 THEIRS = "opentelemetry.instrumentation.celery"
 NANO = 1_000_000_000
+# An outcome that Redis has not taken -> `error.type`. A repeated one is no error: its message is acknowledged.
+NOT_TAKEN = {"outcome.refused": "refused", "outcome.repeated": ""}
 
 
 def theirs() -> bool:
@@ -224,7 +226,6 @@ class Spans:
             commit.then(settling.end)
 
     def heard(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Of a transition: an outcome that Redis did not take."""
-        kind, _, what = event.partition(".")
-        if kind == "outcome" and (settling := self._settling.get(fields["task_id"])) is not None:
-            settling.end("" if what == "repeated" else what)
+        """Of an event of celeriac."""
+        if event in NOT_TAKEN and (settling := self._settling.get(fields["task_id"])) is not None:
+            settling.end(NOT_TAKEN[event])
