@@ -108,9 +108,10 @@ def _serve(workbench: Workbench, port: int | None, *, open_browser: bool) -> Non
     from devctl import errors
     from devctl.dash.web.server import Server
     from devctl.dash.web.site import site
-    from devctl.logs import own
+    from devctl.logs.beside import beside
 
-    with Server(site(workbench.dashboard, own.source(workbench.settings)), port) as server:
+    behind = site(workbench.dashboard, lambda services: beside(workbench.settings, workbench.stack, services))
+    with Server(behind, port) as server:
         sys.stdout.write(f"{server.address}\n")
         sys.stdout.flush()
         sys.stderr.write("Ctrl-C ends it\n")

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
-from devctl.dash.model import QueueRow, Snapshot
+from devctl.dash.model import QueueRow, RunningTask, Snapshot
 
 
 def document(snapshot: Snapshot) -> dict[str, Any]:
-    """Devctl.dash/1."""
-    found = asdict(snapshot)
-    found["queues"] = [_queue(one) for one in snapshot.queues]
-    for worker in found["workers"]:
-        for run in worker["running"]:
-            run["seconds"] = round(run["seconds"], 2)
-    return {"schema": "devctl.dash/1", **found, "at": round(snapshot.at, 3)}
+    """Devctl.dash/1. Made once a second while a browser looks: so not by `asdict`, which copies all histories."""
+    return {
+        "schema": "devctl.dash/1",
+        **vars(snapshot),
+        "at": round(snapshot.at, 3),
+        "broker": vars(snapshot.broker),
+        "services": [vars(one) for one in snapshot.services],
+        "queues": [_queue(one) for one in snapshot.queues],
+        "workers": [{**vars(one), "running": [_run(run) for run in one.running]} for one in snapshot.workers],
+        "failures": [vars(one) for one in snapshot.failures],
+    }
+
+
+def _run(one: RunningTask) -> dict[str, Any]:
+    return {**vars(one), "seconds": round(one.seconds, 2)}
 
 
 def _queue(one: QueueRow) -> dict[str, Any]:
-    found = asdict(one)
-    for name in ("oldest_seconds", "rate_in", "rate_out"):
-        found[name] = None if found[name] is None else round(found[name], 2)
-    found["history"] = [[round(at, 1), depth, round(oldest, 2)] for at, depth, oldest in one.history]
-    return found
+    seconds = {name: getattr(one, name) for name in ("oldest_seconds", "rate_in", "rate_out")}
+    return {
+        **vars(one),
+        **{name: None if value is None else round(value, 2) for name, value in seconds.items()},
+        "history": [[round(at, 1), depth, round(oldest, 2)] for at, depth, oldest in one.history],
+    }

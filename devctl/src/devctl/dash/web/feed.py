@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Literal
 
+from devctl.dash.document import document
 from devctl.dash.model import Snapshot
 from devctl.errors import DevctlError
 
@@ -84,14 +85,9 @@ class Feed:
 
     def _seen(self) -> tuple[Literal["snapshot", "problem"], str]:
         try:
-            return "snapshot", document(self._look())
+            return "snapshot", json.dumps(document(self._look()), separators=(",", ":"))
         except DevctlError as exc:
             return "problem", json.dumps({"problem": exc.problem, "hint": exc.hint})
         except Exception as exc:  # the page is to stay open all day, also over a bug of ours
             sys.stderr.write(traceback.format_exc())
             return "problem", json.dumps({"problem": f"a bug in devctl: {type(exc).__name__}: {exc}", "hint": ""})
-
-
-def document(snapshot: Snapshot) -> str:
-    """A snapshot as JSON, with the names of its fields."""
-    return json.dumps(snapshot, default=vars, separators=(",", ":"))

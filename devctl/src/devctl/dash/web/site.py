@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from devctl.broker.port import Broker
@@ -18,8 +17,6 @@ from devctl.errors import DevctlError
 from devctl.logs import read as reading
 from devctl.logs.selection import wanted
 from devctl.stack import logfiles
-from devctl.stack.model import Stack
-from devctl.stack.words import here
 
 LOG_ENTRIES = 300
 """Of the past, when logs are opened."""
@@ -39,23 +36,23 @@ class Site:
     """Follows the logs of a service ("": of all), of an id ("": any), while somebody wants them."""
 
 
-def site(sources: Sources, own: logfiles.Source) -> Site:
-    """Of this stack. `own`: devctl's own log, shown where no service is asked for."""
+def site(sources: Sources, beside: Callable[[Collection[str]], logfiles.Source]) -> Site:
+    """Of this stack. `beside`: the logs that are no output of these services, or of none in particular."""
     collector = Collector(sources)
 
     def logs(service: str, id_: str, page: reading.Page, somebody: Callable[[], bool]) -> None:
-        names = sources.stack.resolve([service]) if service else [*sources.stack.services]
-        beside = {**_files(sources.stack, names), **({} if service else own)}
-        asked = wanted(since=None, level=None, grep=None, identity=id_ or None)
-        reading.follow(sources.runtime, names, asked, page, tail=LOG_ENTRIES, still_wanted=somebody, beside=beside)
+        services = sources.stack.resolve([service]) if service else []
+        reading.follow(
+            sources.runtime,
+            services or [*sources.stack.services],
+            wanted(since=None, level=None, grep=None, identity=id_ or None),
+            page,
+            tail=LOG_ENTRIES,
+            still_wanted=somebody,
+            beside=beside(services),
+        )
 
     return Site(collector.look, collector.soon, Actions(sources), Traces(sources), logs)
-
-
-def _files(stack: Stack, names: Iterable[str]) -> dict[str, tuple[str, Path]]:
-    """The logs that services write to files of this machine."""
-    places = {name: here(stack.services[name], stack.logfiles[name]) for name in names if name in stack.logfiles}
-    return {name: (name, Path(place)) for name, place in places.items() if place and Path(place).is_file()}
 
 
 class Traces:
