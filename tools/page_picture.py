@@ -6,6 +6,7 @@ The stack is the one of tools/story.py: orders come in waves, then the warehouse
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,16 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from story import ROOT, Story, staged
+from story import ORDER, ROOT, Story, staged
 
 sys.path.insert(0, str(ROOT / "devctl/tests/integration"))  # the browser is driven as in the tests
 
-import browser  # noqa: E402  it is found there only now
+import browser
 
 WIDTH, HEIGHT = 1280, 820
-WAVES_SECONDS = 90
-AT_ONCE = (1, 2, 4, 7, 9, 7, 4, 2)  # orders, one step of a wave after the other
-STEP_SECONDS = 0.5
+WAVES = (400, 1500, 900, 3000, 200, 2400, 1200, 3600)  # orders at once
+WAVE_SECONDS = 12
 MOST_BYTES = 200_000
 
 
@@ -43,6 +43,11 @@ def served(story: Story) -> Iterator[str]:
         process.communicate()
 
 
+def order(story: Story) -> None:
+    """A request with a trace of its own."""
+    story.ask("/api/orders", json.dumps(ORDER).encode(), {"Content-Type": "application/json"})
+
+
 def draw(story: Story, folder: Path) -> None:
     """Play it before the open page, and draw what is seen then."""
     story.away.unlink(missing_ok=True)
@@ -50,14 +55,14 @@ def draw(story: Story, folder: Path) -> None:
         page.size(WIDTH, HEIGHT)
         page.open(address)
         page.see("#services", "worker", "healthy")
-        end, step = time.monotonic() + WAVES_SECONDS, 0
-        while time.monotonic() < end:
-            for _ in range(AT_ONCE[step % len(AT_ONCE)]):
-                story.order()
-            step += 1
-            time.sleep(STEP_SECONDS)
+        for orders in WAVES:
+            end = time.monotonic() + WAVE_SECONDS
+            story.devctl("send-task", "process_order", "--count", str(orders))
+            while time.monotonic() < end:
+                order(story)
+                time.sleep(0.25)
         story.away.touch()
-        story.order()
+        order(story)
         page.see("#failures", "retried", seconds=30)
         page.click("#failures button", "Replay")  # it is dead by then
         page.keys("Escape")

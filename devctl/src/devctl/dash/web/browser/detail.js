@@ -1,6 +1,7 @@
 // What opens below: the trace of a task, or lines of logs.
 let opener = null, source = null;
 let shown = null, over = false;  // the id of the trace that is open, and whether nothing of it goes on
+let asking = null;  // the id of the trace that is asked for, and not answered yet
 
 function open(title, other) {
   if (find("detail").hidden) opener = document.activeElement;
@@ -66,11 +67,14 @@ async function openTrace(id) {
 
 async function refreshTrace() {
   const id = shown;
+  if (asking === id) return;
+  asking = id;
   let answer, good;
   try {
     const response = await fetch(`/api/trace/${encodeURIComponent(id)}`);
     [good, answer] = [response.ok, await response.json()];
   } catch { return; }  // the banner says that devctl is away
+  finally { if (asking === id) asking = null; }
   if (id !== shown) return;
   const body = find("detail-body");
   over = good && answer.ended;
