@@ -68,6 +68,8 @@ def draw(story: Story, folder: Path) -> None:
         page.keys("Escape")
         page.click("#failures button", "Trace")
         page.see("#detail", "dead")
+        page.see("#failures", "Replay")
+        page.see("#queues", "/s")  # rates are known again after the last wave
         for colours in ("light", "dark"):
             page.prefer(color_scheme=colours)
             file = folder / f"dash-{colours}.png"
