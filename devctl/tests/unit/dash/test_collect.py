@@ -180,6 +180,17 @@ def test_a_task_whose_end_nobody_told_goes_when_its_worker_says_so(shop: FakeSta
     assert () == after(6.0, shop, collector).workers[0].running
 
 
+def test_of_stock_workers_is_told_what_they_say_and_no_rate(shop: FakeStack, collector: Collector) -> None:
+    shop.broker.celeriac = False
+    shop.broker.workers[0].running = [Running(TASK, "id-1", shop.clock.now())]
+    happened(shop, Kind.COMMITTED, task_id="id-2", queue=QUEUE)
+
+    found = after(1.0, shop, collector)
+
+    assert ((None, None), ()) == ((images(found).rate_in, images(found).rate_out), found.failures)
+    assert (RunningTask(TASK, "id-1", 1.0),) == found.workers[0].running
+
+
 def test_retries_and_failures_are_shown_and_a_dead_letter_once(shop: FakeStack, collector: Collector) -> None:
     happened(shop, Kind.CLAIMED, tag="tag-1", queue=QUEUE)
     happened(shop, Kind.RETRIED, task_id="id-1", tag="tag-1", error="TimeoutError: slow disk")

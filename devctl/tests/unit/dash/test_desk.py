@@ -17,13 +17,16 @@ from devctl.ui.desk import Desk
 
 
 class Views:
+    def __init__(self) -> None:
+        self.lines = 100
+
     def trace(self, task_id: str) -> Sequence[str]:
         if task_id == "unknown":
             raise DevctlError("never seen here", hint="devctl trace")
         return [f"the way of {task_id}"]
 
     def logs(self, services: Sequence[str], task_id: str) -> Sequence[str]:
-        return [f"line {n} of {task_id or services[0]}" for n in range(100)]
+        return [f"line {n} of {task_id or services[0]}" for n in range(self.lines)]
 
 
 class Seat:
@@ -31,7 +34,8 @@ class Seat:
 
     def __init__(self, shop: FakeStack) -> None:
         self.shop, self.collector = shop, Collector(shop.sources)
-        self.desk = Desk(Actions(shop.sources), Views(), start=lambda work: work())
+        self.views = Views()
+        self.desk = Desk(Actions(shop.sources), self.views, start=lambda work: work())
         self.look()
 
     def look(self) -> None:
@@ -200,6 +204,18 @@ def test_logs_that_come_later_begin_at_their_end_too(seat: Seat) -> None:
     assert ["Logs of redis", "", "reading …"] == seat.press("l")[:3]
     works[0]()
     assert "Logs of redis  80 to 100 of 100" == seat.lines()[0]
+
+
+def test_new_lines_of_logs_are_shown_unless_somebody_reads_older_ones(seat: Seat) -> None:
+    seat.press("l")
+    seat.views.lines = 110
+    seat.desk.refresh()
+    assert "Logs of redis  90 to 110 of 110" == seat.lines()[0]
+
+    seat.press("up")
+    seat.views.lines = 120
+    seat.desk.refresh()
+    assert "Logs of redis  89 to 109 of 110" == seat.lines()[0]
 
 
 def test_logs_of_a_failure_are_those_of_its_task(seat: Seat) -> None:
