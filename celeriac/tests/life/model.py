@@ -10,6 +10,7 @@ from celeriac.broker.lists import list_of
 
 LOOKED_AT = 50
 PROVEN = 1_000_000  # beside its starts: that the last one was a death of its own
+STEP = {"success": "committed", "acknowledgement": "committed", "retry": "retried", "letter": "dead"}
 READABLE, GARBAGE, AHEAD = "readable", "garbage", "ahead"
 
 
@@ -87,6 +88,10 @@ class Model:
     results: dict[str, str] = field(default_factory=dict)
     effects: Counter[str] = field(default_factory=Counter)
     letters: dict[str, list[tuple[bytes, str, Copy]]] = field(default_factory=lambda: defaultdict(list))
+    steps: Counter[tuple[str, str]] = field(default_factory=Counter)  # what is to be written down: step, tag
+
+    def wrote(self, step: str, tag: str) -> None:
+        self.steps[(step, tag)] += 1
 
     # Publishing
 
@@ -100,6 +105,7 @@ class Model:
         if (max(waiting, len(self.due)) if waits else waiting) >= self.queue_bound:
             return -1
         self.once[copy.id] = f"queued:{copy.print}"
+        self.wrote("published", copy.tag)
         if waits:
             self.due[copy] = False
         else:
@@ -124,6 +130,7 @@ class Model:
             copies[:] = [copy for copy in copies if copy.queue != queue]
         for copy in gone:
             self.forget(copy)
+            self.wrote("dropped", "")
         return gone
 
     def forget(self, copy: Copy) -> None:
@@ -162,11 +169,13 @@ class Model:
             for copy in got:
                 if copy.kind == GARBAGE:
                     self.letters[copy.queue].append((copy.raw, "undecodable", copy))
+                    self.wrote("dead", "")
                 elif copy.kind == AHEAD:
                     self.due[copy] = False
                 else:
                     self.unacked[copy.tag] = copy
                     self.leases[copy.tag] = Lease(fence, owner)
+                    self.wrote("claimed", copy.tag)
                     taken.append(copy)
             del self.lists[name][:want]
             want -= len(got)
@@ -180,6 +189,7 @@ class Model:
         if not self.ours(copy.tag, fence):
             return False
         self.starts[copy.tag] = self.starts.get(copy.tag, 0) % PROVEN + 1 + (PROVEN if alone else 0)
+        self.wrote("started", copy.tag)
         return True
 
     def outcome(self, ends: list[tuple[End, int | None]]) -> tuple[list[str], list[str], list[str]]:
@@ -189,6 +199,7 @@ class Model:
             tag = end.copy.tag
             if not self.ours(tag, fence):
                 refused.append(tag)
+                self.wrote("refused", tag)
                 continue
             before = self.applied(end)
             if before == "conflict":
@@ -196,9 +207,11 @@ class Model:
                 continue
             if before == "done":
                 repeated.append(tag)
+            self.wrote("repeated" if before == "done" else STEP[end.how], tag)
             if end.how == "retry" and (before != "done" or end.copy.work):
                 assert end.again is not None
                 self.due[end.again] = end.ripe
+                self.wrote("published", end.again.tag)
             elif end.how == "letter" and before != "done":
                 raw = self.unacked[tag].raw if tag in self.unacked else b""
                 self.letters[end.copy.queue].append((raw, end.reason, end.copy))
@@ -218,7 +231,7 @@ class Model:
             if before and copy.work and end.how == "letter":
                 self.answers(end)
                 if end.child is not None:  # it hangs on the message, not on the work
-                    self.push(end.child)
+                    self.bears(end.child)
             return "done" if before else None
         if copy.recorded:
             if known.startswith("done:"):
@@ -230,8 +243,12 @@ class Model:
         if end.effect:
             self.effects[copy.work_id] += 1
         if end.child is not None:
-            self.push(end.child)
+            self.bears(end.child)
         return None
+
+    def bears(self, child: Copy) -> None:
+        self.push(child)
+        self.wrote("published", child.tag)
 
     def answers(self, end: End) -> None:
         """The caller of a message that has another id than its work, which was done before."""
@@ -242,7 +259,7 @@ class Model:
         if '"SUCCESS"' not in self.results.get(end.copy.id, ""):
             self.results[end.copy.id] = result_of(end)
         if end.child is not None:
-            self.push(end.child)
+            self.bears(end.child)
 
     def store(self, end: End, fence: int | None) -> bool:
         """Its end, ahead of its outcome: a chord looks at once."""
@@ -270,6 +287,7 @@ class Model:
                     self.starts[tag] = self.starts[tag] % PROVEN - 1
                 self.put_first(self.unacked.pop(tag))
                 del self.leases[tag]
+                self.wrote("returned", tag)
                 back += 1
         return back
 
@@ -278,6 +296,7 @@ class Model:
         for tag in sorted((one for one, lease in self.leases.items() if lease.over), key=self.deadline):
             if tag in self.unacked:
                 self.starts.setdefault(tag, 0)
+                self.wrote("returned", tag)
                 self.put_first(self.unacked.pop(tag))
                 back += 1
             del self.leases[tag]
@@ -313,11 +332,13 @@ class Model:
         _, _, old = self.letters[queue].pop(number)
         self.starts.pop(old.tag, None)
         self.push(copy)
+        self.wrote("replayed", copy.tag)
 
     def drop(self, queue: str, number: int) -> Copy:
         raw, reason, copy = self.letters[queue].pop(number)
         if raw and reason != "conflict":
             self.forget(copy)
+        self.wrote("dropped", copy.tag if raw and copy.kind != GARBAGE else "")
         return copy
 
     def redis(self) -> dict[str, Any]:

@@ -6,10 +6,13 @@ from typing import Any
 
 from celeriac.tests.broker import test_removal as removals
 from celeriac.tests.claim import test_claim_script as claiming
+from celeriac.tests.claim import test_pauses as pausing
 from celeriac.tests.claim import test_revocations as revoking
 from celeriac.tests.dead_letter import test_replay as replays
 from celeriac.tests.lease import test_lease_scripts as leasing
 from celeriac.tests.life import test_hiccups as hiccups
+from celeriac.tests.life import test_steps as stepping
+from celeriac.tests.life import test_trim as trimming
 from celeriac.tests.outcome import test_callbacks as telling
 from celeriac.tests.outcome import test_committer as committing
 from celeriac.tests.outcome import test_outcome_script as ending
@@ -979,7 +982,7 @@ WORKER = [
     ),
     Mutant(
         "guard._alone: when others run beside it, its death proves nothing",
-        "self._leases.started(alone.tag, by=-PROVEN)", "pass",
+        "self._leases.started(alone.tag, by=-PROVEN, told=False)", "pass",
         guarding.test_when_its_time_alone_is_over_the_others_start_and_its_death_proves_nothing,
     ),
     Mutant(
@@ -1114,4 +1117,98 @@ REVOKE = [
 ]
 # fmt: on
 
-MUTANTS = [*REVOKE, *CLAIM, *OUTCOME, *LEASES, *PUBLISH, *REMOVE, *WORKER]
+ADDS = "redis.pcall('XADD', 'celery-life'"
+WRITTEN: dict[str, Callable[..., None]] = {
+    "publish": stepping.test_a_publish_writes_down_what_is_new,
+    "put": stepping.test_what_celery_publishes_is_pushed_and_written_down,
+    "claim": stepping.test_a_claim_writes_down_its_tags_by_list_and_the_dead_letters_that_it_leaves,
+    "outcome": stepping.test_what_is_sent_again_after_a_lost_answer_says_so,
+    "start": stepping.test_a_start_that_counts_is_written_down,
+    "state": stepping.test_a_body_that_runs_long_is_written_down_also_where_no_state_is_stored,
+    "release": stepping.test_what_goes_back_says_why,
+    "restore": stepping.test_what_the_lease_of_a_dead_worker_gives_back_is_written_down,
+    "replay": stepping.test_a_dead_letter_that_is_replayed_or_dropped_is_written_down,
+    "remove": stepping.test_a_purge_says_how_many,
+}
+REFUSED = stepping.test_every_step_is_taken_where_redis_refuses_the_record
+RECORDS = [
+    *(
+        Mutant(f"{name}: its step is written down", ADDS, "redis.pcall('EXISTS', 'x'", test)
+        for name, test in WRITTEN.items()
+    ),
+    *(Mutant(f"{name}: its step needs no record", ADDS, ADDS.replace("pcall", "call"), REFUSED) for name in WRITTEN),
+    Mutant(
+        "publish: of some, those that are new",
+        "'n', cmsgpack.pack(new)",
+        "'m', ''",
+        stepping.test_a_publish_writes_down_what_is_new,
+    ),
+    Mutant(
+        "publish: nothing new is nothing to write down",
+        "if #new == 0 then return answers end",
+        "",
+        stepping.test_a_publish_writes_down_what_is_new,
+    ),
+    Mutant(
+        "claim: only what is claimed",
+        "table.remove(tags, m)",
+        "",
+        stepping.test_of_two_messages_with_one_tag_one_is_claimed,
+    ),
+    Mutant(
+        "outcome: what was refused says so",
+        "fields[4] = fields[4] .. one",
+        "fields[4] = fields[4]",
+        stepping.test_an_outcome_writes_down_what_became_of_each,
+    ),
+    Mutant(
+        "outcome: what was repeated says so",
+        "fields[6] = fields[6] .. one",
+        "fields[6] = fields[6]",
+        stepping.test_an_outcome_writes_down_what_became_of_each,
+    ),
+    Mutant(
+        "outcome: what is not committed is not written down as committed",
+        "fields[8] = fields[8] .. left[i]",
+        "fields[8] = fields[8]",
+        stepping.test_an_outcome_writes_down_what_became_of_each,
+    ),
+    Mutant(
+        "committer._send: what was sent before says so",
+        "again=again",
+        "again=False",
+        stepping.test_what_is_sent_again_after_a_lost_answer_says_so,
+    ),
+    Mutant(
+        "replay: only what is replayed",
+        "then return 0 end",
+        "then redis.pcall('XADD', 'celery-life', '*', 'y', ARGV[4]) return 0 end",
+        stepping.test_a_dead_letter_that_is_replayed_or_dropped_is_written_down,
+    ),
+    Mutant(
+        "claim: the stream is bounded",
+        "'MAXLEN', '~', ARGV[4], ",
+        "",
+        stepping.test_the_stream_has_as_many_entries_as_the_setting_says,
+    ),
+    Mutant(
+        "claim: nothing is claimed from a paused queue",
+        "if there and paused[queue_of(stream)] then",
+        "if false then",
+        pausing.test_a_paused_queue_is_not_claimed_from_and_others_are,
+    ),
+    Mutant(
+        "trim: what is too old",
+        "time[1] * 1000",
+        "0",
+        trimming.test_what_is_too_old_is_forgotten,
+    ),
+    Mutant(
+        "trim: the newest are looked at, too",
+        "entries * size / #newest",
+        "0",
+        trimming.test_no_more_bytes_are_kept_than_were_asked_for,
+        {"before": 3_000, "size": 20_000},
+    ),
+]
+MUTANTS = [*RECORDS, *REVOKE, *CLAIM, *OUTCOME, *LEASES, *PUBLISH, *REMOVE, *WORKER]

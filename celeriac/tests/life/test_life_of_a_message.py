@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 from celeriac.tests.life.model import AHEAD, GARBAGE, PROVEN, Copy, End, Model
-from celeriac.tests.life.workers import HOUR_US, OurWorker, StockRun, StockWorker, commit_of, seen
+from celeriac.tests.life.workers import HOUR_US, SCRIBE, History, OurWorker, StockRun, StockWorker, commit_of, seen
 from celeriac.tests.life.world import tag_of
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
@@ -109,6 +109,7 @@ class Life(RuleBasedStateMachine):
         self.under_way: list[Answers] = [Answers(), Answers()]  # done, and no answer is read yet
         self.unknown: list[list[tuple[End, int]]] = [[], []]  # sent, and no answer came
         self.stock = StockWorker(self.client, NAMES)
+        self.history = History(self.client)
         self.copies: dict[str, Copy] = {}  # by tag: everything that was ever accepted
         self.ended: Counter[str] = Counter()  # tags of those that are done, or that went on under another tag
         self.bodies: Counter[str] = Counter()  # by tag: runs in our workers
@@ -209,7 +210,7 @@ class Life(RuleBasedStateMachine):
             copy = new(*what, noted=True)
             due_us = self.now_us() + HOUR_US if waits else 0
             message = Outgoing("tasks.x", copy.id, copy.queue, copy.list, copy.print, 3_600_000, copy.raw, due_us)
-            answer = PUBLISH(self.client, *words([message], QUEUE_BOUND))[1]
+            answer = PUBLISH(self.client, *words([message], QUEUE_BOUND, scribe=SCRIBE))[1]
             assert self.model.publish(copy, waits=waits) == answer
             COUNTED[f"published: {answer}"] += 1
             if answer == 1:
@@ -567,6 +568,8 @@ class Life(RuleBasedStateMachine):
             return
         end = self.success(self.copies[run.tag], how)
         before = self.model.applied(end)
+        if before != "conflict" and (end.copy.recorded or end.effect or end.child):  # else there is nothing to commit
+            self.model.wrote("repeated" if before == "done" else "committed", run.tag)
         assert {None: "done", "done": "repeated", "conflict": "conflict"}[before] == self.stock.commit(run, end)
         if before is None:
             self.born(end)
@@ -635,6 +638,10 @@ class Life(RuleBasedStateMachine):
 
     def redis_holds_what_the_model_says(self) -> None:
         self.sound = False
+        written = self.history.read()
+        if self.model.steps != written:
+            print("DIFF missing", self.model.steps - written, "too many", written - self.model.steps)
+        assert self.model.steps == written
         expected, found = self.model.redis(), seen(self.client, NAMES, QUEUES, IDS)
         expected["results"] = {id_: result for id_, result in expected["results"].items() if id_ in IDS}
         for part, what in found.items():

@@ -17,10 +17,12 @@ from celeriac.broker import connection
 from celeriac.broker import removal as removing
 from celeriac.broker.scripts import Script
 from celeriac.claim import claims as claims
-from celeriac.claim import revocations
+from celeriac.claim import revocations, transport
 from celeriac.dead_letter import replay as replaying
 from celeriac.lease import leases, restore, starts
+from celeriac.life import trim
 from celeriac.outcome import committer, unclaimed
+from celeriac.publish import publisher
 from celeriac.run import delivery, ends, guard, intake, pool, runner
 
 pytestmark = pytest.mark.integration
@@ -34,8 +36,10 @@ SCRIPTS: dict[str, list[Script]] = {
     "state": [committer.STATE],
     "revoke": [revocations.REVOKE],
     "restore": [restore.RESTORE],
-    "publish": [publishing.SCRIPT],
+    "publish": [publishing.SCRIPT, publisher.SCRIPT],
     "replay": [replaying._REPLAY],
+    "put": [transport.PUT],
+    "trim": [trim.TRIM],
     "remove": [removing.REMOVE],
 }
 CLASSES: dict[str, Any] = {

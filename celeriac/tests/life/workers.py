@@ -5,6 +5,7 @@ import json
 import re
 import select
 import socket
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from unittest.mock import patch
 
 import hiredis
 import redis
-from celeriac.tests.life.model import End, result_of
+from celeriac.tests.life.model import Copy, End, result_of
 from celeriac.tests.life.world import Claimed, claim, committer_of, queue_of, tag_of
 
 from celeriac.broker import keys
@@ -22,12 +23,14 @@ from celeriac.broker.lists import list_of
 from celeriac.errors import PermanentError
 from celeriac.lease.leases import Lease
 from celeriac.lease.starts import next_start
-from celeriac.life.scribe import SILENT
-from celeriac.outcome.commit import Commit
+from celeriac.life.scribe import Scribe
+from celeriac.life.unpack import records
+from celeriac.outcome.commit import Commit, Sent
 from celeriac.outcome.committer import OUTCOME
 from celeriac.outcome.unclaimed import commit_unclaimed
 
 HOUR_US = 3_600_000_000
+SCRIBE = Scribe("w", 1_000_000)
 TAKEN = re.compile(rb'\[(.*),\s*"",\s*"[^"]*"\]', re.DOTALL)
 
 
@@ -40,12 +43,13 @@ def commit_of(end: End, tag: str) -> Commit:
         commit.apart = bool(copy.work)
     if end.how == "retry":
         assert end.again is not None
-        commit.add_due(end.again.list, end.again.raw, 0 if end.ripe else HOUR_US)
+        commit.add_due(end.again.list, end.again.raw, 0 if end.ripe else HOUR_US, _sent(end.again))
+        commit.note(state="RETRY")
     elif end.how == "letter":
         commit.bury(keys.dead(copy.queue), json.dumps({"reason": end.reason}))
         commit.result_key, commit.result = f"celery-task-meta-{copy.id}", result_of(end)
         if end.child is not None:  # an errback
-            commit.add_child(end.child.list, end.child.raw)
+            commit.add_child(end.child.list, end.child.raw, _sent(end.child))
     elif end.how == "success":
         if copy.recorded:
             commit.record, commit.record_ms = f"done:{copy.print}", 3_600_000
@@ -53,9 +57,15 @@ def commit_of(end: End, tag: str) -> Commit:
         if end.effect:
             commit.effects = [("HINCRBY", "effects", copy.work_id, 1)]
         if end.child is not None:
-            commit.add_child(end.child.list, end.child.raw)
+            commit.add_child(end.child.list, end.child.raw, _sent(end.child))
             commit.of_the_work = 1
+    if commit.apart:
+        commit.note(apart=commit.of_the_work)
     return commit
+
+
+def _sent(copy: Copy) -> Sent:
+    return copy.id, copy.tag, "tasks.x", {}
 
 
 def answers(sock: socket.socket) -> int:
@@ -70,7 +80,7 @@ class OurWorker:
 
     def __init__(self, client: redis.Redis, names: list[str], max_starts: int) -> None:
         self.client, self.names, self.max_starts = client, names, max_starts
-        self.committer = committer_of(client, HOUR_US / 1e6)
+        self.committer = committer_of(client, HOUR_US / 1e6, SCRIBE)
         self.came_back: dict[str, int] = {}
         self.running: set[str] = set()
 
@@ -84,7 +94,7 @@ class OurWorker:
         return [tag for tag in self.committer.leases.held if tag not in self.running]
 
     def claim(self, want: int, bound: int) -> Claimed:
-        claimed = claim(self.client, *self.names, want=want, lease_us=HOUR_US, bound=bound)
+        claimed = claim(self.client, *self.names, want=want, lease_us=HOUR_US, bound=bound, scribe=SCRIBE)
         for name, raw in claimed.messages:
             self.committer.leases.held[tag_of(raw)] = Lease(claimed.fence, name)
         self.came_back.update(claimed.starts)
@@ -204,10 +214,12 @@ class StockWorker:
 
     def commit(self, run: StockRun, end: End) -> str:
         """done, repeated, conflict."""
-        app: Any = SimpleNamespace(unclaimed_client=self.client, scribe=SILENT)
+        app: Any = SimpleNamespace(unclaimed_client=self.client, scribe=SCRIBE)
         run.committed = True
+        commit = commit_of(end, "")
+        commit.note(tag=run.tag)
         try:
-            return "done" if commit_unclaimed(app, commit_of(end, "")) else "repeated"
+            return "done" if commit_unclaimed(app, commit) else "repeated"
         except PermanentError:
             return "conflict"
 
@@ -261,6 +273,25 @@ def seen(client: redis.Redis, names: list[str], queues: list[str], ids: list[str
             if found
         },
     }
+
+
+class History:
+    """What is written down: how often each step, by the tag of its message."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client, self._last = client, "-"
+        self.steps: Counter[tuple[str, str]] = Counter()
+
+    def read(self) -> Counter[tuple[str, str]]:
+        entries: Any = self._client.xrange(keys.LIFE, self._last)
+        for entry, fields in entries:
+            self._last = f"({entry.decode()}"
+            found = records(entry, fields)
+            assert found or fields[b"l"], fields  # of a conflict, the dead letter follows
+            for one in found:
+                purged = one.kind == "dropped" and not one.tag
+                self.steps[(str(one.kind), one.tag)] += int(one.note) if purged and one.note else 1
+        return self.steps
 
 
 def _taken(entry: bytes) -> bytes:

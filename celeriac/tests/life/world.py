@@ -11,6 +11,7 @@ from celeriac.broker.connection import BrokerConnection
 from celeriac.broker.lists import SEPARATOR
 from celeriac.claim.claims import CLAIM
 from celeriac.lease.leases import Lease, Leases
+from celeriac.life.scribe import SILENT, Scribe
 from celeriac.message.frame import frame
 from celeriac.outcome.commit import Commit, packed
 from celeriac.outcome.committer import OUTCOME, Committer
@@ -62,12 +63,19 @@ def push(client: redis.Redis, *raws: bytes, to: str = "orders") -> None:
 
 
 def claim(
-    client: redis.Redis, *lists: str, want: int = 100, lease_us: int = LEASE_US, bound: int = NO_BOUND
+    client: redis.Redis,
+    *lists: str,
+    want: int = 100,
+    lease_us: int = LEASE_US,
+    bound: int = NO_BOUND,
+    scribe: Scribe = SILENT,
 ) -> Claimed:
     names = lists or ("orders",)
     dead = [keys.dead(queue_of(one)) for one in names]
     words = [keys.UNACKED, keys.LEASES, keys.DUE, keys.STARTS, *names, *dead]
-    fence, wait, taken, before, full, *_, more = CLAIM(client, words, [len(names), lease_us, bound, 0, "", want])
+    fence, wait, taken, before, full, *_, more = CLAIM(
+        client, words, [len(names), lease_us, bound, scribe.length, scribe.who, want]
+    )
     return Claimed(
         int(fence),
         wait,
@@ -165,12 +173,12 @@ def holding(client: redis.Redis, *raws: bytes, lease_seconds: float = 60.0) -> t
     return committer, tags
 
 
-def committer_of(client: redis.Redis, lease_seconds: float = 60.0) -> Committer:
+def committer_of(client: redis.Redis, lease_seconds: float = 60.0, scribe: Scribe = SILENT) -> Committer:
     """What cannot be committed becomes a dead letter, as an intake makes it."""
     intake = Intake.__new__(Intake)
     connection = BrokerConnection(lambda: client)
-    intake.leases = Leases(connection, lease_seconds)
-    intake.committer = Committer(connection, intake.leases, intake._impossible)
+    intake.leases = Leases(connection, lease_seconds, scribe)
+    intake.committer = Committer(connection, intake.leases, intake._impossible, scribe)
     app = Celery("x", broker="memory://", backend="cache+memory://", set_as_current=False)
     intake.ends = Ends(app, "worker@a", intake.committer.submit, lambda tag: 0)
     return intake.committer

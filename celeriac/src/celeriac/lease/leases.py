@@ -41,14 +41,16 @@ class Leases:
         self.lost = 0  # leases that could not be renewed, since this process began
         self.counted: set[str] = set()  # tags that are held and whose start was counted
 
-    def started(self, tag: str, record_key: str | bytes = "", *, by: int = 1) -> tuple[int, bytes | None]:
-        """Count a start of a message that came back (see `Start.by`). Returns the stored number of starts (-1: the
-        message is not ours any more) and the record."""
+    def started(
+        self, tag: str, record_key: str | bytes = "", *, by: int = 1, told: bool = True
+    ) -> tuple[int, bytes | None]:
+        """Count a start of a message that came back (see `Start.by`); `told`: write that down. Returns the stored
+        number of starts (-1: the message is not ours any more) and the record."""
         with self._lock:  # a renewal between here and there would change the fence
             held = self.held.get(tag)
             if held is None:
                 return -1, None
-            record = packed(Start(self.scribe.who, tag)) if by > 0 and self.scribe.length else b""
+            record = packed(Start(self.scribe.who, tag)) if told and self.scribe.length else b""
             answer = self._connection.ask(START, [keys.STARTS, keys.LEASES, record_key], [tag, held.fence, by, record])
             if answer[0] >= 0:
                 self.counted.add(tag)

@@ -188,7 +188,7 @@ class Guard:
         worker proves nothing against that message."""
         alone = self._pool.exclusive.current
         if alone is not None and now > alone.until:
-            self._leases.started(alone.tag, by=-PROVEN)
+            self._leases.started(alone.tag, by=-PROVEN, told=False)
             self._pool.exclusive.end(alone)
 
     def _long(self, thread: TaskThread, now: float) -> None:
