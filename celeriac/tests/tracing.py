@@ -79,6 +79,8 @@ def plain(self: Any, what: Any = "", *_: Any) -> str:
         self.app.tasks["tracing.plain"].apply_async(("child",), queue=QUEUE)
     if what == "fails":
         raise ValueError("no")
+    if what == "leaks":
+        raise ValueError("cannot connect to redis://:hunter2@db/0")
     return str(what)
 
 
@@ -101,6 +103,7 @@ def shown(span: Any) -> dict[str, Any]:
         "links": [f"{link.context.trace_id:032x}-{link.context.span_id:016x}" for link in span.links],
         "attributes": dict(span.attributes),
         "status": span.status.status_code.name,
+        "said": f"{span.status.description} {[dict(one.attributes) for one in span.events]}",
         "seconds": (span.end_time - span.start_time) / 1e9,
         "scope": span.instrumentation_scope.name,
     }

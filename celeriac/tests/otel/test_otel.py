@@ -184,6 +184,16 @@ def test_a_failure_is_an_error_of_its_run_and_its_outcome_is_settled(tell: Any) 
     assert "UNSET" == settle["status"]
 
 
+def test_an_error_shows_no_password(tell: Any) -> None:
+    with tell("links") as (exported, app):
+        app.send_task("tracing.plain", ("leaks",), queue=tracing.QUEUE)
+        _, process, _ = exported.spans("send tracing", "process tracing", "settle tracing")
+
+    assert "cannot connect to redis" in process["said"]
+    assert "Traceback" in process["said"]
+    assert "hunter2" not in process["said"]
+
+
 def test_a_chain_and_plain_tasks_have_spans_too(tell: Any) -> None:
     with tell("parent") as (exported, app), correlation.bind(traceparent=GIVEN):
         plain = app.signature("tracing.plain", queue=tracing.QUEUE, ignore_result=True)

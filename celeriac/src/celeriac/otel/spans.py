@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Mapping
 from time import perf_counter_ns, time_ns
@@ -15,6 +16,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 from celeriac import correlation
 from celeriac.otel.measures import Measures
 from celeriac.outcome.commit import OPEN
+from celeriac.redaction import redact
 from celeriac.trace_context import Trace
 
 SYSTEM = "celery"  # whose queues, ids and headers these are, whatever broker is below
@@ -99,7 +101,7 @@ class Sending:
         self._attributes["error.type"] = kind
         if self._span is not None:
             self._span.set_attribute("error.type", kind)
-            self._span.set_status(StatusCode.ERROR, str(error or ""))
+            self._span.set_status(StatusCode.ERROR, redact(str(error or "")))
         self._end()
 
     def _end(self) -> None:
@@ -146,9 +148,11 @@ class Processing:
         if self.span is None:
             return
         self.span.set_attribute("error.type", self.attributes["error.type"])
+        said = redact(str(cause or ""))
         if isinstance(cause, BaseException):
-            self.span.record_exception(cause)
-        self.span.set_status(StatusCode.ERROR, str(cause or ""))
+            trace_of_it = redact("".join(traceback.format_exception(cause)))
+            self.span.record_exception(cause, {"exception.message": said, "exception.stacktrace": trace_of_it})
+        self.span.set_status(StatusCode.ERROR, said)
 
     def leave(self) -> None:
         """Be the current span no more."""
