@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from html import escape
 from pathlib import Path
 
@@ -39,28 +41,44 @@ class Screen(pyte.Screen):
             self.cursor.attrs = self.cursor.attrs._replace(fg="black")
 
 
-def run(command: list[str], columns: int, rows: int, timeout: int) -> Screen:
-    """Run it to its end; SystemExit where it fails, since a picture of a failure is not wanted."""
+def run(
+    command: list[str],
+    columns: int,
+    rows: int,
+    timeout: int,
+    *,
+    folder: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    until: Callable[[Screen], bool] | None = None,
+    leave: str = "q",
+) -> Screen:
+    """Run it to its end; SystemExit where it fails, since a picture of a failure is not wanted. With `until`: to the
+    moment when that is true of the screen. Then `leave` is typed, and the screen of that moment is what counts."""
     screen = Screen(columns, rows)
     stream = pyte.ByteStream(screen)
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)}
+    environment = {**(variables or os.environ), "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)}
     environment.pop("NO_COLOR", None)
     child = pexpect.spawn(
         command[0],
         command[1:],
+        cwd=folder,
         dimensions=(rows, columns),
         timeout=timeout,
         env=environment,  # type: ignore[arg-type]
     )
+    seen = screen
     while True:
         try:
             stream.feed(child.read_nonblocking(65536))
         except pexpect.EOF:
             break
+        if until is not None and until(screen):
+            seen, until = deepcopy(screen), None
+            child.send(leave)
     child.close()
     if child.exitstatus != 0:
         sys.exit(f"{' '.join(command)} ended with {child.exitstatus}; no picture was made")
-    return screen
+    return seen
 
 
 def spans(screen: Screen, row: int) -> list[tuple[int, str, Style]]:
