@@ -26,6 +26,7 @@ HANDLERS, FIRST_LINE = "worker/src/worker/handlers.py", '    """Where the busine
 AWAY = """    if Path({away!r}).exists():
         raise TransientError("the warehouse does not answer")
 """
+WHY = "TransientError: the warehouse does not answer"  # as a trace tells it
 ORDER = {"customer_id": "c-1", "items": [{"product_id": "book", "quantity": 2}], "total_amount": "59.90"}
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"  # the one of W3C's own example
 POLICY = "limit=1,base=0.5"  # one retry: it fails twice
@@ -99,8 +100,8 @@ class Story:
         )
         return done.stdout
 
-    def read(self, *arguments: str) -> Any:
-        return json.loads(self.devctl(*arguments, "--json"))
+    def read(self, *arguments: str, code: int = 0) -> Any:
+        return json.loads(self.devctl(*arguments, "--json", code=code))
 
     def ask(self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Any:
         """What the API answers."""
