@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from celeriac.dead_letter.letters import Reason
 from celeriac.outcome.commit import Commit, Verdict
 from celeriac.worker.metrics import SHOWN, EventCounter, Metrics
 from celeriac.worker.tally import KEPT, STATES, Tally
@@ -123,6 +124,13 @@ def test_every_state_of_every_task_is_shown_before_it_happens(metrics):
     assert dict.fromkeys([(one, "tasks.mail") for one in STATES], 0) == counts(metrics, "celery_tasks_total")
 
 
+def test_reasons_and_durations_are_shown_before_the_first_too_so_that_it_counts_in_a_rate(metrics):
+    letters = counts(metrics, "celery_dead_letters_total")
+    assert dict.fromkeys([(str(one), "tasks.mail") for one in Reason], 0) == letters
+    for part in ("wait", "run", "end_to_end"):
+        assert {("tasks.mail",): 0} == counts(metrics, f"celery_task_{part}_seconds_count")
+
+
 def test_outcomes_are_counted_by_their_verdict_and_their_state(metrics):
     metrics.tally(
         [
@@ -138,7 +146,8 @@ def test_outcomes_are_counted_by_their_verdict_and_their_state(metrics):
     )
     expected = {"succeeded": 2, "refused": 1, "repeated": 1, "retrying": 1, "failed": 2, "dead": 1}
     assert expected == {state: n for (state, _), n in states(metrics).items() if state != "started"}
-    assert {("poison", "tasks.mail"): 1} == counts(metrics, "celery_dead_letters_total")
+    letters = {key: value for key, value in counts(metrics, "celery_dead_letters_total").items() if value}
+    assert {("poison", "tasks.mail"): 1} == letters
 
 
 def test_what_anybody_may_have_sent_is_one_task_that_is_unknown(metrics):

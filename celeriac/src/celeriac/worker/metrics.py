@@ -22,7 +22,7 @@ from celeriac import events
 from celeriac.correlation import PUBLISHED_AT
 from celeriac.dead_letter.letters import Reason
 from celeriac.retry.breaker import BREAKERS, State
-from celeriac.worker.tally import END_TO_END, RUN, STARTED, STATES, UNKNOWN, WAIT, Tally, could_run_at
+from celeriac.worker.tally import END_TO_END, RUN, STARTED, STATES, UNKNOWN, WAIT, Durations, Tally, could_run_at
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -196,13 +196,16 @@ class Metrics:
         family = CounterMetricFamily(
             "celery_dead_letters", SHOWN["celery_dead_letters_total"], labels=["task", "reason"]
         )
-        for (task, reason), count in sorted(self.tally.reasons().items()):
+        # What is not there before its first event has no rate of it: each known task begins with zeros.
+        reasons = {**dict.fromkeys(product(self._names(), map(str, Reason)), 0), **self.tally.reasons()}
+        for (task, reason), count in sorted(reasons.items()):
             family.add_metric([task, reason], count)
         yield family
         for part in PARTS:
             name = f"celery_task_{part}_seconds"
             histogram = HistogramMetricFamily(name, SHOWN[name], labels=["task"])
-            for task, (buckets, total) in sorted(self.tally.durations(part).items()):
+            durations = {**dict.fromkeys(self._names(), Durations().shown()), **self.tally.durations(part)}
+            for task, (buckets, total) in sorted(durations.items()):
                 histogram.add_metric([task], buckets, total)
             yield histogram
         buckets, total = self.tally.commits()
