@@ -158,11 +158,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     local, story_of = tool("local_prometheus"), tool("story")
     with story_of.staged(tmp_path_factory.mktemp("stack")) as story:
         send_to_nobody(story)
-        story.devctl("up", "exporter")  # after that: it looks for new queues every quarter of a minute
         folder = tmp_path_factory.mktemp("prometheus")
         prometheus = local.Prometheus(folder, free_port(), lambda: story.read("ps")["services"], quick)
         prometheus.start()
         try:
+            story.devctl("up", "exporter")  # after its queue: it looks for new ones every quarter of a minute
+            prometheus.look()
             found = Watched(story, prometheus)
             give_work(found)
             yield found
