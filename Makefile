@@ -44,9 +44,10 @@ lock: setup  ## write the locks again and install them (UPGRADE=1 takes the newe
 reference: setup  ## docs/reference.md, from the docstrings of what celeriac makes public
 	@.venv/bin/python tools/reference.py
 
-docs: setup  ## pictures of a terminal and of the dashboard, from real runs; takes three minutes
+docs: setup  ## pictures of a terminal, of devctl dash and of the dashboard, from real runs; takes five minutes
 	@.venv/bin/python tools/terminal_picture.py docs/demo.svg --columns 80 -- .venv/bin/devctl demo --runtime local
 	@.venv/bin/python tools/page_picture.py docs
+	@.venv/bin/python tools/dashboard_picture.py docs/monitoring.svg
 
 dist: setup  ## wheels of celeriac and devctl, in dist/
 	@rm -rf dist
