@@ -27,7 +27,8 @@ def names() -> set[str]:
     from common_tasks.tasks import CONTRACTS
 
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    found = {*compose["services"], *compose["x-devctl"].get("aliases", {}), compose["x-devctl"]["contracts"]}
+    ours = {name for name, one in compose["services"].items() if "profiles" not in one}  # with one: Flower and the like
+    found = {*ours, *compose["x-devctl"].get("aliases", {}), compose["x-devctl"]["contracts"]}
     found |= {path.parent.name for path in ROOT.glob("*/pyproject.toml")}
     found |= {path.parent.name for path in ROOT.glob("*/src/*/__init__.py")}
     for one in CONTRACTS:

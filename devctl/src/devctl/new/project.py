@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Container
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +38,7 @@ class Project:
         readme = Path("README.md")
         made.written[readme] = _readme(folder.name, made.copied.pop(readme).read_text(encoding="utf-8"))
         makefile = Path("Makefile")
-        made.written[makefile] = _makefile(made.copied.pop(makefile).read_text(encoding="utf-8"))
+        made.written[makefile] = _makefile(made.copied.pop(makefile).read_text(encoding="utf-8"), made.copied)
         if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not made._is_there())):
             raise UsageError(f"{folder} is there already, and not empty", hint="devctl new project ANOTHER-FOLDER")
         return made
@@ -85,12 +86,14 @@ def _origins() -> dict[Path, Path]:
     return found
 
 
-def _makefile(ours: str) -> str:
-    """This repository's own Makefile without the figures that it claims: their tools stay here."""
+def _makefile(ours: str, files: Container[Path]) -> str:
+    """This repository's own Makefile without the figures and pictures that it shows: their tools stay here."""
     text = re.sub(r"^(?:bench-peers|figures):[^\n]*\n(?:\t[^\n]*\n)+\n", "", ours, flags=re.MULTILINE)
-    return re.sub(
+    text = re.sub(
         r"^\.PHONY:.*$", lambda line: re.sub(r" (?:bench-peers|figures)\b", "", line[0]), text, flags=re.MULTILINE
     )
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if all(Path(tool) in files for tool in re.findall(r"\btools/[\w.]+", line)))
 
 
 def _readme(name: str, ours: str) -> str:
