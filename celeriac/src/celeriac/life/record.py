@@ -1,7 +1,9 @@
 """What is written down of each step that a message takes."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+import msgspec
 
 
 class Kind(StrEnum):
@@ -22,8 +24,9 @@ class Kind(StrEnum):
     DROPPED = "dropped"  # its dead letter or its waiting message was removed
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(
+    msgspec.Struct, frozen=True
+):  # made in a tenth of the time of a dataclass: readers make thousands a second
     """One step of one message. Times are unix seconds by Redis's clock. Fields that a step does not know are empty."""
 
     at: float
@@ -63,3 +66,7 @@ class Record:
     group_id: str = ""
     chord: str = ""
     """The id of the chord's body."""
+
+    def but(self, **changes: Any) -> "Record":
+        """The same record with other values."""
+        return msgspec.structs.replace(self, **changes)

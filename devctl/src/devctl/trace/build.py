@@ -95,7 +95,7 @@ class _Task:
 
     def retried(self, record: Record) -> None:
         self._end(record, "retried")
-        self._queue(replace(record, tag=""))
+        self._queue(record.but(tag=""))
 
     def returned(self, record: Record) -> None:
         self._end(record, "returned")
@@ -146,7 +146,7 @@ class _Task:
             if message.open and "" in (message.at.tag, record.tag):
                 message.at = replace(message.at, tag=message.at.tag or record.tag)
                 return message
-        return self._queue(replace(record, due_at=None), at=None)
+        return self._queue(record.but(due_at=None), at=None)
 
     def _end(self, record: Record, state: State) -> None:
         message = self._message(record)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from devctl.tests.unit.trace.steps import CORRELATION, MAIL, ORDER, claimed, ended, published, step, story
 
@@ -128,4 +126,4 @@ def test_a_record_without_any_id_belongs_to_nothing() -> None:
     search = Search("x")
     search.link("x")
 
-    assert not search.add([step(0, Kind.DROPPED, reason="purged"), replace(claimed(0), tag="")])
+    assert not search.add([step(0, Kind.DROPPED, reason="purged"), claimed(0).but(tag="")])
