@@ -218,6 +218,8 @@ def _segments(one: Attempt, now: float) -> Iterator[Segment]:
 
 def headline(trace: Trace) -> str:
     """`142ms from POST /api/orders to the last commit: ran 128ms, waited 12ms`."""
+    if all(span.begin is None for span in trace.walk()):
+        return "its times are not recorded"
     took, shares = trace.end - trace.begin, trace.shares
     request = next((span for span in trace.spans if span.kind == "request"), None)
     first = f"from {request.name}" if request else "from publishing"

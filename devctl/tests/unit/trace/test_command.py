@@ -15,7 +15,7 @@ from devctl.tests.unit.trace.steps import AWAY, ORDER, at, claimed, ended, publi
 from celeriac.life.record import Kind, Record
 from devctl.__main__ import main
 from devctl.broker.memory import MemoryBroker, MemoryLife
-from devctl.broker.port import TaskResult
+from devctl.broker.port import Message, TaskResult
 from devctl.cli import options
 from devctl.settings import Settings
 
@@ -107,9 +107,19 @@ def test_without_records_its_result_is_shown_and_why_there_is_no_more(bench: Ben
     code, out, _ = said(ORDER)
 
     assert 0 == code
-    assert re.search(r"^✔ .*0190b3c2", out, re.MULTILINE)
+    assert re.search(r"^✔ a task 0190b3c2", out, re.MULTILINE)
     assert "! no step of it is recorded: records are off (CELERY_LIFE_LENGTH=0)" in out
     said(ORDER, "--json")
+
+
+def test_of_a_message_that_tells_no_time_none_is_made_up(bench: Bench, said: Said) -> None:
+    bench.broker.publish([Message("tasks.process_order", "orders", ORDER)])
+
+    _, out, err = said(ORDER)
+
+    assert ["● its times are not recorded", "  1 task, waiting"] == out.splitlines()[:2]
+    assert "  ● waits, is next in orders" in out.splitlines()
+    assert f"→ devctl trace {ORDER} --follow" in err
 
 
 def test_a_request_with_too_many_tasks_says_that_some_are_left_out(bench: Bench, said: Said) -> None:
