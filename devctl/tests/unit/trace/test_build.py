@@ -107,6 +107,17 @@ def test_a_stalled_worker_that_comes_back_too_late_is_refused_and_changes_nothin
     assert "succeeded" == span.state
 
 
+def test_two_messages_of_one_task_are_told_apart_by_their_tags() -> None:
+    both = [published(0), published(1, tag="t2"), claimed(2), claimed(3, "t2", SECOND)]
+
+    span = only(made([*both, ended(20, 10), ended(30, 20, Kind.REPEATED, tag="t2", who=SECOND)]))
+
+    assert [("t1", "succeeded", WORKER), ("t2", "repeated", SECOND)] == [
+        (one.tag, one.state, one.worker) for one in span.attempts
+    ]
+    assert ("succeeded", WORKER) == (span.state, span.who)
+
+
 @pytest.mark.parametrize(
     ("records", "state"),
     [
@@ -189,6 +200,19 @@ def test_a_retry_of_a_plain_task_has_itself_as_parent_and_is_no_child() -> None:
     assert ["retried", "succeeded"] == states(only(trace))
     assert (1, 521) == tuple(ms(one.claimed) for one in only(trace).attempts)
     assert "not recorded who published it" in trace.gaps[0]
+
+
+def test_a_part_of_a_group_that_is_tried_again_is_no_body_of_a_chord() -> None:
+    def fails(number: int) -> list[Record]:
+        facts = {"task_id": f"part-{number}", "parent_id": f"part-{number}", "group_id": "g"}
+        return [
+            ended(20, 5, Kind.RETRIED, tag=f"p{number}", state="RETRY", **facts),
+            ended(90, 5, tag=f"again-{number}", **facts),
+        ]
+
+    (group,) = made([*fails(0), *fails(1)]).spans
+
+    assert ("group", 2) == (group.kind, group.done)
 
 
 def test_a_chain_goes_down_one_link_at_a_time_however_long_it_is() -> None:
