@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Protocol
 
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -39,6 +39,13 @@ class Counters:
         self.repeated = 0  # there was a record: the work was done before
 
 
+class Tally(Protocol):
+    """Counts, for metrics. It is called under the lock, once for each answer."""
+
+    def __call__(self, batch: Sequence[tuple[Commit, Any]], *, alike: bool = False) -> None:
+        """These have their verdict. `alike`: all are committed."""
+
+
 class Committer:
     """All threads of a worker use it. A task thread submits what it has finished; `_done` is a deque, so this needs no
     lock. Everything else is changed by the thread that has the lock of the connection. It is, by turns, the task thread
@@ -61,7 +68,7 @@ class Committer:
         """`bury(commit, why)` makes a dead letter of a commit that Redis will never take."""
         self.connection, self.leases, self._bury = connection, leases, bury
         self._scribe = scribe
-        self.tally: Callable[[Sequence[tuple[Commit, Any]]], None] | None = None  # hears of all that Redis answers
+        self.tally: Tally | None = None
         self._lock = connection.lock
         self.counters = Counters()
         self.refused = ""  # why Redis takes no outcomes now
@@ -284,7 +291,7 @@ class Committer:
             for commit, _ in batch:
                 self._end(commit, Verdict.COMMITTED)
             if self.tally is not None:
-                self.tally(batch)
+                self.tally(batch, alike=True)
             return
         answers = {tag.decode(): Verdict.REFUSED for tag in refused}
         answers |= {tag.decode(): Verdict.REPEATED for tag in repeated}

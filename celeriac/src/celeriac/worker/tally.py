@@ -91,28 +91,22 @@ class Tally:
         self.bodies = True
         """False: bodies run where no outcome tells of them, and somebody else counts; then only commits are timed."""
 
-    def __call__(self, batch: Sequence[tuple[Commit, Any]]) -> None:
-        """Redis has answered to these: each has its verdict."""
+    def __call__(self, batch: Sequence[tuple[Commit, Any]], *, alike: bool = False) -> None:
+        """Redis has answered to these: each has its verdict. `alike`: all are committed."""
         now = monotonic()
         shift = time() - now  # from the monotonic clock to that of the publishers' stamps
-        by_task: dict[str, list[Commit]] = {}
+        commits = [commit for commit, _ in batch]
         with self._lock:
-            for commit, _ in batch:
-                facts = commit.facts
-                if not self.bodies:
-                    self._commits.add((now - commit.until,))
-                elif (facts is None or "state" not in facts) and commit.verdict is COMMITTED and commit.since:
-                    task = commit.task
-                    if task in by_task:
-                        by_task[task].append(commit)
-                    else:
-                        by_task[task] = [commit]
-                else:
-                    self._one(commit, now, shift)
-            for task, usual in by_task.items():
-                known = self._known(task)
-                self._states[known, "succeeded"] += len(usual)
-                self._ran(known, usual, now, shift, ended=True)
+            if commits and commits[0].until:
+                self._commits.add((now - commits[0].until,))
+            if not self.bodies:
+                return
+            if alike and [one.facts for one in commits].count(None) == len(commits):  # most batches
+                since = [one.since for one in commits]
+                if len({one.task for one in commits}) == 1 and 0.0 not in since:
+                    self._succeeded(commits, since, now, shift)
+                    return
+            self._each(commits, now, shift)
 
     def count(self, task: Any, state: str) -> None:
         """One more."""
@@ -155,7 +149,7 @@ class Tally:
             return {task: one.shown() for (task, name), one in self._durations.items() if name == part}
 
     def commits(self) -> tuple[list[tuple[str, float]], float]:
-        """From the end of a body to Redis's answer."""
+        """From the end of a body to Redis's answer: of the oldest outcome in each call."""
         with self._lock:
             return self._commits.shown()
 
@@ -170,16 +164,33 @@ class Tally:
             found = self._durations[task, part] = Durations()
         return found
 
-    def _ran(self, task: str, commits: list[Commit], now: float, shift: float, *, ended: bool) -> None:
+    def _each(self, commits: list[Commit], now: float, shift: float) -> None:
+        by_task: dict[str, list[Commit]] = {}
+        for one in commits:
+            if one.verdict is COMMITTED and one.since and "state" not in (one.facts or ()):
+                by_task.setdefault(one.task, []).append(one)
+            else:
+                self._one(one, now, shift)
+        for some in by_task.values():
+            self._succeeded(some, [one.since for one in some], now, shift)
+
+    def _succeeded(self, commits: list[Commit], since: list[float], now: float, shift: float) -> None:
+        """All of one task."""
+        task = self._known(commits[0].task)
+        self._states[task, "succeeded"] += len(commits)
+        self._ran(task, commits, since, now, shift, ended=True)
+
+    def _ran(
+        self, task: str, commits: list[Commit], since: list[float], now: float, shift: float, *, ended: bool
+    ) -> None:
         """Their bodies have run."""
         self._states[task, STARTED] += len(commits)
-        since, until = [one.since for one in commits], [one.until for one in commits]
-        self._of(task, RUN).add(map(sub, until, since))
-        self._commits.add([now - one for one in until])
+        self._of(task, RUN).add(map(sub, [one.until for one in commits], since))
         try:
             published = [one.headers[PUBLISHED_AT] for one in commits]  # type: ignore[index]  # None is a TypeError
             ready = published
-            if any([one.headers["eta"] for one in commits]):  # type: ignore[index]  # noqa: C419  the same; a generator takes twice as long
+            # Not a generator, which takes twice as long.
+            if any([one.headers["eta"] for one in commits]):  # type: ignore[index]  # noqa: C419  the same
                 ready = [could_run_at(one.headers or {}) for one in commits]
             self._of(task, WAIT).add([begun + shift - at for begun, at in zip(since, ready, strict=True)])
             if ended:
@@ -209,9 +220,8 @@ class Tally:
         if commit.verdict is COMMITTED and facts.get("dead"):
             self._dead(task, str(facts.get("reason") or UNKNOWN))
         if commit.since and commit.until:
-            self._ran(task, [commit], now, shift, ended=commit.verdict in (COMMITTED, REPEATED) and state != "retrying")
-        elif commit.until:
-            self._commits.add((now - commit.until,))
+            ended = commit.verdict in (COMMITTED, REPEATED) and state != "retrying"
+            self._ran(task, [commit], [commit.since], now, shift, ended=ended)
 
     def _dead(self, task: str, reason: str) -> None:
         self._states[task, "dead"] += 1
