@@ -109,8 +109,8 @@ def test_a_full_pipe_stops_no_task(counter):
 def commit(task="tasks.mail", verdict=Verdict.COMMITTED, ran=0.002, waited=1.0, **facts):
     made = Commit("tag", "id", task)
     made.verdict, made.until = verdict, time.monotonic() - 0.003
-    made.since = made.until - ran
-    published = time.time() - 0.003 - ran - waited
+    made.since = made.until - ran if ran is not None else 0.0  # None: no body has run
+    published = time.time() - 0.003 - (ran or 0) - waited
     made.headers = {"eta": facts.pop("eta", None), "published_at": facts.pop("published_at", published)}
     made.facts = facts or None
     return made, None
@@ -190,7 +190,9 @@ def test_thousands_of_durations_are_kept_in_little_room(metrics):
     assert {("tasks.mail",): 3000} == counts(metrics, "celery_task_run_seconds_count")
 
 
-@pytest.mark.parametrize("more", [{}, {"task": "b"}, {"sent": []}, {"ran": 0, "state": "ahead"}, {"eta": "2000-01-01"}])
+@pytest.mark.parametrize(
+    "more", [{}, {"task": "b"}, {"sent": []}, {"ran": 0, "state": "ahead"}, {"ran": None}, {"eta": "2000-01-01"}]
+)
 def test_the_short_way_of_a_usual_batch_counts_what_the_long_way_does(more):
     batch = [*(commit(waited=0.7) for _ in range(5)), commit(**{"waited": 0.7, **more})]
     short, long = Tally({"tasks.mail"}), Tally({"tasks.mail"})
