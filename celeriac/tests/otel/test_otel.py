@@ -1,5 +1,6 @@
 """Spans and metrics by OpenTelemetry's conventions for messaging, with the real SDK."""
 
+import gc
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ import redis
 from celeriac.tests import tracing
 from celeriac.tests.conftest import RunningWorker, start_worker
 from celery import Celery, chain
+from celery.app.task import Context
 from opentelemetry import trace
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -27,6 +30,9 @@ from celeriac import correlation, otel
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
 from celeriac.errors import PermanentError, QueueFull
+from celeriac.otel.measures import Measures
+from celeriac.otel.spans import Spans
+from celeriac.outcome.commit import OPEN, Commit
 from celeriac.publish.of_app import publisher_of
 
 pytestmark = pytest.mark.integration
@@ -79,10 +85,12 @@ def workers(redis_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """`workers("links")` is the URL of a worker that is traced so."""
     running: dict[str, RunningWorker] = {}
 
-    def url_of(how: str, **environment: str) -> str:
+    def url_of(how: str) -> str:
         url = f"redis://127.0.0.1:{redis_server.port}/{9 + len(running)}"
         if how not in running:
-            running[how] = start_worker([SCRIPT], url, tmp_path_factory.mktemp("otel"), TRACING=how, **environment)
+            pool = "prefork" if "prefork" in how else "threads"
+            folder = tmp_path_factory.mktemp("otel")
+            running[how] = start_worker([SCRIPT], url, folder, TRACING=how, WORKER_POOL=pool)
             running[how].environment["url"] = url
             running[how].wait_until_ready()
         return running[how].environment["url"]
@@ -285,6 +293,14 @@ def test_beside_celerys_own_instrumentation_no_span_is_made_twice(tell: Any, ord
         exported.spans(*names)
 
 
+def test_in_prefork_there_are_spans_of_sending_and_processing(tell: Any) -> None:
+    with tell("parent, prefork") as (exported, app):
+        tracing.job.bind(app).delay(tracing.Job(then=("one",)))
+        send, process, child, run = exported.spans("send tracing", "process tracing", "send mails", "process mails")
+
+    assert [send["id"], process["id"], child["id"]] == [one["parent"] for one in (process, child, run)]
+
+
 def test_traces_of_the_callers_library_are_the_parents_of_what_it_sends(tell: Any) -> None:
     with tell("links") as (exported, app):
         tracer = trace.get_tracer("mine", tracer_provider=exported.tracers)
@@ -331,3 +347,57 @@ def test_without_a_word_of_it_nothing_of_opentelemetry_is_imported(redis_url: st
     run = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert "[] False" == run.stdout.splitlines()[-1]
+
+
+# Without processes
+
+
+RUN = SimpleNamespace(
+    name="tracing.job",
+    request=Context({"id": "t-1", "root_id": "t-1", "retries": 0, "delivery_info": {"routing_key": "tracing"}}),
+)
+
+
+@pytest.fixture
+def spans() -> Iterator[tuple[Any, InMemorySpanExporter]]:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    made = Spans(provider.get_tracer("test"), Measures(MeterProvider(), "0"), parent=False)
+    yield made, exporter
+    OPEN.commit = None
+
+
+@pytest.mark.parametrize(("event", "error"), [("outcome.refused", "refused"), ("outcome.repeated", None)])
+def test_an_outcome_that_redis_refuses_is_an_error_of_its_settling(spans: Any, event: str, error: str | None) -> None:
+    made, exporter = spans
+    OPEN.commit = commit = Commit("tag", "t-1")
+    made.prerun(RUN)
+    made.postrun("t-1", "SUCCESS", None)
+    made.heard("task.started", {"task_id": "t-1"})
+    made.heard("outcome.waits", {})
+    made.heard(event, {"task_id": "t-1"})
+
+    settle = exporter.get_finished_spans()[-1]
+    assert ("settle tracing", error) == (settle.name, (settle.attributes or {}).get("error.type"))
+    assert commit.after
+
+
+def test_nothing_is_kept_of_an_outcome_that_nobody_told_of(spans: Any) -> None:
+    made, _ = spans
+    OPEN.commit = Commit("tag", "t-1")
+    made.prerun(RUN)
+    made.postrun("t-1", "IGNORED", None)
+    assert 1 == len(made._settling)
+    OPEN.commit = None
+    gc.collect()
+
+    assert 0 == len(made._settling)
+
+
+def test_a_run_whose_end_was_not_told_is_the_current_span_no_more(spans: Any) -> None:
+    made, _ = spans
+    made.prerun(RUN)
+    made.prerun(RUN)
+    made.postrun("t-1", "SUCCESS", None)
+
+    assert not trace.get_current_span().get_span_context().is_valid
