@@ -27,7 +27,7 @@ code, .id { font-family: ui-monospace, monospace; font-size: .92em; overflow-wra
 .legend i { display: inline-block; width: 1.4rem; height: .7rem }
 ol { list-style: none; margin: 1rem 0; padding: 0 } li { border-top: 1px solid var(--line); padding: .35rem .2rem }
 li:focus-visible, a:focus-visible { outline: 2px solid var(--request); outline-offset: 1px }
-.row { display: grid; grid-template-columns: minmax(0, 26rem) 11rem minmax(0, 1fr); gap: .2rem 1rem;
+.row { display: grid; grid-template-columns: minmax(0, 24rem) 15rem minmax(0, 1fr); gap: .2rem 1rem;
   align-items: center }
 .name { padding-left: calc(var(--depth) * 1.1rem) } .name b { font-weight: 600 } .took { text-align: right }
 .bar { position: relative; height: .9rem; background: color-mix(in srgb, var(--line) 45%, transparent) }

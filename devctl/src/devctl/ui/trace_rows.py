@@ -222,7 +222,8 @@ def headline(trace: Trace) -> str:
         return "its times are not recorded"
     took, shares = trace.end - trace.begin, trace.shares
     request = next((span for span in trace.spans if span.kind == "request"), None)
-    first = f"from {request.name}" if request else "from publishing"
+    published = any(one.attempts and one.attempts[0].queued == trace.begin for one in trace.tasks)
+    first = f"from {request.name}" if request else "from publishing" if published else "from the first record"
     last = "until now" if not trace.ended else "to the last commit"
     named = (
         ("ran", shares.ran),

@@ -73,6 +73,14 @@ def test_what_waits_and_what_runs_differ_without_colour() -> None:
     assert abs(waits - runs) <= 1 < waits
 
 
+def test_the_first_line_says_from_where_to_where() -> None:
+    steps = [claimed(1), ended(20, 10)]
+
+    assert text(made([published(0), *steps]), 80).startswith("✔ 20ms from publishing to the last commit")
+    assert text(made(steps), 80).startswith("✔ 19ms from the first record to the last commit")
+    assert text(made([*steps[:1], published(0)]), 80).startswith("● 3.0s from publishing until now")
+
+
 def test_a_group_says_how_many_of_its_parts_are_done() -> None:
     records = [
         one
