@@ -176,7 +176,7 @@ def holding(client: redis.Redis, *raws: bytes, lease_seconds: float = 60.0) -> t
 def committer_of(client: redis.Redis, lease_seconds: float = 60.0, scribe: Scribe = SILENT) -> Committer:
     """What cannot be committed becomes a dead letter, as an intake makes it."""
     intake = Intake.__new__(Intake)
-    connection = BrokerConnection(lambda: client)
+    connection = BrokerConnection(lambda: client, OUTCOME)
     intake.leases = Leases(connection, lease_seconds, scribe)
     intake.committer = Committer(connection, intake.leases, intake._impossible, scribe)
     app = Celery("x", broker="memory://", backend="cache+memory://", set_as_current=False)

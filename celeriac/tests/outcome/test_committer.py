@@ -94,6 +94,14 @@ def test_a_finished_task_waits_for_others_only_a_few_milliseconds(
     assert 0 == len(committer._done)
 
 
+def test_the_first_outcome_on_a_new_server_needs_no_second_call(client: redis.Redis) -> None:
+    client.script_flush()
+    committer, (tag,) = holding(client, message("a"))
+    committer.submit(done(tag, "a"))
+    committer.flush()
+    wait_until(lambda: children(client) == 1)  # nobody has read an answer yet
+
+
 def test_no_batch_is_larger_than_a_script_may_be(client: redis.Redis) -> None:
     committer, tags = holding(client, *[message(str(n)) for n in range(100)])
     for tag in tags:
@@ -822,6 +830,7 @@ def test_a_renewal_under_way_does_not_make_a_claim_worthless(client: redis.Redis
 
 def test_a_renewal_whose_answer_is_lost_loses_no_message(client: redis.Redis, line: Any) -> None:
     """What ran is refused, because its fence is not known: it comes back and runs again."""
+    client.script_load(leases.RENEW.text)
     committer, (tag,) = over(line, client, message())
     committer.connection.open()
     line.lose_answers(1)

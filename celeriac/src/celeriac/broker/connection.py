@@ -4,12 +4,13 @@ It is not the consumer's connection, and stays when that one is lost."""
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 import redis
 from redis.exceptions import ConnectionError as Lost
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as Silent
 
 from celeriac.broker.scripts import Script
@@ -70,9 +71,10 @@ class BrokerConnection:
     leaves answers unread sets `read_unread`, which reads them, and `lost`, which is called when they will never
     come."""
 
-    def __init__(self, connect: Callable[[], redis.Redis]) -> None:
-        """`connect` gives a client of the broker's database."""
-        self._connect = connect
+    def __init__(self, connect: Callable[[], redis.Redis], script: Script | None = None) -> None:
+        """`connect` gives a client of the broker's database. `script` is loaded with each new connection: who leaves
+        its answers unread would hear only later that Redis does not know it."""
+        self._connect, self._script = connect, script
         self.lock = ConnectionLock()
         self.read_unread: Callable[[], None] = nothing
         self.lost: Callable[[], None] = nothing
@@ -103,6 +105,10 @@ class BrokerConnection:
             self._client = self._connect()
         if self._connection is None:
             self._connection = self._client.connection_pool.get_connection()
+            if self._script is not None:
+                self.send("SCRIPT", "LOAD", self._script.text)
+                with suppress(ResponseError):  # the call itself will say what is wrong
+                    self.receive("SCRIPT")
 
     def send(self, *words: Any) -> None:
         """Send a command; it must be open. redis-py may not send its PING before: it would take the answer to an older

@@ -27,7 +27,7 @@ from celeriac.message.reading import loads
 from celeriac.message.schema import check, legible
 from celeriac.message.usual import usual
 from celeriac.outcome.commit import STATING, Commit, Said
-from celeriac.outcome.committer import Committer
+from celeriac.outcome.committer import OUTCOME, Committer
 from celeriac.outcome.progress import state_of, words
 from celeriac.run.celery_pool import CeleryPool
 from celeriac.run.delivery import Delivery
@@ -64,7 +64,7 @@ class Intake:
         client = redis.Redis(connection_pool=channel._get_pool())  # noqa: SLF001  a pool of our own, not the channel's
         self.client = client
         _refuse_cluster(client)
-        connection = BrokerConnection(lambda: client)
+        connection = BrokerConnection(lambda: client, OUTCOME)
         self.scribe = Scribe(hostname, options.life_length)
         self.leases = Leases(connection, options.lease_seconds, self.scribe)
         self.committer = Committer(connection, self.leases, self._impossible, self.scribe)
