@@ -991,6 +991,21 @@ WORKER = [
         guarding.test_at_a_stop_what_is_finished_is_committed_and_the_rest_goes_back,
     ),
     Mutant(
+        "guard._progress: a word waits for its turn",
+        "now - running.told_at >= pause", "True",
+        guarding.test_the_newest_word_is_sent_five_times_a_second_at_most,
+    ),
+    Mutant(
+        "guard._progress: and is sent once",
+        "said is running.told", "False",
+        guarding.test_the_newest_word_is_sent_five_times_a_second_at_most,
+    ),
+    Mutant(
+        "guard._progress: unless Redis did not get it",
+        "and self._tell(running, said)", "and (self._tell(running, said) or True)",
+        guarding.test_a_word_that_redis_did_not_get_is_sent_again,
+    ),
+    Mutant(
         "guard._waiting: nothing waits behind what runs long",
         "pool.give_back(why", "str(object",
         guarding.test_what_waits_goes_back_when_every_thread_runs_something_long,

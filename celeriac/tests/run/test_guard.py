@@ -353,7 +353,7 @@ def test_the_newest_word_is_sent_five_times_a_second_at_most(client: redis.Redis
     guard = guard_of(pool, committer_of(client), tell=lambda running, said: sent.append(said) or True)
     now = time.monotonic()
     guard._look(now)
-    for after, share in ((0.0, 0.1), (0.1, 0.2), (0.15, 0.3), (0.2, 0.4)):
+    for after, share in ((0.0, 0.1), (0.1, 0.2), (0.15, 0.3), (0.25, 0.4)):
         running.commit.said = (share, "")
         guard._look(now + after)
     guard._look(now + 0.9)
@@ -366,8 +366,9 @@ def test_a_word_that_redis_did_not_get_is_sent_again(client: redis.Redis) -> Non
     running.commit = Commit("tag", "a")
     running.commit.said = (0.5, "")
     guard = guard_of(pool, committer_of(client), tell=lambda running, said: answers.pop(0))
-    for _ in range(3):
-        guard._look(time.monotonic())
+    now = time.monotonic()
+    for after in (0.0, 0.1, 0.5):
+        guard._look(now + after)
     assert [] == answers
 
 

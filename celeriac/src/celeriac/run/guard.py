@@ -207,9 +207,8 @@ class Guard:
         said = None if running is None or running.commit is None else running.commit.said
         if running is None or said is None or said is running.told:
             return
-        if now - running.told_at >= max(PAUSE_SECONDS, len(self._pool.threads) / MOST_WORDS) and self._tell(
-            running, said
-        ):
+        pause = max(PAUSE_SECONDS, len(self._pool.threads) / MOST_WORDS)
+        if now - running.told_at >= pause and self._tell(running, said):
             running.told, running.told_at = said, now
 
     def _waiting(self, now: float) -> None:
