@@ -23,7 +23,6 @@ from celeriac.broker.lists import named_by
 from celeriac.broker.options import Options
 from celeriac.errors import SettingsError
 from celeriac.events import emit, logger
-from celeriac.worker.endpoints import listen
 from celeriac.worker.heartbeat import Heartbeat
 from celeriac.worker.vitals import Vitals, ping_of
 
@@ -167,6 +166,7 @@ class Program:
         if not port:
             return
         answering: Any = import_module("celeriac.worker.answering")  # late: most plain workers answer nothing
+        listen = import_module("celeriac.worker.endpoints").listen
         try:
             listener = listen(host, int(port), named="worker_http_host={}, worker_http_port={}")
         except (SettingsError, ValueError) as exc:
