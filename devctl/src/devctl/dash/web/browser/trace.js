@@ -41,8 +41,8 @@ function makeSpan(row) {
     make("span", { class: "hidden" }, `level ${row.depth + 1}: `), make("span", { class: "what" }),
     make("span", { class: "muted mono" }), make("div", { class: "muted" }), make("div", { class: "error" }),
     make("div", { class: "acts" },
-      make("button", { type: "button", onclick: () => askReplay(node.item) }, "Replay"),
-      make("button", { type: "button", onclick: () => askDrop(node.item) }, "Drop")));
+      make("button", { type: "button", "data-act": "R", "aria-keyshortcuts": "R", onclick: () => askReplay(node.item) }, "Replay"),
+      make("button", { type: "button", "data-act": "D", "aria-keyshortcuts": "D", onclick: () => askDrop(node.item) }, "Drop")));
   what.style.paddingLeft = `${row.depth * 1.1}rem`;
   const node = make("tr", { role: "row", class: row.kind }, what, make("td", { role: "cell", class: "tight", "data-label": "State" }),
     make("td", { role: "cell", class: "number", "data-label": "Begins" }), make("td", { role: "cell", class: "number", "data-label": "Took" }),
