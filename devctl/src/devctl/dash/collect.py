@@ -131,8 +131,9 @@ class _Broker:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._port: Broker | None = None
-        self._depths, self._search = Pace(1.0), Pace(10.0)
+        self._depths, self._search = Pace(1.0), Pace(30.0)
         self._info, self._ask, self._letters = Pace(5.0), Pace(5.0), Pace(5.0)
+        self._wanted: list[str] = []
         self._names: list[str] = []
         self._history: dict[str, deque[tuple[float, int, float]]] = {}
         self._totals: dict[str, deque[tuple[float, int]]] = {}
@@ -162,8 +163,8 @@ class _Broker:
 
     def _connected(self) -> Broker:
         broker = self._sources.connect()
-        if not self._names:
-            self._names = [*self._sources.queues()]
+        if not self._wanted:
+            self._wanted = self._names = [*self._sources.queues()]
         return broker
 
     def _look(self, broker: Broker, now: float, replicas: Sequence[Replica]) -> None:
@@ -217,14 +218,17 @@ class _Broker:
         return tuple(sorted(runs.values(), key=lambda run: run.seconds, reverse=True))
 
     def _measure(self, broker: Broker, now: float) -> None:
-        if search := self._search.due(now):
+        busy = self._steps.busy(now)
+        names = list(dict.fromkeys([*self._names, *busy]))
+        if self._search.due(now):
             with self._search.look(now):
-                depths = broker.queues(self._names)
-            self._names = [one.name for one in depths]
+                depths = broker.queues(names)
         else:
-            depths = broker.queues(self._names, search=search)
+            depths = broker.queues(names, search=False)
         paused = broker.paused()
-        shown = [one for one in depths if one.name != _OF_BENCH or _holds(one)]
+        usual = {*self._wanted, *busy, *(name for one in self._known for name in one.queues)} - {_OF_BENCH}
+        shown = [one for one in depths if one.name in usual or _holds(one)]
+        self._names = [one.name for one in shown]
         self.queues = tuple(self._queue(one, one.name in paused, now) for one in shown)
         self._history = {one.name: self._history[one.name] for one in shown}
 

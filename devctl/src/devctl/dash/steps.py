@@ -84,6 +84,11 @@ class Steps:
         whole = [one for one in counts if one[0] < this]
         return sum(one[1] for one in whole) / RATE_SECONDS, sum(one[2] for one in whole) / RATE_SECONDS
 
+    def busy(self, now: float) -> list[str]:
+        """The queues that something happened in, as long as rates look back."""
+        recent = now - RATE_SECONDS - 1
+        return [queue for queue, counts in self._counts.items() if queue and counts and counts[-1][0] > recent]
+
     def _count(self, queue: str, at: float, column: int) -> None:
         counts = self._counts.setdefault(queue, deque())
         if not counts or counts[-1][0] < at // 1:

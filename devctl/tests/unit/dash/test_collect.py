@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from celeriac.life.record import Kind, Record
-from devctl.broker.port import Running
+from devctl.broker.port import Message, Running
 from devctl.dash.collect import HISTORY_SECONDS, Collector
 from devctl.dash.fake import QUEUE, TASK, FakeStack
 from devctl.dash.model import QueueRow, RunningTask, Snapshot
@@ -144,6 +144,28 @@ def test_what_a_publisher_without_records_sends_is_known_by_the_depth(shop: Fake
     found = images(after(1.0, shop, collector))
 
     assert (20, 3.0, 1.0) == (found.waiting, found.rate_in, found.rate_out)
+
+
+def test_a_queue_is_known_as_soon_as_something_is_sent_to_it_and_any_other_within_half_a_minute(
+    shop: FakeStack, collector: Collector
+) -> None:
+    collector.look()
+    shop.broker.publish([Message(TASK, queue, f"id-{queue}") for queue in ("told", "silent")])
+    happened(shop, Kind.PUBLISHED, task_id="id-told", queue="told")
+
+    soon, later = after(1.0, shop, collector), after(30.0, shop, collector)
+
+    assert [QUEUE, "told"] == [one.name for one in soon.queues]
+    assert {QUEUE, "told", "silent"} == {one.name for one in later.queues}
+
+
+def test_a_queue_that_nobody_uses_any_more_is_not_shown(shop: FakeStack, collector: Collector) -> None:
+    shop.broker.publish([Message(TASK, "once", "id-once")])
+    first = [one.name for one in collector.look().queues]
+    shop.broker.claim(["once"])
+    shop.broker.acknowledge(shop.broker.published[-1])
+
+    assert ([QUEUE, "once"], [QUEUE]) == (first, [one.name for one in after(1.0, shop, collector).queues])
 
 
 def test_without_records_no_rate_is_told(collector: Collector) -> None:
