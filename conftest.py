@@ -41,6 +41,7 @@ BASE_IMAGES = ("python:3.11-slim", "redis:8-alpine")
 LONGEST = (
     "test_other_repositories",
     "test_recipe",
+    "test_monitoring",
     "test_unplugged",
     "test_watch",
     "test_run",

@@ -148,6 +148,12 @@ def main() -> None:
         services: Services = json.loads(done.stdout)["services"]
         return services
 
+    running = {str(one["name"]) for one in read()}
+    option = f" --stack {given.stack}" if given.stack else ""
+    if not running:
+        raise SystemExit(f"nothing runs here: devctl up{option} && devctl up exporter{option}")
+    if "exporter" not in running:
+        print(f"no exporter runs, so nothing tells of queues and Redis: devctl up exporter{option}", file=sys.stderr)
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     with tempfile.TemporaryDirectory() as folder:
         prometheus = Prometheus(Path(folder), given.port, read)
