@@ -185,6 +185,21 @@ def test_a_worker_counts_until_it_has_missed_three_questions(monkeypatch: pytest
     assert [1, 1, 1, 0] == counts
 
 
+def test_while_nobody_answers_workers_are_asked_every_2_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("celeriac.exporter.consumers.monotonic", lambda: now[0])
+    asked = Asked()
+    consumers = Consumers(asked)
+    times = []
+    for answers in ((), ({"w@h": ["q"]},), (), ()):
+        asked.answers = answers
+        consumers.wanted()
+        until(lambda: not consumers._asking.locked())
+        times.append(asked.times)
+        now[0] += 2
+    assert [1, 2, 2, 2] == times
+
+
 def test_keys_of_another_kind_and_strange_entries_are_no_error(raw: Any) -> None:
     raw.set("_kombu.binding.text", "x")
     raw.set("celery-dead-text", "x")
