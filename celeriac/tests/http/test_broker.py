@@ -89,9 +89,11 @@ def test_a_dead_broker_is_told_at_once_to_everybody_and_found_again(redis_to_bre
 
         assert ({503}, True) == (statuses, slowest < SOON)
         assert [503, 200] == [(await shop.http.get(path)).status_code for path in ("/ready", "/health")]
+        assert {"status": "degraded", "why": "the broker cannot be reached"} == (await shop.http.get("/health")).json()
 
         redis_to_break.start()
         assert await shop.ready_again() < 2
+        assert {"status": "ok"} == (await shop.http.get("/health")).json()
         statuses, _ = await shop.crowd(20)
         assert {202} == statuses
         assert 20 == len(queued(redis_to_break))

@@ -27,6 +27,7 @@ class Alive(BaseModel):
     """The answer of /health and /ready."""
 
     status: str = "ok"
+    why: str | None = None  # with "degraded"
 
 
 class Api(FastAPI):
@@ -63,13 +64,18 @@ class Api(FastAPI):
 
     def _add_operation(self) -> None:
         # These are coroutines, not plain functions: they answer from the event loop, however busy all threads are.
-        @self.get("/health", summary="Alive", tags=["operation"])
+        @self.get("/health", summary="Alive", tags=["operation"], response_model_exclude_none=True)
         async def health() -> Alive:
-            """Answers as long as this process lives, whatever the broker does."""
-            return Alive()
+            """Answers as long as this process lives, whatever the broker does: without it, `degraded`."""
+            why = self.broker.availability.reason
+            return Alive() if why is None else Alive(status="degraded", why=f"the broker {why}")
 
         @self.get(
-            "/ready", summary="Can publish", tags=["operation"], responses=error_responses({503: "It cannot; why."})
+            "/ready",
+            summary="Can publish",
+            tags=["operation"],
+            responses=error_responses({503: "It cannot; why."}),
+            response_model_exclude_none=True,
         )
         async def ready() -> Alive:
             """Answers 200 while the broker does."""

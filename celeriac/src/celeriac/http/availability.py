@@ -27,6 +27,11 @@ class Availability:
         self._reason: str | None = None
         self._closed = threading.Event()
 
+    @property
+    def reason(self) -> str | None:
+        """Why the broker is known to be away; None: it is not."""
+        return self._reason
+
     def check(self) -> None:
         """Raises BrokerUnavailable while the broker is known to be away."""
         if (reason := self._reason) is not None:
