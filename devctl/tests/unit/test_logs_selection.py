@@ -40,6 +40,17 @@ def test_an_order_id_leads_through_all_services_by_its_correlation_id() -> None:
     assert story == chosen([*story, *other], identity=CHILD)
 
 
+def test_a_trace_leads_through_all_services_by_its_id_or_its_traceparent() -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    story = [
+        event("http.request", correlation_id=REQUEST, trace_id=trace),
+        event("task.started", task_id=ORDER, correlation_id=REQUEST, trace_id=trace),
+        event("said by somebody else", trace_id=trace),
+    ]
+    for identity in (trace, trace[:8], f"00-{trace}-b7ad6b7169203331-01", ORDER):
+        assert story == chosen([*story, event("x", trace_id="1" * 32)], identity=identity)
+
+
 def test_the_beginning_of_an_id_is_enough_and_too_little_is_not() -> None:
     line = event("x", task_id=ORDER)
     assert [line] == chosen([line], identity="0190b3c2")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from celeriac.trace_context import Trace
 from devctl.errors import UsageError
 from devctl.logs.entry import LEVELS, Entry, level_named
 from devctl.logs.parse import clean
@@ -115,8 +116,15 @@ def wanted(
         since=_moment(since, time.time() if now is None else now) if since else None,
         level=_level(level) if level else "",
         pattern=_pattern(grep) if grep else None,
-        id=identity.strip().rstrip("….").casefold() if identity else "",  # as shown, shortened, will do
+        id=_id(identity) if identity else "",
     )
+
+
+def _id(text: str) -> str:
+    """As shown, shortened, will do; of a whole `traceparent`, the trace's."""
+    text = text.strip().rstrip("….").casefold()
+    trace = Trace.read(text)
+    return trace.id if trace else text
 
 
 def duration_seconds(text: str) -> float | None:
