@@ -182,6 +182,18 @@ def test_a_retry_is_the_same_message_again(tell: Any) -> None:
     )
 
 
+def test_so_is_a_retry_that_celery_itself_publishes(tell: Any) -> None:
+    with tell("links") as (exported, app):
+        app.send_task("tracing.plain", ("retries",), queue=tracing.QUEUE)
+        twice = ["process tracing", "settle tracing"]
+        exported.spans("send tracing", *twice, *twice)
+        spans = [json.loads(one) for one in exported.client.lrange(tracing.SPANS, 0, -1)]
+    first, second = (one for one in spans if one["name"] == "process tracing")
+
+    assert first["links"] == second["links"]
+    assert ["ValueError", None] == [one["attributes"].get("error.type") for one in (first, second)]
+
+
 def test_a_failure_is_an_error_of_its_run_and_its_outcome_is_settled(tell: Any) -> None:
     with tell("links") as (exported, app):
         with pytest.raises(PermanentError):

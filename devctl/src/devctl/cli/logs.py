@@ -32,7 +32,7 @@ def logs(
     ] = None,
     id_: Annotated[
         str | None,
-        typer.Option("--id", metavar="ID", help="Only entries of this task, correlation or trace id, from all services."),
+        typer.Option("--id", metavar="ID", help="Only entries of this task, correlation or trace, from all services."),
     ] = None,
     tail: Annotated[
         int | None, typer.Option("--tail", "-n", metavar="N", min=0, help="Only the last N entries.")
