@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import redis
 
 AT_ONCE = 500
-HARMLESS = (f"{keys.ONCE}*", f"{keys.UNCLAIMED}*", f"{keys.REVOKED}*")
+HARMLESS = (f"{keys.ONCE}*", f"{keys.UNCLAIMED}*", f"{keys.REVOKED}*", keys.LIFE)
 NO_QUEUE = "?"  # of a message that nobody can read
 
 

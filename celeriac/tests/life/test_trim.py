@@ -63,6 +63,12 @@ def test_where_nobody_writes_records_an_empty_stream_is_deleted(client: redis.Re
     assert not client.exists(keys.LIFE)
 
 
+def test_it_is_gone_some_days_after_the_last_worker_of_ours(client: redis.Redis) -> None:
+    add(client, 1)
+    trim(client, Options(life_seconds=50))
+    assert 90 < client.ttl(keys.LIFE) <= 100
+
+
 def test_a_key_of_another_kind_is_left_alone(client: redis.Redis) -> None:
     client.set(keys.LIFE, "mine")
     assert 0 == trim(client, Options())

@@ -6,6 +6,7 @@
 --       4 "1": nobody writes them here; then an empty stream is deleted, for other scripts write where there is one
 -- Returns how many were removed
 if redis.call('TYPE', KEYS[1]).ok ~= 'stream' then return 0 end
+redis.call('PEXPIRE', KEYS[1], 2 * ARGV[1])  -- where no worker of ours is left, nobody else removes it
 local time = redis.call('TIME')
 local oldest = math.max(0, time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1])
 local removed = redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', oldest), 'LIMIT', ARGV[3])
