@@ -161,22 +161,23 @@ def publishes(who: str, chunk: Sequence[Outgoing]) -> bytes:
     """The messages of a chunk; their tags are in their usual place."""
     first = chunk[0]
     request = first.request
-    more = [one.more for one in chunk]
-    facts = Publishes(
-        who,
-        first.list,
-        [one.task_id for one in chunk],
-        [one.raw[-39:-3].decode() for one in chunk],
-        _once([one.task for one in chunk]),
-        _once([one.correlation_id for one in chunk]),
-        first.due_us,
-        "" if request is None else request.via,
-        0 if request is None else int((monotonic() - request.since) * 1e6),
-        first.root,
-        first.parent,
-        {number: one for number, one in enumerate(more) if one} if any(more) else {},
+    via, age_us = ("", 0) if request is None else (request.via, int((monotonic() - request.since) * 1e6))
+    if len(chunk) == 1:
+        ids, tags, tasks, correlations = (
+            [first.task_id],
+            [first.raw[-39:-3].decode()],
+            [first.task],
+            [first.correlation_id],
+        )
+        more = {0: first.more} if first.more else {}
+    else:
+        ids, tags = [one.task_id for one in chunk], [one.raw[-39:-3].decode() for one in chunk]
+        tasks, correlations = _once([one.task for one in chunk]), _once([one.correlation_id for one in chunk])
+        more = {number: one.more for number, one in enumerate(chunk) if one.more}
+    due = first.due_us
+    return packed(
+        Publishes(who, first.list, ids, tags, tasks, correlations, due, via, age_us, first.root, first.parent, more)
     )
-    return packed(facts)
 
 
 def put(who: str, list_key: str, sent: tuple[str, str, str, dict[str, Any]], due_us: int) -> bytes:
