@@ -146,6 +146,7 @@ class Workbench:
             service=service,
             dead_bound=address.dead_bound(self.stack),
             queue_bound=address.queue_bound(self.stack),
+            life_length=address.life_length(self.stack),
         )
 
     @cached_property

@@ -306,6 +306,16 @@ def test_once_published_it_is_the_message_that_a_contract_publishes(redis_url: s
     assert frozenset([task_id]) == broker.publish_once([message]).missing
 
 
+@pytest.mark.parametrize(("length", "written"), [(1_000, [("published", "devctl", "t", "q", "a", "c1")]), (0, [])])
+def test_what_devctl_publishes_once_is_written_down_as_the_services_write_it(
+    redis_url: str, length: int, written: list[tuple[str, ...]]
+) -> None:
+    broker = CeleriacBroker(redis_url, life_length=length)
+    broker.publish_once([Message("t", "q", "a", headers={"x_correlation_id": "c1"})])
+    found = broker.life.find(["a"])
+    assert written == [(one.kind, one.who, one.task, one.queue, one.task_id, one.correlation_id) for one in found]
+
+
 def test_a_full_queue_is_named_with_what_was_accepted(redis_url: str) -> None:
     broker = CeleriacBroker(redis_url, queue_bound=700)
 

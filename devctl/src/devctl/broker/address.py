@@ -53,6 +53,12 @@ def queue_bound(stack: Settings) -> int:
     return int(said) if said.isdecimal() else Options.queue_bound
 
 
+def life_length(stack: Settings) -> int:
+    """How many entries the services keep of the records of steps; 0: they write none."""
+    said = stack.setting("CELERY_LIFE_LENGTH")
+    return int(said) if said.isdecimal() else Options.life_length
+
+
 def from_here(url: str, service_of: ServiceOf, locate: Locate) -> str:
     """The same URL, or several with ; between them, with addresses of this machine; hosts outside are left."""
     return ";".join(_from_here(one, service_of, locate) for one in url.split(";"))

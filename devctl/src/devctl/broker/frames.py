@@ -12,6 +12,7 @@ from typing import Any
 from celery.utils.saferepr import saferepr
 
 from celeriac.contract.messages import FINGERPRINT
+from celeriac.correlation import HEADER as CORRELATION_ID
 from celeriac.message.fingerprint import fingerprint
 from celeriac.message.frame import frame as task_frame
 from celeriac.publish.outgoing import CHUNK_BYTES, CHUNK_MESSAGES, Outgoing
@@ -49,7 +50,8 @@ def once(message: Message) -> Outgoing:
     mark = fingerprint(message.task, message.args, message.kwargs)
     marked = replace(message, headers={**message.headers, FINGERPRINT: mark})
     queue, life_ms = message.queue, message.remembered_seconds * 1000
-    return Outgoing(message.task, message.task_id, queue, queue, mark, life_ms, frame(marked))
+    known = str(message.headers.get(CORRELATION_ID, ""))
+    return Outgoing(message.task, message.task_id, queue, queue, mark, life_ms, frame(marked), correlation_id=known)
 
 
 def _shown(value: Any) -> str:

@@ -15,6 +15,7 @@ from celeriac.claim import pauses
 from celeriac.dead_letter import letters as dead_letters
 from celeriac.dead_letter import replay as replaying
 from celeriac.errors import Conflict, PublishError, QueueFull
+from celeriac.life.scribe import Scribe
 from celeriac.life.stream import Life
 from celeriac.publish.attempts import Patience
 from celeriac.publish.publisher import Publisher
@@ -46,13 +47,15 @@ class CeleriacBroker(StockBroker):
         service: str = "",
         dead_bound: int = dead_letters.BOUND,
         queue_bound: int = Options.queue_bound,
+        life_length: int = Options.life_length,
     ) -> None:
         """Opens no connection. `service` is the broker's name in the stack, for hints; at `dead_bound` dead letters its
-        workers stop claiming from a queue, at `queue_bound` messages nothing more is published once to it."""
+        workers stop claiming from a queue, at `queue_bound` messages nothing more is published once to it, and
+        `life_length` entries are kept of the records of steps."""
         super().__init__(url, App(results_url or url, service=service))
         self._dead_bound = dead_bound
         self._client = self._connect(url)
-        self._publisher = Publisher(self._client, queue_bound, TWICE)
+        self._publisher = Publisher(self._client, queue_bound, TWICE, Scribe("devctl", life_length))
 
     @cached_property
     def _layout(self) -> Layout:
