@@ -135,6 +135,12 @@ def test_degraded_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (0, "degraded: orders is paused; Redis takes no writes: OOM") == said(capsys, "file", file)
 
 
+def test_a_worker_that_was_stopped_as_a_whole_hangs_as_a_whole() -> None:
+    seen = "at 1000\nredis 0\nloop 999\nguard 998\n"
+    assert (None, "") == judge(seen, 1009.5)
+    assert "the worker hangs" in str(judge(seen, 1010.5)[0])
+
+
 @pytest.mark.parametrize(
     ("seen", "problem"),
     [

@@ -34,9 +34,10 @@ def judge(text: str, now: float, max_age_seconds: float = MAX_AGE_SECONDS) -> Ju
     one = dict(seen)
     if "at" not in one:
         return "this is no file of a worker's health", ""
-    looked = now - float(one["at"])
-    if not -1 < looked <= max_age_seconds:
-        return f"the worker hangs: its last sign of life is {looked:.0f} s old, more than {max_age_seconds:g}", ""
+    looked_at = float(one["at"])
+    if not -1 < now - looked_at <= max_age_seconds:
+        old = now - looked_at
+        return f"the worker hangs: its last sign of life is {old:.0f} s old, more than {max_age_seconds:g}", ""
     if one.get("guard") == "dead":
         return "the guard has ended: leases are renewed no more", ""
     if "stopping" in one:
@@ -49,7 +50,7 @@ def judge(text: str, now: float, max_age_seconds: float = MAX_AGE_SECONDS) -> Ju
     # Before, everything may have waited for Redis, or the whole process stood still.
     back_at = max(float(one.get("redis", 0)), float(one.get("awake", 0)))
     for name, text, most in PARTS:
-        age = now - max(float(one.get(name, now)), back_at)
+        age = looked_at - max(float(one.get(name, looked_at)), back_at)
         if age > max(most, max_age_seconds):
             return text.format(age), "; ".join(less)
     return None, "; ".join(less)
