@@ -61,6 +61,11 @@ def test_an_order_is_followed_through_failure_retry_death_and_replay_by_trace_al
     assert all(one["queued"] <= one["claimed"] <= one["began"] <= one["ended"] for one in first["attempts"])
     assert (True, "succeeded", []) == (done["ended"], done["state"], done["gaps"])
 
+    logged = stage.read("trace", order, "--logs")["spans"][1]["attempts"]
+    starts = [[line for line in one["output"] if line.startswith("task.started")] for one in logged]
+    assert [1, 1, 1] == list(map(len, starts))
+    assert "retries=1" in starts[1][0]
+
     page = stage.folder / "trace.html"
     stage.devctl("trace", order, "-o", str(page))
     assert story.WHY in page.read_text()

@@ -174,11 +174,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, staged(Path(folder)) as story:
         order = story.order()
         letter = story.dead(order)
-        print(story.devctl("trace", order, code=None))
+        print(story.devctl("trace", order, "--logs", code=None))
         story.repair()
         story.replay(letter)
         story.done(order)
-        print(story.devctl("trace", order, code=None))
+        print(story.devctl("trace", order, "--logs", code=None))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devctl import errors
 from devctl.cli import options
+
+if TYPE_CHECKING:
+    from devctl.trace.model import Trace
+    from devctl.workbench import Workbench
 
 
 def trace(
@@ -21,6 +25,7 @@ def trace(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE.html", help="Write it as one page for a browser.")
     ] = None,
+    with_logs: Annotated[bool, typer.Option("--logs", help="With what each attempt has logged.")] = False,
     runtime: options.RuntimeOption = None,
     stack: options.StackOption = None,
     as_json: options.JsonOption = False,
@@ -37,6 +42,7 @@ def trace(
     Examples:
       devctl trace 0190b3c2                      the beginning of an id is enough
       devctl trace 0190b3c2 --follow             until all has ended
+      devctl trace 0190b3c2 --logs               what each attempt has logged
       devctl trace orders/1764165837123-0        a dead letter
       devctl trace 0190b3c2 -o trace.html        to hand on
 
@@ -62,6 +68,8 @@ def trace(
         )
     if follow:
         found = ui.follow(found, looking.follow(), quiet=as_json)
+    if with_logs:
+        found = logged(workbench, found)
     if output is not None:
         from devctl.ui import trace_page
 
@@ -77,3 +85,16 @@ def trace(
         ui.show_steps(found, option)
     if any(one.state in BAD for one in found.tasks):
         raise typer.Exit(errors.PROBLEM)
+
+
+def logged(workbench: Workbench, found: Trace) -> Trace:
+    """The trace, with what its attempts have logged."""
+    from devctl.logs import read as reading
+    from devctl.logs.beside import beside
+    from devctl.logs.selection import Wanted
+    from devctl.trace.output import CLOCKS, Kept, with_output
+
+    names, page = list(workbench.stack.services), Kept()
+    since = Wanted(since=found.begin - CLOCKS) if found.begin else Wanted()
+    reading.read(workbench.runtime, names, since, page, beside=beside(workbench.settings, workbench.stack, names))
+    return with_output(found, page.entries)

@@ -149,6 +149,8 @@ class Trace:
     """Task id -> where its message is now, of those that have not ended."""
     letters: Mapping[str, str] = field(default_factory=dict)
     """Task id -> the id of its dead letter, where there still is one."""
+    output: Mapping[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
+    """Task id and number of the attempt, from 0 on -> the lines that it logged; empty where nobody asked for them."""
 
     def walk(self) -> Iterator[Span]:
         """All spans, from top to bottom."""

@@ -214,9 +214,9 @@ def _numbered(trace: Trace) -> list[tuple[Span, int | None]]:
     return made
 
 
-def _span(trace: Trace, span: Span, number: int, above: int | None) -> dict[str, Any]:
+def _span(trace: Trace, span: Span, row: int, above: int | None) -> dict[str, Any]:
     said: dict[str, Any] = {
-        "number": number,
+        "number": row,
         "parent": above,
         "kind": span.kind,
         "name": span.name,
@@ -243,7 +243,10 @@ def _span(trace: Trace, span: Span, number: int, above: int | None) -> dict[str,
                 "due": where.due,
                 "worker": where.worker,
             },
-            "attempts": [_attempt(one) for one in span.attempts],
+            "attempts": [
+                _attempt(one) | {"output": list(trace.output.get((span.task_id, number), ()))}
+                for number, one in enumerate(span.attempts)
+            ],
         }
     elif span.kind != "request":
         said |= {"parts": len(span.parts), "done": span.done}

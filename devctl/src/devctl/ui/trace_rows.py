@@ -120,7 +120,7 @@ def _row(trace: Trace, span: Span, last: tuple[bool, ...], depth: int) -> Row:
 def _attempt(trace: Trace, span: Span, number: int, last: tuple[bool, ...], depth: int) -> Row:
     one = span.attempts[number]
     name = "replay" if one.replay else f"attempt {number + 1}"
-    notes = tuple(_said(one))
+    notes = (*_said(one), *_logged(trace, span, number))
     took = _took(one, trace.now)
     return Row(depth, last, name, one.worker, took, one.state, mark(one.state), tuple(_segments(one, trace.now)), notes)
 
@@ -128,6 +128,7 @@ def _attempt(trace: Trace, span: Span, number: int, last: tuple[bool, ...], dept
 def _notes(trace: Trace, span: Span, only: Attempt, *, several: bool) -> Iterator[tuple[Mark, str]]:
     if not several:
         yield from _said(only)
+        yield from _logged(trace, span, 0)
     where = trace.where.get(span.task_id)
     if where is not None and not (where.state == "running" and span.attempts[-1].began is not None):
         yield "●", place(where, trace.now)
@@ -148,6 +149,11 @@ def _said(one: Attempt) -> Iterator[tuple[Mark, str]]:
     if one.progress is not None or one.note:
         share = f"{one.progress:.0%} " if one.progress is not None else ""
         yield "●", f"{share}{one.note}".strip()
+
+
+def _logged(trace: Trace, span: Span, number: int) -> Iterator[tuple[Mark, str]]:
+    for line in trace.output.get((span.task_id, number), ()):
+        yield "·", line
 
 
 def place(where: Where, now: float) -> str:
