@@ -167,18 +167,42 @@ def staged(folder: Path) -> Iterator[Story]:
         story.down()
 
 
+def draw(story: Story, folder: Path, name: str, size: tuple[int, int], *arguments: str, until: Any = None) -> None:
+    """A command on a terminal of this size, as it is there in the end, or when `until` is true of its screen."""
+    import terminal_picture  # it needs more than the story does
+
+    columns, rows = size
+    screen = terminal_picture.run(
+        story.command(*arguments), columns, rows, 120, folder=story.folder, variables=story.environment, until=until
+    )
+    title = " ".join(["devctl", *arguments])
+    (folder / name).write_text(terminal_picture.draw(screen, title), encoding="utf-8")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path)
-    parser.parse_args()
+    pictures = parser.parse_args().pictures
     with tempfile.TemporaryDirectory() as folder, staged(Path(folder)) as story:
         order = story.order()
         letter = story.dead(order)
         print(story.devctl("trace", order, "--logs", code=None))
+        if pictures:
+            story.devctl("send-task", "send_notification", "--count", "2000")
+            wanted = ("retries-exhausted", "worker@", "/s")
+            draw(story, pictures, "dash.svg", (100, 30), "dash", until=lambda screen: shows(screen, *wanted))
         story.repair()
         story.replay(letter)
         story.done(order)
-        print(story.devctl("trace", order, "--logs", code=None))
+        print(story.devctl("trace", order))
+        if pictures:
+            draw(story, pictures, "trace.svg", (80, 40), "trace", order)
+
+
+def shows(screen: Any, *texts: str) -> bool:
+    """Whether all of these are on it."""
+    shown = "\n".join(screen.display)
+    return all(text in shown for text in texts)
 
 
 if __name__ == "__main__":
