@@ -46,6 +46,7 @@ reference: setup  ## docs/reference.md, from the docstrings of what celeriac mak
 
 docs: setup  ## pictures of a terminal, of devctl dash and of the dashboard, from real runs; takes five minutes
 	@.venv/bin/python tools/terminal_picture.py docs/demo.svg --columns 80 -- .venv/bin/devctl demo --runtime local
+	@.venv/bin/python tools/story.py --pictures docs
 	@.venv/bin/python tools/page_picture.py docs
 	@.venv/bin/python tools/dashboard_picture.py docs/monitoring.svg
 
