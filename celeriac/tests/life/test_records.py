@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import redis
-from celeriac.tests.conftest import RunningWorker
+from celeriac.tests.conftest import RunningWorker, start_worker
 from celery import Celery
 
 from celeriac import (
@@ -158,3 +159,27 @@ def test_a_revoked_message_says_so(client: redis.Redis, app: Celery) -> None:
     until(lambda: task_id in [one for ids in (heard() or {}).values() for one in ids])
     resume_queue(client, "test")
     assert "REVOKED" == ended(client, task_id, Kind.COMMITTED)[-1].state
+
+
+def test_in_prefork_each_attempt_has_one_end(
+    redis_url: str, misbehaving: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    command = [str(Path(__file__).parents[1] / "misbehaving.py")]
+    worker = start_worker(command, redis_url, tmp_path_factory.mktemp("prefork"), WORKER_POOL="prefork")
+    worker.wait_until_ready()
+    app = make_app("shop", CelerySettings(broker_url=redis_url), contracts=[misbehaving.misbehave])
+    try:
+        contract = misbehaving.misbehave.bind(app)
+        plan = {"source_service": "t", "failures": 1}
+        retried = contract.apply_async(misbehaving.Plan(task_id=uuid4(), how="connection", **plan)).id
+        dead = contract.apply_async(misbehaving.Plan(task_id=uuid4(), how="permanent", **plan)).id
+        plain = app.send_task("test.plain", ["a"], queue="test").id
+        with redis.Redis.from_url(redis_url) as client:
+            until(lambda: not client.hlen(keys.UNACKED) and len(written(client)) >= 13, 20)
+            ends = [[one.kind for one in written(client, task_id)] for task_id in (retried, dead, plain)]
+        attempt = [Kind.PUBLISHED, Kind.CLAIMED]
+        assert sorted([*attempt, Kind.RETRIED, *attempt, Kind.COMMITTED]) == sorted(ends[0])
+        assert [[*attempt, Kind.DEAD], [*attempt, Kind.COMMITTED]] == ends[1:]
+    finally:
+        app.close()
+        worker.stop()

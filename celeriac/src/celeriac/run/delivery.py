@@ -18,7 +18,7 @@ from celeriac.broker.lists import queue_of
 from celeriac.events import emit
 from celeriac.lease.leases import STOPS, Leases
 from celeriac.lease.starts import Start, Starts
-from celeriac.life.pack import REQUEUED, UNKNOWN, facts_of
+from celeriac.life.pack import AHEAD, REQUEUED, UNKNOWN, facts_of
 from celeriac.message.reading import loads
 from celeriac.message.schema import OLD_ETA, legible, refusal
 from celeriac.outcome.commit import OPEN, Commit
@@ -60,6 +60,7 @@ class Delivery:
         self.waiting: deque[Job] = deque()
         self.delivered: dict[str, dict[str, Any]] = {}  # tag -> headers, of messages that Celery has
         self.commits: dict[str, Commit] = {}  # tag -> commit, of those that run
+        self.ended: dict[str, tuple[str, str]] = {}  # tag -> state, error: of what failed in a pool of Celery's own
         self.died: dict[str, bool] = {}  # tag -> whether its process died, of messages that Celery will reject now
         self._again_at = 0.0
 
@@ -148,8 +149,21 @@ class Delivery:
         commit = self.commits.pop(tag, None) or self._known(tag, headers)
         if OPEN.revoked and OPEN.revoked == commit.task_id:
             commit.note(state=REVOKED)
+        elif self.in_celerys_pool:
+            self._note_end(tag, commit)
         if commit.verdict is None:  # else it was committed before its hooks ran
             self.committer.submit(commit)
+
+    def _note_end(self, tag: str, commit: Commit) -> None:
+        """How a body ended in a pool of Celery's own; what its process has written down itself is not told again."""
+        task: Any = self.app.tasks.get(commit.task)
+        if task is None or not task.acks_late:  # then it is acknowledged before it runs
+            return
+        state, error = self.ended.pop(tag, ("SUCCESS", ""))
+        work = getattr(getattr(task, "work", None), "__self__", None)
+        if work is not None and (state == "FAILURE" or (state == "SUCCESS" and work.recorded)):
+            state = AHEAD
+        commit.note(state=state, error=error)
 
     def open(self, tag: str, request: dict[str, Any]) -> Commit | None:
         """Open the commit of a task that starts on Celery's own way; None if its message is not ours any more."""
@@ -170,6 +184,7 @@ class Delivery:
         """Celery rejects: the message goes back into its queue, or becomes a dead letter. `commit` and `error` are
         given for a body that a runner ran."""
         headers = self.delivered.pop(tag, None)
+        self.ended.pop(tag, None)
         commit = self.commits.pop(tag, None) or commit or Commit(tag)
         if commit.verdict is not None:
             return

@@ -1,19 +1,23 @@
 """`Task.Strategy`: gives each task its runner; Celery's own strategy gets the messages that a runner declines.
 `Task.Request`: notes which messages Celery rejects because their process died."""
 
+from importlib import import_module
 from typing import Any
 
-from celery.exceptions import Reject, WorkerLostError
+from celery.exceptions import Ignore, Reject, Retry, WorkerLostError
 from celery.worker import request
 from celery.worker.strategy import default
 
 from celeriac.broker.options import Options
 from celeriac.claim.transport import ChannelMixin, address
+from celeriac.life.pack import cause_of, error_text
 from celeriac.outcome.commit import HOME
 from celeriac.run.body import interruptible
 from celeriac.run.intake import Intake
 from celeriac.run.pool import TaskPool
 from celeriac.run.runner import runner_of
+
+WRAPPED: Any = import_module("billiard.einfo").ExceptionWithTraceback  # billiard has no types for it
 
 
 def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Any:
@@ -47,9 +51,23 @@ class Request(request.Request):
         if due_at := self._request_dict.get("due_at"):  # it waited in Redis; the body is told as if it had waited here
             self._request_dict["eta"] = due_at
 
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        self._note("FAILURE", "" if soft else f"TimeLimitExceeded: {timeout:g} s")
+        super().on_timeout(soft, timeout)
+
+    def _note(self, state: str, error: str) -> None:
+        """For the record of the acknowledgement that follows."""
+        intake: Intake | None = getattr(self.app, "intake", None)
+        if error and intake is not None and intake.celery_pool is not None:
+            intake.delivery.ended[self.message.delivery_tag] = state, error
+
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         intake: Intake | None = getattr(self.app, "intake", None)
         error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps some
         if intake is not None and isinstance(error, WorkerLostError | Reject):
             intake.delivery.died[self.message.delivery_tag] = isinstance(error, WorkerLostError)
+        thrown = exc_info.exception
+        thrown = thrown.exc if isinstance(thrown, WRAPPED) else thrown
+        state = "RETRY" if isinstance(thrown, Retry) else "IGNORED" if isinstance(thrown, Ignore) else "FAILURE"
+        self._note(state, error_text(cause_of(thrown)))
         return super().on_failure(exc_info, *args, **kwargs)
