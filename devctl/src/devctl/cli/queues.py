@@ -24,7 +24,7 @@ queues = typer.Typer(
       devctl queues
       devctl queues --watch
       devctl queues --json | jq '.queues[] | select(.waiting > 1000)'
-      devctl queues pause orders
+      devctl queues pause images
 
     \b
     Exit codes: 0 shown, 1 the broker does not answer, 2 usage
@@ -117,7 +117,7 @@ def pause(
 
     \b
     Examples:
-      devctl queues pause orders
+      devctl queues pause images
 
     \b
     Exit codes: 0 done, 1 a worker did not obey, or the broker does not
@@ -139,7 +139,7 @@ def resume(
 
     \b
     Examples:
-      devctl queues resume orders
+      devctl queues resume images
 
     \b
     Exit codes: 0 done, 1 a worker did not obey, or the broker does not

@@ -43,7 +43,7 @@ def trace(
       devctl trace 0190b3c2                      the beginning of an id is enough
       devctl trace 0190b3c2 --follow             until all has ended
       devctl trace 0190b3c2 --logs               what each attempt has logged
-      devctl trace orders/1764165837123-0        a dead letter
+      devctl trace images/1764165837123-0        a dead letter
       devctl trace 0190b3c2 -o trace.html        to hand on
 
     \b

@@ -85,7 +85,7 @@ class Span:
 
     kind: Literal["request", "task", "group", "chord"]
     name: str
-    """`POST /api/orders`, or the task; of a group, how many parts there are."""
+    """`POST /api/images`, or the task; of a group, how many parts there are."""
     who: str = ""
     """The service that answers the request; the worker that has, or had, the task last."""
     task_id: str = ""

@@ -68,7 +68,7 @@ def _in_place(first: Trace, coming: Iterator[tuple[Trace, list[Record]]]) -> Tra
 
 
 def step(record: Record, trace: Trace) -> str:
-    """`+12.4ms  process_order 0190b3c2  claimed  worker@1`."""
+    """`+12.4ms  resize 0190b3c2  claimed  worker@1`."""
     after = f"+{quick(max(0.0, record.at - trace.begin))}"
     names = {one.task_id: one.name for one in trace.tasks}
     tags = {attempt.tag: one.task_id for one in trace.tasks for attempt in one.attempts if attempt.tag}

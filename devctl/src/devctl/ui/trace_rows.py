@@ -157,7 +157,7 @@ def _logged(trace: Trace, span: Span, number: int) -> Iterator[tuple[Mark, str]]
 
 
 def place(where: Where, now: float) -> str:
-    """`waits since 3s behind 12 others in orders`."""
+    """`waits since 3s behind 12 others in images`."""
     since = f" since {age(now - where.since)}" if where.since is not None and now >= where.since else ""
     queue = f" in {where.queue}" if where.queue else ""
     match where.state:
@@ -223,7 +223,7 @@ def _segments(one: Attempt, now: float) -> Iterator[Segment]:
 
 
 def headline(trace: Trace) -> str:
-    """`142ms from POST /api/orders to the last commit: ran 128ms, waited 12ms`."""
+    """`142ms from POST /api/images to the last commit: ran 128ms, waited 12ms`."""
     if all(span.begin is None for span in trace.walk()):
         return "its times are not recorded"
     took, shares = trace.end - trace.begin, trace.shares
