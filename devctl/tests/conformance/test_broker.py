@@ -357,6 +357,30 @@ def test_a_message_is_found_where_it_lies(place: Place, queue: str) -> None:
     assert place.broker.place(str(uuid.uuid4())) is None
 
 
+def test_the_tasks_of_the_oldest_messages_are_told_in_the_order_in_which_they_are_taken(
+    broker: Broker, queue: str
+) -> None:
+    sent = [replace(_echo(queue), task=f"probe.{n}") for n in range(5)]
+    broker.publish(sent)
+
+    found = broker.oldest([queue, "probe.nothing-here"], 3)
+
+    amqp = broker.url.startswith("amqp")  # RabbitMQ lets nobody look
+    assert found == ({} if amqp else {queue: ["probe.0", "probe.1", "probe.2"]})
+
+
+@pytest.mark.parametrize("noise", [b"no JSON", b"[]", b"7", b'{"headers": 7}', b'{"headers": {"task": 7}}'])
+def test_what_is_no_message_has_no_task(noise: bytes, stock: Place, ours: Place, queue: str) -> None:
+    for place, prefix in ((stock, "shop:"), (ours, "")):
+        with redis.Redis.from_url(place.broker.url) as client:
+            client.lpush(f"{prefix}{queue}", noise)
+            client.lpush(
+                f"{prefix}{queue}:1" if prefix else f"{queue}\x06\x163", frame("probe.low", queue, [], task_id="1")
+            )
+            assert {queue: ["", "probe.low"]} == place.broker.oldest([queue])
+            client.delete(f"{prefix}{queue}", f"{prefix}{queue}:1", f"{queue}\x06\x163")
+
+
 def test_a_claimed_message_is_counted_as_claimed(place: Place, queue: str) -> None:
     place.broker.publish([_echo(queue), _echo(queue)])
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import jsonschema
@@ -243,6 +244,7 @@ def test_json_is_as_documented(bench: Bench, capsys: pytest.CaptureFixture[str])
         "silent": 0,
         "dead_letters_to": "",
         "tasks": ["tasks.process_order"],
+        "unknown_tasks": [],
     } == document["queues"][0]
 
 
@@ -319,3 +321,53 @@ def test_a_paused_queue_is_told_with_the_command_that_resumes_it(
     (line,) = [one for one in ran.out.splitlines() if one.startswith("orders")]
     assert line.endswith("! paused: no worker takes from it")
     assert "→ devctl queues resume orders   have it consumed again" in ran.err
+
+
+def test_tasks_that_no_worker_of_their_queue_knows_are_named_with_what_to_do(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.broker.add_worker("worker@a-1", queues=["orders"], bodies={"tasks.known": print})
+    bench.broker.add_worker("worker@b-1", queues=["other"], bodies={"tasks.x": print})
+    sent = [*["tasks.x"] * 3, *["tasks.known"] * 16, "celery.backend_cleanup", *["tasks.x"] * 5]
+    bench.broker.publish([Message(task, "orders", str(n)) for n, task in enumerate(sent)])
+
+    assert 0 == main(["queues"])
+    err = capsys.readouterr().err
+    assert "! orders: no worker there knows tasks.x (3 of the 20 oldest messages)" in err.splitlines()
+    assert 1 == err.count("no worker there knows")
+    assert "which worker knows which task" in err
+    assert "devctl up --build worker" in err
+
+    assert 0 == main(["queues", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, SCHEMA)
+    told = {one["name"]: one["unknown_tasks"] for one in document["queues"]}
+    assert [{"task": "tasks.x", "waiting": 3, "dead": 0}] == told["orders"]
+    assert [] == told["other"]
+
+
+@pytest.mark.parametrize("more", [{"tasks.x": print}, {}], ids=["another one knows it", "one has not told"])
+def test_a_task_that_a_worker_of_its_queue_may_know_is_no_warning(
+    more: dict[str, Any], bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.broker.add_worker("worker@a-1", queues=["orders"], bodies={"tasks.known": print})
+    bench.broker.add_worker("worker@b-1", queues=["orders"], bodies=more)
+    bench.broker.publish([Message("tasks.x", "orders", "1")])
+    assert 0 == main(["queues"])
+    assert "knows tasks.x" not in capsys.readouterr().err
+
+
+def test_what_died_because_its_task_was_unknown_is_named(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.broker.add_worker("worker@a-1", queues=["orders", "other"], bodies={"tasks.known": print})
+    reasons = ["unknown-task", "permanent"]
+    for n, reason in enumerate(reasons):
+        bench.broker.bury(Letter(f"orders/1-{n}", "orders", reason, 1.0, 0, task="tasks.x", raw=b""))
+    bench.broker.bury(Letter("other/1-0", "other", "unknown-task", 1.0, 0, task="tasks.x", raw=b""))
+    bench.broker.publish([Message("tasks.x", "other", "1")])
+
+    assert 0 == main(["queues"])
+    err = capsys.readouterr().err.splitlines()
+    assert "! orders: tasks.x was not known there (1 of the 2 newest dead letters)" in err
+    both = "no worker there knows tasks.x (the oldest message), and some died of it (the newest dead letter)"
+    assert f"! other: {both}" in err
+    assert any("devctl dead-letters list" in line for line in err)

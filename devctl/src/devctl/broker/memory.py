@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from celeriac.dead_letter.letters import BOUND, Letter, Reason, key_and_id
@@ -359,6 +360,11 @@ class MemoryBroker:
             if any(message.task_id == task_id for message in claimed):
                 return Place("claimed", name)
         return next((Place("due", one.queue) for one in self._delayed if one.task_id == task_id), None)
+
+    def oldest(self, queues: Sequence[str], most: int = 20) -> Mapping[str, Sequence[str]]:
+        self._reach()
+        waiting = {queue: self._waiting.get(queue, deque()) for queue in queues}
+        return {queue: [one.task for _, one in islice(found, most)] for queue, found in waiting.items() if found}
 
     def task_ids(self, start: str) -> list[str]:
         self._look()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from devctl.broker.port import Consumer, QueueDepth
+from devctl.broker.unknown import Unknown
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class QueueState:
     """The service of each node; the node itself where nothing tells its service."""
     paused: bool = False
     """No worker takes from it until it is resumed."""
+    unknown: tuple[Unknown, ...] = ()
+    """Tasks that are sent here and that no worker here knows."""
 
     @property
     def consumers(self) -> dict[str, int]:
@@ -51,6 +54,7 @@ def overview(
     running: Collection[str] = (),
     service_of: Callable[[str], str] = lambda node: node.partition("@")[0],
     paused: Collection[str] = (),
+    unknown: Mapping[str, Iterable[Unknown]] | None = None,
 ) -> list[QueueState]:
     """Join them; `contracts` are (task, queue), `owners` (queue, service), `running` the services that are up."""
     workers, tasks, owner = list(consumers), list(contracts), dict(owners)
@@ -66,6 +70,7 @@ def overview(
                 owner.get(depth.name) in running,
                 tuple(service_of(node) or node for node in nodes),
                 depth.name in paused,
+                tuple((unknown or {}).get(depth.name, ())),
             )
         )
     return states

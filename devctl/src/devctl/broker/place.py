@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -45,6 +45,24 @@ def place(client: redis.Redis, layout: Layout, task_id: str, queues: Iterable[st
             key = name.decode(errors="replace").removeprefix(layout.prefix)
             return Place("due", key.partition(layout.separator)[0], due=at / 1e6, **_said(raw))
     return None
+
+
+def oldest(client: redis.Redis, layout: Layout, queues: Sequence[str], most: int) -> dict[str, list[str]]:
+    """Queue -> the tasks of the messages that are taken next, so many at most; "" for what is no message."""
+    pipe = client.pipeline(transaction=False)
+    for queue in queues:
+        for key in layout.lists(queue):
+            pipe.lrange(key, -most, -1)
+    pages = iter(cast("list[list[bytes]]", pipe.execute()))
+    frames = {queue: [raw for _ in layout.lists(queue) for raw in reversed(next(pages))] for queue in queues}
+    return {queue: [_task(raw) for raw in found[:most]] for queue, found in frames.items() if found}
+
+
+def _task(raw: bytes) -> str:
+    try:
+        return str(_said(raw)["task"])
+    except (ValueError, TypeError, AttributeError, LookupError):
+        return ""
 
 
 def _said(raw: bytes) -> dict[str, Any]:

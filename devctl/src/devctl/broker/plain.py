@@ -151,6 +151,10 @@ class PlainBroker(ABC):
         """Nobody can look into it."""
         return None
 
+    def oldest(self, queues: Sequence[str], most: int = 20) -> Mapping[str, Sequence[str]]:
+        """Nobody can look into them."""
+        return {}
+
     def publish_once(self, messages: Sequence[Message]) -> Acceptance:
         """Nobody remembers an id here: publish."""
         return Acceptance(self.publish(messages))

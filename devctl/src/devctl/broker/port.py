@@ -302,6 +302,10 @@ class Broker(Protocol):
         """Where its message lies; in this queue, if one is named. None where it does not, or where nobody can look.
         It reads messages, so not for a loop."""
 
+    def oldest(self, queues: Sequence[str], most: int = 20) -> Mapping[str, Sequence[str]]:
+        """Queue -> the tasks of its messages that are taken next, "" for what is no message; empty where nobody can
+        look. A queue in which nothing waits may be missing."""
+
     def task_ids(self, start: str) -> list[str]:
         """The ids of tasks with a result or a note that begin so; reads all keys, so not for a loop."""
 

@@ -167,6 +167,11 @@ class StockBroker(PlainBroker):
             queues = [queue] if queue else [one.name for one in self.queues([]) if one.waiting]
             return places.place(self._client, self._layout, task_id, queues, due=self.celeriac)
 
+    def oldest(self, queues: Sequence[str], most: int = 20) -> Mapping[str, Sequence[str]]:
+        """The tasks of the messages that are taken next, in one round trip."""
+        with self._answering():
+            return places.oldest(self._client, self._layout, queues, most)
+
     def forget(self, run: str, queues: Sequence[str], task_ids: Sequence[str]) -> None:
         """Remove a bench run's queues, with what is claimed of them, and what its tasks left."""
         with self._answering():

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import IO, Annotated, Literal
+from collections.abc import Iterable, Sequence
+from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from devctl.cli import options
 from devctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from devctl.broker.overview import QueueState
+    from devctl.workbench import Workbench
 
 queues = typer.Typer(
     name="queues",
@@ -51,6 +56,7 @@ def show(
         return
     from devctl.broker.nodes import service_of
     from devctl.broker.overview import overview
+    from devctl.broker.unknown import unknown
     from devctl.ui import queues as ui
     from devctl.ui.console import write_json
     from devctl.ui.services import show_next
@@ -65,14 +71,16 @@ def show(
         broker, replicas = workbench.broker, workbench.runtime.status()
         consumers, paused = broker.consumers(), broker.paused()
         consumed = sorted({queue for one in consumers for queue in one.queues})
+        depths = broker.queues(list(dict.fromkeys([*names, *consumed, *sorted(paused)])))
         found = overview(
-            broker.queues(list(dict.fromkeys([*names, *consumed, *sorted(paused)]))),
+            depths,
             consumers,
             [(one.name, one.queue) for one in tasks if one.queue],
             workbench.owners.items(),
             {one.service for one in replicas if one.state == "running"},
             lambda node: service_of(node, replicas, workbench.stack.services),
             paused,
+            unknown(broker, depths, consumers),
         )
         expired = broker.expired()
         if as_json:
@@ -85,21 +93,29 @@ def show(
             talk.write("no queue is known to this broker, and no worker answers\n")
         if expired:
             ui.show_expired(expired, option, talk)
-        steps = []
-        if missing := list(
-            dict.fromkeys(one.owner for one in found if one.neglected and one.owner and not one.owner_runs)
-        ):
-            steps.append((f"devctl up {' '.join(missing)}{option}", "to have them consumed"))
-        if any(one.depth.dead for one in found):
-            steps.append((f"devctl dead-letters list{option}", "what died, and why"))
-        steps += [(f"devctl queues resume {name}{option}", "have it consumed again") for name in sorted(paused)]
-        show_next(steps, talk)
+        show_next(_steps(found, workbench, paused), talk)
 
     if watch:
         from devctl.ui.live import again
 
         again(look)
     look(sys.stdout)
+
+
+def _steps(found: Sequence[QueueState], workbench: Workbench, paused: Iterable[str]) -> list[tuple[str, str]]:
+    """Commands for what is wrong, and what for."""
+    option, steps = workbench.settings.option, []
+    if missing := list(dict.fromkeys(one.owner for one in found if one.neglected and one.owner and not one.owner_runs)):
+        steps.append((f"devctl up {' '.join(missing)}{option}", "to have them consumed"))
+    if strange := [one for one in found if any(task.waiting for task in one.unknown)]:
+        steps.append((f"devctl tasks{option}", "which worker knows which task"))
+        theirs = dict.fromkeys(service for queue in strange for service in queue.services)
+        if old := [service for service in theirs if service in workbench.stack.services]:
+            steps.append((f"devctl up --build {' '.join(old)}{option}", "if it runs older code than the sender"))
+    if any(one.depth.dead for one in found):
+        steps.append((f"devctl dead-letters list{option}", "what died, and why"))
+    steps += [(f"devctl queues resume {name}{option}", "have it consumed again") for name in sorted(paused)]
+    return steps
 
 
 @queues.command("pause")

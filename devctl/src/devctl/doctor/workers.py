@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from devctl.broker.nodes import service_of
 from devctl.broker.port import Consumer
+from devctl.broker.unknown import ignorant
 from devctl.doctor.broker import NOT_STARTED
 from devctl.doctor.check import Check
 from devctl.doctor.facts import Facts
@@ -52,7 +53,7 @@ def contracts(facts: Facts) -> Iterator[Check]:
     fine = True
     for contract in known:
         takers = [one for one in consumers if contract.queue in one.queues]
-        blind = [one.node for one in takers if one.tasks and contract.name not in one.tasks]
+        blind = [one.node for one in ignorant(takers, contract.queue, contract.name)]
         if blind:
             fine = False
             service = blind[0].partition("@")[0]

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from devctl.broker.overview import QueueState
 from devctl.broker.port import QueueDepth
+from devctl.broker.unknown import Unknown
 from devctl.ui.console import sign
 from devctl.ui.paint import Paint
 from devctl.ui.services import show_next
@@ -52,13 +53,16 @@ def show(queues: Sequence[QueueState], stream: IO[str] | None = None, *, letters
 
 
 def show_notes(queues: Sequence[QueueState], blind: str, *, letters: bool, stream: IO[str] | None = None) -> None:
-    """What the table cannot say: what is not seen, who holds what is delayed, where RabbitMQ puts what is rejected."""
+    """What the table cannot say: what is not seen, who holds what is delayed, which tasks nobody there knows, where
+    RabbitMQ puts what is rejected."""
     stream = stream or sys.stderr
     if blind:
         _note(f"{sign('!', stream)} {blind}", stream)
     if not letters and any(one.depth.delayed for one in queues):
         _note("  delayed: a worker has them in its memory until they are due, and Redis as claimed", stream)
     for one in queues:
+        for task in one.unknown:
+            _note(f"{sign('!', stream)} {one.depth.name}: {_unknown(task)}", stream)
         if one.depth.dead_letters_to:
             _note(f"  {one.depth.name}: what a worker rejects goes to {one.depth.dead_letters_to}", stream)
 
@@ -67,6 +71,20 @@ def _note(text: str, stream: IO[str]) -> None:
     width = shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
     lines = textwrap.wrap(text, width, subsequent_indent="  ", drop_whitespace=True, initial_indent="") or [text]
     stream.write("\n".join(lines) + "\n")
+
+
+def _unknown(one: Unknown) -> str:
+    parts = []
+    if one.waiting:
+        parts.append(f"no worker there knows {one.task} ({_share(one.waiting, one.of_waiting, 'oldest message')})")
+    if one.dead:
+        died = f"{one.task} was not known there" if not one.waiting else "and some died of it"
+        parts.append(f"{died} ({_share(one.dead, one.of_dead, 'newest dead letter')})")
+    return ", ".join(parts)
+
+
+def _share(count: int, looked_at: int, what: str) -> str:
+    return f"the {what}" if looked_at == 1 else f"{count} of the {looked_at} {what}s"
 
 
 def _holds(depth: QueueDepth) -> int:
@@ -158,6 +176,9 @@ def document(queues: Sequence[QueueState], runtime: str, expired: int = 0, blind
                 "silent": one.silent,
                 "dead_letters_to": one.depth.dead_letters_to,
                 "tasks": list(one.contracts),
+                "unknown_tasks": [
+                    {"task": task.task, "waiting": task.waiting, "dead": task.dead} for task in one.unknown
+                ],
             }
             for one in queues
         ],
