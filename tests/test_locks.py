@@ -18,7 +18,8 @@ PEERS = tuple(
         str(lock.relative_to(ROOT)) for place in ("tests/interop", "tools/*") for lock in ROOT.glob(f"{place}/*.lock")
     )
 )
-LOCKS = ("dev.lock", "tools/bootstrap.lock", *PEERS, *(f"{folder}/requirements.lock" for folder in DEPLOYED))
+BESIDE = tuple(str(lock.relative_to(ROOT)) for lock in ROOT.glob("celeriac/tests/*/*.lock"))  # on the path with .venv
+LOCKS = ("dev.lock", "tools/bootstrap.lock", *PEERS, *BESIDE, *(f"{folder}/requirements.lock" for folder in DEPLOYED))
 OURS = {"celeriac", "common-tasks"}  # come from this repository, not from a lock
 
 Pins = dict[str, set[str]]
@@ -97,6 +98,14 @@ def test_an_images_lock_has_what_its_service_the_contracts_and_celeriac_ask_for(
 @pytest.mark.parametrize("folder", DEPLOYED)
 def test_an_image_runs_the_versions_that_were_tested(folder):
     assert drifting(pins(read(f"{folder}/requirements.lock")), pins(read("dev.lock"))) == []
+
+
+@pytest.mark.parametrize("lock", BESIDE)
+def test_what_lies_beside_the_environment_is_locked_at_the_same_versions(lock):
+    asked = [re.sub("#.*", "", line) for line in read(lock.replace(".lock", ".in")).splitlines()]
+    reference, locked = pins(read("dev.lock")), pins(read(lock))
+    assert missing([line for line in asked if line.strip()], locked) == []
+    assert drifting({name: locked[name] for name in locked.keys() & reference.keys()}, reference) == []
 
 
 @pytest.mark.parametrize("lock", LOCKS)

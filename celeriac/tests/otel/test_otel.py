@@ -16,6 +16,7 @@ import pytest
 import redis
 from celeriac.tests import tracing
 from celeriac.tests.conftest import RunningWorker, start_worker
+from celeriac.tests.otel import sdk  # before what it has
 from celery import Celery, chain
 from celery.app.task import Context
 from opentelemetry import trace
@@ -90,7 +91,7 @@ def workers(redis_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
         if how not in running:
             pool = "prefork" if "prefork" in how else "threads"
             folder = tmp_path_factory.mktemp("otel")
-            running[how] = start_worker([SCRIPT], url, folder, TRACING=how, WORKER_POOL=pool)
+            running[how] = start_worker([SCRIPT], url, folder, TRACING=how, WORKER_POOL=pool, **sdk.ENVIRONMENT)
             running[how].environment["url"] = url
             running[how].wait_until_ready()
         return running[how].environment["url"]
@@ -324,11 +325,15 @@ def test_traces_of_the_callers_library_are_the_parents_of_what_it_sends(tell: An
 
 
 def test_the_command_of_opentelemetry_turns_it_on() -> None:
-    agent = Path(sys.executable).with_name("opentelemetry-instrument")
+    agent = sdk.FOLDER / "bin" / "opentelemetry-instrument"
     program = "from celeriac.publish.sending import LOOKING; print(LOOKING.begin.__self__.parent)"
     command = [str(agent), sys.executable, "-c", program]
     run = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**os.environ, "CELERY_OTEL": "parent"}
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **sdk.ENVIRONMENT, "CELERY_OTEL": "parent"},
     )
 
     assert "True" == run.stdout.strip()
@@ -356,9 +361,16 @@ print(sorted(asked - {"redis", "opentelemetry"}), "celeriac.otel" in sys.modules
 
 def test_without_a_word_of_it_nothing_of_opentelemetry_is_imported(redis_url: str) -> None:
     command = [sys.executable, "-c", QUIET, SCRIPT, redis_url]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **sdk.ENVIRONMENT})
 
     assert "[] False" == run.stdout.splitlines()[-1]
+
+
+def test_whatever_else_runs_in_a_checkout_does_not_load_the_sdk() -> None:
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", "import redis, sys; print('opentelemetry.sdk' in sys.modules)"]
+
+    assert "False\n" == subprocess.run(command, capture_output=True, text=True, check=True, env=clean).stdout
 
 
 # Without processes
