@@ -5,8 +5,9 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from devctl.stack.instructions import Instruction, split
@@ -60,18 +61,24 @@ def read(build: Build) -> Image | None:
 
 def of(text: str, path: Path, arguments: Mapping[str, str], target: str = "") -> Image | None:
     """Return what this text makes, with these build arguments; None where it has no such stage."""
-    given, escape = split(text)
-    reader = _Reader(path, arguments, escape)
-    for one in given:
-        reader.take(one)
-    if not reader.stages:
+    stages = _stages(text, path, frozenset(arguments.items()))
+    if not stages:
         return None
     if not target:
-        return reader.stages[-1].image
-    named = [stage for stage in reader.stages if stage.name == target.lower()]
-    if not named and target.isdecimal() and int(target) < len(reader.stages):
-        named = [reader.stages[int(target)]]
+        return stages[-1].image
+    named = [stage for stage in stages if stage.name == target.lower()]
+    if not named and target.isdecimal() and int(target) < len(stages):
+        named = [stages[int(target)]]
     return named[-1].image if named else None
+
+
+@lru_cache(maxsize=64)  # the services of a stack are often stages of one file, and each asks for several
+def _stages(text: str, path: Path, arguments: frozenset[tuple[str, str]]) -> Sequence[_Stage]:
+    given, escape = split(text)
+    reader = _Reader(path, dict(arguments), escape)
+    for one in given:
+        reader.take(one)
+    return tuple(reader.stages)
 
 
 @dataclass
