@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 import redis
@@ -68,6 +69,20 @@ def test_many_texts_are_found_as_few_are(client: redis.Redis) -> None:
 
     assert len(ids[::9]) > stream.MOST_TEXTS
     assert few == many
+
+
+def test_ids_are_found_among_many_wherever_they_stand_in_an_entry(client: redis.Redis) -> None:
+    ids = [str(uuid4()), "0" + uuid4().hex[1:], str(uuid4()), uuid4().hex, "my-own-id", "no-such-id"]
+    standing = ["a{}a", "00-{}-0123456789abcdef-01", "{}", "{0}{0}", "x{}"]
+    for name, form in zip(ids, standing, strict=False):
+        client.xadd(
+            keys.LIFE, {"p": packed(Publishes("api", "orders", [form.format(name)], ["tag"], ["tasks.x"], [""]))}
+        )
+    client.xadd(keys.LIFE, {"p": packed(Publishes("api", "orders", [str(uuid4())], ["tag"], ["tasks.x"], [""]))})
+
+    found = Life(client).find([*ids, *(str(uuid4()) for _ in range(stream.MOST_TEXTS))])
+
+    assert [form.format(name) for name, form in zip(ids, standing, strict=False)] == [one.task_id for one in found]
 
 
 def test_only_entries_of_a_time_and_later_are_searched(client: redis.Redis) -> None:

@@ -1,5 +1,6 @@
 """Reads the records of steps: those that hold a text, those that are new, and how far back they go."""
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,10 @@ PIECE_BYTES = 100_000
 MOST_TEXTS = 16
 """In one pass: with more, Redis needs longer than to send all entries."""
 _PAGE = 1_000
+_USUAL = rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}"
+_USUAL_ID = re.compile(_USUAL)
+_ALL_USUAL = re.compile(rb"(?=(" + _USUAL + rb"))")
+"""Whatever stands around them: one pass over a text finds as much as one for each word."""
 
 _FIND = Script("life/find")
 
@@ -46,11 +51,12 @@ class Life:
             start = f"({last.decode()}"
 
     def _sift(self, words: list[bytes], start: str) -> list[Record]:
-        found = list[Record]()
+        found, usual = list[Record](), {word for word in words if _USUAL_ID.fullmatch(word)}
+        others = [word for word in words if word not in usual]
         while page := cast("list[Any]", self._client.xrange(keys.LIFE, start, "+", count=_PAGE)):
             for entry, fields in page:
                 text = b"".join(fields.values())
-                if any(word in text for word in words):
+                if not usual.isdisjoint(_ALL_USUAL.findall(text)) or any(word in text for word in others):
                     found += records(entry, fields)
             start = f"({page[-1][0].decode()}"
         return found

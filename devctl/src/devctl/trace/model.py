@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 State = Literal[
@@ -160,34 +161,34 @@ class Trace:
             yield span
             ahead += reversed(span.children)
 
-    @property
+    @cached_property
     def tasks(self) -> list[Span]:
         """All tasks."""
         return [one for one in self.walk() if one.kind == "task"]
 
-    @property
+    @cached_property
     def begin(self) -> float:
         """The first that is known."""
         return min((one.begin for one in self.walk() if one.begin is not None), default=self.now)
 
-    @property
+    @cached_property
     def ended(self) -> bool:
         """Nothing goes on, as far as it is recorded."""
         return not any(one.state in GOES_ON for one in self.tasks)
 
-    @property
+    @cached_property
     def end(self) -> float:
         """The last that is known; now, if something goes on."""
         ends = [one.end for one in self.walk() if one.end is not None]
         return max([self.begin, *ends, *([] if self.ended else [self.now])])
 
-    @property
+    @cached_property
     def state(self) -> State:
         """The worst of all tasks; what goes on comes before what has ended well."""
         states = {one.state for one in self.tasks}
         return next((one for one in _WORST_FIRST if one in states), "unknown")
 
-    @property
+    @cached_property
     def shares(self) -> Shares:
         """Where the time went."""
         return _shares(self)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
 from devctl.tests.unit.trace.steps import BEGIN, ORDER, at, claimed, ended, made, published, step, story
 
 from celeriac.life.record import Kind
+from devctl.dash.web import trace as web
 from devctl.trace.model import Trace, Where
-from devctl.ui.trace import lines
+from devctl.ui.trace import document, lines
 from devctl.ui.trace import step as line_of
 from devctl.ui.trace_page import page
 
@@ -47,6 +49,20 @@ def test_at_120_columns_workers_have_room_and_no_line_is_longer() -> None:
 
     assert re.search(r"└─ ✔ send_notification 7f1e0000  service2@c3 +wait 3.0ms run 2.0ms +█", shown)
     assert 120 >= max(map(len, shown.splitlines())) > 100
+
+
+@pytest.mark.parametrize("draw", [lambda trace: text(trace, 80), document, web.document])
+def test_all_spans_are_gone_through_as_often_for_many_tasks_as_for_few(
+    draw: Callable[[Trace], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk, walks = Trace.walk, list[Trace]()
+    monkeypatch.setattr(Trace, "walk", lambda trace: walks.append(trace) or walk(trace))
+
+    draw(made([published(n, f"id-{n}", f"t{n}") for n in range(3)]))
+    few = len(walks)
+    draw(made([published(n, f"id-{n}", f"t{n}") for n in range(60)]))
+
+    assert few == len(walks) - few
 
 
 @pytest.mark.parametrize("width", [30, 46, 60, 80, 120, 200])
