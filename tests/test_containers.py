@@ -18,7 +18,8 @@ from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
 
 ROOT = Path(__file__).parents[1]
-SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+ALL = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+SERVICES = {name: one for name, one in ALL.items() if "profiles" not in one}  # without a profile, what is started
 BUILT = {name: Path(one["build"]["context"]).name for name, one in SERVICES.items() if "build" in one}
 PORTS = {name: re.findall(r"\$\{(\w+)", one["ports"][0])[0] for name, one in SERVICES.items() if one.get("ports")}
 CONTEXTS = ("celeriac", "common", *BUILT.values())
