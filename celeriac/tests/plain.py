@@ -237,7 +237,7 @@ def says(self: Any) -> Any:
 @app.task(name="plain.long", shared=False, bind=True)
 def long(self: Any) -> str:
     time.sleep(0.6)
-    with redis_client() as client:
+    with redis.Redis.from_url(app.conf.result_backend) as client:
         return str(json.loads(client.get(f"celery-task-meta-{self.request.id}"))["status"])
 
 

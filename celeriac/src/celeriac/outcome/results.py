@@ -280,6 +280,7 @@ class Results(Followed, RedisBackend):
         if commit.succeeded:  # as Celery: a success stays
             return result
         if not self.shared:
+            commit.stated = True  # first: STARTED is stored by another thread
             return self._store_elsewhere(task_id, result, state, traceback, request)
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         meta["task_id"] = task_id
@@ -424,7 +425,8 @@ class Results(Followed, RedisBackend):
             "date_done": None,
             "task_id": task_id,
         }
-        return self.get_key_for_task(task_id), dumps(meta), self.expires_seconds
+        value = dumps(meta) if self.serializer == "json" else self.encode(meta)
+        return self.get_key_for_task(task_id), value, self.expires_seconds
 
 
 class SentinelResults(Results, SentinelBackend):

@@ -28,6 +28,7 @@ from celeriac.message.schema import check, legible
 from celeriac.message.usual import usual
 from celeriac.outcome.commit import STATING, Commit, Said
 from celeriac.outcome.committer import OUTCOME, Committer
+from celeriac.outcome.elsewhere import StartsElsewhere
 from celeriac.outcome.progress import state_of, words
 from celeriac.run.celery_pool import CeleryPool
 from celeriac.run.delivery import Delivery
@@ -73,6 +74,7 @@ class Intake:
         self.ends = Ends(app, hostname, self.committer.submit, self.starts.end)
         if tally is not None:
             self.ends.died = tally.died
+        self.starts_elsewhere = StartsElsewhere(app, hostname)
         self.refusals = Refusals()
         self.pool = pool if isinstance(pool, TaskPool) else None
         self.celery_pool = None if self.pool is not None else CeleryPool(pool)
@@ -297,13 +299,17 @@ class Intake:
         return back
 
     def _show(self, running: Running) -> None:
-        """A body runs for long: write that down; store STARTED, where Celery would store it."""
+        """A body runs for long: write that down; store STARTED, where Celery would store it. (A backend that is no
+        Redis got it before the body began.)"""
         commit = running.commit
         if commit is None:
             return
         ignored = running.headers.get("ignore_result")
         stores = running.task.track_started and not (running.task.ignore_result if ignored is None else ignored)
-        if not stores or not hasattr(self.app.backend, "started_meta"):
+        shared = getattr(self.app.backend, "shared", False)
+        if stores and not shared and hasattr(self.app.backend, "started_meta"):
+            self.starts_elsewhere.tell(commit)
+        if not (stores and shared):
             if self.scribe.length:
                 self.committer.show(running.tag, running.id, "", b"", 0, self._started(running))
             return
@@ -322,7 +328,7 @@ class Intake:
         with STATING:
             if commit.said is None:  # the body has stored a state of its own
                 return True
-            commit.stated = True
+            commit.stated = commit.stated or bool(state[0])
             record = b""
             if self.scribe.length:
                 record = packed(Progress(self.hostname, running.tag, running.id, running.task.name, *words(said)))

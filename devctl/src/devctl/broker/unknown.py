@@ -32,8 +32,9 @@ class Unknown:
 def unknown(broker: Broker, depths: Iterable[QueueDepth], consumers: Sequence[Consumer]) -> dict[str, list[Unknown]]:
     """Queue -> the tasks that no worker of it knows. Only a part of each queue is looked at."""
     depths = list(depths)
-    spoken = [one.name for one in depths if one.waiting and _all_told(consumers, one.name)]
-    waiting = broker.oldest(spoken, MOST) if spoken else {}
+    consumed = {queue for one in consumers for queue in one.queues}
+    looked_at = [one.name for one in depths if one.waiting and one.name in consumed]
+    waiting = broker.oldest(looked_at, MOST) if looked_at else {}
     found = {}
     for depth in depths:
         letters = list(islice(broker.letters(queue=depth.name, newest_first=True), MOST)) if depth.dead else []
@@ -49,12 +50,6 @@ def unknown(broker: Broker, depths: Iterable[QueueDepth], consumers: Sequence[Co
 def ignorant(consumers: Iterable[Consumer], queue: str, task: str) -> list[Consumer]:
     """The workers that consume this queue, have told what they know, and do not know this task."""
     return [one for one in consumers if queue in one.queues and one.tasks and task not in one.tasks]
-
-
-def _all_told(consumers: Iterable[Consumer], queue: str) -> bool:
-    """Whether somebody consumes it, and each of them has told what it knows."""
-    theirs = [bool(one.tasks) for one in consumers if queue in one.queues]
-    return bool(theirs) and all(theirs)
 
 
 def _strange(consumers: Sequence[Consumer], queue: str, task: str) -> bool:
