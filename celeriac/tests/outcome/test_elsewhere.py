@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import redis
 from celeriac.tests.conftest import start_worker
+from celery.app.task import Context
 
 from celeriac.app.client import make_app
 from celeriac.app.settings import CelerySettings
-from celeriac.outcome.commit import Commit
+from celeriac.outcome.commit import Commit, opened
 from celeriac.outcome.elsewhere import StartsElsewhere
 
 PLAIN = Path(__file__).parents[1] / "plain.py"
@@ -107,6 +108,17 @@ def test_an_end_that_is_stored_meanwhile_stays(
     until(lambda: status(results, "celery-task-meta-b"))
     assert 1 == len(decoded)
     assert "FAILURE" == status(results)
+
+
+def test_a_body_that_ends_says_so_before_its_result_is_stored(
+    results: redis.Redis, redis_url: str, results_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend: Any = elsewhere(redis_url, results_url)._app.backend
+    commit, seen = Commit("tag", "a"), []
+    monkeypatch.setattr(backend, "_once", lambda *_: seen.append(commit.stated))
+    with opened(commit):
+        backend.mark_as_done("a", 7, request=Context(id="a"))
+    assert [True] == seen
 
 
 def test_it_is_written_as_the_results_are(redis_url: str, results_url: str) -> None:
