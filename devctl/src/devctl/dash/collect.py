@@ -26,8 +26,8 @@ _LOGIN = re.compile(r"//[^/@]*@")
 _OF_BENCH = "bench"  # workers that can be measured consume it, and `devctl bench` alone sends to it
 HISTORY_SECONDS = 120.0
 MOST_FAILURES = 50
-MOST_LETTERS = 20
-"""Of a queue, the newest."""
+MOST_LETTERS = MOST_FAILURES
+"""Of a queue, the newest: as many as can be shown, so that none of these lacks its letter."""
 ASK_SECONDS = 0.5
 """How long a worker may take to answer."""
 MOST_PAGES = 5
@@ -138,11 +138,11 @@ class _Broker:
         self._history: dict[str, deque[tuple[float, int, float]]] = {}
         self._totals: dict[str, deque[tuple[float, int]]] = {}
         self._known: list[Worker] = []
-        self._dead: dict[str, int] = {}
+        self._dead: tuple[dict[str, int], int] = {}, 0
         self.row = BrokerRow("", reachable=False)
         self.queues: tuple[QueueRow, ...] = ()
         self.workers: tuple[WorkerRow, ...] = ()
-        self._steps, self._after = Steps(), ""
+        self._steps, self._after, self._behind = Steps(), "", False
         self._buried_now: list[Failure] = []
         self.failures: tuple[Failure, ...] = ()
         self.problems: tuple[str, ...] = ()
@@ -202,7 +202,8 @@ class _Broker:
         self._after = self._after or _before(broker.life.newest())
         for _ in range(MOST_PAGES):
             after, records = broker.life.follow(self._after)
-            if after == self._after:
+            self._behind = after != self._after
+            if not self._behind:
                 return
             self._after = after
             if over := self._steps.take(records):
@@ -210,7 +211,8 @@ class _Broker:
                     replace(one, running=kept) if len(kept := _without(one, over)) < len(one.running) else one
                     for one in self._known
                 ]
-        self._after = ""  # more comes in than can be read: go on with the newest
+        # More comes in than can be read: go on with the newest; never back, where the same would be counted twice.
+        self._after = max(self._after, _before(broker.life.newest()), key=_order)
 
     def _runs(self, one: Worker, now: float) -> tuple[RunningTask, ...]:
         said = {run.task_id: RunningTask(run.task, run.task_id, max(0.0, now - run.since)) for run in one.running}
@@ -237,7 +239,7 @@ class _Broker:
         history.append((now, depth.waiting + (depth.claimed or 0), depth.oldest_seconds or 0.0))
         while history[0][0] < now - HISTORY_SECONDS:
             history.popleft()
-        known = self._after not in ("", "0")
+        known = self._after not in ("", "0") and not self._behind
         rate_in, rate_out = self._steps.rates(depth.name, now) if known else (None, None)
         growth = self._growth(depth, now)
         if rate_out is not None and not rate_in:  # a publisher that writes no records
@@ -266,13 +268,15 @@ class _Broker:
             totals.popleft()
         return (totals[-1][1] - totals[0][1]) / RATE_SECONDS
 
-    def _buried(self) -> dict[str, int]:
-        return {one.name: one.dead for one in self.queues if one.dead}
+    def _buried(self) -> tuple[dict[str, int], int]:
+        """What changes with a dead letter: depths, and the records, which are read more often while Redis is slow."""
+        return {one.name: one.dead for one in self.queues if one.dead}, self._steps.dead
 
     def _read_letters(self, broker: Broker) -> None:
         found = []
         self._dead = self._buried()
-        for queue in self._dead:
+        seen = (one.queue for one in self._steps.failures if one.kind == "dead" and one.queue)
+        for queue in dict.fromkeys([*self._dead[0], *seen]):
             for one in islice(broker.letters(queue=queue, newest_first=True), MOST_LETTERS):
                 failure = Failure(
                     one.time, "dead", one.task or "", one.task_id or "", queue, one.error or "", one.reason, one.id
@@ -282,16 +286,18 @@ class _Broker:
 
     def _failed(self) -> list[Failure]:
         """What was seen to fail, and the dead letters that are there; a letter and its record are one."""
-        letters = {(one.task_id, one.queue): one for one in self._buried_now}
-        found = []
-        for one in self._steps.failures:
-            letter = letters.get((one.task_id, one.queue)) if one.kind == "dead" else None
-            if letter and abs(letter.at - one.at) < SAME_SECONDS:
-                del letters[(one.task_id, one.queue)]
-                found.append(letter)
-            else:
-                found.append(one)
-        found += letters.values()
+        seen = dict(enumerate(self._steps.failures))
+        dead: dict[str, list[int]] = {}
+        for number, one in seen.items():
+            if one.kind == "dead":
+                dead.setdefault(one.task_id, []).append(number)
+        for letter in self._buried_now:  # by its task: a record without its claim does not tell the queue
+            same = [one for one in dead.get(letter.task_id, ()) if abs(seen[one].at - letter.at) < SAME_SECONDS]
+            if same:
+                nearest = min(same, key=lambda one: abs(seen[one].at - letter.at))
+                dead[letter.task_id].remove(nearest)
+                del seen[nearest]
+        found = [*seen.values(), *self._buried_now]
         return sorted(found, key=lambda one: one.at, reverse=True)[:MOST_FAILURES]
 
 
@@ -301,6 +307,12 @@ def _holds(one: QueueDepth) -> int:
 
 def _without(worker: Worker, over: set[str]) -> tuple[Running, ...]:
     return tuple(run for run in worker.running if run.task_id not in over)
+
+
+def _order(entry: str) -> tuple[int, int]:
+    """By the time of an entry's id."""
+    milliseconds, _, number = entry.partition("-")
+    return int(milliseconds), int(number or 0)
 
 
 def _before(entry: str) -> str:

@@ -28,6 +28,8 @@ class Steps:
     def __init__(self) -> None:
         self.failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
         """The oldest first; without ids of letters."""
+        self.dead = 0
+        """How many were seen to die."""
         self._claims: OrderedDict[str, str] = OrderedDict()  # tag -> queue
         self._queues: dict[str, str] = {}  # task -> the queue where it was last sent to
         self._counts: dict[str, deque[list[float]]] = {}  # queue -> [second, in, out]
@@ -98,4 +100,5 @@ class Steps:
     def _fail(self, one: Record, queue: str) -> None:
         kind = str(one.kind)
         assert kind in _FAILURES
+        self.dead += kind == "dead"
         self.failures.append(Failure(one.at, kind, one.task, one.task_id, queue, one.error, one.reason))  # type: ignore[arg-type]  # one of the three

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import itertools
+import time
 from typing import Any
 
 import pytest
 
 from celeriac.life.record import Kind, Record
 from devctl.broker.port import Message, Running
-from devctl.dash.collect import HISTORY_SECONDS, Collector
+from devctl.dash.collect import HISTORY_SECONDS, MOST_FAILURES, Collector
 from devctl.dash.fake import QUEUE, TASK, FakeStack
 from devctl.dash.model import QueueRow, RunningTask, Snapshot
 from devctl.errors import DevctlError
@@ -226,6 +228,70 @@ def test_retries_and_failures_are_shown_and_a_dead_letter_once(shop: FakeStack, 
     shop.broker.drop([letter])
     dropped = after(1.0, shop, collector).failures
     assert [("dead", ""), ("retried", "")] == [(one.kind, one.letter_id) for one in dropped]
+
+
+def test_a_dead_letter_is_known_by_its_task_where_its_claim_was_not_read(shop: FakeStack, collector: Collector) -> None:
+    letter = shop.bury("id-1")
+    happened(shop, Kind.DEAD, task_id="id-1", tag="tag-1")
+
+    assert [("dead", letter, QUEUE)] == [(one.kind, one.letter_id, one.queue) for one in collector.look().failures]
+
+
+def test_of_two_ends_within_a_second_the_one_with_the_letter_has_it(shop: FakeStack, collector: Collector) -> None:
+    happened(shop, Kind.DEAD, task_id="id-1", queue=QUEUE)
+    shop.clock.sleep(0.5)
+    letter = shop.bury("id-1")
+    happened(shop, Kind.DEAD, task_id="id-1", queue=QUEUE)
+
+    found = collector.look().failures
+
+    assert [letter, ""] == [one.letter_id for one in found]
+    assert 0.5 == found[0].at - found[1].at
+
+
+def test_every_failure_that_is_shown_has_its_letter(shop: FakeStack, collector: Collector) -> None:
+    for number in range(MOST_FAILURES + 10):
+        shop.bury(f"id-{number}")
+        happened(shop, Kind.DEAD, task_id=f"id-{number}", queue=QUEUE)
+        shop.clock.sleep(0.1)
+
+    found = collector.look().failures
+
+    assert MOST_FAILURES == len(found)
+    assert all(one.letter_id for one in found)
+
+
+def test_a_new_dead_letter_is_read_at_once_while_a_slow_redis_is_asked_seldom_for_depths(
+    shop: FakeStack, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count(step=10.0)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    collector.look()
+    letter = shop.bury("id-1")
+    happened(shop, Kind.DEAD, task_id="id-1", queue=QUEUE)
+
+    found = after(1.0, shop, collector)
+
+    assert 0 == images(found).dead
+    assert [letter] == [one.letter_id for one in found.failures]
+
+
+def test_records_are_read_once_also_where_more_come_in_than_can_be_read(
+    shop: FakeStack, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector.look()
+    read = []
+    monkeypatch.setattr(shop.broker.life, "newest", lambda: "1000000-0")
+    monkeypatch.setattr(
+        shop.broker.life,
+        "follow",
+        lambda after: read.append(after) or (f"{int(after.partition('-')[0]) + 300_000}-0", []),
+    )
+
+    found = [after(1.0, shop, collector) for _ in range(2)]
+
+    assert ["0", "300000-0", "600000-0", "900000-0", "1200000-0", "1500000-0", "1800000-0"] == read[:7]
+    assert {(None, None)} == {(images(one).rate_in, images(one).rate_out) for one in found}
 
 
 def test_more_records_than_can_be_read_are_left_out(
