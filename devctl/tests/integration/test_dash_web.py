@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -114,14 +116,18 @@ class Parcels:
     def replica(self, service: str) -> Replica:
         return next(one for one in self.runtime.status() if one.service == service)
 
-    def serve(self, port: int = 0) -> subprocess.Popen[str]:
+    def serve(self, port: int = 0) -> None:
         command = [sys.executable, "-m", "devctl", "dash", "--web", "--no-open", "--port", str(port)]
-        process = subprocess.Popen(
+        self.server = subprocess.Popen(
             command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        assert process.stdout is not None
-        self.page = process.stdout.readline().strip()
-        return process
+        assert self.server.stdout is not None
+        self.page = self.server.stdout.readline().strip()
+
+    def end(self) -> None:
+        self.server.send_signal(signal.SIGINT)
+        self.server.communicate(timeout=10)
+        assert 130 == self.server.returncode
 
 
 @pytest.fixture(scope="module")
@@ -133,30 +139,30 @@ def parcels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parcels]:
     parcels = Parcels(tmp_path_factory.mktemp("parcels"))
     try:
         parcels.devctl("up")
-        server = parcels.serve()
+        parcels.serve()
         try:
             yield parcels
         finally:
-            server.send_signal(signal.SIGINT)
-            assert 130 == server.wait(10)
-            server.communicate()
+            parcels.end()
     finally:
         parcels.runtime.stop(volumes=True)
 
 
 @pytest.fixture(scope="module")
-def chromium(parcels: Parcels) -> Iterator[Browser]:
-    with browser.chromium() as chromium:
-        yield chromium
+def chromium() -> Iterator[Future[Browser]]:
+    """It starts while the stack does."""
+    with ExitStack() as started, ThreadPoolExecutor(1) as beside:
+        yield beside.submit(lambda: started.enter_context(browser.chromium()))
 
 
 @pytest.fixture
-def page(parcels: Parcels, chromium: Browser) -> Browser:
-    chromium.open(parcels.page)
-    chromium.size(1280, 800)
-    chromium.see("#services", "packer", "healthy")
-    chromium.complaints()
-    return chromium
+def page(chromium: Future[Browser], parcels: Parcels) -> Browser:
+    page = chromium.result()
+    page.open(parcels.page)
+    page.size(1280, 800)
+    page.see("#services", "packer", "healthy")
+    page.complaints()
+    return page
 
 
 def test_a_task_is_seen_running_failed_found_its_trace_opened_replayed_and_done(
@@ -245,21 +251,15 @@ def test_a_broker_that_goes_away_is_told_and_what_was_known_stays_and_is_dated(p
 
 
 def test_a_devctl_that_ends_is_told_and_the_page_goes_on_with_the_next_one(parcels: Parcels, page: Browser) -> None:
-    first = parcels.serve()
     port = int(parcels.page.rpartition(":")[2].strip("/"))
-    page.open(parcels.page)
-    page.see("#services", "packer")
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=10)
+    parcels.end()
     page.see("#banners", "The connection to devctl is lost.", "What is shown is of ")
 
-    second = parcels.serve(port)
+    parcels.serve(port)
     page.until(lambda: not page.text("#banners") and "packer" in page.text("#services"), "the new page")
     page.click("#queues button", "Pause")  # its token is the new one's
     page.click("#ask-yes")
     page.see("#said", "parcels is paused")
-    second.send_signal(signal.SIGINT)
-    second.communicate(timeout=10)
 
 
 def _broken(page: Browser) -> list[str]:
