@@ -111,7 +111,7 @@ def _steps(found: Sequence[QueueState], workbench: Workbench, paused: Iterable[s
         steps.append((f"devctl tasks{option}", "which worker knows which task"))
         theirs = dict.fromkeys(service for queue in strange for service in queue.services)
         if old := [service for service in theirs if service in workbench.stack.services]:
-            steps.append((f"devctl up --build {' '.join(old)}{option}", "if it runs older code than the sender"))
+            steps.append((f"devctl up --build {' '.join(old)}{option}", "if its code is too old"))
     if any(one.depth.dead for one in found):
         steps.append((f"devctl dead-letters list{option}", "what died, and why"))
     steps += [(f"devctl queues resume {name}{option}", "have it consumed again") for name in sorted(paused)]
