@@ -245,7 +245,7 @@ def test_a_broker_that_goes_away_is_told_and_what_was_known_stays_and_is_dated(p
     assert "parcels" in page.text("#queues")
     assert page.run("return getComputedStyle(document.querySelector('#queues')).borderTopStyle") == "dashed"
 
-    parcels.devctl("up", "redis")
+    parcels.runtime.start("redis")
     page.until(lambda: not page.text("#banners"), "end of the banner")
     assert [] == page.complaints()
 
