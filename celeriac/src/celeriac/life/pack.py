@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from celeriac.correlation import Request  # it needs Celery; who reads dead letters does not
 
 LONGEST_ERROR = 200  # characters
+MOST = 2**63 - 1  # MessagePack has no larger number
 # States of outcomes that are none of Celery's: only Celery's own pool knows it; a body has sent messages ahead of its
 # end; a message goes back into its queue.
 UNKNOWN, AHEAD, REQUEUED = "unknown", "ahead", "requeued"
@@ -130,7 +131,6 @@ class Ended(Protocol):
 
 
 FACTS = (
-    ("attempt", "retries"),
     ("root", "root_id"),
     ("parent", "parent_id"),
     ("group", "group"),
@@ -154,6 +154,8 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value]
     if isinstance(value, dict):
         return {_plain(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, int) and abs(value) > MOST:
+        return str(value)
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
@@ -205,14 +207,17 @@ def outcomes(who: str, commits: Iterable[Ended], *, again: bool = False) -> byte
 
 
 def facts_of(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """What is unusual in the headers of a message."""
+    """What is unusual in the headers of a message. They may hold anything: what is no text tells a reader nothing."""
     get = headers.get
     found: dict[str, Any] = {}
+    attempt = get("retries")
+    if attempt and isinstance(attempt, int) and abs(attempt) <= MOST:
+        found["attempt"] = attempt
     for name, header in FACTS:
         value = get(header)
-        if value:
-            found[name] = value
-    if found.get("root") == get("id"):
+        if value and isinstance(value, str):
+            found[name] = value[:LONGEST_ERROR]
+    if "root" in found and found["root"] == get("id"):
         del found["root"]
     return found
 
