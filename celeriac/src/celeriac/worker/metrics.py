@@ -37,10 +37,10 @@ SHOWN = {
     "celery_dead_letters_total": "Dead letters that this worker has left.",
     "celery_task_wait_seconds": "From the publish, or from when it was due, to the begin of its body.",
     "celery_task_run_seconds": "Of its body.",
-    "celery_task_end_to_end_seconds": "From the first publish until this worker read Redis's answer to its outcome: up to "
-    "0.1 s late where it has little to do. A retry has none.",
-    "celery_commit_seconds": "From the end of a body until this worker read Redis's answer: up to 0.1 s late where it has "
-    "little to do. Of the oldest outcome in each call.",
+    "celery_task_end_to_end_seconds": "From the first publish until this worker read Redis's answer to its outcome: up "
+    "to 0.1 s late where it has little to do. A retry has none.",
+    "celery_commit_seconds": "From the end of a body until this worker read Redis's answer: up to 0.1 s late where it "
+    "has little to do. Of the oldest outcome in each call.",
     "celery_leases_held": "Messages that this worker holds.",
     "celery_leases_lost_total": "Leases that were over before their message was done.",
     "celery_breaker_state": "1 for the state that a circuit breaker of this process is in.",
