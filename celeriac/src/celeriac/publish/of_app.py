@@ -24,7 +24,7 @@ def publisher_of(app: "Celery") -> Publisher | None:
     try:
         known: Publisher | None = app.publisher  # type: ignore[attr-defined]
     except AttributeError:
-        known = app.publisher = _made(app)  # type: ignore[attr-defined]
+        known = app.publisher = _made(app)  # type: ignore[attr-defined]  # ours
     return known
 
 

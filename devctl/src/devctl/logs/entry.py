@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
+_BLOCKS = ("exception", "stack", "traceback", "stack_info")
 _OTHER_NAMES = {
     "trace": "debug",
     "verbose": "debug",
@@ -42,6 +43,18 @@ class Entry:
     @property
     def structured(self) -> bool:
         return bool(self.event)
+
+    @property
+    def inline(self) -> dict[str, object]:
+        """The fields that fit in a line: all but tracebacks."""
+        return {key: value for key, value in self.fields.items() if not (key in _BLOCKS and isinstance(value, str))}
+
+    @property
+    def beneath(self) -> list[str]:
+        """What stands under the first line of a structured entry: the rest of its message, its tracebacks."""
+        blocks = [value for key in _BLOCKS if isinstance(value := self.fields.get(key), str)]
+        texts = (self.event.partition("\n")[2], *blocks, *self.lines[1:])
+        return [line for text in texts for line in text.rstrip().splitlines()]
 
 
 def level_named(name: object) -> str:

@@ -13,7 +13,6 @@ CLOCKS = 0.005
 """Seconds: a log tells the time of its process, a record that of Redis."""
 PUBLISHED = "task.published"  # of its publisher, whatever the task does by then
 _OF_THE_TASK = ("task", "task_id", "correlation_id", "trace_id", "service", "timestamp", "level", "event", "logger")
-_BLOCKS = ("exception", "stack", "traceback", "stack_info")
 
 
 class Kept:
@@ -67,8 +66,6 @@ def _lines(entry: Entry) -> list[str]:
     if not entry.structured:
         return list(entry.lines)
     level = f"{entry.level} " if entry.level not in ("", "info") else ""
-    fields = [f"{clean(key)}={clean(str(value))}" for key, value in entry.fields.items() if key not in _OF_THE_TASK]
-    short = [one for one in fields if one.partition("=")[0] not in _BLOCKS]
-    blocks = [str(entry.fields[key]) for key in _BLOCKS if key in entry.fields]
-    more = [clean(line) for text in blocks for line in text.splitlines()]
-    return [f"{level}{clean(entry.event)} {' '.join(short)}".rstrip(), *more]
+    fields = [f"{clean(key)}={clean(str(value))}" for key, value in entry.inline.items() if key not in _OF_THE_TASK]
+    first = clean(entry.event.partition("\n")[0])
+    return [f"{level}{first} {' '.join(fields)}".rstrip(), *map(clean, entry.beneath)]

@@ -26,7 +26,6 @@ _LAST = ("task_id", "correlation_id")  # long, and seldom what the eye looks for
 _SHOWN_OF_AN_ID = 8
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")
 _LONGEST_LINE = 4_000  # characters of one line on a terminal; a pipe gets all of it
-_BLOCKS = ("exception", "stack", "traceback", "stack_info")
 _NARROWEST = 60  # below that a hanging indent leaves no room
 
 
@@ -51,7 +50,7 @@ class Page:
         head = f"{self._paint(clock, _DIM)}  {self._paint(label.ljust(self._width), self._colour(entry.service))}  "
         if entry.structured:
             lines = self._fold(self._words(entry), margin)
-            lines += [f"{' ' * margin}{self._bar()} {line}" for line in _blocks(entry)]
+            lines += [f"{' ' * margin}{self._bar()} {clean(line)}" for line in entry.beneath]
         else:
             first, *more = entry.lines
             painted = self._paint(self._cut(first), _LEVEL_COLOURS.get(entry.level)) if not entry.continues else ""
@@ -72,11 +71,7 @@ class Page:
         words = [(level, self._paint(level, _LEVEL_COLOURS.get(entry.level, _DIM)))]
         event = self._cut(clean(entry.event.partition("\n")[0]))
         words.append((event, self._paint(event, _BOLD)))
-        fields = [
-            key
-            for key in entry.fields
-            if key not in _LAST and not (key in _BLOCKS and isinstance(entry.fields[key], str))
-        ]
+        fields = [key for key in entry.inline if key not in _LAST]
         fields += [key for key in _LAST if key in entry.fields]
         for key in fields:
             value = self._cut(self._value(entry.fields[key]))
@@ -209,11 +204,3 @@ def reader_is_there(stream: TextIO | None = None) -> bool:
     except (OSError, ValueError):  # no real file: a test's, or closed by ourselves
         return True
     return not any(events & (select.POLLERR | select.POLLNVAL) for _, events in poll.poll(0))
-
-
-def _blocks(entry: Entry) -> list[str]:
-    """The rest of a message of several lines, and the tracebacks inside a structured line, line by line."""
-    texts = [entry.event.partition("\n")[2]]
-    texts += [value for key in _BLOCKS if isinstance(value := entry.fields.get(key), str)]
-    texts += entry.lines[1:]
-    return [clean(line) for text in texts for line in text.rstrip().splitlines()]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from devctl.broker.address import dead_bound, from_here, usual
+from devctl.broker.address import dead_bound, from_here, life_length, usual
 from devctl.stack.model import Port, Service, Stack
 
 
@@ -62,3 +62,8 @@ def test_where_no_worker_says_it_the_brokers_own_settings_give_the_login(
 @pytest.mark.parametrize(("said", "expected"), [(None, 10_000), ("250", 250), ("", 10_000), ("many", 10_000)])
 def test_the_bound_of_dead_letters_is_the_workers_own(said: str | None, expected: int) -> None:
     assert expected == dead_bound(stack({} if said is None else {"CELERY_DEAD_LETTER_BOUND": said}))
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, 100_000), ("0", 0), ("250", 250), ("many", 100_000)])
+def test_the_records_that_are_kept_are_the_workers_own(said: str | None, expected: int) -> None:
+    assert expected == life_length(stack({} if said is None else {"CELERY_LIFE_LENGTH": said}))

@@ -10,7 +10,6 @@ from devctl.logs.entry import Entry
 from devctl.logs.parse import clean
 
 _LONGEST = 4_000  # characters of one line; more of it nobody reads here
-_BLOCKS = ("exception", "stack", "traceback", "stack_info")
 
 
 class Lines:
@@ -35,11 +34,9 @@ def document(entry: Entry) -> dict[str, Any]:
     """Its first line, and under it what belongs to it."""
     head, more = (entry.event, []) if entry.structured else ("", list(entry.lines))
     if entry.structured:
-        first, _, rest = entry.event.partition("\n")
-        blocks = [value for key in _BLOCKS if isinstance(value := entry.fields.get(key), str)]
-        more = [line for text in (rest, *blocks, *entry.lines[1:]) for line in text.rstrip().splitlines()]
-        fields = (f"{key}={_value(value)}" for key, value in entry.fields.items() if value not in blocks)
-        head = " ".join([first, *fields])
+        more = entry.beneath
+        fields = (f"{key}={_value(value)}" for key, value in entry.inline.items())
+        head = " ".join([entry.event.partition("\n")[0], *fields])
     elif not entry.continues:
         head, *more = more
     return {
